@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ddt/base.h"
+
+#include <pthread.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { DETAIL_MAX = 1024 };
+
+struct ddt_context {
+    pthread_mutex_t lock;
+    ddt_status status;
+    char detail[DETAIL_MAX];
+    int threads;
+    ddt_progress_fn progress;
+    void *progress_user;
+};
+
+const char *ddt_status_text(ddt_status status) {
+    switch (status) {
+#define CASE(name, exit_code, text)                                                                                    \
+    case name:                                                                                                         \
+        return text;
+        DDT_STATUS_LIST(CASE)
+#undef CASE
+    case DDT_STATUS_COUNT:
+        break;
+    }
+    return "unknown status";
+}
+
+const char *ddt_status_name(ddt_status status) {
+    switch (status) {
+#define CASE(name, exit_code, text)                                                                                    \
+    case name:                                                                                                         \
+        return #name;
+        DDT_STATUS_LIST(CASE)
+#undef CASE
+    case DDT_STATUS_COUNT:
+        break;
+    }
+    return "DDT_UNKNOWN";
+}
+
+int ddt_status_exit_code(ddt_status status) {
+    switch (status) {
+#define CASE(name, exit_code, text)                                                                                    \
+    case name:                                                                                                         \
+        return exit_code;
+        DDT_STATUS_LIST(CASE)
+#undef CASE
+    case DDT_STATUS_COUNT:
+        break;
+    }
+    return 4;
+}
+
+static int default_threads(void) {
+    const char *text = getenv("OMP_NUM_THREADS");
+    if (text != NULL) {
+        char *end = NULL;
+        long wanted = strtol(text, &end, 10);
+        if (end != text && wanted >= 1 && wanted <= 1024) {
+            return (int)wanted;
+        }
+    }
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online < 1 ? 1 : (online > 1024 ? 1024 : (int)online);
+}
+
+ddt_status ddt_context_create(ddt_context **out) {
+    if (sodium_init() < 0) {
+        return DDT_ERR_ENTROPY;
+    }
+    ddt_context *ctx = ddt_calloc(1, sizeof *ctx);
+    if (ctx == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    if (pthread_mutex_init(&ctx->lock, NULL) != 0) {
+        ddt_free(ctx);
+        return DDT_ERR_MEMORY;
+    }
+    ctx->threads = default_threads();
+    *out = ctx;
+    return DDT_OK;
+}
+
+void ddt_context_destroy(ddt_context *ctx) {
+    if (ctx != NULL) {
+        (void)pthread_mutex_destroy(&ctx->lock);
+        ddt_free(ctx);
+    }
+}
+
+ddt_status ddt_fail(ddt_context *ctx, ddt_status status, const char *format, ...) {
+    if (ctx == NULL) {
+        return status;
+    }
+    (void)pthread_mutex_lock(&ctx->lock);
+    if (ctx->status == DDT_OK) {
+        va_list arguments;
+        va_start(arguments, format);
+        (void)vsnprintf(ctx->detail, sizeof ctx->detail, format, arguments);
+        va_end(arguments);
+        ctx->status = status;
+    }
+    (void)pthread_mutex_unlock(&ctx->lock);
+    return status;
+}
+
+const char *ddt_error_detail(const ddt_context *ctx) { return ctx == NULL ? "" : ctx->detail; }
+
+ddt_status ddt_error_status(const ddt_context *ctx) { return ctx == NULL ? DDT_OK : ctx->status; }
+
+void ddt_context_clear(ddt_context *ctx) {
+    if (ctx != NULL) {
+        (void)pthread_mutex_lock(&ctx->lock);
+        ctx->status = DDT_OK;
+        ctx->detail[0] = '\0';
+        (void)pthread_mutex_unlock(&ctx->lock);
+    }
+}
+
+void ddt_context_set_progress(ddt_context *ctx, ddt_progress_fn fn, void *user) {
+    ctx->progress = fn;
+    ctx->progress_user = user;
+}
+
+ddt_status ddt_progress(ddt_context *ctx, const char *stage, uint64_t done, uint64_t total) {
+    if (ctx == NULL || ctx->progress == NULL) {
+        return DDT_OK;
+    }
+    (void)pthread_mutex_lock(&ctx->lock);
+    bool go_on = ctx->progress(ctx->progress_user, stage, done, total);
+    (void)pthread_mutex_unlock(&ctx->lock);
+    return go_on ? DDT_OK : ddt_fail(ctx, DDT_ERR_CANCELLED, "The work was cancelled during %s.", stage);
+}
+
+int ddt_context_threads(const ddt_context *ctx) { return ctx == NULL ? 1 : ctx->threads; }
+
+void ddt_context_set_threads(ddt_context *ctx, int threads) { ctx->threads = threads < 1 ? 1 : threads; }
+
+double ddt_clock_s(void) {
+    struct timespec now;
+    if (clock_gettime(CLOCK_MONOTONIC, &now) != 0) {
+        return 0.0;
+    }
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static atomic_bool entropy_fails = false;
+
+void ddt_entropy_fail(bool fail) { atomic_store(&entropy_fails, fail); }
+
+ddt_status ddt_entropy(ddt_context *ctx, void *buf, size_t n) {
+    /* sodium_init is idempotent; its failure is the only one that libsodium reports rather than aborts on. */
+    if (atomic_load(&entropy_fails) || sodium_init() < 0) {
+        sodium_memzero(buf, n);
+        return ddt_fail(ctx, DDT_ERR_ENTROPY, "The system's random number generator failed; nothing was generated.");
+    }
+    randombytes_buf(buf, n);
+    return DDT_OK;
+}
