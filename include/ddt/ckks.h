@@ -1,0 +1,257 @@
+/*
+ * ddt/ckks.h - RNS-CKKS without secrets: parameters, encoding, evaluation, key switching.
+ *
+ * Scheme: Cheon, Kim, Kim, Song 2017; full RNS: Cheon, Han, Kim, Kim, Song 2018; hybrid key switching: Han, Ki 2020; exact scales: Kim, Papadimitriou,
+ * Polyakov 2022. Slots are complex, N/2 of them. A ciphertext (c0, c1) at level l has l+1 limbs q_0..q_l in NTT domain and decrypts to
+ * c0 + c1 s = scale * message + noise (mod q_0...q_l).
+ *
+ * Levels: 0 is the lowest. Rescaling divides by q_l and goes to level l-1. Scales are tracked exactly as doubles; nothing is rounded to a "nominal"
+ * scale. Functions that combine two ciphertexts want equal levels, and additions want scales equal within a relative 2^-40 (checked: DDT_ERR_ARGUMENT).
+ *
+ * Nothing here knows a secret key: those live in ddt/custody.h, a library that the untrusted engine does not link.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef DDT_CKKS_H
+#define DDT_CKKS_H
+
+#include "ddt/base.h"
+#include "ddt/ring.h"
+#include "ddt/wire.h"
+
+#include <complex.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { DDT_CKKS_SEED_BYTES = 32, DDT_CKKS_LEVELS_MAX = 60, DDT_CKKS_P_MAX = 16 };
+
+/* ------------------------------------------------------------------ parameters */
+
+/*
+ * The literal from which everything else follows deterministically (primes included).
+ *   log_n       10..17
+ *   levels      number of rescaling primes (multiplicative depth); the chain has levels+1 primes q_0..q_levels
+ *   first_bits  size of q_0, at most 50: holds the result, so first_bits - scale_bits is the headroom for |message|
+ *   scale_bits  size of q_1..q_levels, and of the default scale; 20..50
+ *   p_count     number of special primes (near 2^50) of hybrid key switching: digits have p_count limbs each
+ */
+typedef struct ddt_ckks_literal {
+    unsigned log_n;
+    unsigned levels;
+    unsigned first_bits;
+    unsigned scale_bits;
+    unsigned p_count;
+} ddt_ckks_literal;
+
+typedef struct ddt_ckks_params ddt_ckks_params;
+
+/*
+ * The largest log2(QP) that gives 128 bits of classical security with uniform ternary secrets and sigma = 3.2 (Security Guidelines for
+ * Implementing Homomorphic Encryption, ePrint 2024/463): 2^12: 106, 2^13: 214, 2^14: 430, 2^15: 868, 2^16: 1747, 2^17: 3523; 2^11: 52, 2^10: 25. 0 outside.
+ */
+unsigned ddt_ckks_max_log_qp(unsigned log_n);
+
+/* Checks the literal against the security table: DDT_ERR_SECURITY above it. The caller owns *out. */
+DDT_MUST_CHECK ddt_status ddt_ckks_params_create(ddt_context *ctx, const ddt_ckks_literal *literal,
+                                                 ddt_ckks_params **out);
+/* The same without the security check, for tests at small N. Never use it for data. */
+DDT_MUST_CHECK ddt_status ddt_ckks_params_create_insecure_for_testing(ddt_context *ctx, const ddt_ckks_literal *literal,
+                                                                      ddt_ckks_params **out);
+void ddt_ckks_params_destroy(ddt_ckks_params *params);
+
+const ddt_ckks_literal *ddt_ckks_params_literal(const ddt_ckks_params *params);
+bool ddt_ckks_params_is_secure(const ddt_ckks_params *params);
+/* The ring over q_0..q_levels, p_0..p_{p_count-1}: modulus index i <= levels is q_i, levels + 1 + j is p_j. */
+const ddt_ring *ddt_ckks_params_ring(const ddt_ckks_params *params);
+size_t ddt_ckks_n(const ddt_ckks_params *params);
+size_t ddt_ckks_slots(const ddt_ckks_params *params);
+unsigned ddt_ckks_levels(const ddt_ckks_params *params);
+uint64_t ddt_ckks_prime(const ddt_ckks_params *params, unsigned level);
+double ddt_ckks_log2_qp(const ddt_ckks_params *params);
+/*
+ * The canonical scale of a level: S_L = 2^scale_bits at the top, S_{l-1} = S_l^2 / q_l. A product of two ciphertexts with canonical
+ * scale, rescaled, has the canonical scale of the level below.
+ */
+double ddt_ckks_canonical_scale(const ddt_ckks_params *params, unsigned level);
+/* Number of key-switching digits at a level: ceil((level+1) / p_count). */
+unsigned ddt_ckks_digits(const ddt_ckks_params *params, unsigned level);
+/* A digest of the literal and the primes: keys, ciphertexts and plans carry it. */
+const ddt_digest *ddt_ckks_params_digest(const ddt_ckks_params *params);
+
+void ddt_ckks_write_literal(ddt_writer *writer, const ddt_ckks_literal *literal);
+DDT_MUST_CHECK ddt_status ddt_ckks_read_literal(ddt_reader *reader, ddt_ckks_literal *literal);
+
+/* ------------------------------------------------------------------ plaintexts and ciphertexts */
+
+/* A plaintext polynomial in NTT domain: level+1 limbs of N residues, contiguous. */
+typedef struct ddt_plaintext {
+    uint64_t *limbs; /* (level_capacity + 1) * N */
+    unsigned level_capacity;
+    unsigned level;
+    double scale;
+} ddt_plaintext;
+
+/*
+ * A ciphertext: parts 2 (c0, c1) or 3 (c0, c1, c2: a product before relinearisation), NTT domain. Limb i of part p starts at
+ * limbs + (p * (level_capacity + 1) + i) * N; level <= level_capacity limbs above `level` are unused. has_seed: c1 is the expansion of `seed`
+ * (fresh secret-key encryption), so that only c0 is written to files; any operation clears it.
+ */
+typedef struct ddt_ciphertext {
+    uint64_t *limbs;
+    unsigned level_capacity;
+    unsigned parts_capacity;
+    unsigned parts;
+    unsigned level;
+    double scale;
+    bool has_seed;
+    uint8_t seed[DDT_CKKS_SEED_BYTES];
+} ddt_ciphertext;
+
+DDT_MUST_CHECK ddt_status ddt_plaintext_create(ddt_context *ctx, const ddt_ckks_params *params, unsigned level,
+                                               ddt_plaintext *out);
+void ddt_plaintext_destroy(ddt_plaintext *plaintext);
+/* Allocates room for `parts` parts at `level`; contents are undefined, parts and level are set, scale is 0. */
+DDT_MUST_CHECK ddt_status ddt_ciphertext_create(ddt_context *ctx, const ddt_ckks_params *params, unsigned level,
+                                                unsigned parts, ddt_ciphertext *out);
+void ddt_ciphertext_destroy(ddt_ciphertext *ciphertext);
+DDT_MUST_CHECK ddt_status ddt_ciphertext_copy(ddt_context *ctx, const ddt_ckks_params *params,
+                                              const ddt_ciphertext *from, ddt_ciphertext *out);
+static inline uint64_t *ddt_ciphertext_limb(const ddt_ciphertext *ct, size_t n, unsigned part, unsigned limb) {
+    return ct->limbs + ((size_t)part * (ct->level_capacity + 1) + limb) * n;
+}
+
+/* One section "CTXT": level, scale, parts, seed or c1, residues packed to the primes' bits. */
+DDT_MUST_CHECK ddt_status ddt_ciphertext_write(ddt_writer *writer, const ddt_ckks_params *params,
+                                               const ddt_ciphertext *ciphertext);
+/* Residues are checked against the primes. Allocates *out. */
+DDT_MUST_CHECK ddt_status ddt_ciphertext_read(ddt_context *ctx, ddt_reader *reader, const ddt_ckks_params *params,
+                                              ddt_ciphertext *out);
+
+/* ------------------------------------------------------------------ encoding */
+
+/*
+ * Slot j of the message is the polynomial at zeta^(5^j), zeta = exp(i pi / N). values: `count` complex numbers, count a power of two <= N/2; fewer than
+ * N/2 are repeated cyclically over all slots. |value| * scale < 2^62. Errors: DDT_ERR_RANGE (too large or not finite).
+ */
+DDT_MUST_CHECK ddt_status ddt_ckks_encode(ddt_context *ctx, const ddt_ckks_params *params, const double complex *values,
+                                          size_t count, unsigned level, double scale, ddt_plaintext *out);
+/* The same for real values. */
+DDT_MUST_CHECK ddt_status ddt_ckks_encode_real(ddt_context *ctx, const ddt_ckks_params *params, const double *values,
+                                               size_t count, unsigned level, double scale, ddt_plaintext *out);
+/* All N/2 slots. Exact CRT over all limbs in use; the plaintext is not changed. */
+DDT_MUST_CHECK ddt_status ddt_ckks_decode(ddt_context *ctx, const ddt_ckks_params *params,
+                                          const ddt_plaintext *plaintext, double complex *values);
+
+/* Expands a seed into the uniform limb of modulus index m and stream number `stream` (NTT domain): ChaCha20 with rejection. */
+void ddt_ckks_expand_seed(const ddt_ckks_params *params, const uint8_t seed[DDT_CKKS_SEED_BYTES], uint32_t stream,
+                          size_t m, uint64_t *limb);
+
+/* ------------------------------------------------------------------ evaluation keys */
+
+/*
+ * Key-switching key from s' to s, hybrid, digits of p_count limbs. Digit d holds (b_d, a_d) over all of q_0..q_levels, p_0..: b_d = -a_d s + e_d + P g_d s'. a_d is
+ * expanded from the seed (stream d). `top_level`: the highest level at which it can be used (keys for lower levels are smaller).
+ */
+typedef struct ddt_switch_key {
+    uint64_t galois; /* Galois element; 0 for the relinearisation key (s' = s^2) */
+    unsigned top_level;
+    unsigned digits;
+    uint8_t seed[DDT_CKKS_SEED_BYTES];
+    uint64_t *b; /* digits * (top_level + 1 + p_count) * N */
+    uint64_t *a; /* the same shape, expanded */
+} ddt_switch_key;
+
+typedef struct ddt_eval_keys ddt_eval_keys;
+DDT_MUST_CHECK ddt_status ddt_eval_keys_create(ddt_context *ctx, const ddt_ckks_params *params, ddt_eval_keys **out);
+void ddt_eval_keys_destroy(ddt_eval_keys *keys);
+/* Takes ownership of the key's memory. A second key for one Galois element replaces the first. */
+DDT_MUST_CHECK ddt_status ddt_eval_keys_add(ddt_context *ctx, ddt_eval_keys *keys, ddt_switch_key *key);
+/* NULL when absent. galois 0: relinearisation. */
+const ddt_switch_key *ddt_eval_keys_find(const ddt_eval_keys *keys, uint64_t galois);
+void ddt_switch_key_destroy(ddt_switch_key *key);
+/* Memory of the expanded keys, bytes. */
+size_t ddt_eval_keys_bytes(const ddt_eval_keys *keys);
+/* One section "SKEY" a key. Reading checks residues and shape and expands the seed. */
+DDT_MUST_CHECK ddt_status ddt_switch_key_write(ddt_writer *writer, const ddt_ckks_params *params,
+                                               const ddt_switch_key *key);
+DDT_MUST_CHECK ddt_status ddt_switch_key_read(ddt_context *ctx, ddt_reader *reader, const ddt_ckks_params *params,
+                                              ddt_switch_key *out);
+
+/* ------------------------------------------------------------------ evaluation */
+
+/*
+ * An evaluator: parameters, keys (may be NULL where no operation needs one) and scratch memory. One evaluator is used by one thread at a time; make one
+ * per worker (they share params and keys). `threads`: how many threads one operation may use over limbs. Hot paths do not allocate.
+ * Outputs may alias inputs unless said otherwise; an output ciphertext must have room (ddt_ciphertext_create) for the result's level and parts.
+ */
+typedef struct ddt_evaluator ddt_evaluator;
+DDT_MUST_CHECK ddt_status ddt_evaluator_create(ddt_context *ctx, const ddt_ckks_params *params,
+                                               const ddt_eval_keys *keys, int threads, ddt_evaluator **out);
+void ddt_evaluator_destroy(ddt_evaluator *evaluator);
+
+DDT_MUST_CHECK ddt_status ddt_eval_add(ddt_evaluator *ev, const ddt_ciphertext *a, const ddt_ciphertext *b,
+                                       ddt_ciphertext *out);
+DDT_MUST_CHECK ddt_status ddt_eval_sub(ddt_evaluator *ev, const ddt_ciphertext *a, const ddt_ciphertext *b,
+                                       ddt_ciphertext *out);
+DDT_MUST_CHECK ddt_status ddt_eval_neg(ddt_evaluator *ev, const ddt_ciphertext *a, ddt_ciphertext *out);
+DDT_MUST_CHECK ddt_status ddt_eval_add_plain(ddt_evaluator *ev, const ddt_ciphertext *a, const ddt_plaintext *p,
+                                             ddt_ciphertext *out);
+/* Adds the complex constant c to every slot. */
+DDT_MUST_CHECK ddt_status ddt_eval_add_constant(ddt_evaluator *ev, const ddt_ciphertext *a, double complex c,
+                                                ddt_ciphertext *out);
+/* Product with a plaintext (level >= a's); scale multiplies, no rescale. */
+DDT_MUST_CHECK ddt_status ddt_eval_mul_plain(ddt_evaluator *ev, const ddt_ciphertext *a, const ddt_plaintext *p,
+                                             ddt_ciphertext *out);
+/*
+ * Product with the complex constant c encoded at constant_scale (a constant polynomial for real c: no transform at all); scale multiplies, no rescale.
+ * constant_scale 1 with an integer c multiplies the message exactly without using any modulus.
+ */
+DDT_MUST_CHECK ddt_status ddt_eval_mul_constant(ddt_evaluator *ev, const ddt_ciphertext *a, double complex c,
+                                                double constant_scale, ddt_ciphertext *out);
+/* out (3 parts) = a * b, not relinearised, not rescaled. out aliases nothing. */
+DDT_MUST_CHECK ddt_status ddt_eval_tensor(ddt_evaluator *ev, const ddt_ciphertext *a, const ddt_ciphertext *b,
+                                          ddt_ciphertext *out);
+/* out += a * b, out having 3 parts, equal level and scale: sums of products share one relinearisation. */
+DDT_MUST_CHECK ddt_status ddt_eval_tensor_add(ddt_evaluator *ev, const ddt_ciphertext *a, const ddt_ciphertext *b,
+                                              ddt_ciphertext *out);
+/* 3 parts -> 2 parts with the relinearisation key. */
+DDT_MUST_CHECK ddt_status ddt_eval_relinearise(ddt_evaluator *ev, const ddt_ciphertext *a, ddt_ciphertext *out);
+/* Relinearise and rescale in one pass (mod-down merged with the rescale). */
+DDT_MUST_CHECK ddt_status ddt_eval_relinearise_rescale(ddt_evaluator *ev, const ddt_ciphertext *a, ddt_ciphertext *out);
+/* tensor + relinearise_rescale. */
+DDT_MUST_CHECK ddt_status ddt_eval_mul(ddt_evaluator *ev, const ddt_ciphertext *a, const ddt_ciphertext *b,
+                                       ddt_ciphertext *out);
+/* Divides by the top prime, rounding; level - 1, scale / q. 2 or 3 parts. */
+DDT_MUST_CHECK ddt_status ddt_eval_rescale(ddt_evaluator *ev, const ddt_ciphertext *a, ddt_ciphertext *out);
+/* Forgets the limbs above `level`; the message and the scale stay. */
+DDT_MUST_CHECK ddt_status ddt_eval_drop_level(ddt_evaluator *ev, const ddt_ciphertext *a, unsigned level,
+                                              ddt_ciphertext *out);
+/* Brings a to (level, scale) exactly, level < a's: drops to level+1, multiplies by one at the right scale, rescales. */
+DDT_MUST_CHECK ddt_status ddt_eval_adjust(ddt_evaluator *ev, const ddt_ciphertext *a, unsigned level, double scale,
+                                          ddt_ciphertext *out);
+/* Slot j of the result is slot j + steps of a. */
+DDT_MUST_CHECK ddt_status ddt_eval_rotate(ddt_evaluator *ev, const ddt_ciphertext *a, int64_t steps,
+                                          ddt_ciphertext *out);
+DDT_MUST_CHECK ddt_status ddt_eval_conjugate(ddt_evaluator *ev, const ddt_ciphertext *a, ddt_ciphertext *out);
+/* Several rotations of one ciphertext: the decomposition is done once. out[i] alias neither a nor each other. */
+DDT_MUST_CHECK ddt_status ddt_eval_rotate_hoisted(ddt_evaluator *ev, const ddt_ciphertext *a, const int64_t *steps,
+                                                  size_t count, ddt_ciphertext *const *out);
+
+/* ------------------------------------------------------------------ polynomials */
+
+/*
+ * out = sum_k coefficients[k] T_k(x) for x in [-1, 1] (basis Chebyshev), by Paterson-Stockmeyer with exact scales. Uses ddt_ckks_polynomial_depth
+ * levels; the result has level a's - depth and exactly the canonical scale of that level when a has its own. degree 1..255.
+ * Several polynomials on one input (count > 1) share the powers: coefficients[i][0..degrees[i]], out[i].
+ */
+unsigned ddt_ckks_polynomial_depth(unsigned degree);
+DDT_MUST_CHECK ddt_status ddt_eval_chebyshev(ddt_evaluator *ev, const ddt_ciphertext *a,
+                                             const double *const *coefficients, const unsigned *degrees, size_t count,
+                                             ddt_ciphertext *const *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
