@@ -138,9 +138,32 @@ DDT_MUST_CHECK ddt_status ddt_entropy(ddt_context *ctx, void *buf, size_t n);
 /* Test hook: makes every later ddt_entropy fail (true) or work again (false). */
 void ddt_entropy_fail(bool fail);
 
+/* ------------------------------------------------------------------ files */
+
+/*
+ * An output file that appears whole or not at all: the bytes go to a temporary file beside `path`, which takes the place of
+ * `path` on commit and is removed on abort. Not thread-safe.
+ */
+typedef struct ddt_file ddt_file;
+
+/*
+ * Starts a file, readable by its owner only when is_secret, else as the umask allows. An existing `path` must be an ordinary file.
+ * Errors: DDT_ERR_IO, DDT_ERR_NO_SPACE, DDT_ERR_MEMORY, DDT_ERR_ENTROPY.
+ */
+DDT_MUST_CHECK ddt_status ddt_file_create(ddt_context *ctx, const char *path, bool is_secret, ddt_file **out);
+/* Appends bytes, or overwrites bytes already written from `offset` on. Errors: DDT_ERR_IO, DDT_ERR_NO_SPACE. */
+DDT_MUST_CHECK ddt_status ddt_file_append(ddt_file *file, const void *data, size_t length);
+DDT_MUST_CHECK ddt_status ddt_file_patch(ddt_file *file, uint64_t offset, const void *data, size_t length);
+/* Bytes appended so far. */
+uint64_t ddt_file_size(const ddt_file *file);
+/* Syncs, renames into place and frees the file; on failure the temporary file is gone and `path` is as it was. */
+DDT_MUST_CHECK ddt_status ddt_file_commit(ddt_file *file);
+/* Removes the temporary file and frees; NULL is allowed. */
+void ddt_file_abort(ddt_file *file);
+
 /* ------------------------------------------------------------------ text */
 
-/* Writes a whole text file atomically (temporary file beside it, fsync, rename). Errors: DDT_ERR_IO, DDT_ERR_NO_SPACE. */
+/* Writes a whole text file that appears whole or not at all (ddt_file). Errors: those of ddt_file. */
 DDT_MUST_CHECK ddt_status ddt_write_text(ddt_context *ctx, const char *path, const char *text, size_t length);
 /*
  * Reads a whole text file of at most max_bytes into *text (NUL-terminated, owned by the caller, ddt_free).

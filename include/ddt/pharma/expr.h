@@ -1,0 +1,94 @@
+/*
+ * ddt/pharma/expr.h - symbolic expressions of drug models.
+ *
+ * Expressions live in a pool and are named by index; equal expressions have equal indices (hash-consing), so that common sub-expressions are found
+ * by construction. Building an expression folds constants and applies the identities that are exact (x+0, x*1, x*0, exp(log x), ...).
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef DDT_PHARMA_EXPR_H
+#define DDT_PHARMA_EXPR_H
+
+#include "ddt/base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef uint32_t ddt_expr; /* index into a pool */
+#define DDT_EXPR_NONE UINT32_MAX
+
+typedef enum ddt_expr_op {
+    DDT_EXPR_CONST,  /* value */
+    DDT_EXPR_SYMBOL, /* symbol index, see ddt_model */
+    DDT_EXPR_ADD,
+    DDT_EXPR_SUB,
+    DDT_EXPR_MUL,
+    DDT_EXPR_DIV,
+    DDT_EXPR_NEG,
+    DDT_EXPR_POW,
+    DDT_EXPR_EXP,
+    DDT_EXPR_LOG,
+    DDT_EXPR_SQRT,
+    DDT_EXPR_ABS,
+    DDT_EXPR_MIN,
+    DDT_EXPR_MAX,
+    DDT_EXPR_GAMMA,
+    DDT_EXPR_LGAMMA,
+    DDT_EXPR_SIN,
+    DDT_EXPR_COS,
+    DDT_EXPR_TANH,
+    DDT_EXPR_FLOOR,
+    DDT_EXPR_LT, /* comparisons and logic: 1 or 0 */
+    DDT_EXPR_LE,
+    DDT_EXPR_EQ,
+    DDT_EXPR_AND,
+    DDT_EXPR_OR,
+    DDT_EXPR_NOT,
+    DDT_EXPR_IF /* a != 0 ? b : c */
+} ddt_expr_op;
+
+typedef struct ddt_expr_node {
+    ddt_expr_op op;
+    ddt_expr a, b, c;  /* operands, DDT_EXPR_NONE where absent */
+    double value;      /* CONST */
+    uint32_t symbol;   /* SYMBOL */
+} ddt_expr_node;
+
+typedef struct ddt_expr_pool ddt_expr_pool;
+DDT_MUST_CHECK ddt_status ddt_expr_pool_create(ddt_context *ctx, ddt_expr_pool **out);
+void ddt_expr_pool_destroy(ddt_expr_pool *pool);
+size_t ddt_expr_pool_count(const ddt_expr_pool *pool);
+/* Valid until the next expression is built. */
+const ddt_expr_node *ddt_expr_get(const ddt_expr_pool *pool, ddt_expr e);
+
+/* Builders return DDT_EXPR_NONE when memory is short or an operand is DDT_EXPR_NONE: check once at the end. */
+ddt_expr ddt_expr_const(ddt_expr_pool *pool, double value);
+ddt_expr ddt_expr_symbol(ddt_expr_pool *pool, uint32_t symbol);
+ddt_expr ddt_expr_unary(ddt_expr_pool *pool, ddt_expr_op op, ddt_expr a);
+ddt_expr ddt_expr_binary(ddt_expr_pool *pool, ddt_expr_op op, ddt_expr a, ddt_expr b);
+ddt_expr ddt_expr_if(ddt_expr_pool *pool, ddt_expr condition, ddt_expr then_value, ddt_expr else_value);
+bool ddt_expr_is_const(const ddt_expr_pool *pool, ddt_expr e, double *value);
+
+/* d e / d symbol, simplified. Comparisons, floor and conditions have derivative 0; abs, min, max differentiate piecewise. */
+ddt_expr ddt_expr_derivative(ddt_expr_pool *pool, ddt_expr e, uint32_t symbol);
+/* e with symbol replaced by an expression. */
+ddt_expr ddt_expr_substitute(ddt_expr_pool *pool, ddt_expr e, uint32_t symbol, ddt_expr replacement);
+bool ddt_expr_depends_on(const ddt_expr_pool *pool, ddt_expr e, uint32_t symbol);
+/* Value with symbols[i] = value of symbol i; IEEE rules (may be NaN or infinite). scratch: NULL, or count doubles of a caller that evaluates often. */
+double ddt_expr_eval(const ddt_expr_pool *pool, ddt_expr e, const double *symbols, double *scratch);
+/*
+ * Compiles a list of expressions into a straight-line program for fast repeated evaluation (right-hand sides). out[i] = value of expressions[i].
+ */
+typedef struct ddt_expr_program ddt_expr_program;
+DDT_MUST_CHECK ddt_status ddt_expr_compile(ddt_context *ctx, const ddt_expr_pool *pool, const ddt_expr *expressions,
+                                           size_t count, ddt_expr_program **out);
+void ddt_expr_program_run(const ddt_expr_program *program, const double *symbols, double *out);
+void ddt_expr_program_destroy(ddt_expr_program *program);
+/* The expression as text in the model language; symbol names from `names`. Caller frees with ddt_free; NULL when memory is short. */
+char *ddt_expr_print(const ddt_expr_pool *pool, ddt_expr e, const char *const *names);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
