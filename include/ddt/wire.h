@@ -74,7 +74,8 @@ typedef struct ddt_reader ddt_reader;
 
 /*
  * Opens a file and checks its header. Errors name the file: DDT_ERR_IO, DDT_ERR_FORMAT (not ours), DDT_ERR_VERSION, DDT_ERR_MISMATCH (another
- * kind than expected, both named), DDT_ERR_CORRUPT.
+ * kind than expected, both named), DDT_ERR_CORRUPT, DDT_ERR_PERMISSION (a secret key that group or others may open). After a failure the reader
+ * reads nothing more: every later call returns the first failure, and values read are zero.
  */
 DDT_MUST_CHECK ddt_status ddt_reader_open(ddt_context *ctx, const char *path, ddt_wire_kind kind, ddt_reader **out);
 /* Reads a file from memory, for fuzzing and for plans that travel inside others. `data` must outlive the reader. */

@@ -2,6 +2,7 @@
 #include "ddt/base.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <sodium.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -11,10 +12,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { DETAIL_MAX = 1024 };
+enum { DETAIL_MAX = 1024, THREADS_MAX = 1024 };
 
 struct ddt_context {
     pthread_mutex_t lock;
+    /* Of its own, so that a progress callback may call ddt_fail. */
+    pthread_mutex_t progress_lock;
     ddt_status status;
     char detail[DETAIL_MAX];
     int threads;
@@ -66,12 +69,17 @@ static int default_threads(void) {
     if (text != NULL) {
         char *end = NULL;
         long wanted = strtol(text, &end, 10);
-        if (end != text && wanted >= 1 && wanted <= 1024) {
+        if (end != text && wanted >= 1 && wanted <= THREADS_MAX) {
             return (int)wanted;
         }
     }
+    /* What this process may run on: containers and taskset give less than the machine has. */
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0 && CPU_COUNT(&allowed) >= 1) {
+        return CPU_COUNT(&allowed);
+    }
     long online = sysconf(_SC_NPROCESSORS_ONLN);
-    return online < 1 ? 1 : (online > 1024 ? 1024 : (int)online);
+    return online < 1 ? 1 : (online > THREADS_MAX ? THREADS_MAX : (int)online);
 }
 
 ddt_status ddt_context_create(ddt_context **out) {
@@ -86,6 +94,11 @@ ddt_status ddt_context_create(ddt_context **out) {
         ddt_free(ctx);
         return DDT_ERR_MEMORY;
     }
+    if (pthread_mutex_init(&ctx->progress_lock, NULL) != 0) {
+        (void)pthread_mutex_destroy(&ctx->lock);
+        ddt_free(ctx);
+        return DDT_ERR_MEMORY;
+    }
     ctx->threads = default_threads();
     *out = ctx;
     return DDT_OK;
@@ -93,6 +106,7 @@ ddt_status ddt_context_create(ddt_context **out) {
 
 void ddt_context_destroy(ddt_context *ctx) {
     if (ctx != NULL) {
+        (void)pthread_mutex_destroy(&ctx->progress_lock);
         (void)pthread_mutex_destroy(&ctx->lock);
         ddt_free(ctx);
     }
@@ -128,17 +142,19 @@ void ddt_context_clear(ddt_context *ctx) {
 }
 
 void ddt_context_set_progress(ddt_context *ctx, ddt_progress_fn fn, void *user) {
+    (void)pthread_mutex_lock(&ctx->progress_lock);
     ctx->progress = fn;
     ctx->progress_user = user;
+    (void)pthread_mutex_unlock(&ctx->progress_lock);
 }
 
 ddt_status ddt_progress(ddt_context *ctx, const char *stage, uint64_t done, uint64_t total) {
-    if (ctx == NULL || ctx->progress == NULL) {
+    if (ctx == NULL) {
         return DDT_OK;
     }
-    (void)pthread_mutex_lock(&ctx->lock);
-    bool go_on = ctx->progress(ctx->progress_user, stage, done, total);
-    (void)pthread_mutex_unlock(&ctx->lock);
+    (void)pthread_mutex_lock(&ctx->progress_lock);
+    bool go_on = ctx->progress == NULL || ctx->progress(ctx->progress_user, stage, done, total);
+    (void)pthread_mutex_unlock(&ctx->progress_lock);
     return go_on ? DDT_OK : ddt_fail(ctx, DDT_ERR_CANCELLED, "The work was cancelled during %s.", stage);
 }
 

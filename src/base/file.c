@@ -9,61 +9,181 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { RANDOM_HEX = 16 };
+
+struct ddt_file {
+    ddt_context *ctx;
+    char *path;
+    char *temporary;
+    uint64_t size;
+    int descriptor;
+};
+
 static ddt_status fail_write(ddt_context *ctx, const char *path, int error) {
-    if (error == ENOSPC || error == EDQUOT) {
-        return ddt_fail(ctx, DDT_ERR_NO_SPACE, "No space is left to write '%s'; nothing was changed.", path);
+    if (error == ENOSPC || error == EDQUOT || error == EFBIG) {
+        return ddt_fail(ctx, DDT_ERR_NO_SPACE, "No space is left to write '%s' (%s); nothing was changed.", path,
+                        strerror(error));
     }
     return ddt_fail(ctx, DDT_ERR_IO, "Cannot write '%s': %s.", path, strerror(error));
 }
 
-static int write_all(int file, const char *text, size_t length) {
+/* Renaming onto a folder fails only after all the work, and onto a device would replace the device: refuse both at
+ * once. */
+static ddt_status check_target(ddt_context *ctx, const char *path) {
+    struct stat existing;
+    if (path[0] == '\0') {
+        return ddt_fail(ctx, DDT_ERR_IO, "Cannot write a file without a name.");
+    }
+    if (stat(path, &existing) == 0 && !S_ISREG(existing.st_mode)) {
+        return ddt_fail(ctx, DDT_ERR_IO, "Cannot write '%s': it exists and is not an ordinary file.", path);
+    }
+    return DDT_OK;
+}
+
+static ddt_status open_temporary(ddt_file *file, bool is_secret) {
+    uint64_t random = 0;
+    ddt_status status = ddt_entropy(file->ctx, &random, sizeof random);
+    if (status != DDT_OK) {
+        return status;
+    }
+    size_t room = strlen(file->path) + sizeof ".tmp-" + RANDOM_HEX;
+    file->temporary = ddt_alloc(room, 1);
+    if (file->temporary == NULL) {
+        return ddt_fail(file->ctx, DDT_ERR_MEMORY, "Memory is short while writing '%s'.", file->path);
+    }
+    (void)snprintf(file->temporary, room, "%s.tmp-%016llx", file->path, (unsigned long long)random);
+    file->descriptor = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, is_secret ? 0600 : 0666);
+    if (file->descriptor < 0) {
+        status = fail_write(file->ctx, file->path, errno);
+        /* Nothing was created, so nothing is to be removed. */
+        ddt_free(file->temporary);
+        file->temporary = NULL;
+    }
+    return status;
+}
+
+ddt_status ddt_file_create(ddt_context *ctx, const char *path, bool is_secret, ddt_file **out) {
+    ddt_status status = check_target(ctx, path);
+    if (status != DDT_OK) {
+        return status;
+    }
+    ddt_file *file = ddt_calloc(1, sizeof *file);
+    if (file == NULL) {
+        return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short while writing '%s'.", path);
+    }
+    file->ctx = ctx;
+    file->descriptor = -1;
+    file->path = ddt_strdup(path);
+    if (file->path == NULL) {
+        status = ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short while writing '%s'.", path);
+    } else {
+        status = open_temporary(file, is_secret);
+    }
+    if (status != DDT_OK) {
+        ddt_file_abort(file);
+        return status;
+    }
+    *out = file;
+    return DDT_OK;
+}
+
+ddt_status ddt_file_patch(ddt_file *file, uint64_t offset, const void *data, size_t length) {
+    const char *bytes = data;
     while (length > 0) {
-        ssize_t written = write(file, text, length);
+        ssize_t written = pwrite(file->descriptor, bytes, length, (off_t)offset);
         if (written < 0 && errno == EINTR) {
             continue;
         }
         if (written < 0) {
-            return errno;
+            return fail_write(file->ctx, file->path, errno);
         }
-        text += written;
+        bytes += written;
+        offset += (uint64_t)written;
         length -= (size_t)written;
     }
-    return fsync(file) == 0 || errno == EINVAL ? 0 : errno;
+    return DDT_OK;
+}
+
+ddt_status ddt_file_append(ddt_file *file, const void *data, size_t length) {
+    ddt_status status = ddt_file_patch(file, file->size, data, length);
+    if (status == DDT_OK) {
+        file->size += length;
+    }
+    return status;
+}
+
+uint64_t ddt_file_size(const ddt_file *file) { return file->size; }
+
+/* A rename survives a power failure only once its folder is synced. Best effort: some file systems refuse, and the file
+ * is in place. */
+static void sync_folder(const char *path) {
+    const char *slash = strrchr(path, '/');
+    int folder = -1;
+    if (slash == NULL) {
+        folder = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    } else {
+        char *name = ddt_strdup(path);
+        if (name != NULL) {
+            name[slash == path ? 1 : slash - path] = '\0';
+            folder = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        }
+        ddt_free(name);
+    }
+    if (folder >= 0) {
+        (void)fsync(folder);
+        (void)close(folder);
+    }
+}
+
+ddt_status ddt_file_commit(ddt_file *file) {
+    /* EINVAL: the file system has nothing to sync to. */
+    int error = fsync(file->descriptor) == 0 || errno == EINVAL ? 0 : errno;
+    if (close(file->descriptor) != 0 && error == 0) {
+        error = errno;
+    }
+    file->descriptor = -1;
+    if (error == 0 && rename(file->temporary, file->path) != 0) {
+        error = errno;
+    }
+    ddt_status status = DDT_OK;
+    if (error == 0) {
+        sync_folder(file->path);
+        ddt_free(file->temporary);
+        file->temporary = NULL;
+    } else {
+        status = fail_write(file->ctx, file->path, error);
+    }
+    ddt_file_abort(file);
+    return status;
+}
+
+void ddt_file_abort(ddt_file *file) {
+    if (file == NULL) {
+        return;
+    }
+    if (file->descriptor >= 0) {
+        (void)close(file->descriptor);
+    }
+    if (file->temporary != NULL) {
+        (void)unlink(file->temporary);
+    }
+    ddt_free(file->temporary);
+    ddt_free(file->path);
+    ddt_free(file);
 }
 
 ddt_status ddt_write_text(ddt_context *ctx, const char *path, const char *text, size_t length) {
-    size_t room = strlen(path) + sizeof ".XXXXXX";
-    char *temporary = ddt_alloc(room, 1);
-    if (temporary == NULL) {
-        return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short while writing '%s'.", path);
-    }
-    (void)snprintf(temporary, room, "%s.XXXXXX", path);
-    ddt_status status = DDT_OK;
-    int file = mkstemp(temporary);
-    if (file < 0) {
-        status = fail_write(ctx, path, errno);
-        ddt_free(temporary);
+    ddt_file *file = NULL;
+    ddt_status status = ddt_file_create(ctx, path, false, &file);
+    if (status != DDT_OK) {
         return status;
     }
-    int error = write_all(file, text, length);
-    /* mkstemp gives 0600; reports are ordinary files, so give them what the umask allows. */
-    mode_t mask = umask(0);
-    (void)umask(mask);
-    if (error == 0 && fchmod(file, 0666 & ~mask) != 0) {
-        error = errno;
+    status = ddt_file_append(file, text, length);
+    if (status != DDT_OK) {
+        ddt_file_abort(file);
+        return status;
     }
-    if (close(file) != 0 && error == 0) {
-        error = errno;
-    }
-    if (error == 0 && rename(temporary, path) != 0) {
-        error = errno;
-    }
-    if (error != 0) {
-        (void)unlink(temporary);
-        status = fail_write(ctx, path, error);
-    }
-    ddt_free(temporary);
-    return status;
+    return ddt_file_commit(file);
 }
 
 static ddt_status read_stream(ddt_context *ctx, FILE *file, const char *path, size_t max_bytes, char **text,
