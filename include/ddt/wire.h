@@ -85,6 +85,12 @@ DDT_MUST_CHECK ddt_status ddt_reader_open_memory(ddt_context *ctx, const void *d
 DDT_MUST_CHECK ddt_status ddt_wire_probe(ddt_context *ctx, const char *path, ddt_wire_kind *kind);
 
 /*
+ * Verifies a whole file, every section's digest and the end record, and returns its chained digest: the identity of a plan.
+ * Errors: those of ddt_reader_open and DDT_ERR_CORRUPT. Holds one section in memory at a time.
+ */
+DDT_MUST_CHECK ddt_status ddt_wire_file_digest(ddt_context *ctx, const char *path, ddt_wire_kind kind, ddt_digest *out);
+
+/*
  * Loads the next section into memory and checks its digest, its tag against `tag`. Sections of more than max_bytes are refused
  * before allocation. Errors: DDT_ERR_CORRUPT, DDT_ERR_FORMAT (another tag), DDT_ERR_MEMORY.
  */
@@ -107,6 +113,10 @@ DDT_MUST_CHECK ddt_status ddt_reader_count(ddt_reader *reader, size_t element_by
 DDT_MUST_CHECK ddt_status ddt_reader_end(ddt_reader *reader);
 /* Checks the end record and that nothing follows it. */
 DDT_MUST_CHECK ddt_status ddt_reader_finish(ddt_reader *reader);
+/*
+ * The chained digest of the end record, which names the file's whole content; valid after ddt_reader_finish, else DDT_ERR_ARGUMENT.
+ */
+DDT_MUST_CHECK ddt_status ddt_reader_digest(const ddt_reader *reader, ddt_digest *out);
 void ddt_reader_close(ddt_reader *reader);
 /* The path given at opening, or "memory", for messages. */
 const char *ddt_reader_path(const ddt_reader *reader);

@@ -26,6 +26,8 @@ struct ddt_reader {
     ddt_wire_kind kind;
     bool in_section;
     bool have_head; /* head holds the next section's */
+    bool finished;
+    ddt_digest chain; /* of the end record, once finished */
     uint8_t head[WIRE_HEAD_BYTES];
 };
 
@@ -414,7 +416,47 @@ ddt_status ddt_reader_finish(ddt_reader *reader) {
     /* A finished reader reads no more: its chain is closed. */
     reader->have_head = false;
     reader->status = DDT_ERR_ARGUMENT;
+    reader->chain = found;
+    reader->finished = true;
     return DDT_OK;
+}
+
+ddt_status ddt_reader_digest(const ddt_reader *reader, ddt_digest *out) {
+    memset(out, 0, sizeof *out);
+    if (!reader->finished) {
+        return ddt_fail(reader->ctx, DDT_ERR_ARGUMENT, "The digest of '%s' was asked for before its end was read.",
+                        reader->path);
+    }
+    *out = reader->chain;
+    return DDT_OK;
+}
+
+/* Reads every section for its digest's sake. */
+static ddt_status verify_sections(ddt_reader *reader) {
+    char tag[WIRE_TAG_BYTES];
+    ddt_status status = ddt_reader_peek(reader, tag);
+    while (status == DDT_OK && memcmp(tag, wire_end_tag, WIRE_TAG_BYTES) != 0) {
+        status = ddt_reader_begin(reader, tag, SIZE_MAX);
+        if (status == DDT_OK) {
+            reader->in_section = false;
+            status = ddt_reader_peek(reader, tag);
+        }
+    }
+    return status == DDT_OK ? ddt_reader_finish(reader) : status;
+}
+
+ddt_status ddt_wire_file_digest(ddt_context *ctx, const char *path, ddt_wire_kind kind, ddt_digest *out) {
+    ddt_reader *reader = NULL;
+    memset(out, 0, sizeof *out);
+    ddt_status status = ddt_reader_open(ctx, path, kind, &reader);
+    if (status == DDT_OK) {
+        status = verify_sections(reader);
+    }
+    if (status == DDT_OK) {
+        status = ddt_reader_digest(reader, out);
+    }
+    ddt_reader_close(reader);
+    return status;
 }
 
 /* ------------------------------------------------------------------ values */

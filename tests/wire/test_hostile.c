@@ -250,6 +250,34 @@ static void test_forged_length(void **state) {
     }
 }
 
+/* The identity of a file: the last 32 bytes of it, and only when all of it is sound. */
+static void test_identity(void **state) {
+    scratch *s = *state;
+    ddt_digest digest;
+    ddt_reader *reader = NULL;
+    size_t length = 0;
+    assert_int_equal(sample_write(s->ctx, s->path, DDT_WIRE_PLAN), DDT_OK);
+    uint8_t *bytes = slurp(s->path, &length);
+    assert_int_equal(ddt_wire_file_digest(s->ctx, s->path, DDT_WIRE_PLAN, &digest), DDT_OK);
+    assert_memory_equal(digest.bytes, bytes + length - sizeof digest, sizeof digest);
+    assert_int_equal(ddt_reader_open_memory(s->ctx, bytes, length, DDT_WIRE_PLAN, &reader), DDT_OK);
+    expect(s, ddt_reader_digest(reader, &digest), DDT_ERR_ARGUMENT, "before its end");
+    assert_int_equal(sample_read(reader), DDT_OK);
+    assert_int_equal(ddt_reader_digest(reader, &digest), DDT_OK);
+    assert_memory_equal(digest.bytes, bytes + length - sizeof digest, sizeof digest);
+    ddt_reader_close(reader);
+    expect(s, ddt_wire_file_digest(s->ctx, s->path, DDT_WIRE_TWIN, &digest), DDT_ERR_MISMATCH, "plan");
+    for (size_t at = 0; at < length; at += 5) {
+        static const ddt_digest none;
+        bytes[at] ^= 1;
+        spill(s->path, bytes, length);
+        bytes[at] ^= 1;
+        assert_int_not_equal(ddt_wire_file_digest(s->ctx, s->path, DDT_WIRE_PLAN, &digest), DDT_OK);
+        assert_true(ddt_digest_equal(&digest, &none));
+    }
+    free(bytes);
+}
+
 static void test_reader_misuse(void **state) {
     scratch *s = *state;
     uint8_t value = 0;
@@ -284,6 +312,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_forged_values, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_forged_sections, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_forged_length, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_identity, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_reader_misuse, scratch_setup, scratch_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
