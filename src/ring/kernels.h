@@ -1,0 +1,78 @@
+/*
+ * The kernel table: one implementation of every limb function for one instruction set. The public functions of
+ * ddt/ring.h state the contracts; a kernel gets the modulus instead of the ring and an index. Files of the same name in
+ * scalar/, avx2/ and avx512ifma/ implement the same entries, and every entry returns the same bytes in each.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef DDT_RING_KERNELS_H
+#define DDT_RING_KERNELS_H
+
+#include <stdbool.h>
+
+#include "ddt/base.h"
+
+#include "modulus.h"
+
+enum {
+    /* Fraction bits of the base-conversion quotient, see baseconv.c. */
+    DDT_BASECONV_FRACTION_BITS = 49,
+    /* Most source moduli of a base conversion: 128 products of 2^100 stay within reach of ddt_reduce_wide. */
+    DDT_BASECONV_FROM_MAX = 128
+};
+
+/* One source limb of the first half of a base conversion. */
+typedef struct ddt_baseconv_source {
+    const ddt_modulus *modulus;
+    uint64_t factor; /* (Q / q)^-1 mod q */
+} ddt_baseconv_source;
+
+typedef struct ddt_kernels {
+    const char *name;
+    bool (*supported)(void);
+
+    /* Words of twiddle tables a modulus needs; fill writes them. roots[i] = psi^bitrev(i), i < N. */
+    size_t (*table_words)(unsigned log_n);
+    void (*fill_tables)(const ddt_modulus *modulus, const uint64_t *roots, uint64_t *tables);
+
+    void (*ntt)(const ddt_modulus *modulus, uint64_t *a);
+    void (*intt)(const ddt_modulus *modulus, uint64_t *a);
+
+    void (*add)(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b);
+    void (*sub)(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b);
+    void (*neg)(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a);
+    void (*mul)(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b);
+    void (*mul_add)(const ddt_modulus *modulus, uint64_t *out, const uint64_t *acc, const uint64_t *a,
+                    const uint64_t *b);
+    void (*add_scalar)(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, uint64_t s);
+    void (*mul_scalar)(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, uint64_t s);
+    void (*mul_scalar_add)(const ddt_modulus *modulus, uint64_t *out, const uint64_t *acc, const uint64_t *a,
+                           uint64_t s);
+    void (*sub_mul_scalar)(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b, uint64_t s);
+    /* d = {d0, d1, d2}, a = {a0, a1}, b = {b0, b1}; added to d where accumulate is set. */
+    void (*tensor)(const ddt_modulus *modulus, uint64_t *const d[3], const uint64_t *const a[2],
+                   const uint64_t *const b[2], bool accumulate);
+    void (*dot2)(const ddt_modulus *modulus, uint64_t *out0, uint64_t *out1, const uint64_t *const *a,
+                 const uint64_t *const *b0, const uint64_t *const *b1, size_t count);
+    void (*change_modulus)(const ddt_modulus *from, const ddt_modulus *to, uint64_t *out, const uint64_t *in);
+    void (*from_signed)(const ddt_modulus *modulus, uint64_t *out, const int64_t *values);
+    void (*permute)(size_t n, uint64_t *out, const uint64_t *in, const uint32_t *permutation);
+
+    void (*baseconv_prepare)(const ddt_baseconv_source *sources, size_t count, const uint64_t *const *in,
+                             uint64_t *const *y, uint64_t *quotient, size_t begin, size_t end);
+    /* factors[0..count): Q / q_k mod q; factors[count]: -Q mod q. */
+    void (*baseconv_limb)(const ddt_modulus *to, const uint64_t *factors, size_t count, uint64_t *out,
+                          const uint64_t *const *y, const uint64_t *quotient);
+} ddt_kernels;
+
+extern const ddt_kernels ddt_kernels_scalar;
+#ifdef DDT_HAVE_X86_KERNELS
+extern const ddt_kernels ddt_kernels_avx2;
+extern const ddt_kernels ddt_kernels_avx512ifma;
+#endif
+
+/* The kernel set in force, chosen on first use. NULL, with the reason in ctx, when DDT_KERNELS asks for one that cannot
+ * run. */
+const ddt_kernels *ddt_kernels_active(ddt_context *ctx);
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DDT_RING_INTERNAL_H
+#define DDT_RING_INTERNAL_H
+
+#include "ddt/ring.h"
+
+#include "kernels.h"
+#include "modulus.h"
+
+struct ddt_ring {
+    const ddt_kernels *kernels;
+    unsigned log_n;
+    size_t n;
+    size_t count;
+    ddt_modulus *moduli;
+    uint64_t *tables; /* one block for all moduli */
+};
+
+#endif

@@ -1,0 +1,37 @@
+/* The entries of the scalar kernel set; contracts in ddt/ring.h and kernels.h. SPDX-License-Identifier: Apache-2.0 */
+#ifndef DDT_RING_SCALAR_KERNELS_H
+#define DDT_RING_SCALAR_KERNELS_H
+
+#include "../kernels.h"
+
+size_t ddt_scalar_table_words(unsigned log_n);
+void ddt_scalar_fill_tables(const ddt_modulus *modulus, const uint64_t *roots, uint64_t *tables);
+void ddt_scalar_ntt(const ddt_modulus *modulus, uint64_t *a);
+void ddt_scalar_intt(const ddt_modulus *modulus, uint64_t *a);
+
+void ddt_scalar_add(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b);
+void ddt_scalar_sub(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b);
+void ddt_scalar_neg(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a);
+void ddt_scalar_mul(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b);
+void ddt_scalar_mul_add(const ddt_modulus *modulus, uint64_t *out, const uint64_t *acc, const uint64_t *a,
+                        const uint64_t *b);
+void ddt_scalar_add_scalar(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, uint64_t s);
+void ddt_scalar_mul_scalar(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, uint64_t s);
+void ddt_scalar_mul_scalar_add(const ddt_modulus *modulus, uint64_t *out, const uint64_t *acc, const uint64_t *a,
+                               uint64_t s);
+void ddt_scalar_sub_mul_scalar(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b,
+                               uint64_t s);
+void ddt_scalar_tensor(const ddt_modulus *modulus, uint64_t *const d[3], const uint64_t *const a[2],
+                       const uint64_t *const b[2], bool accumulate);
+void ddt_scalar_dot2(const ddt_modulus *modulus, uint64_t *out0, uint64_t *out1, const uint64_t *const *a,
+                     const uint64_t *const *b0, const uint64_t *const *b1, size_t count);
+void ddt_scalar_change_modulus(const ddt_modulus *from, const ddt_modulus *to, uint64_t *out, const uint64_t *in);
+void ddt_scalar_from_signed(const ddt_modulus *modulus, uint64_t *out, const int64_t *values);
+void ddt_scalar_permute(size_t n, uint64_t *out, const uint64_t *in, const uint32_t *permutation);
+
+void ddt_scalar_baseconv_prepare(const ddt_baseconv_source *sources, size_t count, const uint64_t *const *in,
+                                 uint64_t *const *y, uint64_t *quotient, size_t begin, size_t end);
+void ddt_scalar_baseconv_limb(const ddt_modulus *to, const uint64_t *factors, size_t count, uint64_t *out,
+                              const uint64_t *const *y, const uint64_t *quotient);
+
+#endif

@@ -1,0 +1,170 @@
+/* The NTT against its definition, against schoolbook products, against itself, in every kernel set.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "ring_test.h"
+
+static size_t bit_reverse(size_t i, unsigned bits) {
+    size_t r = 0;
+    for (unsigned b = 0; b < bits; b++) {
+        r = 2 * r + ((i >> b) & 1);
+    }
+    return r;
+}
+
+/* The smallest primitive 2N-th root of unity, by exhaustion over the odd powers of one of them. */
+static uint64_t smallest_root(uint64_t q, size_t n) {
+    uint64_t root = 0;
+    for (uint64_t g = 2; pow_mod(root, n, q) != q - 1; g++) {
+        root = pow_mod(g, (q - 1) / (2 * n), q);
+    }
+    uint64_t smallest = root;
+    for (size_t k = 1; k < 2 * n; k += 2) {
+        uint64_t power = pow_mod(root, k, q);
+        smallest = power < smallest ? power : smallest;
+    }
+    return smallest;
+}
+
+static uint64_t evaluate(const uint64_t *a, size_t n, uint64_t x, uint64_t q) {
+    uint64_t sum = 0;
+    for (size_t i = n; i-- > 0;) {
+        sum = (mul_mod(sum, x, q) + a[i]) % q;
+    }
+    return sum;
+}
+
+static void test_definition(void **state) {
+    (void)state;
+    uint64_t seed = 1;
+    for (size_t set = 0; set < KERNEL_SETS; set++) {
+        for (unsigned log_n = 4; select_set(set) && log_n <= 8; log_n++) {
+            size_t n = (size_t)1 << log_n;
+            ddt_ring *ring = make_ring(log_n);
+            uint64_t *a = new_limb(n);
+            uint64_t *b = new_limb(n);
+            for (size_t m = 0; m < MODULI; m++) {
+                uint64_t q = ddt_ring_modulus(ring, m);
+                uint64_t psi = smallest_root(q, n);
+                fill_random(a, n, q, &seed);
+                memcpy(b, a, n * sizeof *a);
+                ddt_ring_ntt(ring, m, b);
+                for (size_t j = 0; j < n; j++) {
+                    uint64_t point = pow_mod(psi, 2 * bit_reverse(j, log_n) + 1, q);
+                    assert_true(b[j] == evaluate(a, n, point, q));
+                }
+            }
+            ddt_free(a);
+            ddt_free(b);
+            ddt_ring_destroy(ring);
+        }
+    }
+}
+
+static void schoolbook(uint64_t *out, const uint64_t *a, const uint64_t *b, size_t n, uint64_t q) {
+    memset(out, 0, n * sizeof *out);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < n; j++) {
+            uint64_t product = mul_mod(a[i], b[j], q);
+            size_t k = (i + j) % n;
+            out[k] = i + j < n ? (out[k] + product) % q : (out[k] + q - product) % q;
+        }
+    }
+}
+
+static void test_product(void **state) {
+    (void)state;
+    uint64_t seed = 2;
+    for (size_t set = 0; set < KERNEL_SETS; set++) {
+        for (unsigned log_n = 4; select_set(set) && log_n <= 7; log_n++) {
+            size_t n = (size_t)1 << log_n;
+            ddt_ring *ring = make_ring(log_n);
+            uint64_t *a = new_limb(n);
+            uint64_t *b = new_limb(n);
+            uint64_t *expected = new_limb(n);
+            for (size_t m = 0; m < MODULI; m++) {
+                uint64_t q = ddt_ring_modulus(ring, m);
+                fill_random(a, n, q, &seed);
+                fill_random(b, n, q, &seed);
+                schoolbook(expected, a, b, n, q);
+                ddt_ring_ntt(ring, m, a);
+                ddt_ring_ntt(ring, m, b);
+                ddt_ring_mul(ring, m, a, a, b);
+                ddt_ring_intt(ring, m, a);
+                assert_limbs_equal(a, expected, n);
+            }
+            ddt_free(a);
+            ddt_free(b);
+            ddt_free(expected);
+            ddt_ring_destroy(ring);
+        }
+    }
+}
+
+/* Patterns that drive lazily reduced sums to their extremes: constant limbs of q-1, alternations, single coefficients.
+ */
+static void fill_pattern(uint64_t *a, size_t n, uint64_t q, unsigned pattern, uint64_t *seed) {
+    fill_random(a, n, q, seed);
+    for (size_t i = 0; i < n && pattern < 4; i++) {
+        const uint64_t values[] = {q - 1, i % 2 ? q - 1 : 0, i == n - 1 ? q - 1 : 0, q / 2 + (i >> 3) % 2};
+        a[i] = values[pattern];
+    }
+}
+
+/* Scalar and vector kernels agree byte for byte, residues stay canonical, and the inverse undoes the transform. */
+static void test_round_trip(void **state) {
+    (void)state;
+    for (unsigned log_n = DDT_RING_LOG_N_MIN; log_n <= DDT_RING_LOG_N_MAX; log_n++) {
+        size_t n = (size_t)1 << log_n;
+        ddt_ring *rings[KERNEL_SETS] = {NULL};
+        for (size_t set = 0; set < KERNEL_SETS; set++) {
+            rings[set] = select_set(set) ? make_ring(log_n) : NULL;
+        }
+        uint64_t *a = new_limb(n);
+        uint64_t *b = new_limb(n);
+        uint64_t *reference = new_limb(2 * n);
+        uint64_t seed = log_n;
+        for (size_t m = 0; m < MODULI; m++) {
+            unsigned patterns = log_n <= 12 ? 6 : 1;
+            for (unsigned p = 0; p < patterns; p++) {
+                uint64_t q = ddt_ring_modulus(rings[0], m);
+                fill_pattern(a, n, q, patterns > 1 ? p : (unsigned)(m % 6), &seed);
+                for (size_t set = 0; set < KERNEL_SETS; set++) {
+                    if (rings[set] == NULL) {
+                        continue;
+                    }
+                    memcpy(b, a, n * sizeof *a);
+                    ddt_ring_ntt(rings[set], m, b);
+                    if (set == 0) {
+                        memcpy(reference, b, n * sizeof *b);
+                        for (size_t j = 0; j < n; j++) {
+                            assert_true(b[j] < q);
+                        }
+                    }
+                    assert_limbs_equal(b, reference, n);
+                    ddt_ring_intt(rings[set], m, b);
+                    assert_limbs_equal(a, b, n);
+                    /* The same input through the inverse alone: its lazy bounds see the corners, too. */
+                    ddt_ring_intt(rings[set], m, b);
+                    if (set == 0) {
+                        memcpy(reference + n, b, n * sizeof *b);
+                    }
+                    assert_limbs_equal(b, reference + n, n);
+                }
+            }
+        }
+        ddt_free(a);
+        ddt_free(b);
+        ddt_free(reference);
+        for (size_t set = 0; set < KERNEL_SETS; set++) {
+            ddt_ring_destroy(rings[set]);
+        }
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_definition),
+        cmocka_unit_test(test_product),
+        cmocka_unit_test(test_round_trip),
+    };
+    return cmocka_run_group_tests(tests, make_context, free_context);
+}
