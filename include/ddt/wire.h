@@ -63,6 +63,12 @@ void ddt_writer_string(ddt_writer *writer, const char *text);
 /* `count` values of `bits` bits each (1..64), packed without gaps, padded to a byte: residues take 50 bits, not 64. */
 void ddt_writer_packed(ddt_writer *writer, const uint64_t *values, size_t count, unsigned bits);
 DDT_MUST_CHECK ddt_status ddt_writer_end(ddt_writer *writer);
+/*
+ * The section "HEAD" with which evaluation keys, twins and results begin: the digest of the plan file that they belong to, the number of batches (0 for keys),
+ * and how many items follow (in each batch: inputs of a twin, outputs of a result; in all: keys).
+ */
+DDT_MUST_CHECK ddt_status ddt_writer_heading(ddt_writer *writer, const ddt_digest *plan, uint64_t batches,
+                                             uint32_t items);
 /* Writes the end record, syncs, renames into place, and frees the writer whatever happens. *bytes (may be NULL): the file's size. */
 DDT_MUST_CHECK ddt_status ddt_writer_commit(ddt_writer *writer, uint64_t *bytes);
 /* Deletes the temporary file and frees the writer; NULL is allowed. */
@@ -109,6 +115,8 @@ DDT_MUST_CHECK ddt_status ddt_reader_string(ddt_reader *reader, size_t max_lengt
 DDT_MUST_CHECK ddt_status ddt_reader_packed(ddt_reader *reader, uint64_t *values, size_t count, unsigned bits);
 /* A u32 count for an array of elements of at least element_bytes each: refused when more than max or than the section can hold. */
 DDT_MUST_CHECK ddt_status ddt_reader_count(ddt_reader *reader, size_t element_bytes, size_t max, size_t *count);
+/* Reads the section "HEAD". Errors: those of ddt_reader_begin. */
+DDT_MUST_CHECK ddt_status ddt_reader_heading(ddt_reader *reader, ddt_digest *plan, uint64_t *batches, uint32_t *items);
 /* Ends the section; bytes left over are DDT_ERR_FORMAT. */
 DDT_MUST_CHECK ddt_status ddt_reader_end(ddt_reader *reader);
 /* Checks the end record and that nothing follows it. */
