@@ -1,8 +1,10 @@
 /*
  * ddt/twin.h - the steps of an encrypted simulation, file to file: what the commands call.
  *
+ *   model + events  --compile-->  plan  --keygen-->  keys  --encrypt-->  twin  --(ddtwin-engine)-->  result  --decrypt-->  profile
+ *
  * Files are atomic: a failed step leaves nothing behind. The engine's step is not here: it needs circuit alone (see ddt_plan_run) so that
- * `ddtwin-engine` links neither this room nor custody.
+ * `ddtwin-engine` links neither this room nor custody. docs/format.md has the sections of each file, docs/commands.md the commands.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -24,31 +26,86 @@ typedef struct ddt_setting {
 /* How a model and a data set become a problem: the options of check, compile and simulate. */
 typedef struct ddt_twin_options {
     const char *model_path;
-    const char *data_path;
-    double grid_h;               /* --grid: adds EVID 2 records every grid_h; 0: none */
-    size_t grid_points;          /* the report's own grid: this many points over each subject's span; 0: none */
-    const char *const *outputs;  /* --output; NULL: the model's */
+    const char *data_path;      /* NULL: a virtual trial drawn from the model (ddtwin check without --data) */
+    double grid_h;              /* --grid: adds EVID 2 records every grid_h; 0: none */
+    size_t grid_points;         /* the report's own grid: this many points over each subject's span; 0: none */
+    const char *const *outputs; /* --output; NULL: the model's */
     size_t output_count;
     const ddt_setting *settings; /* --param */
     size_t setting_count;
-    double target_error;         /* relative to each output's maximum; 0: 1e-4 */
+    double target_error; /* CKKS noise aimed at, relative to each output's maximum; 0: 1e-4 */
 } ddt_twin_options;
 
 /* Errors relative to each output's maximum over all subjects and times. */
 typedef struct ddt_error_budget {
-    double surrogate, discretisation, ckks, total;
+    double surrogate;      /* polynomials instead of functions: clear polynomial run - clear exact run */
+    double discretisation; /* the solver's own: clear exact run - CVODE */
+    double ckks;           /* encryption noise: decrypted - clear polynomial run */
+    double total;          /* decrypted - CVODE */
 } ddt_error_budget;
 
-/* compile: writes a plan file holding the plan, the layout and the model's text. */
-DDT_MUST_CHECK ddt_status ddt_twin_compile(ddt_context *ctx, const ddt_twin_options *options, const char *plan_path);
-/* keygen: directory/secret.ddt, public.ddt, eval.ddt; the directory is created (0700) and must not hold keys. Keys stream to the file. */
-DDT_MUST_CHECK ddt_status ddt_twin_keygen(ddt_context *ctx, const char *plan_path, const char *directory,
-                                          const char *passphrase);
-/* encrypt: data -> twin file, with the secret key's seeded encryption where secret.ddt is there, else with public.ddt. */
-DDT_MUST_CHECK ddt_status ddt_twin_encrypt(ddt_context *ctx, const char *plan_path, const char *keys_directory,
-                                           const char *passphrase, const char *data_path, const char *twin_path);
+/* ------------------------------------------------------------------ problems */
 
-/* A decrypted result: values[subject][observation * output_count + output]. */
+/* A model, its events, their circuit and its plan. */
+typedef struct ddt_twin_problem ddt_twin_problem;
+
+/*
+ * Reads model and data, solves, calibrates and plans. The caller owns *out. Progress stages "solve", "plan". Errors: those of ddt_model_read,
+ * ddt_events_read, ddt_solve, ddt_plan_create; DDT_ERR_ARGUMENT for a negative grid.
+ */
+DDT_MUST_CHECK ddt_status ddt_twin_problem_create(ddt_context *ctx, const ddt_twin_options *options,
+                                                  ddt_twin_problem **out);
+void ddt_twin_problem_destroy(ddt_twin_problem *problem);
+/* Parts of a problem, owned by it. */
+const ddt_model *ddt_twin_problem_model(const ddt_twin_problem *problem);
+const ddt_events *ddt_twin_problem_events(const ddt_twin_problem *problem);
+const ddt_solution *ddt_twin_problem_solution(const ddt_twin_problem *problem);
+void ddt_twin_problem_info(const ddt_twin_problem *problem, ddt_plan_info *plan, ddt_solve_info *solve);
+/* Writes the plan file: plan, layout, model text and the options above. *bytes (may be NULL): its size. Errors: those of ddt_writer. */
+DDT_MUST_CHECK ddt_status ddt_twin_problem_write(ddt_context *ctx, const ddt_twin_problem *problem, const char *path,
+                                                 uint64_t *bytes);
+
+/* compile: ddt_twin_problem_create, then ddt_twin_problem_write. */
+DDT_MUST_CHECK ddt_status ddt_twin_compile(ddt_context *ctx, const ddt_twin_options *options, const char *plan_path);
+
+/* ------------------------------------------------------------------ plan files */
+
+/* A plan file as custodians read it. */
+typedef struct ddt_twin_plan ddt_twin_plan;
+
+/* Reads and checks a whole plan file. Errors: those of ddt_reader, and DDT_ERR_SECURITY for parameters that are not 128-bit secure. */
+DDT_MUST_CHECK ddt_status ddt_twin_plan_read(ddt_context *ctx, const char *path, ddt_twin_plan **out);
+void ddt_twin_plan_destroy(ddt_twin_plan *plan);
+/* The digest of the plan file: it names the computation; keys, twins and results carry it. */
+const ddt_digest *ddt_twin_plan_digest(const ddt_twin_plan *plan);
+const ddt_plan *ddt_twin_plan_program(const ddt_twin_plan *plan);
+const ddt_solution *ddt_twin_plan_solution(const ddt_twin_plan *plan);
+const char *ddt_twin_plan_model_name(const ddt_twin_plan *plan);
+const char *ddt_twin_plan_model_text(const ddt_twin_plan *plan);
+/*
+ * DDT_ERR_MISMATCH, naming both files, unless `plan` was made for the model in the file model_path (compared byte by byte). A custodian who gets a plan
+ * from the service checks it so against the model that was agreed on.
+ */
+DDT_MUST_CHECK ddt_status ddt_twin_plan_check_model(ddt_context *ctx, const ddt_twin_plan *plan,
+                                                    const char *model_path);
+
+/* ------------------------------------------------------------------ steps of the custodian */
+
+/*
+ * keygen: directory/secret.ddt, public.ddt, eval.ddt, and plan.ddt, a copy of the plan. The directory is created (0700) and must not hold keys. Keys stream
+ * to the file one by one. Progress stage "keys". passphrase NULL: the secret key is not wrapped. *eval_bytes (may be NULL): size of eval.ddt.
+ */
+DDT_MUST_CHECK ddt_status ddt_twin_keygen(ddt_context *ctx, const char *plan_path, const char *directory,
+                                          const char *passphrase, uint64_t *eval_bytes);
+/*
+ * encrypt: data -> twin file, with the secret key's seeded encryption where secret.ddt is there, else with public.ddt. model_path may be NULL; otherwise the
+ * plan must be for that model. Progress stage "encrypt". *bytes (may be NULL): size of the twin.
+ */
+DDT_MUST_CHECK ddt_status ddt_twin_encrypt(ddt_context *ctx, const char *plan_path, const char *keys_directory,
+                                           const char *passphrase, const char *model_path, const char *data_path,
+                                           const char *twin_path, uint64_t *bytes);
+
+/* A profile, decrypted or computed in the clear: values[subject][observation * output_count + output]. */
 typedef struct ddt_profile {
     size_t subject_count, output_count;
     char **output_names;
@@ -58,11 +115,61 @@ typedef struct ddt_profile {
     bool **requested; /* false for points that only the report's grid asked for */
     double **values;
 } ddt_profile;
+/* Frees what *profile owns and zeroes it; patients' values are wiped. */
 void ddt_profile_destroy(ddt_profile *profile);
+/* Observations that the user asked for, over all subjects. */
+size_t ddt_profile_requested_count(const ddt_profile *profile);
+/* decrypt: needs keys_directory/secret.ddt and plan.ddt. Progress stage "decrypt". *out is created here. */
 DDT_MUST_CHECK ddt_status ddt_twin_decrypt(ddt_context *ctx, const char *keys_directory, const char *passphrase,
                                            const char *result_path, ddt_profile *out);
-/* ID,TIME and one column an output; 9 significant digits. */
+/* ID,TIME and one column an output; 9 significant digits, times as short as they are exact. Requested rows only. */
 DDT_MUST_CHECK ddt_status ddt_profile_write_csv(ddt_context *ctx, const ddt_profile *profile, const char *path);
+
+/* ------------------------------------------------------------------ how good it is */
+
+typedef struct ddt_assessment {
+    ddt_profile reference;        /* CVODE on the model's own equations, the same points */
+    size_t output_count;
+    double *output_maximum;       /* largest magnitude of the reference, per output */
+    ddt_error_budget *per_output; /* relative to output_maximum */
+    ddt_error_budget worst;       /* each entry the largest over outputs */
+    bool measured;                /* false: no decrypted profile was given, ckks is the plan's prediction and total contains it */
+    double error_bar;             /* what total must not exceed: 1e-3 for linear models, 1e-2 for nonlinear ones */
+} ddt_assessment;
+
+/* Compares a decrypted profile of the problem's own data (NULL: none) with clear runs and CVODE. Progress stage "reference". */
+DDT_MUST_CHECK ddt_status ddt_twin_assess(ddt_context *ctx, const ddt_twin_problem *problem,
+                                          const ddt_profile *decrypted, ddt_assessment *out);
+void ddt_assessment_destroy(ddt_assessment *assessment);
+
+/* ------------------------------------------------------------------ telling it */
+
+/* What one run of the chain took. Zero where a step did not run. */
+typedef struct ddt_twin_run {
+    double compile_s, keygen_s, encrypt_s, engine_s, decrypt_s, check_s, total_s;
+    double engine_batch_s; /* engine_s less reading keys and writing results */
+    uint64_t engine_peak_rss_bytes;
+    uint64_t plan_bytes, eval_key_bytes, twin_bytes, result_bytes;
+    ddt_digest plan_digest;
+    const char *kernels; /* of the engine */
+    int threads;
+} ddt_twin_run;
+
+/* Everything that summary.json, report.html and the figure show. decrypted and run are NULL for `check`. */
+typedef struct ddt_twin_outcome {
+    const ddt_twin_problem *problem;
+    const ddt_assessment *assessment;
+    const ddt_profile *decrypted;
+    const ddt_twin_run *run;
+} ddt_twin_outcome;
+
+/* The summary as JSON text, NUL-terminated, owned by the caller (ddt_free). docs/commands.md lists the fields. */
+DDT_MUST_CHECK ddt_status ddt_twin_summary(ddt_context *ctx, const ddt_twin_outcome *outcome, char **json);
+DDT_MUST_CHECK ddt_status ddt_twin_write_summary(ddt_context *ctx, const ddt_twin_outcome *outcome, const char *path);
+/* One standalone HTML file: curves, errors, parameters, who sees what. Needs decrypted and run. */
+DDT_MUST_CHECK ddt_status ddt_twin_write_report(ddt_context *ctx, const ddt_twin_outcome *outcome, const char *path);
+/* The report's curves alone, as one SVG file. */
+DDT_MUST_CHECK ddt_status ddt_twin_write_figure(ddt_context *ctx, const ddt_twin_outcome *outcome, const char *path);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,187 @@
+/* The custodian encrypts a data set for a plan. SPDX-License-Identifier: Apache-2.0 */
+#include "twin_internal.h"
+
+#include <math.h>
+
+/* Either key: the secret one where it is there (half the size), else the public one. */
+typedef struct encryptor {
+    const ddt_ckks_params *params;
+    ddt_secret_key *secret;
+    ddt_public_key public;
+    bool has_public;
+} encryptor;
+
+static void encryptor_close(encryptor *keys) {
+    ddt_secret_key_destroy(keys->secret);
+    if (keys->has_public) {
+        ddt_public_key_destroy(&keys->public);
+    }
+}
+
+/*
+ * Which plan a key was made for is looked at first, in a way that needs neither parameters nor passphrase: the copy of
+ * the plan beside the key.
+ */
+static ddt_status check_keys_directory(ddt_context *ctx, const twin_key_paths *paths, const ddt_twin_plan *plan) {
+    if (!twin_path_exists(paths->plan)) {
+        return DDT_OK; /* a directory with public.ddt alone: the key itself carries the digest */
+    }
+    ddt_digest digest;
+    ddt_status status = ddt_wire_file_digest(ctx, paths->plan, DDT_WIRE_PLAN, &digest);
+    return status == DDT_OK ? twin_check_key_plan(ctx, &digest, paths->plan, &plan->digest, plan->path) : status;
+}
+
+static ddt_status encryptor_open(ddt_context *ctx, const ddt_twin_plan *plan, const twin_key_paths *paths,
+                                 const char *passphrase, encryptor *keys) {
+    ddt_digest digest;
+    if (twin_path_exists(paths->secret)) {
+        ddt_status status = ddt_secret_key_load(ctx, paths->secret, keys->params, passphrase, &keys->secret, &digest);
+        return status == DDT_OK ? twin_check_key_plan(ctx, &digest, paths->secret, &plan->digest, plan->path) : status;
+    }
+    ddt_status status = ddt_public_key_load(ctx, paths->public, keys->params, &keys->public, &digest);
+    keys->has_public = status == DDT_OK;
+    return status == DDT_OK ? twin_check_key_plan(ctx, &digest, paths->public, &plan->digest, plan->path) : status;
+}
+
+static ddt_status encrypt_vector(ddt_context *ctx, const encryptor *keys, const double *slots, unsigned level,
+                                 ddt_plaintext *plaintext, ddt_writer *writer) {
+    const double scale = ddt_ckks_canonical_scale(keys->params, level);
+    ddt_status status =
+        ddt_ckks_encode_real(ctx, keys->params, slots, ddt_ckks_slots(keys->params), level, scale, plaintext);
+    if (status != DDT_OK) {
+        return status;
+    }
+    ddt_ciphertext ciphertext = {0};
+    status = keys->secret != NULL ? ddt_encrypt_secret(ctx, keys->secret, plaintext, &ciphertext)
+                                  : ddt_encrypt_public(ctx, keys->params, &keys->public, plaintext, &ciphertext);
+    if (status == DDT_OK) {
+        status = ddt_ciphertext_write(writer, keys->params, &ciphertext);
+    }
+    ddt_ciphertext_destroy(&ciphertext);
+    return status;
+}
+
+/* Checked here as well as by the layout: nothing above an input's bound is ever encrypted. */
+static ddt_status check_bound(ddt_context *ctx, const ddt_plan_input *input, const double *slots, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (!(fabs(slots[i]) <= input->bound)) {
+            return ddt_fail(ctx, DDT_ERR_RANGE, "A value of %s is %g, outside the plan's bound of %g.", input->name,
+                            slots[i], input->bound);
+        }
+    }
+    return DDT_OK;
+}
+
+static ddt_status encrypt_batches(ddt_context *ctx, const ddt_twin_plan *plan, const encryptor *keys,
+                                  const double *const *inputs, ddt_writer *writer) {
+    ddt_plan_info info;
+    ddt_plan_get_info(plan->plan, &info);
+    const size_t input_count = ddt_plan_input_count(plan->plan);
+    const size_t slot_count = ddt_ckks_slots(keys->params);
+    const size_t total = info.batches * input_count;
+    double *slots = ddt_calloc(slot_count, sizeof *slots);
+    ddt_plaintext plaintext = {0};
+    ddt_status status = slots == NULL
+                            ? twin_no_memory(ctx)
+                            : ddt_plaintext_create(ctx, keys->params, ddt_ckks_levels(keys->params), &plaintext);
+    for (size_t k = 0; status == DDT_OK && k < total; k++) {
+        const size_t batch = k / input_count;
+        const ddt_plan_input input = ddt_plan_get_input(plan->plan, k % input_count);
+        ddt_plan_pack(plan->plan, batch, inputs[k % input_count], slots);
+        status = ddt_progress(ctx, "encrypt", k, total);
+        if (status == DDT_OK) {
+            status = check_bound(ctx, &input, slots, slot_count);
+        }
+        if (status == DDT_OK) {
+            status = encrypt_vector(ctx, keys, slots, input.level, &plaintext, writer);
+        }
+    }
+    if (status == DDT_OK) {
+        status = ddt_progress(ctx, "encrypt", total, total);
+    }
+    twin_plaintext_wipe(keys->params, &plaintext);
+    twin_wipe_free(slots, slot_count * sizeof *slots);
+    return status;
+}
+
+static ddt_status write_twin(ddt_context *ctx, const ddt_twin_plan *plan, const encryptor *keys,
+                             const double *const *inputs, const char *path, uint64_t *bytes) {
+    ddt_plan_info info;
+    ddt_plan_get_info(plan->plan, &info);
+    ddt_writer *writer = NULL;
+    ddt_status status = ddt_writer_open(ctx, path, DDT_WIRE_TWIN, false, &writer);
+    if (status != DDT_OK) {
+        return status;
+    }
+    status = ddt_writer_heading(writer, &plan->digest, info.batches, (uint32_t)ddt_plan_input_count(plan->plan));
+    if (status == DDT_OK) {
+        status = encrypt_batches(ctx, plan, keys, inputs, writer);
+    }
+    if (status != DDT_OK) {
+        ddt_writer_abort(writer);
+        return status;
+    }
+    return ddt_writer_commit(writer, bytes);
+}
+
+/* The circuit's inputs from the data: nothing is encrypted before all of them are checked. */
+static ddt_status fill_inputs(ddt_context *ctx, const ddt_twin_plan *plan, const char *data_path,
+                              double *const *inputs) {
+    ddt_model *model = NULL;
+    ddt_events *events = NULL;
+    ddt_status status = twin_recipe_model(ctx, &plan->recipe, &model);
+    if (status == DDT_OK) {
+        status = twin_recipe_events(ctx, &plan->recipe, model, data_path, &events);
+    }
+    if (status == DDT_OK) {
+        status = ddt_solution_fill(ctx, plan->solution, model, events, inputs);
+    }
+    ddt_events_destroy(events);
+    ddt_model_destroy(model);
+    return status;
+}
+
+static ddt_status encrypt_with_plan(ddt_context *ctx, ddt_twin_plan *plan, const twin_key_paths *paths,
+                                    const char *passphrase, const char *data_path, const char *twin_path,
+                                    uint64_t *bytes) {
+    ddt_plan_info info;
+    ddt_plan_get_info(plan->plan, &info);
+    const size_t input_count = ddt_plan_input_count(plan->plan);
+    encryptor keys = {0};
+    double **inputs = twin_vectors_create(input_count, info.lanes, info.block);
+    ddt_status status = inputs == NULL ? twin_no_memory(ctx) : check_keys_directory(ctx, paths, plan);
+    if (status == DDT_OK) {
+        status = fill_inputs(ctx, plan, data_path, inputs);
+    }
+    if (status == DDT_OK) {
+        status = ddt_plan_params(ctx, plan->plan, &keys.params);
+    }
+    if (status == DDT_OK) {
+        status = encryptor_open(ctx, plan, paths, passphrase, &keys);
+    }
+    if (status == DDT_OK) {
+        status = write_twin(ctx, plan, &keys, (const double *const *)inputs, twin_path, bytes);
+    }
+    encryptor_close(&keys);
+    twin_vectors_destroy(inputs, input_count, info.lanes, info.block);
+    return status;
+}
+
+ddt_status ddt_twin_encrypt(ddt_context *ctx, const char *plan_path, const char *keys_directory, const char *passphrase,
+                            const char *model_path, const char *data_path, const char *twin_path, uint64_t *bytes) {
+    ddt_twin_plan *plan = NULL;
+    twin_key_paths paths = {0};
+    ddt_status status = twin_key_paths_create(ctx, keys_directory, &paths);
+    if (status == DDT_OK) {
+        status = ddt_twin_plan_read(ctx, plan_path, &plan);
+    }
+    if (status == DDT_OK && model_path != NULL) {
+        status = ddt_twin_plan_check_model(ctx, plan, model_path);
+    }
+    if (status == DDT_OK) {
+        status = encrypt_with_plan(ctx, plan, &paths, passphrase, data_path, twin_path, bytes);
+    }
+    ddt_twin_plan_destroy(plan);
+    twin_key_paths_destroy(&paths);
+    return status;
+}

@@ -1,0 +1,111 @@
+/* Problems: a model and its events become a circuit and a plan. SPDX-License-Identifier: Apache-2.0 */
+#include "twin_internal.h"
+
+#include <math.h>
+
+void ddt_twin_problem_destroy(ddt_twin_problem *problem) {
+    if (problem == NULL) {
+        return;
+    }
+    ddt_plan_destroy(problem->plan);
+    ddt_solution_destroy(problem->solution);
+    ddt_events_destroy(problem->events);
+    ddt_model_destroy(problem->model);
+    twin_recipe_destroy(&problem->recipe);
+    ddt_free(problem);
+}
+
+const ddt_model *ddt_twin_problem_model(const ddt_twin_problem *problem) { return problem->model; }
+
+const ddt_events *ddt_twin_problem_events(const ddt_twin_problem *problem) { return problem->events; }
+
+const ddt_solution *ddt_twin_problem_solution(const ddt_twin_problem *problem) { return problem->solution; }
+
+void ddt_twin_problem_info(const ddt_twin_problem *problem, ddt_plan_info *plan, ddt_solve_info *solve) {
+    ddt_plan_get_info(problem->plan, plan);
+    ddt_solution_get_info(problem->solution, solve);
+}
+
+ddt_status twin_run_clear(ddt_context *ctx, const ddt_twin_problem *problem, bool exact, double *const *outputs) {
+    const ddt_circuit *circuit = ddt_solution_circuit(problem->solution);
+    const size_t lanes = ddt_circuit_lanes(circuit);
+    const size_t block = ddt_circuit_block(circuit);
+    const size_t count = ddt_circuit_input_count(circuit);
+    double **inputs = twin_vectors_create(count, lanes, block);
+    if (inputs == NULL) {
+        return twin_no_memory(ctx);
+    }
+    ddt_status status = ddt_solution_fill(ctx, problem->solution, problem->model, problem->events, inputs);
+    if (status == DDT_OK) {
+        status = ddt_circuit_run_clear(ctx, circuit, (const double *const *)inputs, exact, outputs);
+    }
+    twin_vectors_destroy(inputs, count, lanes, block);
+    return status;
+}
+
+/*
+ * The plan's target is absolute and one for all outputs; ours is relative to each output's maximum. Only the power of
+ * two of the scale is used, so that the plan, which the service sees, tells little about the template's values.
+ */
+static ddt_status problem_scale(ddt_context *ctx, ddt_twin_problem *problem) {
+    const ddt_circuit *circuit = ddt_solution_circuit(problem->solution);
+    const size_t lanes = ddt_circuit_lanes(circuit);
+    const size_t block = ddt_circuit_block(circuit);
+    const size_t count = ddt_circuit_output_count(circuit);
+    double **outputs = twin_vectors_create(count, lanes, block);
+    if (outputs == NULL) {
+        return twin_no_memory(ctx);
+    }
+    ddt_status status = twin_run_clear(ctx, problem, false, outputs);
+    double scale = 0;
+    for (size_t o = 0; status == DDT_OK && o < count; o++) {
+        double largest = 0;
+        for (size_t i = 0; i < lanes * block; i++) {
+            largest = fmax(largest, fabs(outputs[o][i]));
+        }
+        if (largest > 0 && (scale == 0 || largest < scale)) {
+            scale = largest;
+        }
+    }
+    twin_vectors_destroy(outputs, count, lanes, block);
+    problem->circuit_scale = scale > 0 ? exp2(floor(log2(scale))) : 1;
+    return status;
+}
+
+static ddt_status problem_plan(ddt_context *ctx, double target_error, ddt_twin_problem *problem) {
+    double relative = target_error > 0 ? target_error : TWIN_TARGET_ERROR_DEFAULT;
+    ddt_plan_request request = {.target_error = relative * problem->circuit_scale};
+    return ddt_plan_create(ctx, ddt_solution_circuit(problem->solution), &request, &problem->plan);
+}
+
+static ddt_status problem_build(ddt_context *ctx, const ddt_twin_options *options, ddt_twin_problem *problem) {
+    ddt_status status = twin_recipe_create(ctx, options, &problem->recipe);
+    if (status == DDT_OK) {
+        status = twin_recipe_model(ctx, &problem->recipe, &problem->model);
+    }
+    if (status == DDT_OK) {
+        status = twin_recipe_template(ctx, &problem->recipe, problem->model, options->data_path, &problem->events);
+    }
+    if (status == DDT_OK) {
+        ddt_solve_options solve = {0};
+        status = ddt_solve(ctx, problem->model, problem->events, &solve, &problem->solution);
+    }
+    if (status == DDT_OK) {
+        status = problem_scale(ctx, problem);
+    }
+    return status == DDT_OK ? problem_plan(ctx, options->target_error, problem) : status;
+}
+
+ddt_status ddt_twin_problem_create(ddt_context *ctx, const ddt_twin_options *options, ddt_twin_problem **out) {
+    ddt_twin_problem *problem = ddt_calloc(1, sizeof *problem);
+    if (problem == NULL) {
+        return twin_no_memory(ctx);
+    }
+    ddt_status status = problem_build(ctx, options, problem);
+    if (status != DDT_OK) {
+        ddt_twin_problem_destroy(problem);
+        return status;
+    }
+    *out = problem;
+    return DDT_OK;
+}

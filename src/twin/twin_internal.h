@@ -1,0 +1,170 @@
+/*
+ * Parts of the twin room that its files share.
+ *
+ * A recipe is what a plan file keeps of the modeller's request (model text, --param, --output, grids), so that
+ * custodians need only the plan and their data to rebuild model and events exactly as the plan was made.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef DDT_TWIN_INTERNAL_H
+#define DDT_TWIN_INTERNAL_H
+
+#include "ddt/twin.h"
+
+enum {
+    TWIN_MODEL_TEXT_MAX = 1 << 20, /* as ddt_model_read */
+    TWIN_NAME_MAX = 4096,
+    TWIN_OUTPUTS_MAX = 4096,
+    TWIN_SETTINGS_MAX = 4096,
+    TWIN_GRID_POINTS_MAX = 1 << 16
+};
+
+#define TWIN_TARGET_ERROR_DEFAULT 1e-4
+#define TWIN_FILE_SECRET "secret.ddt"
+#define TWIN_FILE_PUBLIC "public.ddt"
+#define TWIN_FILE_EVAL "eval.ddt"
+#define TWIN_FILE_PLAN "plan.ddt"
+
+/* ------------------------------------------------------------------ recipes */
+
+typedef struct twin_setting {
+    char *name;
+    double value;
+} twin_setting;
+
+typedef struct twin_recipe {
+    char *model_name; /* the model file's name, for messages */
+    char *model_text;
+    size_t model_length;
+    char **outputs;
+    size_t output_count;
+    twin_setting *settings;
+    size_t setting_count;
+    double grid_h;
+    size_t grid_points;
+    /* Which observations of each subject the user asked for: the others belong to the report's grid. */
+    size_t subject_count;
+    size_t *observation_counts;
+    bool **requested;
+} twin_recipe;
+
+/* Reads the model file and copies the options. On failure *out is zero. */
+DDT_MUST_CHECK ddt_status twin_recipe_create(ddt_context *ctx, const ddt_twin_options *options, twin_recipe *out);
+void twin_recipe_destroy(twin_recipe *recipe);
+/* Parses the model, sets its parameters and selects its outputs. */
+DDT_MUST_CHECK ddt_status twin_recipe_model(ddt_context *ctx, const twin_recipe *recipe, ddt_model **out);
+/* Reads a data set (path NULL: a virtual trial) and adds the recipe's grids. */
+DDT_MUST_CHECK ddt_status twin_recipe_events(ddt_context *ctx, const twin_recipe *recipe, const ddt_model *model,
+                                             const char *path, ddt_events **out);
+/* The same, and records which observations were requested. */
+DDT_MUST_CHECK ddt_status twin_recipe_template(ddt_context *ctx, twin_recipe *recipe, const ddt_model *model,
+                                               const char *path, ddt_events **out);
+/* The section "MODL". */
+DDT_MUST_CHECK ddt_status twin_recipe_write(ddt_writer *writer, const twin_recipe *recipe);
+/* The recipe must fit the layout: the same subjects with the same numbers of observations. On failure *out is zero. */
+DDT_MUST_CHECK ddt_status twin_recipe_read(ddt_context *ctx, ddt_reader *reader, const ddt_solution *solution,
+                                           twin_recipe *out);
+
+/* Whether a record is an observation (EVID 0 or 2): the rows of schedules, layouts and profiles. */
+static inline bool twin_is_observation(const ddt_record *record) { return record->evid == 0 || record->evid == 2; }
+
+/* The text of a virtual trial: draws of the model's population with one regimen, as an event table. */
+DDT_MUST_CHECK ddt_status twin_virtual_trial(ddt_context *ctx, const ddt_model *model, char **text, size_t *length);
+
+/* ------------------------------------------------------------------ problems and plan files */
+
+struct ddt_twin_problem {
+    twin_recipe recipe;
+    ddt_model *model;
+    ddt_events *events;
+    ddt_solution *solution;
+    ddt_plan *plan;
+    double circuit_scale; /* smallest over outputs of the largest circuit output: turns absolute noise into relative */
+};
+
+struct ddt_twin_plan {
+    char *path;
+    ddt_digest digest;
+    twin_recipe recipe;
+    ddt_plan *plan;
+    ddt_solution *solution;
+};
+
+/* lanes x block doubles for each of `count` vectors; NULL when memory is short. Wiped when freed: they hold patients'
+ * values. */
+DDT_MUST_CHECK double **twin_vectors_create(size_t count, size_t lanes, size_t block);
+void twin_vectors_destroy(double **vectors, size_t count, size_t lanes, size_t block);
+
+/* Runs the problem's circuit in the clear on its own data. outputs: from twin_vectors_create. */
+DDT_MUST_CHECK ddt_status twin_run_clear(ddt_context *ctx, const ddt_twin_problem *problem, bool exact,
+                                         double *const *outputs);
+
+/* directory/name, allocated; NULL when memory is short. */
+DDT_MUST_CHECK char *twin_path_join(const char *directory, const char *name);
+/* Whether a file of any kind stands there. */
+bool twin_path_exists(const char *path);
+/* ddt_fail for memory, in one place. */
+DDT_MUST_CHECK ddt_status twin_no_memory(ddt_context *ctx);
+
+/* ------------------------------------------------------------------ key directories */
+
+/* Paths inside a key directory. */
+typedef struct twin_key_paths {
+    char *secret, *public, *eval, *plan;
+} twin_key_paths;
+
+/* On failure *out is zero. */
+DDT_MUST_CHECK ddt_status twin_key_paths_create(ddt_context *ctx, const char *directory, twin_key_paths *out);
+void twin_key_paths_destroy(twin_key_paths *paths);
+/* DDT_ERR_MISMATCH, naming both files, unless a key's plan is the plan. */
+DDT_MUST_CHECK ddt_status twin_check_key_plan(ddt_context *ctx, const ddt_digest *key_plan, const char *key_path,
+                                              const ddt_digest *plan, const char *plan_path);
+/* A plaintext's limbs, wiped and freed. */
+void twin_plaintext_wipe(const ddt_ckks_params *params, ddt_plaintext *plaintext);
+
+/* ------------------------------------------------------------------ profiles */
+
+/* An empty profile of the layout's shape: names, IDs, times, flags (recipe NULL: all requested); values zero. On
+ * failure *out is zero. */
+DDT_MUST_CHECK ddt_status twin_profile_create(ddt_context *ctx, const ddt_solution *solution, const twin_recipe *recipe,
+                                              ddt_profile *out);
+/* Memory that held patients' values: wiped, then freed. NULL is allowed. */
+void twin_wipe_free(void *block, size_t bytes);
+
+/* ------------------------------------------------------------------ text */
+
+/* A growing text. After a failure (memory) every call is ignored; check once with twin_text_failed. Zero-initialise. */
+typedef struct twin_text {
+    char *data;
+    size_t length, capacity;
+    bool failed;
+} twin_text;
+
+void twin_text_add(twin_text *text, const char *format, ...) DDT_PRINTF(2, 3);
+/* Adds bytes as they are. */
+void twin_text_raw(twin_text *text, const char *data, size_t length);
+/* Adds text from models and data with &, <, > and quotes as entities: valid in HTML and SVG, in attributes too. */
+void twin_text_escaped(twin_text *text, const char *data);
+/* A CSV field, quoted where it must be. */
+void twin_text_csv(twin_text *text, const char *data);
+/* A number in the fewest digits that read back as the same double. */
+void twin_text_exact(twin_text *text, double value);
+void twin_text_destroy(twin_text *text);
+/* Writes it to a file and frees it. */
+DDT_MUST_CHECK ddt_status twin_text_write(ddt_context *ctx, twin_text *text, const char *path);
+
+/* ------------------------------------------------------------------ drawing */
+
+/* The curves of one output as SVG panels, one a subject. standalone: a whole SVG file, else fragments for the report.
+ */
+void twin_svg_panels(twin_text *text, const ddt_twin_outcome *outcome, size_t output, bool standalone);
+/* Unit of an output or of time, or "". */
+const char *twin_output_unit(const ddt_model *model, size_t output);
+const char *twin_time_unit(const ddt_model *model);
+/* The style sheet shared by report and figure: colours for light and dark. */
+const char *twin_svg_style(void);
+/* Largest measured DV and its counterparts for one subject; false where the subject has no measurement or outputs are
+ * several. */
+DDT_MUST_CHECK bool twin_measured(const ddt_twin_outcome *outcome, size_t subject, size_t observation, double *dv);
+
+#endif
