@@ -1,0 +1,25 @@
+/*
+ * Containers whose digests are right, made from bytes where they are not: behind the digests lies what is worth
+ * fuzzing. The corpora are ordinary files; a fuzzer changes them anywhere, and what its change broke in checks and
+ * digests is mended before reading.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef DDT_FUZZ_FORGE_H
+#define DDT_FUZZ_FORGE_H
+
+#include "ddt/wire.h"
+
+/* What every target defines: returns 0. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/*
+ * Walks `data` as a container, cuts lengths to what is there, and returns a copy of the given kind with matching
+ * checks, digests and end record; *length is its size, the caller frees it with free(). NULL when memory is short.
+ */
+uint8_t *forge_repair(const uint8_t *data, size_t size, ddt_wire_kind kind, size_t *length);
+
+/* A context of the process's own, without threads. */
+ddt_context *forge_context(void);
+
+#endif

@@ -1,0 +1,24 @@
+#!/bin/sh
+# An installation is complete: a program outside this tree builds against the shared libraries through pkg-config, against the static ones
+# through CMake, and runs. Usage: install.sh BUILD-FOLDER COMPILER TEST-FOLDER
+# SPDX-License-Identifier: Apache-2.0
+set -eu
+build=$1 compiler=$2 tests=$3
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+cmake --install "$build" --prefix "$scratch/usr" >/dev/null
+export PKG_CONFIG_PATH="$(dirname "$(find "$scratch/usr" -name libddt.pc)")"
+libraries=$(dirname "$(find "$scratch/usr" -name 'libddt.so')")
+# The .pc files name the prefix of the configuration; --prefix moved it.
+flags=$(pkg-config --define-variable=prefix="$scratch/usr" --cflags --libs libddt)
+# shellcheck disable=SC2086 # the flags are words
+"$compiler" -std=c17 "$tests/consumer/consumer.c" -o "$scratch/consumer" $flags
+LD_LIBRARY_PATH=$libraries "$scratch/consumer"
+
+cmake -S "$tests/consumer" -B "$scratch/build" -DCMAKE_PREFIX_PATH="$scratch/usr" -DCMAKE_C_COMPILER="$compiler" >/dev/null
+cmake --build "$scratch/build" >/dev/null
+"$scratch/build/consumer"
+for page in "$scratch"/usr/share/man/man1/*.1; do
+    [ -s "$page" ] || { echo "$page is empty or missing"; exit 1; }
+done
