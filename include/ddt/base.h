@@ -91,6 +91,10 @@ void ddt_context_destroy(ddt_context *ctx);
  * not its consequences. ctx may be NULL. Thread-safe.
  */
 ddt_status ddt_fail(ddt_context *ctx, ddt_status status, const char *format, ...) DDT_PRINTF(3, 4);
+#ifdef __clang_analyzer__
+/* The static analyser sees one file at a time: this tells it that what ddt_fail returns is what it was given. */
+#define ddt_fail(ctx, status, ...) ((void)ddt_fail(ctx, status, __VA_ARGS__), (status))
+#endif
 /* The sentence of the recorded error, or "" when there is none. Valid until the next ddt_fail or ddt_context_clear. */
 const char *ddt_error_detail(const ddt_context *ctx);
 ddt_status ddt_error_status(const ddt_context *ctx);

@@ -25,44 +25,25 @@ struct ddt_context {
     void *progress_user;
 };
 
-const char *ddt_status_text(ddt_status status) {
-    switch (status) {
-#define CASE(name, exit_code, text)                                                                                    \
-    case name:                                                                                                         \
-        return text;
-        DDT_STATUS_LIST(CASE)
-#undef CASE
-    case DDT_STATUS_COUNT:
-        break;
-    }
-    return "unknown status";
-}
+enum { EXIT_INTERNAL = 4 };
 
-const char *ddt_status_name(ddt_status status) {
-    switch (status) {
-#define CASE(name, exit_code, text)                                                                                    \
-    case name:                                                                                                         \
-        return #name;
-        DDT_STATUS_LIST(CASE)
-#undef CASE
-    case DDT_STATUS_COUNT:
-        break;
-    }
-    return "DDT_UNKNOWN";
-}
+static const struct {
+    const char *name;
+    int exit_code;
+    const char *text;
+} statuses[DDT_STATUS_COUNT] = {
+#define ROW(name, exit_code, text) {#name, exit_code, text},
+    DDT_STATUS_LIST(ROW)
+#undef ROW
+};
 
-int ddt_status_exit_code(ddt_status status) {
-    switch (status) {
-#define CASE(name, exit_code, text)                                                                                    \
-    case name:                                                                                                         \
-        return exit_code;
-        DDT_STATUS_LIST(CASE)
-#undef CASE
-    case DDT_STATUS_COUNT:
-        break;
-    }
-    return 4;
-}
+static bool known(ddt_status status) { return (unsigned)status < DDT_STATUS_COUNT; }
+
+const char *ddt_status_text(ddt_status status) { return known(status) ? statuses[status].text : "unknown status"; }
+
+const char *ddt_status_name(ddt_status status) { return known(status) ? statuses[status].name : "DDT_UNKNOWN"; }
+
+int ddt_status_exit_code(ddt_status status) { return known(status) ? statuses[status].exit_code : EXIT_INTERNAL; }
 
 static int default_threads(void) {
     const char *text = getenv("OMP_NUM_THREADS");
@@ -112,6 +93,7 @@ void ddt_context_destroy(ddt_context *ctx) {
     }
 }
 
+#undef ddt_fail
 ddt_status ddt_fail(ddt_context *ctx, ddt_status status, const char *format, ...) {
     if (ctx == NULL) {
         return status;

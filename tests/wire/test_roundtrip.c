@@ -255,6 +255,31 @@ static void test_random_files(void **state) {
     }
 }
 
+static void test_heading(void **state) {
+    scratch *s = *state;
+    ddt_writer *writer = NULL;
+    ddt_reader *reader = NULL;
+    ddt_digest plan;
+    ddt_digest found;
+    uint64_t batches = 0;
+    uint32_t items = 0;
+    ddt_digest_of("plan", 4, &plan);
+    assert_int_equal(ddt_writer_open(s->ctx, s->path, DDT_WIRE_TWIN, false, &writer), DDT_OK);
+    assert_int_equal(ddt_writer_heading(writer, &plan, UINT64_MAX, 17), DDT_OK);
+    assert_int_equal(ddt_writer_commit(writer, NULL), DDT_OK);
+    assert_int_equal(ddt_reader_open(s->ctx, s->path, DDT_WIRE_TWIN, &reader), DDT_OK);
+    assert_int_equal(ddt_reader_heading(reader, &found, &batches, &items), DDT_OK);
+    assert_int_equal(ddt_reader_finish(reader), DDT_OK);
+    ddt_reader_close(reader);
+    assert_true(ddt_digest_equal(&plan, &found) && batches == UINT64_MAX && items == 17);
+    /* Another section in its place hands out nothing. */
+    assert_int_equal(sample_write(s->ctx, s->path, DDT_WIRE_TWIN), DDT_OK);
+    assert_int_equal(ddt_reader_open(s->ctx, s->path, DDT_WIRE_TWIN, &reader), DDT_OK);
+    assert_int_equal(ddt_reader_heading(reader, &found, &batches, &items), DDT_ERR_FORMAT);
+    ddt_reader_close(reader);
+    assert_true(batches == 0 && items == 0);
+}
+
 static void test_names_and_digests(void **state) {
     (void)state;
     /* BLAKE2b-256 of the empty string: RFC 7693's function with a 32-byte output. */
@@ -280,6 +305,7 @@ int main(void) {
         cmocka_unit_test(test_packing_every_width),
         cmocka_unit_test_setup_teardown(test_large_sections, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_random_files, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_heading, scratch_setup, scratch_teardown),
         cmocka_unit_test(test_names_and_digests),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
