@@ -29,6 +29,9 @@ typedef struct ddt_symbol {
     ddt_symbol_kind kind;
     double value;      /* THETA: the estimate as written in ini (on ini's scale); ETA: 0 */
     double omega2;     /* ETA: variance */
+    double lower;      /* THETA: bounds of ini, -INFINITY and INFINITY where none are given */
+    double upper;
+    bool is_fixed;     /* THETA: fixed() or fix() */
     bool has_range;    /* COVARIATE: declared by covariateData (range = c(low, high)) */
     double range_low;
     double range_high;
@@ -54,15 +57,19 @@ typedef enum ddt_residual_kind {
     DDT_RESIDUAL_ADDITIVE,
     DDT_RESIDUAL_PROPORTIONAL,
     DDT_RESIDUAL_COMBINED, /* variance additive^2 + (proportional f)^2 (nlmixr2's combined2 is chosen explicitly, see docs) */
-    DDT_RESIDUAL_LOG       /* lnorm */
+    DDT_RESIDUAL_LOG,      /* lnorm: additive_sd is the standard deviation on the log scale */
+    DDT_RESIDUAL_COMBINED_SD, /* combined1(): standard deviation additive + proportional f */
+    DDT_RESIDUAL_OTHER     /* a residual of nlmixr2 that is not modelled here: the output can be simulated, not fitted */
 } ddt_residual_kind;
 
 typedef struct ddt_output {
     char *name;
     ddt_expr value;
     ddt_residual_kind residual;
-    double additive_sd;
+    double additive_sd;     /* at the current THETAs (ddt_model_set_param keeps them up to date) */
     double proportional_sd;
+    ddt_expr additive;      /* the same as expressions of THETAs, DDT_EXPR_NONE where absent */
+    ddt_expr proportional;
 } ddt_output;
 
 typedef struct ddt_model {
@@ -98,7 +105,7 @@ void ddt_model_destroy(ddt_model *model);
 
 /* Symbol index by name, or -1. */
 int64_t ddt_model_find_symbol(const ddt_model *model, const char *name);
-/* Sets a THETA's value (--param NAME=VALUE). DDT_ERR_MODEL when there is none of that name. */
+/* Sets a THETA's value (--param NAME=VALUE). DDT_ERR_MODEL when there is none of that name, or the value is not finite. */
 DDT_MUST_CHECK ddt_status ddt_model_set_param(ddt_context *ctx, ddt_model *model, const char *name, double value);
 /* Replaces the outputs by the named variables or compartments (--output A,B). DDT_ERR_MODEL for an unknown name. */
 DDT_MUST_CHECK ddt_status ddt_model_select_outputs(ddt_context *ctx, ddt_model *model, const char *const *names,

@@ -1,0 +1,208 @@
+/* What a model file says about itself: description, reference, units, covariateData. SPDX-License-Identifier:
+ * Apache-2.0 */
+#include "parser.h"
+
+#include <string.h>
+
+enum { TEXT_MAX = 1 << 16, UNIT_MAX = 64 };
+
+/* Joins the texts of a value: "..." or paste("...", "...") (with blanks), paste0 (without). At the value; ends at the
+ * statement's end. */
+static char *read_text(parser *p) {
+    bool with_blanks = !token_is_name(parser_peek(p), "paste0");
+    size_t begin = p->at;
+    parser_skip_statement(p);
+    size_t end = p->at;
+    char *text = ddt_alloc(TEXT_MAX, 1);
+    if (text == NULL) {
+        parser_out_of_memory(p);
+        return NULL;
+    }
+    size_t n = 0;
+    for (size_t i = begin; i < end; i++) {
+        const token *t = &p->tokens[i];
+        bool is_argument = i > begin && token_is(&p->tokens[i - 1], '=') && t->kind == TOKEN_STRING; /* sep = " " */
+        if (t->kind != TOKEN_STRING || is_argument) {
+            continue;
+        }
+        if (with_blanks && n > 0 && n + 1 < TEXT_MAX) {
+            text[n++] = ' ';
+        }
+        size_t room = TEXT_MAX - 1 - n;
+        size_t length = t->length < room ? t->length : room;
+        memcpy(text + n, t->text, length);
+        n += length;
+    }
+    text[n] = '\0';
+    char *fitted = ddt_strdup(text);
+    ddt_free(text);
+    if (fitted == NULL) {
+        parser_out_of_memory(p);
+    }
+    return fitted;
+}
+
+static void replace(char **where, char *text) {
+    ddt_free(*where);
+    *where = text;
+}
+
+/* The field's spellings of an hour and a day become "h" and "day". */
+static char *normal_time_unit(parser *p, const token *t) {
+    static const char *const hours[] = {"h", "hr", "hrs", "hour", "hours"};
+    static const char *const days[] = {"d", "day", "days"};
+    for (size_t i = 0; i < sizeof hours / sizeof hours[0]; i++) {
+        if (strlen(hours[i]) == t->length && memcmp(hours[i], t->text, t->length) == 0) {
+            return parser_copy(p, "h", 1);
+        }
+    }
+    for (size_t i = 0; i < sizeof days / sizeof days[0]; i++) {
+        if (strlen(days[i]) == t->length && memcmp(days[i], t->text, t->length) == 0) {
+            return parser_copy(p, "day", strlen("day"));
+        }
+    }
+    return parser_copy(p, t->text, t->length < UNIT_MAX ? t->length : UNIT_MAX);
+}
+
+/* name = value of a list(...): moves to the value, or past one that has no name. False at the end of the list. */
+static const token *next_item(parser *p) {
+    while (p->status == DDT_OK) {
+        const token *now = parser_peek(p);
+        if (token_is(now, ')')) {
+            (void)parser_next(p);
+            return NULL;
+        }
+        if (token_is(now, ',') || now->kind == TOKEN_NEWLINE) {
+            (void)parser_next(p);
+            continue;
+        }
+        if ((now->kind == TOKEN_NAME || now->kind == TOKEN_STRING) && token_is(parser_peek_ahead(p, 1), '=')) {
+            p->at += 2;
+            return now;
+        }
+        if (now->kind == TOKEN_END) {
+            return NULL;
+        }
+        (void)parser_next(p);
+    }
+    return NULL;
+}
+
+/* Moves past one value of a list: up to the comma or the bracket that ends it. */
+static void skip_item(parser *p) {
+    size_t depth = 0;
+    for (;;) {
+        const token *now = parser_peek(p);
+        if (now->kind == TOKEN_END || (depth == 0 && (token_is(now, ',') || token_is(now, ')')))) {
+            return;
+        }
+        if (token_is(now, '(') || token_is(now, '[') || token_is(now, '{')) {
+            depth++;
+        } else if (token_is(now, ')') || token_is(now, ']') || token_is(now, '}')) {
+            depth--;
+        }
+        (void)parser_next(p);
+    }
+}
+
+static bool item_is(const token *item, const char *name) {
+    return strlen(name) == item->length && memcmp(item->text, name, item->length) == 0;
+}
+
+static bool enter_list(parser *p) {
+    const token *name = parser_peek(p);
+    if ((token_is_name(name, "list") || token_is_name(name, "c")) && token_is(parser_peek_ahead(p, 1), '(')) {
+        p->at += 2;
+        return true;
+    }
+    return false;
+}
+
+static void read_units(parser *p) {
+    if (!enter_list(p)) {
+        parser_skip_statement(p);
+        return;
+    }
+    for (const token *item = next_item(p); item != NULL && p->status == DDT_OK; item = next_item(p)) {
+        const token *value = parser_peek(p);
+        if (value->kind == TOKEN_STRING) {
+            if (item_is(item, "time")) {
+                replace(&p->model->time_unit, normal_time_unit(p, value));
+            } else if (item_is(item, "dosing")) {
+                replace(&p->model->dose_unit, parser_copy(p, value->text, value->length));
+            } else if (item_is(item, "concentration")) {
+                replace(&p->model->concentration_unit, parser_copy(p, value->text, value->length));
+            }
+        }
+        skip_item(p);
+    }
+}
+
+void parser_meta(parser *p, const token *name) {
+    if (token_is_name(name, "description")) {
+        replace(&p->model->description, read_text(p));
+    } else if (token_is_name(name, "reference")) {
+        replace(&p->model->reference, read_text(p));
+    } else if (token_is_name(name, "units")) {
+        read_units(p);
+    } else if (token_is_name(name, "covariateData")) {
+        p->covariate_data = p->at;
+    }
+    parser_skip_statement(p);
+}
+
+/* ------------------------------------------------------------------ covariateData */
+
+/* range = c(low, high) */
+static void read_range(parser *p, const token *covariate, ddt_symbol *symbol) {
+    bool in_ini = p->in_ini;
+    p->in_ini = true; /* numbers only */
+    if (!enter_list(p)) {
+        parser_refuse_token(p, covariate, "its range is not c(low, high)");
+    }
+    double low = p->status == DDT_OK ? parser_constant(p) : 0;
+    parser_expect(p, ',', ",");
+    double high = p->status == DDT_OK ? parser_constant(p) : 0;
+    parser_expect(p, ')', ")");
+    p->in_ini = in_ini;
+    if (p->status == DDT_OK && !(low <= high && high - low < 1e300)) {
+        parser_refuse_token(p, covariate, "its range is empty or not finite");
+    }
+    symbol->has_range = true;
+    symbol->range_low = low;
+    symbol->range_high = high;
+}
+
+static void read_covariate(parser *p, const token *name) {
+    uint32_t index = parser_find_name(p, name->text, name->length);
+    uint32_t at = index == NO_INDEX ? NO_INDEX : p->names[index].symbol;
+    if (at == NO_INDEX || p->model->symbols[at].kind != DDT_SYMBOL_COVARIATE || !enter_list(p)) {
+        skip_item(p);
+        return;
+    }
+    ddt_symbol *symbol = &p->model->symbols[at];
+    for (const token *item = next_item(p); item != NULL && p->status == DDT_OK; item = next_item(p)) {
+        const token *value = parser_peek(p);
+        if (item_is(item, "range") && !token_is_name(value, "NULL")) {
+            read_range(p, name, symbol);
+        } else if (value->kind == TOKEN_STRING && item_is(item, "units")) {
+            replace(&symbol->unit, parser_copy(p, value->text, value->length));
+        } else if (value->kind == TOKEN_STRING && item_is(item, "description")) {
+            replace(&symbol->label, parser_copy(p, value->text, value->length));
+        }
+        skip_item(p);
+    }
+}
+
+void parser_covariate_ranges(parser *p) {
+    if (p->covariate_data == 0) {
+        return;
+    }
+    p->at = p->covariate_data;
+    if (!enter_list(p)) {
+        return;
+    }
+    for (const token *item = next_item(p); item != NULL && p->status == DDT_OK; item = next_item(p)) {
+        read_covariate(p, item);
+    }
+}
