@@ -81,7 +81,7 @@ static ddt_status problem_plan(ddt_context *ctx, double target_error, ddt_twin_p
 static ddt_status problem_build(ddt_context *ctx, const ddt_twin_options *options, ddt_twin_problem *problem) {
     ddt_status status = twin_recipe_create(ctx, options, &problem->recipe);
     if (status == DDT_OK) {
-        status = twin_recipe_model(ctx, &problem->recipe, &problem->model);
+        status = twin_recipe_model(ctx, &problem->recipe, options->model_path, &problem->model);
     }
     if (status == DDT_OK) {
         status = twin_recipe_template(ctx, &problem->recipe, problem->model, options->data_path, &problem->events);

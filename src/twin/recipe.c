@@ -79,9 +79,9 @@ ddt_status twin_recipe_create(ddt_context *ctx, const ddt_twin_options *options,
     return status;
 }
 
-ddt_status twin_recipe_model(ddt_context *ctx, const twin_recipe *recipe, ddt_model **out) {
+ddt_status twin_recipe_model(ddt_context *ctx, const twin_recipe *recipe, const char *name, ddt_model **out) {
     ddt_model *model = NULL;
-    ddt_status status = ddt_model_parse(ctx, recipe->model_text, recipe->model_length, recipe->model_name, &model);
+    ddt_status status = ddt_model_parse(ctx, recipe->model_text, recipe->model_length, name, &model);
     for (size_t i = 0; status == DDT_OK && i < recipe->setting_count; i++) {
         status = ddt_model_set_param(ctx, model, recipe->settings[i].name, recipe->settings[i].value);
     }

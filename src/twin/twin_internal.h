@@ -33,7 +33,7 @@ typedef struct twin_setting {
 } twin_setting;
 
 typedef struct twin_recipe {
-    char *model_name; /* the model file's name, for messages */
+    char *model_name; /* the model file's name without its folder, for messages */
     char *model_text;
     size_t model_length;
     char **outputs;
@@ -51,8 +51,9 @@ typedef struct twin_recipe {
 /* Reads the model file and copies the options. On failure *out is zero. */
 DDT_MUST_CHECK ddt_status twin_recipe_create(ddt_context *ctx, const ddt_twin_options *options, twin_recipe *out);
 void twin_recipe_destroy(twin_recipe *recipe);
-/* Parses the model, sets its parameters and selects its outputs. */
-DDT_MUST_CHECK ddt_status twin_recipe_model(ddt_context *ctx, const twin_recipe *recipe, ddt_model **out);
+/* Parses the model, sets its parameters and selects its outputs. name: what messages call the file. */
+DDT_MUST_CHECK ddt_status twin_recipe_model(ddt_context *ctx, const twin_recipe *recipe, const char *name,
+                                            ddt_model **out);
 /* Reads a data set (path NULL: a virtual trial) and adds the recipe's grids. */
 DDT_MUST_CHECK ddt_status twin_recipe_events(ddt_context *ctx, const twin_recipe *recipe, const ddt_model *model,
                                              const char *path, ddt_events **out);
@@ -155,16 +156,14 @@ DDT_MUST_CHECK ddt_status twin_text_write(ddt_context *ctx, twin_text *text, con
 
 /* ------------------------------------------------------------------ drawing */
 
-/* The curves of one output as SVG panels, one a subject. standalone: a whole SVG file, else fragments for the report.
- */
-void twin_svg_panels(twin_text *text, const ddt_twin_outcome *outcome, size_t output, bool standalone);
+/* The style sheet of curves, shared by report and figure: colours for light and dark. */
+const char *twin_svg_style(void);
+/* The curves of one output: an <svg> element a subject. */
+void twin_svg_panels(twin_text *text, const ddt_twin_outcome *outcome, size_t output);
+
 /* Unit of an output or of time, or "". */
 const char *twin_output_unit(const ddt_model *model, size_t output);
 const char *twin_time_unit(const ddt_model *model);
-/* The style sheet shared by report and figure: colours for light and dark. */
-const char *twin_svg_style(void);
-/* Largest measured DV and its counterparts for one subject; false where the subject has no measurement or outputs are
- * several. */
-DDT_MUST_CHECK bool twin_measured(const ddt_twin_outcome *outcome, size_t subject, size_t observation, double *dv);
-
+/* Whether the data's DV are measurements of this output. */
+bool twin_output_is_measured(const ddt_model *model, size_t output);
 #endif

@@ -1,0 +1,165 @@
+/* How good a run is: clear runs, CVODE and the decrypted values side by side. SPDX-License-Identifier: Apache-2.0 */
+#include "twin_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+#define BAR_LINEAR 1e-3
+#define BAR_NONLINEAR 1e-2
+
+void ddt_assessment_destroy(ddt_assessment *assessment) {
+    ddt_profile_destroy(&assessment->reference);
+    ddt_free(assessment->output_maximum);
+    ddt_free(assessment->per_output);
+    *assessment = (ddt_assessment){0};
+}
+
+/* The model's own equations by CVODE at the problem's observations. */
+static ddt_status run_reference(ddt_context *ctx, const ddt_twin_problem *problem, ddt_profile *reference) {
+    const size_t count = reference->output_count;
+    if (count != problem->model->output_count) {
+        return ddt_fail(ctx, DDT_ERR_INTERNAL, "The layout has %zu outputs and the model %zu.", count,
+                        problem->model->output_count);
+    }
+    ddt_expr *expressions = ddt_alloc(count, sizeof *expressions);
+    if (expressions == NULL) {
+        return twin_no_memory(ctx);
+    }
+    for (size_t o = 0; o < count; o++) {
+        expressions[o] = problem->model->outputs[o].value;
+    }
+    ddt_status status = DDT_OK;
+    for (size_t s = 0; status == DDT_OK && s < reference->subject_count; s++) {
+        status = ddt_progress(ctx, "reference", s, reference->subject_count);
+        if (status == DDT_OK) {
+            status = ddt_reference_simulate(ctx, problem->model, problem->events, s, expressions, count,
+                                            reference->values[s]);
+        }
+    }
+    ddt_free(expressions);
+    return status == DDT_OK ? ddt_progress(ctx, "reference", reference->subject_count, reference->subject_count)
+                            : status;
+}
+
+static ddt_status run_clear_profile(ddt_context *ctx, const ddt_twin_problem *problem, bool exact, ddt_profile *out) {
+    const ddt_circuit *circuit = ddt_solution_circuit(problem->solution);
+    const size_t lanes = ddt_circuit_lanes(circuit);
+    const size_t block = ddt_circuit_block(circuit);
+    const size_t count = ddt_circuit_output_count(circuit);
+    double **outputs = twin_vectors_create(count, lanes, block);
+    if (outputs == NULL) {
+        return twin_no_memory(ctx);
+    }
+    ddt_status status = twin_run_clear(ctx, problem, exact, outputs);
+    if (status == DDT_OK) {
+        status = twin_profile_create(ctx, problem->solution, &problem->recipe, out);
+    }
+    if (status == DDT_OK) {
+        ddt_solution_collect(problem->solution, (const double *const *)outputs, out->values);
+    }
+    twin_vectors_destroy(outputs, count, lanes, block);
+    return status;
+}
+
+static bool same_shape(const ddt_profile *a, const ddt_profile *b) {
+    if (a->subject_count != b->subject_count || a->output_count != b->output_count) {
+        return false;
+    }
+    for (size_t s = 0; s < a->subject_count; s++) {
+        if (a->observation_counts[s] != b->observation_counts[s]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* max |a - b| of one output over all subjects and times; b NULL: max |a|. Not a number counts as infinite: it never
+ * passes. */
+static double largest_difference(const ddt_profile *a, const ddt_profile *b, size_t output) {
+    double largest = 0;
+    for (size_t s = 0; s < a->subject_count; s++) {
+        for (size_t k = 0; k < a->observation_counts[s]; k++) {
+            const size_t i = k * a->output_count + output;
+            const double difference = fabs(a->values[s][i] - (b == NULL ? 0 : b->values[s][i]));
+            if (!(difference <= largest)) {
+                largest = isnan(difference) ? INFINITY : difference;
+            }
+        }
+    }
+    return largest;
+}
+
+static double relative(double error, double maximum) { return maximum > 0 ? error / maximum : error; }
+
+static void widen(ddt_error_budget *worst, const ddt_error_budget *one) {
+    worst->surrogate = fmax(worst->surrogate, one->surrogate);
+    worst->discretisation = fmax(worst->discretisation, one->discretisation);
+    worst->ckks = fmax(worst->ckks, one->ckks);
+    worst->total = fmax(worst->total, one->total);
+}
+
+static void compare(const ddt_profile *exact, const ddt_profile *polynomial, const ddt_profile *decrypted,
+                    double predicted_ckks, ddt_assessment *out) {
+    for (size_t o = 0; o < out->output_count; o++) {
+        const double maximum = largest_difference(&out->reference, NULL, o);
+        ddt_error_budget *budget = &out->per_output[o];
+        out->output_maximum[o] = maximum;
+        budget->surrogate = relative(largest_difference(polynomial, exact, o), maximum);
+        budget->discretisation = relative(largest_difference(exact, &out->reference, o), maximum);
+        if (decrypted != NULL) {
+            budget->ckks = relative(largest_difference(decrypted, polynomial, o), maximum);
+            budget->total = relative(largest_difference(decrypted, &out->reference, o), maximum);
+        } else {
+            budget->ckks = predicted_ckks;
+            budget->total = relative(largest_difference(polynomial, &out->reference, o), maximum) + predicted_ckks;
+        }
+        widen(&out->worst, budget);
+    }
+}
+
+static ddt_status assess_into(ddt_context *ctx, const ddt_twin_problem *problem, const ddt_profile *decrypted,
+                              ddt_profile *exact, ddt_profile *polynomial, ddt_assessment *out) {
+    ddt_status status = twin_profile_create(ctx, problem->solution, &problem->recipe, &out->reference);
+    if (status == DDT_OK) {
+        status = run_reference(ctx, problem, &out->reference);
+    }
+    if (status == DDT_OK) {
+        status = run_clear_profile(ctx, problem, true, exact);
+    }
+    if (status == DDT_OK) {
+        status = run_clear_profile(ctx, problem, false, polynomial);
+    }
+    if (status != DDT_OK) {
+        return status;
+    }
+    if (decrypted != NULL && !same_shape(decrypted, &out->reference)) {
+        return ddt_fail(ctx, DDT_ERR_MISMATCH, "The decrypted profile is not one of this problem.");
+    }
+    out->output_count = out->reference.output_count;
+    out->output_maximum = ddt_calloc(out->output_count, sizeof *out->output_maximum);
+    out->per_output = ddt_calloc(out->output_count, sizeof *out->per_output);
+    if (out->output_maximum == NULL || out->per_output == NULL) {
+        return twin_no_memory(ctx);
+    }
+    ddt_plan_info plan;
+    ddt_solve_info solve;
+    ddt_twin_problem_info(problem, &plan, &solve);
+    out->measured = decrypted != NULL;
+    out->error_bar = strcmp(solve.method, "superposition") == 0 ? BAR_LINEAR : BAR_NONLINEAR;
+    compare(exact, polynomial, decrypted, plan.predicted_error / problem->circuit_scale, out);
+    return DDT_OK;
+}
+
+ddt_status ddt_twin_assess(ddt_context *ctx, const ddt_twin_problem *problem, const ddt_profile *decrypted,
+                           ddt_assessment *out) {
+    ddt_profile exact = {0};
+    ddt_profile polynomial = {0};
+    *out = (ddt_assessment){0};
+    ddt_status status = assess_into(ctx, problem, decrypted, &exact, &polynomial, out);
+    ddt_profile_destroy(&exact);
+    ddt_profile_destroy(&polynomial);
+    if (status != DDT_OK) {
+        ddt_assessment_destroy(out);
+    }
+    return status;
+}

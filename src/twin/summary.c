@@ -1,0 +1,138 @@
+/* summary.json. SPDX-License-Identifier: Apache-2.0 */
+#include "twin_internal.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* JSON has no infinity: an error that is not finite becomes null. */
+static json_t *number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
+
+static json_t *count(uint64_t value) { return json_integer((json_int_t)value); }
+
+static json_t *text_or_null(const char *text) { return text == NULL ? json_null() : json_string(text); }
+
+static json_t *budget_json(const ddt_error_budget *budget) {
+    return json_pack("{s:o, s:o, s:o, s:o}", "surrogate", number(budget->surrogate), "discretisation",
+                     number(budget->discretisation), "ckks", number(budget->ckks), "total", number(budget->total));
+}
+
+static json_t *outputs_json(const ddt_twin_outcome *outcome) {
+    const ddt_assessment *assessment = outcome->assessment;
+    const ddt_model *model = ddt_twin_problem_model(outcome->problem);
+    json_t *outputs = json_array();
+    for (size_t o = 0; o < assessment->output_count; o++) {
+        json_t *output = json_pack("{s:s, s:s, s:o, s:o}", "name", assessment->reference.output_names[o], "unit",
+                                   twin_output_unit(model, o), "maximum", number(assessment->output_maximum[o]),
+                                   "max_error", budget_json(&assessment->per_output[o]));
+        (void)json_array_append_new(outputs, output);
+    }
+    return outputs;
+}
+
+static void add(json_t *object, const char *key, json_t *value) { (void)json_object_set_new(object, key, value); }
+
+static void add_plan(json_t *root, const ddt_twin_outcome *outcome) {
+    ddt_plan_info plan;
+    ddt_solve_info solve;
+    ddt_twin_problem_info(outcome->problem, &plan, &solve);
+    add(root, "method", json_string(solve.method));
+    add(root, "states", count(solve.states));
+    add(root, "sources", count(solve.sources));
+    add(root, "squarings", count(solve.squarings));
+    add(root, "ring_degree", count(UINT64_C(1) << plan.literal.log_n));
+    add(root, "log2_qp", number(plan.log2_qp));
+    add(root, "security_bits", count(plan.security_bits));
+    add(root, "scale_bits", count(plan.literal.scale_bits));
+    add(root, "depth", count(plan.depth));
+    add(root, "bootstraps", count(plan.bootstraps));
+    add(root, "lanes", count(plan.lanes));
+    add(root, "block", count(plan.block));
+    add(root, "batches", count(plan.batches));
+    add(root, "multiplications", count(plan.multiplications));
+    add(root, "rotations", count(plan.rotations));
+    add(root, "rotation_keys", count(plan.rotation_keys));
+    add(root, "predicted_seconds_one_thread", number(plan.predicted_seconds));
+}
+
+static void add_sizes(json_t *root, const ddt_twin_outcome *outcome) {
+    ddt_plan_info plan;
+    ddt_solve_info solve;
+    ddt_twin_problem_info(outcome->problem, &plan, &solve);
+    const ddt_twin_run *run = outcome->run;
+    add(root, "eval_key_bytes", count(run == NULL ? plan.eval_key_bytes : run->eval_key_bytes));
+    add(root, "twin_bytes", count(run == NULL ? plan.twin_bytes : run->twin_bytes));
+    add(root, "result_bytes", count(run == NULL ? plan.result_bytes : run->result_bytes));
+}
+
+static json_t *seconds_json(const ddt_twin_run *run) {
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "compile", number(run->compile_s), "keygen",
+                     number(run->keygen_s), "encrypt", number(run->encrypt_s), "engine", number(run->engine_s),
+                     "decrypt", number(run->decrypt_s), "check", number(run->check_s), "total", number(run->total_s));
+}
+
+static void add_run(json_t *root, const ddt_twin_run *run) {
+    enum { HEX_PER_BYTE = 2 };
+    char digest[HEX_PER_BYTE * DDT_WIRE_DIGEST_BYTES + 1];
+    for (size_t i = 0; i < DDT_WIRE_DIGEST_BYTES; i++) {
+        (void)snprintf(digest + HEX_PER_BYTE * i, HEX_PER_BYTE + 1, "%02x", run->plan_digest.bytes[i]);
+    }
+    add(root, "plan_digest", json_string(digest));
+    add(root, "plan_bytes", count(run->plan_bytes));
+    add(root, "engine_seconds", number(run->engine_s));
+    add(root, "engine_compute_seconds", number(run->engine_batch_s));
+    add(root, "engine_peak_rss_bytes", count(run->engine_peak_rss_bytes));
+    add(root, "seconds", seconds_json(run));
+    add(root, "kernels", text_or_null(run->kernels));
+    add(root, "threads", json_integer(run->threads));
+}
+
+static json_t *summary_json(const ddt_twin_outcome *outcome) {
+    const ddt_model *model = ddt_twin_problem_model(outcome->problem);
+    const ddt_assessment *assessment = outcome->assessment;
+    json_t *root = json_object();
+    add(root, "program", json_string("ddtwin"));
+    add(root, "measured", json_boolean(assessment->measured));
+    add(root, "model", text_or_null(model->name));
+    add(root, "description", text_or_null(model->description));
+    add(root, "reference", text_or_null(model->reference));
+    add(root, "time_unit", json_string(twin_time_unit(model)));
+    add(root, "subjects", count(assessment->reference.subject_count));
+    add(root, "times", count(ddt_profile_requested_count(&assessment->reference)));
+    add_plan(root, outcome);
+    add_sizes(root, outcome);
+    add(root, "max_error", budget_json(&assessment->worst));
+    add(root, "error_bar", number(assessment->error_bar));
+    add(root, "outputs", outputs_json(outcome));
+    if (outcome->run != NULL) {
+        add_run(root, outcome->run);
+    }
+    return root;
+}
+
+ddt_status ddt_twin_summary(ddt_context *ctx, const ddt_twin_outcome *outcome, char **json) {
+    enum { INDENT = 2, DIGITS = 9 };
+    json_t *root = summary_json(outcome);
+    char *dumped = json_dumps(root, JSON_INDENT(INDENT) | JSON_REAL_PRECISION(DIGITS));
+    json_decref(root);
+    if (dumped == NULL) {
+        return twin_no_memory(ctx);
+    }
+    *json = ddt_strdup(dumped);
+    free(dumped);
+    return *json == NULL ? twin_no_memory(ctx) : DDT_OK;
+}
+
+ddt_status ddt_twin_write_summary(ddt_context *ctx, const ddt_twin_outcome *outcome, const char *path) {
+    char *json = NULL;
+    ddt_status status = ddt_twin_summary(ctx, outcome, &json);
+    if (status != DDT_OK) {
+        return status;
+    }
+    twin_text text = {0};
+    twin_text_add(&text, "%s\n", json);
+    ddt_free(json);
+    return twin_text_write(ctx, &text, path);
+}
