@@ -87,8 +87,8 @@ void ddt_context_destroy(ddt_context *ctx);
 
 /*
  * Records the detail of an error and returns `status`, so that a function can end with `return ddt_fail(...)`. The
- * text is one clear sentence naming the file, line or value. The first error since ddt_context_clear is kept: the cause,
- * not its consequences. ctx may be NULL. Thread-safe.
+ * text is one clear sentence naming the file, line or value. The first error since ddt_context_clear is kept: the
+ * cause, not its consequences. ctx may be NULL. Thread-safe.
  */
 ddt_status ddt_fail(ddt_context *ctx, ddt_status status, const char *format, ...) DDT_PRINTF(3, 4);
 #ifdef __clang_analyzer__
@@ -115,8 +115,8 @@ double ddt_clock_s(void);
 
 /*
  * Allocates count * size bytes, 64-byte aligned, uninitialised (ddt_alloc) or zero (ddt_calloc). Returns NULL when the
- * product overflows, is larger than PTRDIFF_MAX, or memory is short; a zero size yields a unique pointer. Not for secrets:
- * those live in custody. Free with ddt_free.
+ * product overflows, is larger than PTRDIFF_MAX, or memory is short; a zero size yields a unique pointer. Not for
+ * secrets: those live in custody. Free with ddt_free.
  */
 DDT_MUST_CHECK void *ddt_alloc(size_t count, size_t size);
 DDT_MUST_CHECK void *ddt_calloc(size_t count, size_t size);
@@ -145,14 +145,14 @@ void ddt_entropy_fail(bool fail);
 /* ------------------------------------------------------------------ files */
 
 /*
- * An output file that appears whole or not at all: the bytes go to a temporary file beside `path`, which takes the place of
- * `path` on commit and is removed on abort. Not thread-safe.
+ * An output file that appears whole or not at all: the bytes go to a temporary file beside `path`, which takes the
+ * place of `path` on commit and is removed on abort. Not thread-safe.
  */
 typedef struct ddt_file ddt_file;
 
 /*
- * Starts a file, readable by its owner only when is_secret, else as the umask allows. An existing `path` must be an ordinary file.
- * Errors: DDT_ERR_IO, DDT_ERR_NO_SPACE, DDT_ERR_MEMORY, DDT_ERR_ENTROPY.
+ * Starts a file, readable by its owner only when is_secret, else as the umask allows. An existing `path` must be an
+ * ordinary file. Errors: DDT_ERR_IO, DDT_ERR_NO_SPACE, DDT_ERR_MEMORY, DDT_ERR_ENTROPY.
  */
 DDT_MUST_CHECK ddt_status ddt_file_create(ddt_context *ctx, const char *path, bool is_secret, ddt_file **out);
 /* Appends bytes, or overwrites bytes already written from `offset` on. Errors: DDT_ERR_IO, DDT_ERR_NO_SPACE. */
@@ -173,7 +173,8 @@ DDT_MUST_CHECK ddt_status ddt_write_text(ddt_context *ctx, const char *path, con
  * Reads a whole text file of at most max_bytes into *text (NUL-terminated, owned by the caller, ddt_free).
  * Errors: DDT_ERR_IO, DDT_ERR_FORMAT (too large, or a NUL byte inside), DDT_ERR_MEMORY.
  */
-DDT_MUST_CHECK ddt_status ddt_read_text(ddt_context *ctx, const char *path, size_t max_bytes, char **text, size_t *length);
+DDT_MUST_CHECK ddt_status ddt_read_text(ddt_context *ctx, const char *path, size_t max_bytes, char **text,
+                                        size_t *length);
 
 #ifdef __cplusplus
 }

@@ -1,10 +1,11 @@
 /*
  * ddt/wire.h - the file format: one versioned container for plans, keys, twins and results.
  *
- * A file is a header, a sequence of sections and an end record. Every section carries its length and a BLAKE2b digest that is checked before
- * one byte of it is interpreted; the end record carries the count and a digest over all section digests, so that truncation, reordering and
- * bit flips are all found. Integers are little-endian, lengths are checked against what is left before anything is allocated. Files
- * from outside are hostile. docs/format.md specifies the bytes.
+ * A file is a header, a sequence of sections and an end record. Every section carries its length and a BLAKE2b digest
+ * that is checked before one byte of it is interpreted; the end record carries the count and a digest over all section
+ * digests, so that truncation, reordering and bit flips are all found. Integers are little-endian, lengths are checked
+ * against what is left before anything is allocated. Files from outside are hostile. docs/format.md specifies the
+ * bytes.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -44,14 +45,15 @@ void ddt_digest_of(const void *data, size_t length, ddt_digest *out);
 typedef struct ddt_writer ddt_writer;
 
 /*
- * Starts a file of a kind. The bytes go to a temporary file beside `path` (mode 0600 when is_secret, else by umask); nothing appears under `path` until
- * ddt_writer_commit. Errors: DDT_ERR_IO, DDT_ERR_NO_SPACE, DDT_ERR_MEMORY.
+ * Starts a file of a kind. The bytes go to a temporary file beside `path` (mode 0600 when is_secret, else by umask);
+ * nothing appears under `path` until ddt_writer_commit. Errors: DDT_ERR_IO, DDT_ERR_NO_SPACE, DDT_ERR_MEMORY.
  */
 DDT_MUST_CHECK ddt_status ddt_writer_open(ddt_context *ctx, const char *path, ddt_wire_kind kind, bool is_secret,
                                           ddt_writer **out);
 /* Begins a section; tag is four ASCII characters, for example "PRMS". Sections do not nest. */
 void ddt_writer_begin(ddt_writer *writer, const char tag[4]);
-/* Values of the open section. A failure is remembered and reported by ddt_writer_end / commit; these calls need no checks. */
+/* Values of the open section. A failure is remembered and reported by ddt_writer_end / commit; these calls need no
+ * checks. */
 void ddt_writer_u8(ddt_writer *writer, uint8_t value);
 void ddt_writer_u32(ddt_writer *writer, uint32_t value);
 void ddt_writer_u64(ddt_writer *writer, uint64_t value);
@@ -64,12 +66,14 @@ void ddt_writer_string(ddt_writer *writer, const char *text);
 void ddt_writer_packed(ddt_writer *writer, const uint64_t *values, size_t count, unsigned bits);
 DDT_MUST_CHECK ddt_status ddt_writer_end(ddt_writer *writer);
 /*
- * The section "HEAD" with which evaluation keys, twins and results begin: the digest of the plan file that they belong to, the number of batches (0 for keys),
- * and how many items follow (in each batch: inputs of a twin, outputs of a result; in all: keys).
+ * The section "HEAD" with which evaluation keys, twins and results begin: the digest of the plan file that they belong
+ * to, the number of batches (0 for keys), and how many items follow (in each batch: inputs of a twin, outputs of a
+ * result; in all: keys).
  */
 DDT_MUST_CHECK ddt_status ddt_writer_heading(ddt_writer *writer, const ddt_digest *plan, uint64_t batches,
                                              uint32_t items);
-/* Writes the end record, syncs, renames into place, and frees the writer whatever happens. *bytes (may be NULL): the file's size. */
+/* Writes the end record, syncs, renames into place, and frees the writer whatever happens. *bytes (may be NULL): the
+ * file's size. */
 DDT_MUST_CHECK ddt_status ddt_writer_commit(ddt_writer *writer, uint64_t *bytes);
 /* Deletes the temporary file and frees the writer; NULL is allowed. */
 void ddt_writer_abort(ddt_writer *writer);
@@ -79,9 +83,10 @@ void ddt_writer_abort(ddt_writer *writer);
 typedef struct ddt_reader ddt_reader;
 
 /*
- * Opens a file and checks its header. Errors name the file: DDT_ERR_IO, DDT_ERR_FORMAT (not ours), DDT_ERR_VERSION, DDT_ERR_MISMATCH (another
- * kind than expected, both named), DDT_ERR_CORRUPT, DDT_ERR_PERMISSION (a secret key that group or others may open). After a failure the reader
- * reads nothing more: every later call returns the first failure, and values read are zero.
+ * Opens a file and checks its header. Errors name the file: DDT_ERR_IO, DDT_ERR_FORMAT (not ours), DDT_ERR_VERSION,
+ * DDT_ERR_MISMATCH (another kind than expected, both named), DDT_ERR_CORRUPT, DDT_ERR_PERMISSION (a secret key that
+ * group or others may open). After a failure the reader reads nothing more: every later call returns the first failure,
+ * and values read are zero.
  */
 DDT_MUST_CHECK ddt_status ddt_reader_open(ddt_context *ctx, const char *path, ddt_wire_kind kind, ddt_reader **out);
 /* Reads a file from memory, for fuzzing and for plans that travel inside others. `data` must outlive the reader. */
@@ -91,14 +96,14 @@ DDT_MUST_CHECK ddt_status ddt_reader_open_memory(ddt_context *ctx, const void *d
 DDT_MUST_CHECK ddt_status ddt_wire_probe(ddt_context *ctx, const char *path, ddt_wire_kind *kind);
 
 /*
- * Verifies a whole file, every section's digest and the end record, and returns its chained digest: the identity of a plan.
- * Errors: those of ddt_reader_open and DDT_ERR_CORRUPT. Holds one section in memory at a time.
+ * Verifies a whole file, every section's digest and the end record, and returns its chained digest: the identity of a
+ * plan. Errors: those of ddt_reader_open and DDT_ERR_CORRUPT. Holds one section in memory at a time.
  */
 DDT_MUST_CHECK ddt_status ddt_wire_file_digest(ddt_context *ctx, const char *path, ddt_wire_kind kind, ddt_digest *out);
 
 /*
- * Loads the next section into memory and checks its digest, its tag against `tag`. Sections of more than max_bytes are refused
- * before allocation. Errors: DDT_ERR_CORRUPT, DDT_ERR_FORMAT (another tag), DDT_ERR_MEMORY.
+ * Loads the next section into memory and checks its digest, its tag against `tag`. Sections of more than max_bytes are
+ * refused before allocation. Errors: DDT_ERR_CORRUPT, DDT_ERR_FORMAT (another tag), DDT_ERR_MEMORY.
  */
 DDT_MUST_CHECK ddt_status ddt_reader_begin(ddt_reader *reader, const char tag[4], size_t max_bytes);
 /* Peeks the tag of the next section into tag[4]; "END " at the end. */
@@ -113,7 +118,8 @@ DDT_MUST_CHECK ddt_status ddt_reader_bytes(ddt_reader *reader, void *data, size_
 /* Allocates *text (ddt_free); at most max_length bytes, no NUL inside. */
 DDT_MUST_CHECK ddt_status ddt_reader_string(ddt_reader *reader, size_t max_length, char **text);
 DDT_MUST_CHECK ddt_status ddt_reader_packed(ddt_reader *reader, uint64_t *values, size_t count, unsigned bits);
-/* A u32 count for an array of elements of at least element_bytes each: refused when more than max or than the section can hold. */
+/* A u32 count for an array of elements of at least element_bytes each: refused when more than max or than the section
+ * can hold. */
 DDT_MUST_CHECK ddt_status ddt_reader_count(ddt_reader *reader, size_t element_bytes, size_t max, size_t *count);
 /* Reads the section "HEAD". Errors: those of ddt_reader_begin. */
 DDT_MUST_CHECK ddt_status ddt_reader_heading(ddt_reader *reader, ddt_digest *plan, uint64_t *batches, uint32_t *items);
@@ -122,7 +128,8 @@ DDT_MUST_CHECK ddt_status ddt_reader_end(ddt_reader *reader);
 /* Checks the end record and that nothing follows it. */
 DDT_MUST_CHECK ddt_status ddt_reader_finish(ddt_reader *reader);
 /*
- * The chained digest of the end record, which names the file's whole content; valid after ddt_reader_finish, else DDT_ERR_ARGUMENT.
+ * The chained digest of the end record, which names the file's whole content; valid after ddt_reader_finish, else
+ * DDT_ERR_ARGUMENT.
  */
 DDT_MUST_CHECK ddt_status ddt_reader_digest(const ddt_reader *reader, ddt_digest *out);
 void ddt_reader_close(ddt_reader *reader);
