@@ -3,8 +3,6 @@
 
 #include <math.h>
 
-enum { EVID_OBSERVATION = 0, EVID_OTHER = 2 };
-
 static double grid_time(const ddt_subject *subject, size_t step, double step_h) {
     return subject->records[0].time_h + (double)step * step_h;
 }
@@ -23,10 +21,6 @@ static size_t grid_count(const ddt_subject *subject, double step_h) {
         count++;
     }
     return count + 1;
-}
-
-static bool is_output_record(const ddt_record *record) {
-    return record->evid == EVID_OBSERVATION || record->evid == EVID_OTHER;
 }
 
 /* Subject with its records and the grid merged. */
@@ -63,14 +57,14 @@ static void merge_records(merge *m, double step_h, size_t steps) {
             if (record->time_h > time_h && !same) {
                 break;
             }
-            observed = observed || (same && is_output_record(record));
+            observed = observed || (same && ddt_record_is_observation(record));
             shared = shared || same;
             put(m, *record, next);
         }
         if (!observed) {
             double at_h = shared ? from->records[next - 1].time_h : time_h;
             size_t covariates_of = shared || next == from->record_count ? next - 1 : next;
-            put(m, (ddt_record){.time_h = at_h, .evid = EVID_OTHER}, covariates_of);
+            put(m, (ddt_record){.time_h = at_h, .evid = DDT_EVID_OTHER}, covariates_of);
         }
     }
     for (; next < from->record_count; next++) {

@@ -11,7 +11,7 @@ static const double value_max = 1e15;
 static const double time_max_h = 1e9;
 static const double additional_max = 1e9;
 
-enum { EVID_OBSERVATION = 0, EVID_DOSE = 1, EVID_OTHER = 2, EVID_RESET = 3, EVID_RESET_DOSE = 4, SS_MAX = 2 };
+enum { SS_MAX = 2 };
 
 /* The numeric reserved columns of a row; 0 where missing. */
 typedef struct row_values {
@@ -99,13 +99,11 @@ static bool is_whole(double value, double low, double high) {
     return value >= low && value <= high && value == floor(value);
 }
 
-static bool is_dose_event(int evid) { return evid == EVID_DOSE || evid == EVID_RESET_DOSE; }
-
 /* Without an EVID, a record is a dose when it has an amount or starts a steady-state infusion, else an observation, or
  * of type 2 with MDV 1. */
 static ddt_status read_event_type(const ddt_events_reader *reader, const row_values *row, int *evid) {
     if (row->present[DDT_COLUMN_EVID]) {
-        if (!is_whole(row->value[DDT_COLUMN_EVID], EVID_OBSERVATION, EVID_RESET_DOSE)) {
+        if (!is_whole(row->value[DDT_COLUMN_EVID], DDT_EVID_OBSERVATION, DDT_EVID_RESET_DOSE)) {
             return fail_column(reader, DDT_COLUMN_EVID, "is not an event type (0, 1, 2, 3 or 4)");
         }
         *evid = (int)row->value[DDT_COLUMN_EVID];
@@ -113,7 +111,7 @@ static ddt_status read_event_type(const ddt_events_reader *reader, const row_val
     }
     bool is_dose =
         row->value[DDT_COLUMN_AMT] != 0.0 || (row->value[DDT_COLUMN_RATE] != 0.0 && row->value[DDT_COLUMN_SS] != 0.0);
-    *evid = is_dose ? EVID_DOSE : row->value[DDT_COLUMN_MDV] != 0.0 ? EVID_OTHER : EVID_OBSERVATION;
+    *evid = is_dose ? DDT_EVID_DOSE : row->value[DDT_COLUMN_MDV] != 0.0 ? DDT_EVID_OTHER : DDT_EVID_OBSERVATION;
     return DDT_OK;
 }
 
@@ -138,7 +136,8 @@ static bool names_output(const ddt_model *model, const char *name) {
     return false;
 }
 
-static ddt_status read_compartment(const ddt_events_reader *reader, int evid, unsigned *compartment) {
+static ddt_status read_compartment(const ddt_events_reader *reader, ddt_record *record) {
+    unsigned *compartment = &record->compartment;
     const char *field = ddt_events_field(reader, DDT_COLUMN_CMT);
     double number = 0.0;
     *compartment = 0;
@@ -160,7 +159,7 @@ static ddt_status read_compartment(const ddt_events_reader *reader, int evid, un
     }
     if (find_compartment(reader->model, field, strcmp, compartment) ||
         find_compartment(reader->model, field, strcasecmp, compartment) ||
-        (!is_dose_event(evid) && names_output(reader->model, field))) {
+        (!ddt_record_is_dose(record) && names_output(reader->model, field))) {
         return DDT_OK;
     }
     return fail_column(reader, DDT_COLUMN_CMT, "is not a compartment of the model");
@@ -273,13 +272,14 @@ ddt_status ddt_events_read_record(const ddt_events_reader *reader, ddt_record *r
         status = read_event_type(reader, &row, &record->evid);
     }
     if (status == DDT_OK) {
-        status = read_compartment(reader, record->evid, &record->compartment);
+        status = read_compartment(reader, record);
     }
     if (status == DDT_OK) {
-        status = is_dose_event(record->evid) ? read_dose(reader, &row, record) : check_no_dose(reader, &row);
+        status = ddt_record_is_dose(record) ? read_dose(reader, &row, record) : check_no_dose(reader, &row);
     }
     record->time_h = row.value[DDT_COLUMN_TIME];
-    record->has_dv = record->evid == EVID_OBSERVATION && row.present[DDT_COLUMN_DV] && row.value[DDT_COLUMN_MDV] == 0.0;
+    record->has_dv =
+        record->evid == DDT_EVID_OBSERVATION && row.present[DDT_COLUMN_DV] && row.value[DDT_COLUMN_MDV] == 0.0;
     record->dv = record->has_dv ? row.value[DDT_COLUMN_DV] : 0.0;
     return status != DDT_OK ? status : read_covariates(reader, covariates);
 }

@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-enum { EVID_OBSERVATION = 0, EVID_DOSE = 1, EVID_OTHER = 2, EVID_RESET = 3, EVID_RESET_DOSE = 4 };
-
 /* Entries of the table `precedes`: a quarter of a gigabyte. */
 static const size_t table_max = (size_t)1 << 28;
 
@@ -18,15 +16,9 @@ typedef struct builder {
     ddt_schedule schedule;
 } builder;
 
-static bool is_dose(const ddt_record *record) { return record->evid == EVID_DOSE || record->evid == EVID_RESET_DOSE; }
-
-static bool is_observation(const ddt_record *record) {
-    return record->evid == EVID_OBSERVATION || record->evid == EVID_OTHER;
-}
-
 static bool is_reset(const ddt_record *record) {
-    return record->evid == EVID_RESET || record->evid == EVID_RESET_DOSE ||
-           (is_dose(record) && record->steady_state == 1);
+    return record->evid == DDT_EVID_RESET || record->evid == DDT_EVID_RESET_DOSE ||
+           (ddt_record_is_dose(record) && record->steady_state == 1);
 }
 
 static ddt_status fail_memory(const builder *b) {
@@ -40,7 +32,7 @@ static ddt_status find_epochs(builder *b) {
     s->epoch_count = 1;
     for (size_t r = 0; r < subject->record_count; r++) {
         s->epoch_count += r > 0 && is_reset(&subject->records[r]);
-        s->observation_count += is_observation(&subject->records[r]);
+        s->observation_count += ddt_record_is_observation(&subject->records[r]);
     }
     b->record_epoch = ddt_alloc(subject->record_count, sizeof *b->record_epoch);
     s->epoch_start_h = ddt_alloc(s->epoch_count, sizeof *s->epoch_start_h);
@@ -62,7 +54,7 @@ static ddt_status find_epochs(builder *b) {
             s->epoch_record[epoch] = r;
         }
         b->record_epoch[r] = epoch;
-        if (is_observation(record)) {
+        if (ddt_record_is_observation(record)) {
             s->observations[observation] = r;
             s->observation_epoch[observation++] = epoch;
         }
@@ -93,7 +85,7 @@ static size_t additional_count(const builder *b, size_t r) {
 static ddt_status count_doses(builder *b, size_t *count) {
     *count = 0;
     for (size_t r = 0; r < b->subject->record_count; r++) {
-        if (!is_dose(&b->subject->records[r])) {
+        if (!ddt_record_is_dose(&b->subject->records[r])) {
             continue;
         }
         *count += 1 + additional_count(b, r);
@@ -156,7 +148,7 @@ static ddt_status expand_doses(builder *b) {
         return fail_memory(b);
     }
     for (size_t r = 0; r < b->subject->record_count; r++) {
-        if (is_dose(&b->subject->records[r])) {
+        if (ddt_record_is_dose(&b->subject->records[r])) {
             expand_record(b, r);
         }
     }

@@ -1,0 +1,92 @@
+/*
+ * reference_private.h - the parts of the plaintext solver. Internal to the room.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef DDT_PHARMA_REFERENCE_PRIVATE_H
+#define DDT_PHARMA_REFERENCE_PRIVATE_H
+
+#include "ddt/pharma/reference.h"
+#include "events_reader.h"
+
+/* ------------------------------------------------------------------ integrator */
+
+/* The model's equations with constant inputs, between two discontinuities. */
+typedef struct ddt_integrator ddt_integrator;
+
+/*
+ * symbols[] belongs to the caller, who keeps its THETA, ETA and COVARIATE entries up to date; the integrator writes
+ * STATE and TIME. Errors: DDT_ERR_MEMORY, DDT_ERR_INTERNAL.
+ */
+DDT_MUST_CHECK ddt_status ddt_integrator_create(ddt_context *ctx, const ddt_model *model, double *symbols,
+                                                ddt_integrator **out);
+void ddt_integrator_destroy(ddt_integrator *integrator);
+/* Relative tolerance, and for each state the largest size that its absolute tolerance refers to. */
+DDT_MUST_CHECK ddt_status ddt_integrator_set_tolerance(ddt_integrator *integrator, double relative,
+                                                       double absolute_fraction, const double *sizes);
+/* The state vector; whoever changes it, the inputs, the time or a symbol calls ddt_integrator_restart. */
+double *ddt_integrator_state(ddt_integrator *integrator);
+/* Input into each compartment, amount per time unit. */
+double *ddt_integrator_input(ddt_integrator *integrator);
+double ddt_integrator_time(const ddt_integrator *integrator);
+/* Something jumps at time_h: the next advance starts afresh. */
+void ddt_integrator_restart(ddt_integrator *integrator, double time_h);
+/*
+ * Integrates to time_h. The equations are not looked at past stop_h >= time_h, where the next discontinuity may lie.
+ * Errors: DDT_ERR_MODEL (without a recorded sentence: the caller knows the subject), with *reached_h set.
+ */
+DDT_MUST_CHECK ddt_status ddt_integrator_advance(ddt_integrator *integrator, double time_h, double stop_h,
+                                                 double *reached_h);
+/* Right-hand side at a state, inputs included. False when it is not finite. */
+DDT_MUST_CHECK bool ddt_integrator_slope(ddt_integrator *integrator, const double *state, double *slope);
+/* The largest |state| met in any evaluation since the last call with reset. */
+void ddt_integrator_sizes(ddt_integrator *integrator, double *sizes, bool reset);
+
+/* ------------------------------------------------------------------ doses */
+
+/* A dose with this patient's lag, bioavailability, rate and duration. */
+typedef struct ddt_given_dose {
+    double act_h; /* time + lag; a record's time when within rounding of it */
+    double lag_h;
+    double amount;     /* F included; 0 for a constant infusion */
+    double rate;       /* 0 for a bolus */
+    double duration_h; /* 0 for a bolus */
+    bool is_constant;  /* steady-state infusion that ends at the record */
+} ddt_given_dose;
+
+/* What a simulation works on. */
+typedef struct ddt_reference {
+    ddt_context *ctx;
+    const ddt_model *model;
+    const ddt_events *events;
+    size_t subject;
+    const double *base;   /* values of symbols, or NULL: the model's and the data's */
+    bool data_covariates; /* with base: whether the data's covariates win */
+    double *symbols;
+    ddt_schedule schedule;
+    ddt_given_dose *doses; /* schedule.dose_count */
+    double *steady;        /* schedule.dose_count x compartment_count, rows of doses with SS */
+    ddt_integrator *integrator;
+} ddt_reference;
+
+const ddt_subject *ddt_reference_subject(const ddt_reference *r);
+/* Sets the symbols to their values over the interval that ends at a record; STATE 0, TIME the record's. */
+void ddt_reference_set_symbols(const ddt_reference *r, size_t record);
+/* Initial values of the compartments with the symbols as set. Errors: DDT_ERR_MODEL. */
+DDT_MUST_CHECK ddt_status ddt_reference_initial(const ddt_reference *r, double *state);
+/* Whether an expression depends on a state or on time. */
+bool ddt_reference_depends_on(const ddt_model *model, ddt_expr e, ddt_symbol_kind kind);
+/* Fills r->doses. Errors: DDT_ERR_DATA, DDT_ERR_UNSUPPORTED. */
+DDT_MUST_CHECK ddt_status ddt_reference_prepare_doses(const ddt_reference *r);
+/* Fills r->steady, where a dose has SS. Errors: DDT_ERR_UNSUPPORTED, DDT_ERR_MODEL, DDT_ERR_MEMORY. */
+DDT_MUST_CHECK ddt_status ddt_reference_prepare_steady(const ddt_reference *r);
+
+/* Infusions of a steady-state regimen that still run at the record: the k-th before it (k from 1) ends at act - k II +
+ * duration. */
+double ddt_reference_residual_end_h(const ddt_reference *r, size_t dose, size_t k);
+
+/* Tolerances: CVODE's relative one, and the absolute one as a fraction of a state's size. */
+static const double ddt_reference_rtol = 1e-10;
+static const double ddt_reference_atol_fraction = 1e-12;
+
+#endif
