@@ -60,7 +60,7 @@ check() {
 
 # check_all: prints what is wrong under the current folder.
 check_all() {
-    for file in $(find include/ddt src -name '*.[ch]'); do
+    find include/ddt src -name '*.[ch]' | while read -r file; do
         case $file in
         include/ddt/*)
             room=${file#include/ddt/}

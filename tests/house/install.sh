@@ -8,7 +8,8 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 cmake --install "$build" --prefix "$scratch/usr" >/dev/null
-export PKG_CONFIG_PATH="$(dirname "$(find "$scratch/usr" -name libddt.pc)")"
+PKG_CONFIG_PATH=$(dirname "$(find "$scratch/usr" -name libddt.pc)")
+export PKG_CONFIG_PATH
 libraries=$(dirname "$(find "$scratch/usr" -name 'libddt.so')")
 # The .pc files name the prefix of the configuration; --prefix moved it.
 flags=$(pkg-config --define-variable=prefix="$scratch/usr" --cflags --libs libddt)
