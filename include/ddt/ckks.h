@@ -1,12 +1,13 @@
 /*
  * ddt/ckks.h - RNS-CKKS without secrets: parameters, encoding, evaluation, key switching.
  *
- * Scheme: Cheon, Kim, Kim, Song 2017; full RNS: Cheon, Han, Kim, Kim, Song 2018; hybrid key switching: Han, Ki 2020; exact scales: Kim, Papadimitriou,
- * Polyakov 2022. Slots are complex, N/2 of them. A ciphertext (c0, c1) at level l has l+1 limbs q_0..q_l in NTT domain and decrypts to
- * c0 + c1 s = scale * message + noise (mod q_0...q_l).
+ * Scheme: Cheon, Kim, Kim, Song 2017; full RNS: Cheon, Han, Kim, Kim, Song 2018; hybrid key switching: Han, Ki 2020;
+ * exact scales: Kim, Papadimitriou, Polyakov 2022. Slots are complex, N/2 of them. A ciphertext (c0, c1) at level l has
+ * l+1 limbs q_0..q_l in NTT domain and decrypts to c0 + c1 s = scale * message + noise (mod q_0...q_l).
  *
- * Levels: 0 is the lowest. Rescaling divides by q_l and goes to level l-1. Scales are tracked exactly as doubles; nothing is rounded to a "nominal"
- * scale. Functions that combine two ciphertexts want equal levels, and additions want scales equal within a relative 2^-40 (checked: DDT_ERR_ARGUMENT).
+ * Levels: 0 is the lowest. Rescaling divides by q_l and goes to level l-1. Scales are tracked exactly as doubles;
+ * nothing is rounded to a "nominal" scale. Functions that combine two ciphertexts want equal levels, and additions want
+ * scales equal within a relative 2^-40 (checked: DDT_ERR_ARGUMENT).
  *
  * Nothing here knows a secret key: those live in ddt/custody.h, a library that the untrusted engine does not link.
  *
@@ -34,7 +35,8 @@ enum { DDT_CKKS_SEED_BYTES = 32, DDT_CKKS_LEVELS_MAX = 60, DDT_CKKS_P_MAX = 16 }
  *   log_n       10..17
  *   levels      number of rescaling primes (multiplicative depth); the chain has levels+1 primes q_0..q_levels
  *   first_bits  size of q_0, at most 50: holds the result, so first_bits - scale_bits is the headroom for |message|
- *   scale_bits  size of q_1..q_levels, and of the default scale; 20..50
+ *   scale_bits  size of q_1..q_levels, and of the default scale; 20..49 (primes are below 2^50, and the canonical
+ *               scales stay near 2^scale_bits only with primes on both sides of it)
  *   p_count     number of special primes (near 2^50) of hybrid key switching: digits have p_count limbs each
  */
 typedef struct ddt_ckks_literal {
@@ -48,8 +50,9 @@ typedef struct ddt_ckks_literal {
 typedef struct ddt_ckks_params ddt_ckks_params;
 
 /*
- * The largest log2(QP) that gives 128 bits of classical security with uniform ternary secrets and sigma = 3.2 (Security Guidelines for
- * Implementing Homomorphic Encryption, ePrint 2024/463): 2^12: 106, 2^13: 214, 2^14: 430, 2^15: 868, 2^16: 1747, 2^17: 3523; 2^11: 52, 2^10: 25. 0 outside.
+ * The largest log2(QP) that gives 128 bits of classical security with uniform ternary secrets and sigma = 3.2 (Security
+ * Guidelines for Implementing Homomorphic Encryption, ePrint 2024/463): 2^12: 106, 2^13: 214, 2^14: 430, 2^15: 868,
+ * 2^16: 1747, 2^17: 3523; 2^11: 52, 2^10: 25. 0 outside.
  */
 unsigned ddt_ckks_max_log_qp(unsigned log_n);
 
@@ -71,8 +74,8 @@ unsigned ddt_ckks_levels(const ddt_ckks_params *params);
 uint64_t ddt_ckks_prime(const ddt_ckks_params *params, unsigned level);
 double ddt_ckks_log2_qp(const ddt_ckks_params *params);
 /*
- * The canonical scale of a level: S_L = 2^scale_bits at the top, S_{l-1} = S_l^2 / q_l. A product of two ciphertexts with canonical
- * scale, rescaled, has the canonical scale of the level below.
+ * The canonical scale of a level: S_L = 2^scale_bits at the top, S_{l-1} = S_l^2 / q_l. A product of two ciphertexts
+ * with canonical scale, rescaled, has the canonical scale of the level below.
  */
 double ddt_ckks_canonical_scale(const ddt_ckks_params *params, unsigned level);
 /* Number of key-switching digits at a level: ceil((level+1) / p_count). */
@@ -94,9 +97,10 @@ typedef struct ddt_plaintext {
 } ddt_plaintext;
 
 /*
- * A ciphertext: parts 2 (c0, c1) or 3 (c0, c1, c2: a product before relinearisation), NTT domain. Limb i of part p starts at
- * limbs + (p * (level_capacity + 1) + i) * N; level <= level_capacity limbs above `level` are unused. has_seed: c1 is the expansion of `seed`
- * (fresh secret-key encryption), so that only c0 is written to files; any operation clears it.
+ * A ciphertext: parts 2 (c0, c1) or 3 (c0, c1, c2: a product before relinearisation), NTT domain. Limb i of part p
+ * starts at limbs + (p * (level_capacity + 1) + i) * N; level <= level_capacity limbs above `level` are unused.
+ * has_seed: c1 is the expansion of `seed` (fresh secret-key encryption), so that only c0 is written to files; any
+ * operation clears it.
  */
 typedef struct ddt_ciphertext {
     uint64_t *limbs;
@@ -132,8 +136,10 @@ DDT_MUST_CHECK ddt_status ddt_ciphertext_read(ddt_context *ctx, ddt_reader *read
 /* ------------------------------------------------------------------ encoding */
 
 /*
- * Slot j of the message is the polynomial at zeta^(5^j), zeta = exp(i pi / N). values: `count` complex numbers, count a power of two <= N/2; fewer than
- * N/2 are repeated cyclically over all slots. |value| * scale < 2^62. Errors: DDT_ERR_RANGE (too large or not finite).
+ * Slot j of the message is the polynomial at zeta^(5^j), zeta = exp(i pi / N). values: `count` complex numbers, count a
+ * power of two <= N/2; fewer than N/2 are repeated cyclically over all slots (and cost less to encode). |value| * scale
+ * < 2^120. *out: made by ddt_plaintext_create with room for `level`, or all zero: then it is created here. The bytes
+ * are the same on every machine. Errors: DDT_ERR_RANGE (too large or not finite).
  */
 DDT_MUST_CHECK ddt_status ddt_ckks_encode(ddt_context *ctx, const ddt_ckks_params *params, const double complex *values,
                                           size_t count, unsigned level, double scale, ddt_plaintext *out);
@@ -144,18 +150,23 @@ DDT_MUST_CHECK ddt_status ddt_ckks_encode_real(ddt_context *ctx, const ddt_ckks_
 DDT_MUST_CHECK ddt_status ddt_ckks_decode(ddt_context *ctx, const ddt_ckks_params *params,
                                           const ddt_plaintext *plaintext, double complex *values);
 
-/* Expands a seed into the uniform limb of modulus index m and stream number `stream` (NTT domain): ChaCha20 with rejection. */
+/* Expands a seed into the uniform limb of modulus index m and stream number `stream` (NTT domain): ChaCha20 with
+ * rejection. */
 void ddt_ckks_expand_seed(const ddt_ckks_params *params, const uint8_t seed[DDT_CKKS_SEED_BYTES], uint32_t stream,
                           size_t m, uint64_t *limb);
 
 /* ------------------------------------------------------------------ evaluation keys */
 
 /*
- * Key-switching key from s' to s, hybrid, digits of p_count limbs. Digit d holds (b_d, a_d) over all of q_0..q_levels, p_0..: b_d = -a_d s + e_d + P g_d s'. a_d is
- * expanded from the seed (stream d). `top_level`: the highest level at which it can be used (keys for lower levels are smaller).
+ * Key-switching key from s' to s'', hybrid, digits of p_count limbs. Digit d holds (b_d, a_d) over q_0..q_top_level,
+ * p_0..p_{p_count-1}, limb i of digit d at (d * (top_level + 1 + p_count) + i) * N, NTT domain: b_d = -a_d s'' + e_d +
+ * P g_d s', g_d = 1 modulo the primes of digit d and 0 modulo the other q. a_d is expanded from the seed (stream d,
+ * modulus index of the ring). Relinearisation: s' = s^2, s'' = s. Galois element g: s' = s, s'' = g^-1(s), since the
+ * automorphism is applied after the switch. `top_level`: the highest level at which it can be used (keys for lower
+ * levels are smaller).
  */
 typedef struct ddt_switch_key {
-    uint64_t galois; /* Galois element; 0 for the relinearisation key (s' = s^2) */
+    uint64_t galois; /* Galois element; 0 for the relinearisation key */
     unsigned top_level;
     unsigned digits;
     uint8_t seed[DDT_CKKS_SEED_BYTES];
@@ -182,15 +193,19 @@ DDT_MUST_CHECK ddt_status ddt_switch_key_read(ddt_context *ctx, ddt_reader *read
 /* ------------------------------------------------------------------ evaluation */
 
 /*
- * An evaluator: parameters, keys (may be NULL where no operation needs one) and scratch memory. One evaluator is used by one thread at a time; make one
- * per worker (they share params and keys). `threads`: how many threads one operation may use over limbs. Hot paths do not allocate.
- * Outputs may alias inputs unless said otherwise; an output ciphertext must have room (ddt_ciphertext_create) for the result's level and parts.
+ * An evaluator: parameters, keys (may be NULL where no operation needs one) and scratch memory. One evaluator is used
+ * by one thread at a time; make one per worker (they share params and keys). `threads`: how many threads one operation
+ * may use over limbs. Hot paths do not allocate. Outputs may alias inputs unless said otherwise; an output ciphertext
+ * must have room (ddt_ciphertext_create) for the result's level and parts. Scratch memory grows on the first use of an
+ * operation at a level and stays until the evaluator is destroyed. Errors of all operations: DDT_ERR_ARGUMENT (levels,
+ * scales, parts, room), DDT_ERR_KEY_MISSING, DDT_ERR_MEMORY (first use only), DDT_ERR_RANGE (constants).
  */
 typedef struct ddt_evaluator ddt_evaluator;
 DDT_MUST_CHECK ddt_status ddt_evaluator_create(ddt_context *ctx, const ddt_ckks_params *params,
                                                const ddt_eval_keys *keys, int threads, ddt_evaluator **out);
 void ddt_evaluator_destroy(ddt_evaluator *evaluator);
 
+/* Operands of 2 and 3 parts may be mixed in sums. */
 DDT_MUST_CHECK ddt_status ddt_eval_add(ddt_evaluator *ev, const ddt_ciphertext *a, const ddt_ciphertext *b,
                                        ddt_ciphertext *out);
 DDT_MUST_CHECK ddt_status ddt_eval_sub(ddt_evaluator *ev, const ddt_ciphertext *a, const ddt_ciphertext *b,
@@ -205,8 +220,9 @@ DDT_MUST_CHECK ddt_status ddt_eval_add_constant(ddt_evaluator *ev, const ddt_cip
 DDT_MUST_CHECK ddt_status ddt_eval_mul_plain(ddt_evaluator *ev, const ddt_ciphertext *a, const ddt_plaintext *p,
                                              ddt_ciphertext *out);
 /*
- * Product with the complex constant c encoded at constant_scale (a constant polynomial for real c: no transform at all); scale multiplies, no rescale.
- * constant_scale 1 with an integer c multiplies the message exactly without using any modulus.
+ * Product with the complex constant c encoded at constant_scale (a constant polynomial for real c: no transform at
+ * all); scale multiplies, no rescale. constant_scale 1 with an integer c multiplies the message exactly without using
+ * any modulus.
  */
 DDT_MUST_CHECK ddt_status ddt_eval_mul_constant(ddt_evaluator *ev, const ddt_ciphertext *a, double complex c,
                                                 double constant_scale, ddt_ciphertext *out);
@@ -228,7 +244,11 @@ DDT_MUST_CHECK ddt_status ddt_eval_rescale(ddt_evaluator *ev, const ddt_cipherte
 /* Forgets the limbs above `level`; the message and the scale stay. */
 DDT_MUST_CHECK ddt_status ddt_eval_drop_level(ddt_evaluator *ev, const ddt_ciphertext *a, unsigned level,
                                               ddt_ciphertext *out);
-/* Brings a to (level, scale) exactly, level < a's: drops to level+1, multiplies by one at the right scale, rescales. */
+/*
+ * Brings a to (level, scale) exactly, level < a's: drops to level+1, multiplies by one at the right scale, rescales.
+ * That constant must have at least scale_bits - 7 bits (else DDT_ERR_ARGUMENT), so that its rounding vanishes in the
+ * rescaling error; between canonical scales it has scale_bits.
+ */
 DDT_MUST_CHECK ddt_status ddt_eval_adjust(ddt_evaluator *ev, const ddt_ciphertext *a, unsigned level, double scale,
                                           ddt_ciphertext *out);
 /* Slot j of the result is slot j + steps of a. */
@@ -242,9 +262,12 @@ DDT_MUST_CHECK ddt_status ddt_eval_rotate_hoisted(ddt_evaluator *ev, const ddt_c
 /* ------------------------------------------------------------------ polynomials */
 
 /*
- * out = sum_k coefficients[k] T_k(x) for x in [-1, 1] (basis Chebyshev), by Paterson-Stockmeyer with exact scales. Uses ddt_ckks_polynomial_depth
- * levels; the result has level a's - depth and exactly the canonical scale of that level when a has its own. degree 1..255.
- * Several polynomials on one input (count > 1) share the powers: coefficients[i][0..degrees[i]], out[i].
+ * out = sum_k coefficients[k] T_k(x) for x in [-1, 1] (basis Chebyshev), by Paterson-Stockmeyer with exact scales. Uses
+ * ddt_ckks_polynomial_depth levels; the result has level a's - depth and exactly the canonical scale of that level when
+ * a has its own. degree 1..255. Several polynomials on one input (count > 1) share the powers:
+ * coefficients[i][0..degrees[i]], out[i] at level a's - depth(degrees[i]), always of the canonical scale. a's own scale
+ * should be canonical: a relative deviation d of it costs about d * degree bits. out[i] may alias a only where count
+ * is 1.
  */
 unsigned ddt_ckks_polynomial_depth(unsigned degree);
 DDT_MUST_CHECK ddt_status ddt_eval_chebyshev(ddt_evaluator *ev, const ddt_ciphertext *a,

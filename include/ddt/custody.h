@@ -1,9 +1,9 @@
 /*
  * ddt/custody.h - everything that touches a secret key: key generation, encryption, decryption.
  *
- * The untrusted engine does not link this library. Secret keys live in locked, guarded, zeroised memory (libsodium); all functions that touch
- * one run in time independent of its value. Key files are written with mode 0600 and, on request, wrapped with a passphrase
- * (Argon2id, XChaCha20-Poly1305); a key file that others can read is refused.
+ * The untrusted engine does not link this library. Secret keys live in locked, guarded, zeroised memory (libsodium);
+ * all functions that touch one run in time independent of its value. Key files are written with mode 0600 and, on
+ * request, wrapped with a passphrase (Argon2id, XChaCha20-Poly1305); a key file that others can read is refused.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -26,7 +26,8 @@ typedef struct ddt_public_key {
     uint64_t *a;
 } ddt_public_key;
 
-/* Uniform ternary secret. The caller owns *out. params must outlive the key. Errors: DDT_ERR_ENTROPY, DDT_ERR_MEMORY. */
+/* Uniform ternary secret. The caller owns *out. params must outlive the key. Errors: DDT_ERR_ENTROPY, DDT_ERR_MEMORY.
+ */
 DDT_MUST_CHECK ddt_status ddt_secret_key_generate(ddt_context *ctx, const ddt_ckks_params *params,
                                                   ddt_secret_key **out);
 void ddt_secret_key_destroy(ddt_secret_key *key);
@@ -36,19 +37,20 @@ void ddt_public_key_destroy(ddt_public_key *key);
 DDT_MUST_CHECK ddt_status ddt_switch_key_generate(ddt_context *ctx, const ddt_secret_key *secret, uint64_t galois,
                                                   unsigned top_level, ddt_switch_key *out);
 
-/* Fresh encryptions at the plaintext's level and scale. *out is created here. Secret-key encryption is seeded (half the size). */
+/* Fresh encryptions at the plaintext's level and scale. *out is created here. Secret-key encryption is seeded (half the
+ * size). */
 DDT_MUST_CHECK ddt_status ddt_encrypt_secret(ddt_context *ctx, const ddt_secret_key *secret,
                                              const ddt_plaintext *plaintext, ddt_ciphertext *out);
-DDT_MUST_CHECK ddt_status ddt_encrypt_public(ddt_context *ctx, const ddt_ckks_params *params,
-                                             const ddt_public_key *key, const ddt_plaintext *plaintext,
-                                             ddt_ciphertext *out);
+DDT_MUST_CHECK ddt_status ddt_encrypt_public(ddt_context *ctx, const ddt_ckks_params *params, const ddt_public_key *key,
+                                             const ddt_plaintext *plaintext, ddt_ciphertext *out);
 /* 2 or 3 parts. *out is created here at the ciphertext's level. */
 DDT_MUST_CHECK ddt_status ddt_decrypt(ddt_context *ctx, const ddt_secret_key *secret, const ddt_ciphertext *ciphertext,
                                       ddt_plaintext *out);
 
 /*
- * Key files. `plan` is the digest of the plan the key was made for. passphrase NULL: not wrapped. Reading refuses a file whose mode gives group or others any right
- * (DDT_ERR_PERMISSION) and needs the passphrase of a wrapped one (DDT_ERR_PASSPHRASE).
+ * Key files. `plan` is the digest of the plan the key was made for. passphrase NULL: not wrapped. Reading refuses a
+ * file whose mode gives group or others any right (DDT_ERR_PERMISSION) and needs the passphrase of a wrapped one
+ * (DDT_ERR_PASSPHRASE).
  */
 DDT_MUST_CHECK ddt_status ddt_secret_key_save(ddt_context *ctx, const char *path, const ddt_secret_key *key,
                                               const ddt_digest *plan, const char *passphrase);

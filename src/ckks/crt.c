@@ -1,0 +1,200 @@
+/*
+ * Exact recombination of residues into centred integers, as doubles.
+ *
+ * Messages are far smaller than the modulus, so two limbs nearly always hold the whole value: it is recombined from q_0
+ * and q_1 and its residues modulo every other prime are compared with the limbs given. If one coefficient disagrees,
+ * every limb is recombined in multiword arithmetic. Either way the result is the centred representative modulo
+ * q_0...q_l. SPDX-License-Identifier: Apache-2.0
+ */
+#include "ckks_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef unsigned __int128 u128;
+
+enum { WORDS_MAX = 50 }; /* (DDT_CKKS_LEVELS_MAX + 1) * 50 bits, plus one word of headroom */
+
+static int64_t centre(uint64_t residue, uint64_t q) {
+    return residue > q / 2 ? (int64_t)residue - (int64_t)q : (int64_t)residue;
+}
+
+/* low[j] + q0 * high[j], high centred modulo q1: the centred value modulo q0 q1. */
+static void combine_two(const ddt_ckks_params *params, const uint64_t *limbs, int64_t *low, int64_t *high, size_t n) {
+    const ddt_ring *ring = params->ring;
+    const uint64_t q0 = ddt_ring_modulus(ring, 0);
+    const uint64_t q1 = ddt_ring_modulus(ring, 1);
+    const uint64_t inverse = ddt_ring_scalar_inverse(ring, 1, q0 % q1);
+    for (size_t j = 0; j < n; j++) {
+        low[j] = centre(limbs[j], q0);
+        /* |low| < 2^49 and q1 may be smaller than q0: reduce before subtracting. */
+        int64_t difference = (int64_t)limbs[n + j] - low[j] % (int64_t)q1;
+        difference += difference < 0 ? (int64_t)q1 : 0;
+        difference -= difference >= (int64_t)q1 ? (int64_t)q1 : 0;
+        high[j] = centre((uint64_t)((u128)(uint64_t)difference * inverse % q1), q1);
+    }
+}
+
+/* Whether limb m holds low + q0 * high everywhere. work: two limbs. */
+static bool agrees(const ddt_ckks_params *params, const uint64_t *limb, size_t m, const int64_t *low,
+                   const int64_t *high, uint64_t *work) {
+    const ddt_ring *ring = params->ring;
+    const size_t n = params->n;
+    const uint64_t q0 = ddt_ring_modulus(ring, 0) % ddt_ring_modulus(ring, m);
+    ddt_ring_from_signed(ring, m, work, low);
+    ddt_ring_from_signed(ring, m, work + n, high);
+    ddt_ring_mul_scalar_add(ring, m, work, work, work + n, q0);
+    return memcmp(work, limb, n * sizeof *limb) == 0;
+}
+
+static bool fits_two(const ddt_ckks_params *params, const uint64_t *limbs, unsigned level, int64_t *low, int64_t *high,
+                     uint64_t *work, double *out) {
+    const size_t n = params->n;
+    combine_two(params, limbs, low, high, n);
+    for (unsigned m = 2; m <= level; m++) {
+        if (!agrees(params, limbs + m * n, m, low, high, work)) {
+            return false;
+        }
+    }
+    const __int128 q0 = (__int128)ddt_ring_modulus(params->ring, 0);
+    for (size_t j = 0; j < n; j++) {
+        out[j] = (double)(q0 * high[j] + low[j]);
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------------ any size */
+
+typedef struct wide {
+    size_t words;
+    size_t count;
+    uint64_t modulus[WORDS_MAX];
+    uint64_t half[WORDS_MAX];
+    uint64_t cofactor[DDT_CKKS_LEVELS_MAX + 1][WORDS_MAX]; /* Q / q_i */
+    uint64_t inverse[DDT_CKKS_LEVELS_MAX + 1];             /* (Q / q_i)^-1 mod q_i */
+} wide;
+
+/* a += b * s */
+static void wide_mul_add(uint64_t *a, const uint64_t *b, uint64_t s, size_t words) {
+    u128 carry = 0;
+    for (size_t w = 0; w < words; w++) {
+        carry += (u128)b[w] * s + a[w];
+        a[w] = (uint64_t)carry;
+        carry >>= 64;
+    }
+}
+
+static bool wide_less(const uint64_t *a, const uint64_t *b, size_t words) {
+    for (size_t w = words; w-- > 0;) {
+        if (a[w] != b[w]) {
+            return a[w] < b[w];
+        }
+    }
+    return false;
+}
+
+/* out = a - b */
+static void wide_sub(uint64_t *out, const uint64_t *a, const uint64_t *b, size_t words) {
+    unsigned borrow = 0;
+    for (size_t w = 0; w < words; w++) {
+        const u128 t = (u128)a[w] - b[w] - borrow;
+        out[w] = (uint64_t)t;
+        borrow = (unsigned)(t >> 64) & 1;
+    }
+}
+
+/* The two highest non-zero words hold at least 64 significant bits: more than a double. */
+static double wide_double(const uint64_t *a, size_t words) {
+    size_t top = words;
+    while (top > 0 && a[top - 1] == 0) {
+        top--;
+    }
+    if (top == 0) {
+        return 0.0;
+    }
+    if (top == 1) {
+        return (double)a[0];
+    }
+    const u128 head = ((u128)a[top - 1] << 64) | a[top - 2];
+    return ldexp((double)head, (int)(64 * (top - 2)));
+}
+
+static void wide_setup(const ddt_ckks_params *params, unsigned level, wide *w) {
+    memset(w, 0, sizeof *w);
+    w->count = (size_t)level + 1;
+    /* One bit beyond Q times the number of limbs. */
+    w->words = (size_t)(params->log2_q[level] + 8.0) / 64 + 1;
+    for (size_t i = 0; i < w->count; i++) {
+        const uint64_t q = ddt_ring_modulus(params->ring, i);
+        uint64_t residue = 1;
+        w->cofactor[i][0] = 1;
+        for (size_t k = 0; k < w->count; k++) {
+            const uint64_t other = ddt_ring_modulus(params->ring, k);
+            if (k != i) {
+                uint64_t product[WORDS_MAX] = {0};
+                wide_mul_add(product, w->cofactor[i], other, w->words);
+                memcpy(w->cofactor[i], product, sizeof product);
+                residue = ddt_ring_scalar_mul(params->ring, i, residue, other % q);
+            }
+        }
+        w->inverse[i] = ddt_ring_scalar_inverse(params->ring, i, residue);
+    }
+    wide_mul_add(w->modulus, w->cofactor[0], ddt_ring_modulus(params->ring, 0), w->words);
+    for (size_t k = 0; k < w->words; k++) {
+        const uint64_t above = k + 1 < w->words ? w->modulus[k + 1] : 0;
+        w->half[k] = (w->modulus[k] >> 1) | (above << 63);
+    }
+}
+
+static double wide_combine(const ddt_ckks_params *params, const wide *w, const uint64_t *limbs, size_t j) {
+    uint64_t sum[WORDS_MAX] = {0};
+    uint64_t rest[WORDS_MAX];
+    for (size_t i = 0; i < w->count; i++) {
+        const uint64_t y = ddt_ring_scalar_mul(params->ring, i, limbs[i * params->n + j], w->inverse[i]);
+        wide_mul_add(sum, w->cofactor[i], y, w->words);
+        /* Each term is below Q, so one subtraction keeps the sum there. */
+        if (!wide_less(sum, w->modulus, w->words)) {
+            wide_sub(sum, sum, w->modulus, w->words);
+        }
+    }
+    if (wide_less(w->half, sum, w->words)) {
+        wide_sub(rest, w->modulus, sum, w->words);
+        return -wide_double(rest, w->words);
+    }
+    return wide_double(sum, w->words);
+}
+
+static ddt_status combine_all(ddt_context *ctx, const ddt_ckks_params *params, const uint64_t *limbs, unsigned level,
+                              double *out) {
+    wide *w = ddt_alloc(1, sizeof *w);
+    if (w == NULL) {
+        return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short to recombine %u limbs.", level + 1);
+    }
+    wide_setup(params, level, w);
+    const int threads = ddt_context_threads(ctx);
+#pragma omp parallel for num_threads(threads) if (threads > 1) schedule(static)
+    for (size_t j = 0; j < params->n; j++) {
+        out[j] = wide_combine(params, w, limbs, j);
+    }
+    ddt_free(w);
+    return DDT_OK;
+}
+
+ddt_status ckks_crt_centred(ddt_context *ctx, const ddt_ckks_params *params, const uint64_t *limbs, unsigned level,
+                            double *out) {
+    const size_t n = params->n;
+    if (level == 0) {
+        for (size_t j = 0; j < n; j++) {
+            out[j] = (double)centre(limbs[j], ddt_ring_modulus(params->ring, 0));
+        }
+        return DDT_OK;
+    }
+    uint64_t *work = ddt_alloc(4 * n, sizeof *work);
+    if (work == NULL) {
+        return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short to recombine %u limbs.", level + 1);
+    }
+    int64_t *low = (int64_t *)(work + 2 * n);
+    const bool small = fits_two(params, limbs, level, low, low + n, work, out);
+    ddt_free(work);
+    return small ? DDT_OK : combine_all(ctx, params, limbs, level, out);
+}

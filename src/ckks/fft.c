@@ -1,0 +1,192 @@
+/*
+ * The canonical embedding: evaluation of a real polynomial at zeta^(5^j), as a complex transform of half its length
+ * (the "special FFT" of Cheon, Kim, Kim, Song 2017). Roots are computed in double-double arithmetic from IEEE
+ * operations alone and rounded once, so that every machine encodes to the same bytes. SPDX-License-Identifier:
+ * Apache-2.0
+ */
+#include "ckks_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ------------------------------------------------------------------ double-double arithmetic (Dekker 1971) */
+
+typedef struct dd {
+    double hi;
+    double lo;
+} dd;
+
+typedef struct dd_complex {
+    dd re;
+    dd im;
+} dd_complex;
+
+static dd dd_quick(double a, double b) {
+    const double s = a + b;
+    return (dd){s, b - (s - a)};
+}
+
+static dd dd_sum(double a, double b) {
+    const double s = a + b;
+    const double t = s - a;
+    return (dd){s, (a - (s - t)) + (b - t)};
+}
+
+static dd dd_product(double a, double b) {
+    const double splitter = 134217729.0; /* 2^27 + 1 */
+    const double at = a * splitter;
+    const double bt = b * splitter;
+    const double ah = at - (at - a);
+    const double bh = bt - (bt - b);
+    const double al = a - ah;
+    const double bl = b - bh;
+    const double p = a * b;
+    return (dd){p, ((ah * bh - p) + ah * bl + al * bh) + al * bl};
+}
+
+static dd dd_add(dd a, dd b) {
+    const dd s = dd_sum(a.hi, b.hi);
+    const dd t = dd_sum(a.lo, b.lo);
+    const dd u = dd_quick(s.hi, s.lo + t.hi);
+    return dd_quick(u.hi, u.lo + t.lo);
+}
+
+static dd dd_neg(dd a) { return (dd){-a.hi, -a.lo}; }
+
+static dd dd_mul(dd a, dd b) {
+    const dd p = dd_product(a.hi, b.hi);
+    return dd_quick(p.hi, p.lo + (a.hi * b.lo + a.lo * b.hi));
+}
+
+static dd dd_half(dd a) { return (dd){0.5 * a.hi, 0.5 * a.lo}; }
+
+/* One Newton step from the rounded quotient and root gives twice the digits. */
+static dd dd_div(dd a, dd b) {
+    const double q = a.hi / b.hi;
+    const dd rest = dd_add(a, dd_neg(dd_mul((dd){q, 0.0}, b)));
+    return dd_quick(q, rest.hi / b.hi);
+}
+
+static dd dd_sqrt(dd a) {
+    const double r = sqrt(a.hi);
+    const dd rest = dd_add(a, dd_neg(dd_product(r, r)));
+    return dd_quick(r, rest.hi / (2.0 * r));
+}
+
+static dd_complex dd_cmul(dd_complex a, dd_complex b) {
+    return (dd_complex){dd_add(dd_mul(a.re, b.re), dd_neg(dd_mul(a.im, b.im))),
+                        dd_add(dd_mul(a.re, b.im), dd_mul(a.im, b.re))};
+}
+
+/* ------------------------------------------------------------------ roots */
+
+/* roots[t] = exp(2 pi i t / order) for t in [0, order/8], order a power of two of at least 8. */
+static void fill_octant(dd_complex *roots, size_t order) {
+    dd_complex base[64];
+    unsigned top = 2;
+    base[top] = (dd_complex){{0.0, 0.0}, {1.0, 0.0}};
+    for (; (size_t)1 << top < order; top++) {
+        const dd one = {1.0, 0.0};
+        const dd cosine = dd_sqrt(dd_half(dd_add(one, base[top].re)));
+        base[top + 1] = (dd_complex){cosine, dd_div(dd_half(base[top].im), cosine)};
+    }
+    roots[0] = (dd_complex){{1.0, 0.0}, {0.0, 0.0}};
+    for (size_t t = 1; t <= order / 8; t++) {
+        const unsigned low = (unsigned)__builtin_ctzll(t);
+        const dd_complex step = base[top - low];
+        roots[t] = t == (size_t)1 << low ? step : dd_cmul(roots[t - ((size_t)1 << low)], step);
+    }
+}
+
+/* exp(2 pi i t / order) from its octant by symmetry. */
+static void octant_root(const dd_complex *roots, size_t order, size_t t, double *re, double *im) {
+    const size_t quarter = order / 4;
+    const size_t turn = t / quarter;
+    const size_t rest = t % quarter;
+    const bool swap = rest > order / 8;
+    const dd_complex root = roots[swap ? quarter - rest : rest];
+    const double c = swap ? root.im.hi : root.re.hi;
+    const double s = swap ? root.re.hi : root.im.hi;
+    const double cosines[4] = {c, -s, -c, s};
+    const double sines[4] = {s, c, -s, -c};
+    *re = cosines[turn];
+    *im = sines[turn];
+}
+
+ddt_status ckks_fft_create(ddt_context *ctx, size_t slots, ckks_fft *out) {
+    const size_t order = 4 * slots;
+    memset(out, 0, sizeof *out);
+    dd_complex *roots = ddt_alloc(order / 8 + 1, sizeof *roots);
+    out->slots = slots;
+    out->re = ddt_alloc(slots, sizeof *out->re);
+    out->im = ddt_alloc(slots, sizeof *out->im);
+    if (roots == NULL || out->re == NULL || out->im == NULL) {
+        ddt_free(roots);
+        ckks_fft_destroy(out);
+        return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short for the roots of %zu slots.", slots);
+    }
+    fill_octant(roots, order);
+    out->re[0] = 1.0;
+    out->im[0] = 0.0;
+    for (size_t half = 1; half < slots; half *= 2) {
+        /* The stage of length 2 half multiplies by zeta_{8 half}^(5^j). */
+        const size_t stage_order = 8 * half;
+        size_t power = 1;
+        for (size_t j = 0; j < half; j++) {
+            octant_root(roots, order, power * (order / stage_order), &out->re[half + j], &out->im[half + j]);
+            power = power * 5 % stage_order;
+        }
+    }
+    ddt_free(roots);
+    return DDT_OK;
+}
+
+void ckks_fft_destroy(ckks_fft *fft) {
+    ddt_free(fft->re);
+    ddt_free(fft->im);
+    memset(fft, 0, sizeof *fft);
+}
+
+/* ------------------------------------------------------------------ butterflies */
+
+static void forward_block(double *restrict ar, double *restrict ai, double *restrict br, double *restrict bi,
+                          const double *restrict wr, const double *restrict wi, size_t half) {
+    for (size_t j = 0; j < half; j++) {
+        const double vr = br[j] * wr[j] - bi[j] * wi[j];
+        const double vi = br[j] * wi[j] + bi[j] * wr[j];
+        const double ur = ar[j];
+        const double ui = ai[j];
+        ar[j] = ur + vr;
+        ai[j] = ui + vi;
+        br[j] = ur - vr;
+        bi[j] = ui - vi;
+    }
+}
+
+static void inverse_block(double *restrict ar, double *restrict ai, double *restrict br, double *restrict bi,
+                          const double *restrict wr, const double *restrict wi, size_t half) {
+    for (size_t j = 0; j < half; j++) {
+        const double vr = ar[j] - br[j];
+        const double vi = ai[j] - bi[j];
+        ar[j] += br[j];
+        ai[j] += bi[j];
+        br[j] = vr * wr[j] + vi * wi[j];
+        bi[j] = vi * wr[j] - vr * wi[j];
+    }
+}
+
+void ckks_fft_forward(const ckks_fft *fft, double *re, double *im, size_t count) {
+    for (size_t half = 1; half < count; half *= 2) {
+        for (size_t i = 0; i < count; i += 2 * half) {
+            forward_block(re + i, im + i, re + i + half, im + i + half, fft->re + half, fft->im + half, half);
+        }
+    }
+}
+
+void ckks_fft_inverse(const ckks_fft *fft, double *re, double *im, size_t count) {
+    for (size_t half = count / 2; half >= 1; half /= 2) {
+        for (size_t i = 0; i < count; i += 2 * half) {
+            inverse_block(re + i, im + i, re + i + half, im + i + half, fft->re + half, fft->im + half, half);
+        }
+    }
+}

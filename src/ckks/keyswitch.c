@@ -1,0 +1,447 @@
+/*
+ * Hybrid key switching (Han, Ki 2020), fused per output limb: each limb of the extended digits is made, used in the
+ * inner product with the key and forgotten while it is in the cache. All digits of a limb share one lazy reduction.
+ * Digits and the final rounding are centred. SPDX-License-Identifier: Apache-2.0
+ */
+#include "ckks_internal.h"
+
+#include <omp.h>
+#include <string.h>
+
+enum { SLICES = 16, FINISH_LIMBS = 1, PARTS = 2 };
+
+typedef struct ks_work {
+    const ddt_ckks_params *params;
+    int threads;
+    unsigned level;
+    unsigned digits;
+    size_t targets;      /* level + 1 + p_count */
+    uint64_t *scaled;    /* level + 1 limbs: digits in the coefficient domain, prepared for conversion */
+    uint64_t *quotients; /* one limb a digit, at least two */
+    uint64_t *acc;       /* 2 * targets limbs */
+    uint64_t *scratch;   /* threads * scratch_limbs */
+    size_t scratch_limbs;
+} ks_work;
+
+/* scratch per thread: the converted digits of one target, and a partial sum where there are more digits than one inner
+ * product takes. */
+static size_t scratch_limbs(unsigned digits) { return (size_t)digits + (digits > DDT_RING_DOT_MAX ? 2 : 0); }
+
+static size_t quotient_limbs(unsigned digits) { return digits < PARTS ? PARTS : digits; }
+
+static size_t work_limbs(const ddt_evaluator *ev, unsigned level) {
+    const unsigned digits = ddt_ckks_digits(ev->params, level);
+    const size_t targets = (size_t)level + 1 + ev->params->literal.p_count;
+    return (size_t)level + 1 + quotient_limbs(digits) + PARTS * targets + (size_t)ev->threads * scratch_limbs(digits);
+}
+
+static void work_take(ddt_evaluator *ev, unsigned level, ks_work *w) {
+    w->params = ev->params;
+    w->threads = ev->threads;
+    w->level = level;
+    w->digits = ddt_ckks_digits(ev->params, level);
+    w->targets = (size_t)level + 1 + ev->params->literal.p_count;
+    w->scratch_limbs = scratch_limbs(w->digits);
+    w->scaled = ckks_arena_take(ev, (size_t)level + 1);
+    w->quotients = ckks_arena_take(ev, quotient_limbs(w->digits));
+    w->acc = ckks_arena_take(ev, PARTS * w->targets);
+    w->scratch = ckks_arena_take(ev, (size_t)ev->threads * w->scratch_limbs);
+}
+
+static uint64_t *thread_scratch(const ks_work *w) {
+    return w->scratch + (size_t)omp_get_thread_num() * w->scratch_limbs * w->params->n;
+}
+
+static size_t target_modulus(const ks_work *w, size_t t) {
+    return t <= w->level ? t : t - w->level + w->params->literal.levels;
+}
+
+/* ------------------------------------------------------------------ decomposition */
+
+static unsigned digit_begin(const ks_work *w, unsigned d) { return d * w->params->literal.p_count; }
+
+static unsigned digit_end(const ks_work *w, unsigned d) {
+    const unsigned end = (d + 1) * w->params->literal.p_count;
+    return end > w->level + 1 ? w->level + 1 : end;
+}
+
+static bool digit_is_whole(const ks_work *w, unsigned d) {
+    return (d + 1) * w->params->literal.p_count <= w->level + 1;
+}
+
+static const ddt_baseconv *digit_conversion(const ks_work *w, unsigned d) {
+    return digit_is_whole(w, d) ? w->params->whole[d] : w->params->part[w->level];
+}
+
+/* The index of target t among the targets of digit d's conversion. */
+static size_t conversion_target(const ks_work *w, unsigned d, size_t t) {
+    const size_t begin = digit_begin(w, d);
+    if (t < begin) {
+        return t;
+    }
+    if (t <= w->level) {
+        return t - w->params->literal.p_count;
+    }
+    const size_t special = t - w->level - 1;
+    return special +
+           (digit_is_whole(w, d) ? (size_t)w->params->literal.levels + 1 - w->params->literal.p_count : begin);
+}
+
+/* Splits coefficients [0, N) of `groups` conversions into tasks. */
+static void prepare_digits(const ks_work *w) {
+    const size_t n = w->params->n;
+    const size_t step = n / SLICES;
+#pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(static)
+    for (size_t task = 0; task < (size_t)w->digits * SLICES; task++) {
+        const unsigned d = (unsigned)(task / SLICES);
+        const size_t begin = task % SLICES * step;
+        uint64_t *limbs[DDT_CKKS_P_MAX];
+        for (unsigned i = digit_begin(w, d); i < digit_end(w, d); i++) {
+            limbs[i - digit_begin(w, d)] = w->scaled + i * n;
+        }
+        ddt_baseconv_prepare(digit_conversion(w, d), (const uint64_t *const *)limbs, limbs, w->quotients + d * n, begin,
+                             begin + step);
+    }
+}
+
+/* source: level + 1 limbs in NTT domain, kept. */
+static void decompose(const ks_work *w, const uint64_t *source) {
+    const size_t n = w->params->n;
+#pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
+    for (size_t i = 0; i <= w->level; i++) {
+        memcpy(w->scaled + i * n, source + i * n, n * sizeof *source);
+        ddt_ring_intt(w->params->ring, i, w->scaled + i * n);
+    }
+    prepare_digits(w);
+}
+
+/* Digit d modulo target t in NTT domain: a limb of the source itself, or converted into `limb`. */
+static const uint64_t *extend_digit(const ks_work *w, const uint64_t *source, unsigned d, size_t t, uint64_t *limb) {
+    const size_t n = w->params->n;
+    if (t >= digit_begin(w, d) && t < digit_end(w, d)) {
+        return source + t * n;
+    }
+    const uint64_t *scaled[DDT_CKKS_P_MAX];
+    for (unsigned i = digit_begin(w, d); i < digit_end(w, d); i++) {
+        scaled[i - digit_begin(w, d)] = w->scaled + i * n;
+    }
+    ddt_baseconv_limb(digit_conversion(w, d), conversion_target(w, d, t), limb, scaled, w->quotients + d * n);
+    ddt_ring_ntt(w->params->ring, target_modulus(w, t), limb);
+    return limb;
+}
+
+/* ------------------------------------------------------------------ inner product */
+
+/* acc[part][t] = sum over digits of digit * key; `digits`: extended digits modulo target t. */
+static void inner_product(const ks_work *w, const ddt_switch_key *key, size_t t, const uint64_t *const *digits,
+                          uint64_t *partial) {
+    const size_t n = w->params->n;
+    const size_t stride = ((size_t)key->top_level + 1 + w->params->literal.p_count) * n;
+    const size_t limb = t <= w->level ? t : t - w->level + key->top_level;
+    const size_t m = target_modulus(w, t);
+    uint64_t *out0 = w->acc + t * n;
+    uint64_t *out1 = w->acc + (w->targets + t) * n;
+    for (unsigned done = 0; done < w->digits; done += DDT_RING_DOT_MAX) {
+        const uint64_t *b[DDT_RING_DOT_MAX];
+        const uint64_t *a[DDT_RING_DOT_MAX];
+        const unsigned count = w->digits - done < DDT_RING_DOT_MAX ? w->digits - done : DDT_RING_DOT_MAX;
+        for (unsigned d = 0; d < count; d++) {
+            b[d] = key->b + (done + d) * stride + limb * n;
+            a[d] = key->a + (done + d) * stride + limb * n;
+        }
+        if (done == 0) {
+            ddt_ring_dot2(w->params->ring, m, out0, out1, digits, b, a, count);
+        } else {
+            ddt_ring_dot2(w->params->ring, m, partial, partial + n, digits + done, b, a, count);
+            ddt_ring_add(w->params->ring, m, out0, out0, partial);
+            ddt_ring_add(w->params->ring, m, out1, out1, partial + n);
+        }
+    }
+}
+
+/* lift[part] (may be NULL): limbs added to the accumulators times P, so that they share the division that follows. */
+static void lift_part(const ks_work *w, size_t t, const uint64_t *const *lift) {
+    const size_t n = w->params->n;
+    for (unsigned p = 0; p < PARTS && t <= w->level && lift != NULL; p++) {
+        uint64_t *acc = w->acc + (p * w->targets + t) * n;
+        ddt_ring_mul_scalar_add(w->params->ring, t, acc, acc, lift[p] + t * n, w->params->p_mod_q[t]);
+    }
+}
+
+static void accumulate(const ks_work *w, const ddt_switch_key *key, const uint64_t *source,
+                       const uint64_t *const *lift) {
+    const size_t n = w->params->n;
+#pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
+    for (size_t t = 0; t < w->targets; t++) {
+        uint64_t *scratch = thread_scratch(w);
+        const uint64_t *digits[DDT_CKKS_LEVELS_MAX + 1];
+        for (unsigned d = 0; d < w->digits; d++) {
+            digits[d] = extend_digit(w, source, d, t, scratch + d * n);
+        }
+        inner_product(w, key, t, digits, scratch + w->digits * n);
+        lift_part(w, t, lift);
+    }
+}
+
+/* ------------------------------------------------------------------ division by P, or by P q_l */
+
+typedef struct ks_result {
+    bool rescale;                /* divide by the top prime too */
+    const uint64_t *add[PARTS];  /* added after the division, may be NULL */
+    const uint32_t *permutation; /* applied to the sum, may be NULL */
+    uint64_t *out[PARTS];        /* limb stride N */
+} ks_result;
+
+static unsigned dividing_limbs(const ks_work *w, const ks_result *r, unsigned p, uint64_t **limbs) {
+    const size_t n = w->params->n;
+    const unsigned k = w->params->literal.p_count;
+    uint64_t *acc = w->acc + p * w->targets * n;
+    for (unsigned j = 0; j < k; j++) {
+        limbs[j] = acc + ((size_t)w->level + 1 + j) * n;
+    }
+    limbs[k] = acc + w->level * n;
+    return r->rescale ? k + 1 : k;
+}
+
+static void prepare_division(const ks_work *w, const ks_result *r, const ddt_baseconv *conversion) {
+    const size_t n = w->params->n;
+    const size_t step = n / SLICES;
+    uint64_t *limbs[PARTS][DDT_CKKS_P_MAX + 1];
+    unsigned count = 0;
+    for (unsigned p = 0; p < PARTS; p++) {
+        count = dividing_limbs(w, r, p, limbs[p]);
+    }
+#pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
+    for (unsigned task = 0; task < PARTS * count; task++) {
+        const unsigned j = task / PARTS;
+        const size_t m = j < w->params->literal.p_count ? (size_t)w->params->literal.levels + 1 + j : w->level;
+        ddt_ring_intt(w->params->ring, m, limbs[task % PARTS][j]);
+    }
+#pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(static)
+    for (size_t task = 0; task < (size_t)PARTS * SLICES; task++) {
+        const size_t p = task / SLICES;
+        const size_t begin = task % SLICES * step;
+        ddt_baseconv_prepare(conversion, (const uint64_t *const *)limbs[p], limbs[p], w->quotients + p * n, begin,
+                             begin + step);
+    }
+}
+
+static void finish_limb(const ks_work *w, const ks_result *r, const ddt_baseconv *conversion, unsigned p, size_t i,
+                        uint64_t *rest) {
+    const ddt_ring *ring = w->params->ring;
+    const size_t n = w->params->n;
+    uint64_t *limbs[DDT_CKKS_P_MAX + 1];
+    (void)dividing_limbs(w, r, p, limbs);
+    uint64_t factor = w->params->p_inverse[i];
+    if (r->rescale) {
+        factor = ddt_ring_scalar_mul(ring, i, factor,
+                                     w->params->q_inverse[w->level * ((size_t)w->params->literal.levels + 1) + i]);
+    }
+    const uint64_t *acc = w->acc + (p * w->targets + i) * n;
+    uint64_t *out = r->out[p] + i * n;
+    ddt_baseconv_limb(conversion, i, rest, (const uint64_t *const *)limbs, w->quotients + p * n);
+    ddt_ring_ntt(ring, i, rest);
+    uint64_t *quotient = r->add[p] == NULL && r->permutation == NULL ? out : rest;
+    ddt_ring_sub_mul_scalar(ring, i, quotient, acc, rest, factor);
+    if (r->add[p] != NULL) {
+        ddt_ring_add(ring, i, r->permutation == NULL ? out : rest, rest, r->add[p] + i * n);
+    }
+    if (r->permutation != NULL) {
+        ddt_ring_permute(ring, out, rest, r->permutation);
+    }
+}
+
+static void divide(const ks_work *w, const ks_result *r) {
+    const ddt_baseconv *conversion = r->rescale ? w->params->down_rescale[w->level] : w->params->down;
+    const unsigned limbs = r->rescale ? w->level : w->level + 1;
+    prepare_division(w, r, conversion);
+#pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
+    for (unsigned task = 0; task < PARTS * limbs; task++) {
+        finish_limb(w, r, conversion, task / limbs, task % limbs, thread_scratch(w));
+    }
+}
+
+/* ------------------------------------------------------------------ relinearisation */
+
+static ddt_status find_key(ddt_evaluator *ev, const char *operation, uint64_t galois, unsigned level,
+                           const ckks_key_entry **out) {
+    *out = ckks_keys_entry(ev->keys, galois);
+    if (*out == NULL) {
+        return ddt_fail(ev->ctx, DDT_ERR_KEY_MISSING, "%s: the key for Galois element %llu is missing.", operation,
+                        (unsigned long long)galois);
+    }
+    if ((*out)->key.top_level < level) {
+        return ddt_fail(ev->ctx, DDT_ERR_KEY_MISSING,
+                        "%s: the key for Galois element %llu serves levels up to %u, not %u.", operation,
+                        (unsigned long long)galois, (*out)->key.top_level, level);
+    }
+    return DDT_OK;
+}
+
+static ddt_status relinearise(ddt_evaluator *ev, const char *operation, bool rescale, const ddt_ciphertext *a,
+                              ddt_ciphertext *out) {
+    const ckks_key_entry *entry = NULL;
+    ddt_status status = ckks_check_input(ev, operation, a);
+    if (status == DDT_OK && (a->parts != 3 || (rescale && a->level == 0))) {
+        status = ddt_fail(ev->ctx, DDT_ERR_ARGUMENT, "%s: %u parts at level %u cannot be taken.", operation, a->parts,
+                          a->level);
+    }
+    if (status == DDT_OK) {
+        status = ckks_check_room(ev, operation, out, rescale ? a->level - 1 : a->level, 2);
+    }
+    if (status == DDT_OK) {
+        status = find_key(ev, operation, 0, a->level, &entry);
+    }
+    if (status == DDT_OK) {
+        status = ckks_arena_begin(ev, work_limbs(ev, a->level));
+    }
+    if (status != DDT_OK) {
+        return status;
+    }
+    const size_t n = ev->params->n;
+    const unsigned level = a->level;
+    ks_work w;
+    work_take(ev, level, &w);
+    const uint64_t *source = ddt_ciphertext_limb(a, n, 2, 0);
+    const uint64_t *parts[PARTS] = {ddt_ciphertext_limb(a, n, 0, 0), ddt_ciphertext_limb(a, n, 1, 0)};
+    ks_result result = {.rescale = rescale,
+                        .out = {ddt_ciphertext_limb(out, n, 0, 0), ddt_ciphertext_limb(out, n, 1, 0)}};
+    for (unsigned p = 0; p < PARTS && !rescale; p++) {
+        result.add[p] = parts[p];
+    }
+    decompose(&w, source);
+    accumulate(&w, &entry->key, source, rescale ? parts : NULL);
+    divide(&w, &result);
+    const double scale = rescale ? a->scale / (double)ddt_ring_modulus(ev->params->ring, level) : a->scale;
+    ckks_set_result(out, rescale ? level - 1 : level, 2, scale);
+    return DDT_OK;
+}
+
+ddt_status ddt_eval_relinearise(ddt_evaluator *ev, const ddt_ciphertext *a, ddt_ciphertext *out) {
+    return relinearise(ev, "relinearise", false, a, out);
+}
+
+ddt_status ddt_eval_relinearise_rescale(ddt_evaluator *ev, const ddt_ciphertext *a, ddt_ciphertext *out) {
+    return relinearise(ev, "relinearise_rescale", true, a, out);
+}
+
+/* ------------------------------------------------------------------ automorphisms */
+
+static ddt_status check_rotation(ddt_evaluator *ev, const char *operation, const ddt_ciphertext *a,
+                                 const ddt_ciphertext *out) {
+    ddt_status status = ckks_check_input(ev, operation, a);
+    if (status == DDT_OK && a->parts != 2) {
+        status = ddt_fail(ev->ctx, DDT_ERR_ARGUMENT, "%s: relinearise the product first.", operation);
+    }
+    return status == DDT_OK ? ckks_check_room(ev, operation, out, a->level, 2) : status;
+}
+
+static void automorphism_result(const ddt_ckks_params *params, const ddt_ciphertext *a, const ckks_key_entry *entry,
+                                const ddt_ciphertext *out, ks_result *result) {
+    const size_t n = params->n;
+    *result = (ks_result){.add = {ddt_ciphertext_limb(a, n, 0, 0), NULL},
+                          .permutation = entry->permutation,
+                          .out = {ddt_ciphertext_limb(out, n, 0, 0), ddt_ciphertext_limb(out, n, 1, 0)}};
+}
+
+static ddt_status automorphism(ddt_evaluator *ev, const char *operation, const ddt_ciphertext *a, uint64_t galois,
+                               ddt_ciphertext *out) {
+    const ckks_key_entry *entry = NULL;
+    ddt_status status = check_rotation(ev, operation, a, out);
+    if (status == DDT_OK && galois == 1) {
+        ckks_copy(ev, a, a->level, out);
+        ckks_set_result(out, a->level, 2, a->scale);
+        return DDT_OK;
+    }
+    if (status == DDT_OK) {
+        status = find_key(ev, operation, galois, a->level, &entry);
+    }
+    if (status == DDT_OK) {
+        status = ckks_arena_begin(ev, work_limbs(ev, a->level));
+    }
+    if (status != DDT_OK) {
+        return status;
+    }
+    ks_work w;
+    ks_result result;
+    work_take(ev, a->level, &w);
+    automorphism_result(ev->params, a, entry, out, &result);
+    const uint64_t *source = ddt_ciphertext_limb(a, ev->params->n, 1, 0);
+    decompose(&w, source);
+    accumulate(&w, &entry->key, source, NULL);
+    divide(&w, &result);
+    ckks_set_result(out, a->level, 2, a->scale);
+    return DDT_OK;
+}
+
+ddt_status ddt_eval_rotate(ddt_evaluator *ev, const ddt_ciphertext *a, int64_t steps, ddt_ciphertext *out) {
+    return automorphism(ev, "rotate", a, ddt_ring_galois_rotation(ev->params->ring, steps), out);
+}
+
+ddt_status ddt_eval_conjugate(ddt_evaluator *ev, const ddt_ciphertext *a, ddt_ciphertext *out) {
+    return automorphism(ev, "conjugate", a, ddt_ring_galois_conjugation(ev->params->ring), out);
+}
+
+/* All extended digits: extended[(d * targets + t) * N]. Limbs of the source itself are not copied. */
+static void extend_all(const ks_work *w, const uint64_t *source, uint64_t *extended) {
+    const size_t n = w->params->n;
+#pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
+    for (size_t task = 0; task < w->digits * w->targets; task++) {
+        (void)extend_digit(w, source, (unsigned)(task / w->targets), task % w->targets, extended + task * n);
+    }
+}
+
+static void accumulate_extended(const ks_work *w, const ddt_switch_key *key, const uint64_t *source,
+                                const uint64_t *extended) {
+    const size_t n = w->params->n;
+#pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
+    for (size_t t = 0; t < w->targets; t++) {
+        const uint64_t *digits[DDT_CKKS_LEVELS_MAX + 1];
+        for (unsigned d = 0; d < w->digits; d++) {
+            const bool own = t >= digit_begin(w, d) && t < digit_end(w, d);
+            digits[d] = own ? source + t * n : extended + (d * w->targets + t) * n;
+        }
+        inner_product(w, key, t, digits, thread_scratch(w) + w->digits * n);
+    }
+}
+
+ddt_status ddt_eval_rotate_hoisted(ddt_evaluator *ev, const ddt_ciphertext *a, const int64_t *steps, size_t count,
+                                   ddt_ciphertext *const *out) {
+    const ddt_ckks_params *params = ev->params;
+    const ckks_key_entry *entry = NULL;
+    ddt_status status = DDT_OK;
+    for (size_t r = 0; r < count && status == DDT_OK; r++) {
+        const uint64_t galois = ddt_ring_galois_rotation(params->ring, steps[r]);
+        status = check_rotation(ev, "rotate_hoisted", a, out[r]);
+        if (status == DDT_OK && galois != 1) {
+            status = find_key(ev, "rotate_hoisted", galois, a->level, &entry);
+        }
+    }
+    const size_t stored = ddt_ckks_digits(params, a->level) * ((size_t)a->level + 1 + params->literal.p_count);
+    if (status == DDT_OK) {
+        status = ckks_arena_begin(ev, work_limbs(ev, a->level) + stored);
+    }
+    if (status != DDT_OK) {
+        return status;
+    }
+    ks_work w;
+    work_take(ev, a->level, &w);
+    uint64_t *extended = ckks_arena_take(ev, stored);
+    const uint64_t *source = ddt_ciphertext_limb(a, params->n, 1, 0);
+    decompose(&w, source);
+    extend_all(&w, source, extended);
+    for (size_t r = 0; r < count; r++) {
+        const uint64_t galois = ddt_ring_galois_rotation(params->ring, steps[r]);
+        entry = ckks_keys_entry(ev->keys, galois);
+        if (galois == 1) {
+            ckks_copy(ev, a, a->level, out[r]);
+        } else {
+            ks_result result;
+            automorphism_result(params, a, entry, out[r], &result);
+            accumulate_extended(&w, &entry->key, source, extended);
+            divide(&w, &result);
+        }
+        ckks_set_result(out[r], a->level, 2, a->scale);
+    }
+    return DDT_OK;
+}
