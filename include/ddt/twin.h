@@ -1,10 +1,12 @@
 /*
  * ddt/twin.h - the steps of an encrypted simulation, file to file: what the commands call.
  *
- *   model + events  --compile-->  plan  --keygen-->  keys  --encrypt-->  twin  --(ddtwin-engine)-->  result  --decrypt-->  profile
+ *   model + events  --compile-->  plan  --keygen-->  keys  --encrypt-->  twin  --(ddtwin-engine)-->  result
+ * --decrypt-->  profile
  *
- * Files are atomic: a failed step leaves nothing behind. The engine's step is not here: it needs circuit alone (see ddt_plan_run) so that
- * `ddtwin-engine` links neither this room nor custody. docs/format.md has the sections of each file, docs/commands.md the commands.
+ * Files are atomic: a failed step leaves nothing behind. The engine's step is not here: it needs circuit alone (see
+ * ddt_plan_run) so that `ddtwin-engine` links neither this room nor custody. docs/format.md has the sections of each
+ * file, docs/commands.md the commands.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -50,8 +52,8 @@ typedef struct ddt_error_budget {
 typedef struct ddt_twin_problem ddt_twin_problem;
 
 /*
- * Reads model and data, solves, calibrates and plans. The caller owns *out. Progress stages "solve", "plan". Errors: those of ddt_model_read,
- * ddt_events_read, ddt_solve, ddt_plan_create; DDT_ERR_ARGUMENT for a negative grid.
+ * Reads model and data, solves, calibrates and plans. The caller owns *out. Progress stages "solve", "plan". Errors:
+ * those of ddt_model_read, ddt_events_read, ddt_solve, ddt_plan_create; DDT_ERR_ARGUMENT for a negative grid.
  */
 DDT_MUST_CHECK ddt_status ddt_twin_problem_create(ddt_context *ctx, const ddt_twin_options *options,
                                                   ddt_twin_problem **out);
@@ -61,7 +63,8 @@ const ddt_model *ddt_twin_problem_model(const ddt_twin_problem *problem);
 const ddt_events *ddt_twin_problem_events(const ddt_twin_problem *problem);
 const ddt_solution *ddt_twin_problem_solution(const ddt_twin_problem *problem);
 void ddt_twin_problem_info(const ddt_twin_problem *problem, ddt_plan_info *plan, ddt_solve_info *solve);
-/* Writes the plan file: plan, layout, model text and the options above. *bytes (may be NULL): its size. Errors: those of ddt_writer. */
+/* Writes the plan file: plan, layout, model text and the options above. *bytes (may be NULL): its size. Errors: those
+ * of ddt_writer. */
 DDT_MUST_CHECK ddt_status ddt_twin_problem_write(ddt_context *ctx, const ddt_twin_problem *problem, const char *path,
                                                  uint64_t *bytes);
 
@@ -73,7 +76,8 @@ DDT_MUST_CHECK ddt_status ddt_twin_compile(ddt_context *ctx, const ddt_twin_opti
 /* A plan file as custodians read it. */
 typedef struct ddt_twin_plan ddt_twin_plan;
 
-/* Reads and checks a whole plan file. Errors: those of ddt_reader, and DDT_ERR_SECURITY for parameters that are not 128-bit secure. */
+/* Reads and checks a whole plan file. Errors: those of ddt_reader, and DDT_ERR_SECURITY for parameters that are not
+ * 128-bit secure. */
 DDT_MUST_CHECK ddt_status ddt_twin_plan_read(ddt_context *ctx, const char *path, ddt_twin_plan **out);
 void ddt_twin_plan_destroy(ddt_twin_plan *plan);
 /* The digest of the plan file: it names the computation; keys, twins and results carry it. */
@@ -82,9 +86,11 @@ const ddt_plan *ddt_twin_plan_program(const ddt_twin_plan *plan);
 const ddt_solution *ddt_twin_plan_solution(const ddt_twin_plan *plan);
 const char *ddt_twin_plan_model_name(const ddt_twin_plan *plan);
 const char *ddt_twin_plan_model_text(const ddt_twin_plan *plan);
+/* The plan's model with its parameters and outputs as compiled; the caller owns *out. */
+DDT_MUST_CHECK ddt_status ddt_twin_plan_model(ddt_context *ctx, const ddt_twin_plan *plan, ddt_model **out);
 /*
- * DDT_ERR_MISMATCH, naming both files, unless `plan` was made for the model in the file model_path (compared byte by byte). A custodian who gets a plan
- * from the service checks it so against the model that was agreed on.
+ * DDT_ERR_MISMATCH, naming both files, unless `plan` was made for the model in the file model_path (compared byte by
+ * byte). A custodian who gets a plan from the service checks it so against the model that was agreed on.
  */
 DDT_MUST_CHECK ddt_status ddt_twin_plan_check_model(ddt_context *ctx, const ddt_twin_plan *plan,
                                                     const char *model_path);
@@ -92,14 +98,16 @@ DDT_MUST_CHECK ddt_status ddt_twin_plan_check_model(ddt_context *ctx, const ddt_
 /* ------------------------------------------------------------------ steps of the custodian */
 
 /*
- * keygen: directory/secret.ddt, public.ddt, eval.ddt, and plan.ddt, a copy of the plan. The directory is created (0700) and must not hold keys. Keys stream
- * to the file one by one. Progress stage "keys". passphrase NULL: the secret key is not wrapped. *eval_bytes (may be NULL): size of eval.ddt.
+ * keygen: directory/secret.ddt, public.ddt, eval.ddt, and plan.ddt, a copy of the plan. The directory is created (0700)
+ * and must not hold keys. Keys stream to the file one by one. Progress stage "keys". passphrase NULL: the secret key is
+ * not wrapped. *eval_bytes (may be NULL): size of eval.ddt.
  */
 DDT_MUST_CHECK ddt_status ddt_twin_keygen(ddt_context *ctx, const char *plan_path, const char *directory,
                                           const char *passphrase, uint64_t *eval_bytes);
 /*
- * encrypt: data -> twin file, with the secret key's seeded encryption where secret.ddt is there, else with public.ddt. model_path may be NULL; otherwise the
- * plan must be for that model. Progress stage "encrypt". *bytes (may be NULL): size of the twin.
+ * encrypt: data -> twin file, with the secret key's seeded encryption where secret.ddt is there, else with public.ddt.
+ * model_path may be NULL; otherwise the plan must be for that model. Progress stage "encrypt". *bytes (may be NULL):
+ * size of the twin.
  */
 DDT_MUST_CHECK ddt_status ddt_twin_encrypt(ddt_context *ctx, const char *plan_path, const char *keys_directory,
                                            const char *passphrase, const char *model_path, const char *data_path,
@@ -128,23 +136,24 @@ DDT_MUST_CHECK ddt_status ddt_profile_write_csv(ddt_context *ctx, const ddt_prof
 /* ------------------------------------------------------------------ how good it is */
 
 typedef struct ddt_assessment {
-    ddt_profile reference;        /* CVODE on the model's own equations, the same points */
+    ddt_profile reference; /* CVODE on the model's own equations, the same points */
     size_t output_count;
     double *output_maximum;       /* largest magnitude of the reference, per output */
     ddt_error_budget *per_output; /* relative to output_maximum */
     ddt_error_budget worst;       /* each entry the largest over outputs */
-    bool measured;                /* false: no decrypted profile was given, ckks is the plan's prediction and total contains it */
-    double error_bar;             /* what total must not exceed: 1e-3 for linear models, 1e-2 for nonlinear ones */
+    bool measured;    /* false: no decrypted profile was given, ckks is the plan's prediction and total contains it */
+    double error_bar; /* what total must not exceed: 1e-3 for linear models, 1e-2 for nonlinear ones */
 } ddt_assessment;
 
-/* Compares a decrypted profile of the problem's own data (NULL: none) with clear runs and CVODE. Progress stage "reference". */
+/* Compares a decrypted profile of the problem's own data (NULL: none) with clear runs and CVODE. Progress stage
+ * "reference". */
 DDT_MUST_CHECK ddt_status ddt_twin_assess(ddt_context *ctx, const ddt_twin_problem *problem,
                                           const ddt_profile *decrypted, ddt_assessment *out);
 void ddt_assessment_destroy(ddt_assessment *assessment);
 
 /* ------------------------------------------------------------------ telling it */
 
-/* What one run of the chain took. Zero where a step did not run. */
+/* What one run of the chain took. Zero where it is not known. */
 typedef struct ddt_twin_run {
     double compile_s, keygen_s, encrypt_s, engine_s, decrypt_s, check_s, total_s;
     double engine_batch_s; /* engine_s less reading keys and writing results */
@@ -155,18 +164,24 @@ typedef struct ddt_twin_run {
     int threads;
 } ddt_twin_run;
 
-/* Everything that summary.json, report.html and the figure show. decrypted and run are NULL for `check`. */
+/* Everything that summary.json, report.html and the figure show. */
 typedef struct ddt_twin_outcome {
-    const ddt_twin_problem *problem;
-    const ddt_assessment *assessment;
-    const ddt_profile *decrypted;
-    const ddt_twin_run *run;
+    const ddt_model *model;
+    const ddt_events *events; /* NULL: no doses and measurements are drawn */
+    ddt_plan_info plan;
+    ddt_solve_info solve;
+    const ddt_profile *profile;       /* the decrypted values; for `check` the assessment's reference */
+    const ddt_assessment *assessment; /* NULL: nothing is known about the error, and CVODE is not drawn */
+    const ddt_twin_run *run;          /* NULL: nothing was run */
 } ddt_twin_outcome;
+
+/* The outcome's parts that a problem knows: all but profile, assessment and run. */
+void ddt_twin_problem_outcome(const ddt_twin_problem *problem, ddt_twin_outcome *out);
 
 /* The summary as JSON text, NUL-terminated, owned by the caller (ddt_free). docs/commands.md lists the fields. */
 DDT_MUST_CHECK ddt_status ddt_twin_summary(ddt_context *ctx, const ddt_twin_outcome *outcome, char **json);
 DDT_MUST_CHECK ddt_status ddt_twin_write_summary(ddt_context *ctx, const ddt_twin_outcome *outcome, const char *path);
-/* One standalone HTML file: curves, errors, parameters, who sees what. Needs decrypted and run. */
+/* One standalone HTML file: curves, errors, parameters, who sees what. */
 DDT_MUST_CHECK ddt_status ddt_twin_write_report(ddt_context *ctx, const ddt_twin_outcome *outcome, const char *path);
 /* The report's curves alone, as one SVG file. */
 DDT_MUST_CHECK ddt_status ddt_twin_write_figure(ddt_context *ctx, const ddt_twin_outcome *outcome, const char *path);

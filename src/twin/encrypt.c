@@ -129,7 +129,7 @@ static ddt_status fill_inputs(ddt_context *ctx, const ddt_twin_plan *plan, const
                               double *const *inputs) {
     ddt_model *model = NULL;
     ddt_events *events = NULL;
-    ddt_status status = twin_recipe_model(ctx, &plan->recipe, plan->recipe.model_name, &model);
+    ddt_status status = ddt_twin_plan_model(ctx, plan, &model);
     if (status == DDT_OK) {
         status = twin_recipe_events(ctx, &plan->recipe, model, data_path, &events);
     }

@@ -57,6 +57,10 @@ const char *ddt_twin_plan_model_name(const ddt_twin_plan *plan) { return plan->r
 
 const char *ddt_twin_plan_model_text(const ddt_twin_plan *plan) { return plan->recipe.model_text; }
 
+ddt_status ddt_twin_plan_model(ddt_context *ctx, const ddt_twin_plan *plan, ddt_model **out) {
+    return twin_recipe_model(ctx, &plan->recipe, plan->recipe.model_name, out);
+}
+
 static ddt_status plan_read_sections(ddt_context *ctx, ddt_reader *reader, ddt_twin_plan *plan) {
     ddt_status status = ddt_plan_read(ctx, reader, &plan->plan);
     if (status == DDT_OK) {

@@ -26,6 +26,11 @@ void ddt_twin_problem_info(const ddt_twin_problem *problem, ddt_plan_info *plan,
     ddt_solution_get_info(problem->solution, solve);
 }
 
+void ddt_twin_problem_outcome(const ddt_twin_problem *problem, ddt_twin_outcome *out) {
+    *out = (ddt_twin_outcome){.model = problem->model, .events = problem->events};
+    ddt_twin_problem_info(problem, &out->plan, &out->solve);
+}
+
 ddt_status twin_run_clear(ddt_context *ctx, const ddt_twin_problem *problem, bool exact, double *const *outputs) {
     const ddt_circuit *circuit = ddt_solution_circuit(problem->solution);
     const size_t lanes = ddt_circuit_lanes(circuit);

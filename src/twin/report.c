@@ -92,7 +92,7 @@ static void add_with_unit(twin_text *text, double value, const char *unit) {
 /* ------------------------------------------------------------------ parts of the page */
 
 static void page_head(twin_text *text, const ddt_twin_outcome *outcome) {
-    const ddt_model *model = ddt_twin_problem_model(outcome->problem);
+    const ddt_model *model = outcome->model;
     twin_text_add(text, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
                         "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">"
                         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none';style-src "
@@ -121,47 +121,74 @@ static void page_head(twin_text *text, const ddt_twin_outcome *outcome) {
     twin_text_add(text, "</code></p></header>\n");
 }
 
-static void tiles(twin_text *text, const ddt_twin_outcome *outcome) {
-    const ddt_assessment *assessment = outcome->assessment;
+static void error_tile(twin_text *text, const ddt_assessment *assessment) {
     const bool good = assessment->worst.total <= assessment->error_bar;
-    ddt_plan_info plan;
-    ddt_solve_info solve;
-    ddt_twin_problem_info(outcome->problem, &plan, &solve);
-    twin_text_add(text, "<div class=\"tiles\"><div class=\"tile\"><b class=\"%s\">", good ? "good" : "bad");
+    twin_text_add(text, "<div class=\"tile\"><b class=\"%s\">", good ? "good" : "bad");
     add_percent(text, assessment->worst.total);
     twin_text_add(text, "</b><span>largest error, of the output&rsquo;s maximum; ");
     twin_text_add(text, good ? "within the bar of " : "above the bar of ");
     add_percent(text, assessment->error_bar);
-    twin_text_add(text, "</span></div><div class=\"tile\"><b>");
-    add_seconds(text, outcome->run->engine_s);
-    twin_text_add(text, "</b><span>in the engine, %d thread%s</span></div>", outcome->run->threads,
-                  outcome->run->threads == 1 ? "" : "s");
-    twin_text_add(text, "<div class=\"tile\"><b>%zu</b><span>subject%s, %zu requested times</span></div>",
-                  assessment->reference.subject_count, assessment->reference.subject_count == 1 ? "" : "s",
-                  ddt_profile_requested_count(&assessment->reference));
+    twin_text_add(text, "</span></div>");
+}
+
+static void engine_tile(twin_text *text, const ddt_twin_run *run) {
+    twin_text_add(text, "<div class=\"tile\"><b>");
+    add_seconds(text, run->engine_s);
+    twin_text_add(text, "</b><span>in the engine, %d thread%s</span></div>", run->threads,
+                  run->threads == 1 ? "" : "s");
+}
+
+static void tiles(twin_text *text, const ddt_twin_outcome *outcome) {
+    const ddt_plan_info *plan = &outcome->plan;
+    const size_t subjects = outcome->profile->subject_count;
+    twin_text_add(text, "<div class=\"tiles\">");
+    if (outcome->assessment != NULL) {
+        error_tile(text, outcome->assessment);
+    }
+    if (outcome->run->engine_s > 0) {
+        engine_tile(text, outcome->run);
+    }
+    twin_text_add(text, "<div class=\"tile\"><b>%zu</b><span>subject%s, %zu requested times</span></div>", subjects,
+                  subjects == 1 ? "" : "s", ddt_profile_requested_count(outcome->profile));
     twin_text_add(text,
                   "<div class=\"tile\"><b>%u bits</b><span>security; ring degree 2<sup>%u</sup>, log<sub>2</sub> QP "
                   "%.0f of %u allowed</span></div></div>\n",
-                  plan.security_bits, plan.literal.log_n, plan.log2_qp, ddt_ckks_max_log_qp(plan.literal.log_n));
+                  plan->security_bits, plan->literal.log_n, plan->log2_qp, ddt_ckks_max_log_qp(plan->literal.log_n));
+}
+
+static void legend(twin_text *text, const ddt_twin_outcome *outcome) {
+    twin_text_add(text,
+                  "<p class=\"key\"><span><svg width=\"30\" height=\"8\"><path class=\"c-run\" d=\"M1 4h28\"/></svg>"
+                  "computed under encryption</span>");
+    if (outcome->assessment != NULL) {
+        twin_text_add(text, "<span><svg width=\"30\" height=\"8\"><path class=\"c-ref\" d=\"M1 4h28\"/></svg>"
+                            "CVODE in the clear</span>");
+    }
+    if (outcome->events != NULL) {
+        twin_text_add(text,
+                      "<span><svg width=\"10\" height=\"10\"><circle class=\"c-dv\" cx=\"5\" cy=\"5\" r=\"3\"/></svg>"
+                      "measured</span><span><svg width=\"10\" height=\"10\"><path class=\"c-dose\" "
+                      "d=\"M5 9l-3.5 -7h7z\"/></svg>dose</span>");
+    }
+    twin_text_add(text, "</p>\n");
 }
 
 static void curves(twin_text *text, const ddt_twin_outcome *outcome) {
-    twin_text_add(text,
-                  "<section><h2>Concentrations by subject</h2><p class=\"key\">"
-                  "<span><svg width=\"30\" height=\"8\"><path class=\"c-run\" d=\"M1 4h28\"/></svg>computed under "
-                  "encryption</span><span><svg width=\"30\" height=\"8\"><path class=\"c-ref\" d=\"M1 4h28\"/></svg>"
-                  "CVODE in the clear</span><span><svg width=\"10\" height=\"10\"><circle class=\"c-dv\" cx=\"5\" "
-                  "cy=\"5\" r=\"3\"/></svg>measured</span><span><svg width=\"10\" height=\"10\"><path class=\"c-dose\" "
-                  "d=\"M5 9l-3.5 -7h7z\"/></svg>dose</span></p>\n");
-    for (size_t o = 0; o < outcome->decrypted->output_count; o++) {
+    twin_text_add(text, "<section><h2>Concentrations by subject</h2>");
+    legend(text, outcome);
+    for (size_t o = 0; o < outcome->profile->output_count; o++) {
         twin_text_add(text, "<div class=\"panels\">\n");
         twin_svg_panels(text, outcome, o);
         twin_text_add(text, "</div>\n");
     }
-    twin_text_add(
-        text, "<p class=\"note\">Where the dashed line covers the solid one, the encrypted computation and the "
-              "reference agree within the width of the line. Distance from the measured points is the model&rsquo;s "
-              "own misfit and has nothing to do with encryption.</p></section>\n");
+    if (outcome->assessment != NULL) {
+        twin_text_add(
+            text,
+            "<p class=\"note\">Where the dashed line covers the solid one, the encrypted computation and the "
+            "reference agree within the width of the line. Distance from the measured points is the model&rsquo;s "
+            "own misfit and has nothing to do with encryption.</p>");
+    }
+    twin_text_add(text, "</section>\n");
 }
 
 /* Largest value and largest error of one subject and output. */
@@ -172,83 +199,109 @@ typedef struct subject_row {
     double dv, dv_time_h, dv_value; /* the highest measurement, its time, the encrypted value there */
 } subject_row;
 
+static void row_measured(const ddt_twin_outcome *outcome, size_t output, size_t s, subject_row *row) {
+    const ddt_profile *run = outcome->profile;
+    const ddt_subject *subject = twin_subject(outcome, s);
+    size_t k = 0;
+    for (size_t r = 0; subject != NULL && r < subject->record_count; r++) {
+        const ddt_record *record = &subject->records[r];
+        if (!twin_is_observation(record)) {
+            continue;
+        }
+        if (record->has_dv && (!row->has_dv || record->dv > row->dv)) {
+            row->has_dv = true;
+            row->dv = record->dv;
+            row->dv_time_h = record->time_h;
+            row->dv_value = run->values[s][k * run->output_count + output];
+        }
+        k++;
+    }
+}
+
 static subject_row make_row(const ddt_twin_outcome *outcome, size_t output, size_t s) {
-    const ddt_profile *run = outcome->decrypted;
-    const ddt_subject *subject = &ddt_twin_problem_events(outcome->problem)->subjects[s];
+    const ddt_profile *run = outcome->profile;
     subject_row row = {0};
     for (size_t k = 0; k < run->observation_counts[s]; k++) {
         const size_t i = k * run->output_count + output;
         if (run->values[s][i] > run->values[s][row.peak * run->output_count + output]) {
             row.peak = k;
         }
-        row.error = fmax(row.error, fabs(run->values[s][i] - outcome->assessment->reference.values[s][i]));
-    }
-    size_t k = 0;
-    for (size_t r = 0; r < subject->record_count; r++) {
-        const ddt_record *record = &subject->records[r];
-        if (!twin_is_observation(record)) {
-            continue;
+        if (outcome->assessment != NULL) {
+            row.error = fmax(row.error, fabs(run->values[s][i] - outcome->assessment->reference.values[s][i]));
         }
-        if (record->has_dv && (!row.has_dv || record->dv > row.dv)) {
-            row.has_dv = true;
-            row.dv = record->dv;
-            row.dv_time_h = record->time_h;
-            row.dv_value = run->values[s][k * run->output_count + output];
-        }
-        k++;
     }
+    row_measured(outcome, output, s, &row);
     return row;
 }
 
-static void subject_table(twin_text *text, const ddt_twin_outcome *outcome, size_t output) {
-    const ddt_model *model = ddt_twin_problem_model(outcome->problem);
-    const ddt_profile *run = outcome->decrypted;
-    const bool measured = twin_output_is_measured(model, output);
-    const char *unit = twin_output_unit(model, output);
-    const char *time_unit = twin_time_unit(model);
+/* A cell with a number and its unit, or a dash. */
+static void cell(twin_text *text, bool known, double value, const char *unit) {
+    twin_text_add(text, "<td class=\"n\">");
+    if (known) {
+        add_with_unit(text, value, unit);
+    } else {
+        twin_text_add(text, "&ndash;");
+    }
+    twin_text_add(text, "</td>");
+}
+
+static void error_cells(twin_text *text, const ddt_twin_outcome *outcome, size_t output, double error,
+                        const char *unit) {
+    const double maximum = outcome->assessment->output_maximum[output];
+    twin_text_add(text, "<td class=\"n\">");
+    add_scientific(text, error);
+    twin_text_add(text, "&nbsp;");
+    twin_text_escaped(text, unit);
+    twin_text_add(text, "</td><td class=\"n\">");
+    add_percent(text, maximum > 0 ? error / maximum : error);
+    twin_text_add(text, "</td>");
+}
+
+static void subject_table_head(twin_text *text, const char *output_name, bool measured, bool assessed) {
     twin_text_add(text, "<section><h2>Numbers by subject: ");
-    twin_text_escaped(text, run->output_names[output]);
-    twin_text_add(
-        text,
-        "</h2><div class=\"scroll\"><table><tr><th>Subject</th><th class=\"n\">Highest computed</th>"
-        "<th class=\"n\">at</th>%s<th class=\"n\">Largest error</th><th class=\"n\">of the output&rsquo;s "
-        "maximum</th></tr>\n",
-        measured ? "<th class=\"n\">Highest measured</th><th class=\"n\">at</th><th class=\"n\">computed there</th>"
-                 : "");
+    twin_text_escaped(text, output_name);
+    twin_text_add(text, "</h2><div class=\"scroll\"><table><tr><th>Subject</th><th class=\"n\">Highest computed</th>"
+                        "<th class=\"n\">at</th>");
+    if (measured) {
+        twin_text_add(text, "<th class=\"n\">Highest measured</th><th class=\"n\">at</th>"
+                            "<th class=\"n\">computed there</th>");
+    }
+    if (assessed) {
+        twin_text_add(text, "<th class=\"n\">Largest error</th><th class=\"n\">of the output&rsquo;s maximum</th>");
+    }
+    twin_text_add(text, "</tr>\n");
+}
+
+static void subject_table(twin_text *text, const ddt_twin_outcome *outcome, size_t output) {
+    const ddt_profile *run = outcome->profile;
+    const bool measured = outcome->events != NULL && twin_output_is_measured(outcome->model, output);
+    const char *unit = twin_output_unit(outcome->model, output);
+    const char *time_unit = twin_time_unit(outcome->model);
+    subject_table_head(text, run->output_names[output], measured, outcome->assessment != NULL);
     for (size_t s = 0; s < run->subject_count; s++) {
         const subject_row row = make_row(outcome, output, s);
+        const bool any = run->observation_counts[s] > 0;
         twin_text_add(text, "<tr><td>");
         twin_text_escaped(text, run->subject_ids[s]);
-        twin_text_add(text, "</td><td class=\"n\">");
-        add_with_unit(text, run->values[s][row.peak * run->output_count + output], unit);
-        twin_text_add(text, "</td><td class=\"n\">");
-        add_with_unit(text, run->times_h[s][row.peak], time_unit);
-        if (measured && row.has_dv) {
-            twin_text_add(text, "</td><td class=\"n\">");
-            add_with_unit(text, row.dv, unit);
-            twin_text_add(text, "</td><td class=\"n\">");
-            add_with_unit(text, row.dv_time_h, time_unit);
-            twin_text_add(text, "</td><td class=\"n\">");
-            add_with_unit(text, row.dv_value, unit);
-        } else if (measured) {
-            twin_text_add(text, "</td><td class=\"n\">&ndash;</td><td class=\"n\">&ndash;</td><td class=\"n\">&ndash;");
+        twin_text_add(text, "</td>");
+        cell(text, any, any ? run->values[s][row.peak * run->output_count + output] : 0, unit);
+        cell(text, any, any ? run->times_h[s][row.peak] : 0, time_unit);
+        if (measured) {
+            cell(text, row.has_dv, row.dv, unit);
+            cell(text, row.has_dv, row.dv_time_h, time_unit);
+            cell(text, row.has_dv, row.dv_value, unit);
         }
-        twin_text_add(text, "</td><td class=\"n\">");
-        add_scientific(text, row.error);
-        twin_text_add(text, "&nbsp;");
-        twin_text_escaped(text, unit);
-        twin_text_add(text, "</td><td class=\"n\">");
-        add_percent(text, outcome->assessment->output_maximum[output] > 0
-                              ? row.error / outcome->assessment->output_maximum[output]
-                              : row.error);
-        twin_text_add(text, "</td></tr>\n");
+        if (outcome->assessment != NULL) {
+            error_cells(text, outcome, output, row.error, unit);
+        }
+        twin_text_add(text, "</tr>\n");
     }
     twin_text_add(text, "</table></div></section>\n");
 }
 
 static void error_table(twin_text *text, const ddt_twin_outcome *outcome) {
     const ddt_assessment *assessment = outcome->assessment;
-    const ddt_model *model = ddt_twin_problem_model(outcome->problem);
+    const ddt_model *model = outcome->model;
     twin_text_add(text, "<section><h2>Where the error comes from</h2><div class=\"scroll\"><table><tr><th>Output</th>"
                         "<th class=\"n\">Maximum</th><th class=\"n\">Functions</th><th class=\"n\">Solver</th>"
                         "<th class=\"n\">Encryption</th><th class=\"n\">Total</th></tr>\n");
@@ -282,36 +335,43 @@ static void row_count(twin_text *text, const char *name, uint64_t value) {
     twin_text_add(text, "<tr><td>%s</td><td class=\"n\">%llu</td></tr>\n", name, (unsigned long long)value);
 }
 
+/* Rows of what is not known are left out. */
 static void row_bytes(twin_text *text, const char *name, uint64_t bytes) {
+    if (bytes == 0) {
+        return;
+    }
     twin_text_add(text, "<tr><td>%s</td><td class=\"n\">", name);
     add_bytes(text, bytes);
     twin_text_add(text, "</td></tr>\n");
 }
 
 static void row_seconds(twin_text *text, const char *name, double seconds) {
+    if (!(seconds > 0)) {
+        return;
+    }
     twin_text_add(text, "<tr><td>%s</td><td class=\"n\">", name);
     add_seconds(text, seconds);
     twin_text_add(text, "</td></tr>\n");
 }
 
 static void computation_table(twin_text *text, const ddt_twin_outcome *outcome) {
-    ddt_plan_info plan;
-    ddt_solve_info solve;
-    ddt_twin_problem_info(outcome->problem, &plan, &solve);
+    const ddt_plan_info *plan = &outcome->plan;
     twin_text_add(text, "<section><h2>The computation</h2><table>\n");
-    row_text(text, "Method", solve.method);
-    row_count(text, "Compartments", solve.states);
-    row_count(text, "Squarings of the matrix exponential", solve.squarings);
+    row_text(text, "Method", outcome->solve.method);
+    row_count(text, "Compartments", outcome->solve.states);
+    row_count(text, "Squarings of the matrix exponential", outcome->solve.squarings);
     twin_text_add(text, "<tr><td>Ring degree N</td><td class=\"n\">2<sup>%u</sup> = %lu</td></tr>\n",
-                  plan.literal.log_n, 1UL << plan.literal.log_n);
+                  plan->literal.log_n, 1UL << plan->literal.log_n);
     twin_text_add(text, "<tr><td>log<sub>2</sub> QP</td><td class=\"n\">%.1f (at most %u for 128 bits)</td></tr>\n",
-                  plan.log2_qp, ddt_ckks_max_log_qp(plan.literal.log_n));
-    row_count(text, "Depth (levels)", plan.depth);
-    row_count(text, "Bootstraps", plan.bootstraps);
-    row_count(text, "Batches of ciphertexts", plan.batches);
-    row_count(text, "Multiplications a batch", plan.multiplications);
-    row_count(text, "Rotations a batch", plan.rotations);
-    row_text(text, "Kernels", outcome->run->kernels == NULL ? "unknown" : outcome->run->kernels);
+                  plan->log2_qp, ddt_ckks_max_log_qp(plan->literal.log_n));
+    row_count(text, "Depth (levels)", plan->depth);
+    row_count(text, "Bootstraps", plan->bootstraps);
+    row_count(text, "Batches of ciphertexts", plan->batches);
+    row_count(text, "Multiplications a batch", plan->multiplications);
+    row_count(text, "Rotations a batch", plan->rotations);
+    if (outcome->run->kernels != NULL) {
+        row_text(text, "Kernels", outcome->run->kernels);
+    }
     twin_text_add(text, "</table></section>\n");
 }
 
@@ -352,10 +412,12 @@ ddt_status ddt_twin_write_report(ddt_context *ctx, const ddt_twin_outcome *outco
     page_head(&text, outcome);
     tiles(&text, outcome);
     curves(&text, outcome);
-    for (size_t o = 0; o < outcome->decrypted->output_count; o++) {
+    for (size_t o = 0; o < outcome->profile->output_count; o++) {
         subject_table(&text, outcome, o);
     }
-    error_table(&text, outcome);
+    if (outcome->assessment != NULL) {
+        error_table(&text, outcome);
+    }
     twin_text_add(&text, "<div class=\"two\">\n");
     computation_table(&text, outcome);
     cost_table(&text, outcome->run);

@@ -66,13 +66,13 @@ static double hour_step(double span_h, double parts) {
 
 static axis time_axis(const ddt_twin_outcome *outcome, size_t s) {
     enum { PARTS = 6 };
-    const ddt_profile *profile = outcome->decrypted;
+    const ddt_profile *profile = outcome->profile;
     const size_t count = profile->observation_counts[s];
     axis x = {.low = count > 0 ? profile->times_h[s][0] : 0, .high = count > 0 ? profile->times_h[s][count - 1] : 1};
     if (!(x.high > x.low)) {
         x.high = x.low + 1;
     }
-    const bool hours = strcmp(twin_time_unit(ddt_twin_problem_model(outcome->problem)), "h") == 0;
+    const bool hours = strcmp(twin_time_unit(outcome->model), "h") == 0;
     x.step = hours ? hour_step(x.high - x.low, PARTS) : round_step(x.high - x.low, PARTS);
     return x;
 }
@@ -83,13 +83,15 @@ static void include(axis *y, double value) {
 }
 
 static void include_subject(const ddt_twin_outcome *outcome, size_t output, size_t s, axis *y) {
-    const ddt_profile *run = outcome->decrypted;
-    const ddt_subject *subject = &ddt_twin_problem_events(outcome->problem)->subjects[s];
-    const bool measured = twin_output_is_measured(ddt_twin_problem_model(outcome->problem), output);
+    const ddt_profile *run = outcome->profile;
+    const ddt_subject *subject = twin_subject(outcome, s);
+    const bool measured = subject != NULL && twin_output_is_measured(outcome->model, output);
     for (size_t k = 0; k < run->observation_counts[s]; k++) {
         const size_t i = k * run->output_count + output;
         include(y, run->values[s][i]);
-        include(y, outcome->assessment->reference.values[s][i]);
+        if (outcome->assessment != NULL) {
+            include(y, outcome->assessment->reference.values[s][i]);
+        }
     }
     for (size_t r = 0; measured && r < subject->record_count; r++) {
         if (subject->records[r].has_dv) {
@@ -101,7 +103,7 @@ static void include_subject(const ddt_twin_outcome *outcome, size_t output, size
 /* The range of an output over all subjects. */
 static axis common_axis(const ddt_twin_outcome *outcome, size_t output) {
     axis all = {0};
-    for (size_t s = 0; s < outcome->decrypted->subject_count; s++) {
+    for (size_t s = 0; s < outcome->profile->subject_count; s++) {
         include_subject(outcome, output, s, &all);
     }
     return all;
@@ -166,7 +168,7 @@ static void draw_curve(twin_text *text, const char *class, const ddt_profile *pr
 
 static void draw_doses(twin_text *text, const ddt_subject *subject, const axis *x) {
     const int bottom = PANEL_HEIGHT - MARGIN_BOTTOM;
-    for (size_t r = 0; r < subject->record_count; r++) {
+    for (size_t r = 0; subject != NULL && r < subject->record_count; r++) {
         const ddt_record *record = &subject->records[r];
         if (record->evid != 1 && record->evid != 4) {
             continue;
@@ -182,9 +184,9 @@ static void draw_doses(twin_text *text, const ddt_subject *subject, const axis *
 
 static void draw_measured(twin_text *text, const ddt_twin_outcome *outcome, size_t output, size_t s, const axis *x,
                           const axis *y) {
-    const ddt_model *model = ddt_twin_problem_model(outcome->problem);
-    const ddt_subject *subject = &ddt_twin_problem_events(outcome->problem)->subjects[s];
-    if (!twin_output_is_measured(model, output)) {
+    const ddt_model *model = outcome->model;
+    const ddt_subject *subject = twin_subject(outcome, s);
+    if (subject == NULL || !twin_output_is_measured(model, output)) {
         return;
     }
     size_t k = 0;
@@ -193,7 +195,7 @@ static void draw_measured(twin_text *text, const ddt_twin_outcome *outcome, size
         if (!twin_is_observation(record)) {
             continue;
         }
-        const double value = outcome->decrypted->values[s][k++ * outcome->decrypted->output_count + output];
+        const double value = outcome->profile->values[s][k++ * outcome->profile->output_count + output];
         if (record->has_dv) {
             twin_text_add(text,
                           "<circle class=\"c-dv\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"><title>%.6g %s: measured %.4g, "
@@ -206,14 +208,14 @@ static void draw_measured(twin_text *text, const ddt_twin_outcome *outcome, size
 
 /* Title and axes of one panel; its origin is the upper left corner. */
 static void draw_panel(twin_text *text, const ddt_twin_outcome *outcome, size_t output, size_t s, const axis *all) {
-    const ddt_model *model = ddt_twin_problem_model(outcome->problem);
+    const ddt_model *model = outcome->model;
     const axis x = time_axis(outcome, s);
     const axis y = value_axis(outcome, output, s, all);
     const char *unit = twin_output_unit(model, output);
     twin_text_add(text, "<text class=\"c-text c-title\" x=\"%d\" y=\"14\">Subject ", MARGIN_LEFT);
-    twin_text_escaped(text, outcome->decrypted->subject_ids[s]);
+    twin_text_escaped(text, outcome->profile->subject_ids[s]);
     twin_text_add(text, "</text><text class=\"c-text c-soft c-end\" x=\"%d\" y=\"14\">", PANEL_WIDTH - MARGIN_RIGHT);
-    twin_text_escaped(text, outcome->decrypted->output_names[output]);
+    twin_text_escaped(text, outcome->profile->output_names[output]);
     if (unit[0] != '\0') {
         twin_text_add(text, " (");
         twin_text_escaped(text, unit);
@@ -221,18 +223,20 @@ static void draw_panel(twin_text *text, const ddt_twin_outcome *outcome, size_t 
     }
     twin_text_add(text, "</text>");
     draw_axes(text, &x, &y, twin_time_unit(model));
-    draw_curve(text, "c-run", outcome->decrypted, output, s, &x, &y);
-    draw_curve(text, "c-ref", &outcome->assessment->reference, output, s, &x, &y);
-    draw_doses(text, &ddt_twin_problem_events(outcome->problem)->subjects[s], &x);
+    draw_curve(text, "c-run", outcome->profile, output, s, &x, &y);
+    if (outcome->assessment != NULL) {
+        draw_curve(text, "c-ref", &outcome->assessment->reference, output, s, &x, &y);
+    }
+    draw_doses(text, twin_subject(outcome, s), &x);
     draw_measured(text, outcome, output, s, &x, &y);
 }
 
 void twin_svg_panels(twin_text *text, const ddt_twin_outcome *outcome, size_t output) {
     const axis all = common_axis(outcome, output);
-    for (size_t s = 0; s < outcome->decrypted->subject_count; s++) {
+    for (size_t s = 0; s < outcome->profile->subject_count; s++) {
         twin_text_add(text, "<svg class=\"panel\" viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"Subject ",
                       PANEL_WIDTH, PANEL_HEIGHT);
-        twin_text_escaped(text, outcome->decrypted->subject_ids[s]);
+        twin_text_escaped(text, outcome->profile->subject_ids[s]);
         twin_text_add(text, "\">");
         draw_panel(text, outcome, output, s, &all);
         twin_text_add(text, "</svg>\n");
@@ -242,7 +246,7 @@ void twin_svg_panels(twin_text *text, const ddt_twin_outcome *outcome, size_t ou
 /* ------------------------------------------------------------------ the figure */
 
 static void figure_legend(twin_text *text, const ddt_twin_outcome *outcome) {
-    const ddt_model *model = ddt_twin_problem_model(outcome->problem);
+    const ddt_model *model = outcome->model;
     twin_text_add(text, "<text class=\"c-text c-head\" x=\"20\" y=\"28\">");
     twin_text_escaped(text, model->description != NULL ? model->description : model->name);
     twin_text_add(text, "</text><g transform=\"translate(20 50)\"><path class=\"c-run\" d=\"M0 -4h26\"/>"
@@ -254,8 +258,8 @@ static void figure_legend(twin_text *text, const ddt_twin_outcome *outcome) {
 }
 
 ddt_status ddt_twin_write_figure(ddt_context *ctx, const ddt_twin_outcome *outcome, const char *path) {
-    const size_t outputs = outcome->decrypted->output_count;
-    const size_t subjects = outcome->decrypted->subject_count;
+    const size_t outputs = outcome->profile->output_count;
+    const size_t subjects = outcome->profile->subject_count;
     const size_t columns = subjects < FIGURE_COLUMNS ? subjects : FIGURE_COLUMNS;
     const size_t rows = (subjects + columns - 1) / columns;
     const size_t width = columns * (PANEL_WIDTH + FIGURE_GAP) + FIGURE_GAP;

@@ -161,6 +161,10 @@ const char *twin_svg_style(void);
 /* The curves of one output: an <svg> element a subject. */
 void twin_svg_panels(twin_text *text, const ddt_twin_outcome *outcome, size_t output);
 
+/* The subject's records, or NULL when the outcome has no data. */
+static inline const ddt_subject *twin_subject(const ddt_twin_outcome *outcome, size_t subject) {
+    return outcome->events == NULL ? NULL : &outcome->events->subjects[subject];
+}
 /* Unit of an output or of time, or "". */
 const char *twin_output_unit(const ddt_model *model, size_t output);
 const char *twin_time_unit(const ddt_model *model);
