@@ -72,13 +72,21 @@ static void merge_records(merge *m, double step_h, size_t steps) {
     }
 }
 
-static ddt_status check_size(ddt_context *ctx, const ddt_events *events, double step_h, size_t *total) {
+/* The step of a subject: step_h, or where that is 0 the one that spreads `points` over the subject's own span. */
+static double subject_step(const ddt_subject *subject, double step_h, size_t points) {
+    if (step_h > 0.0) {
+        return step_h;
+    }
+    double span_h = subject->records[subject->record_count - 1].time_h - subject->records[0].time_h;
+    return span_h > 0.0 && points > 1 ? span_h / (double)(points - 1) : 1.0;
+}
+
+static ddt_status check_size(ddt_context *ctx, const ddt_events *events, double step_h, size_t points, size_t *total) {
     *total = events->record_count;
     for (size_t i = 0; i < events->subject_count; i++) {
-        *total += grid_count(&events->subjects[i], step_h);
+        *total += grid_count(&events->subjects[i], subject_step(&events->subjects[i], step_h, points));
         if (*total > DDT_EVENTS_MAX_RECORDS) {
-            return ddt_fail(ctx, DDT_ERR_CAPACITY,
-                            "A grid of %.15g gives '%s' more than %d records; a wider step is needed.", step_h,
+            return ddt_fail(ctx, DDT_ERR_CAPACITY, "The grid gives '%s' more than %d records; a wider step is needed.",
                             events->path, DDT_EVENTS_MAX_RECORDS);
         }
     }
@@ -104,12 +112,9 @@ static ddt_status merge_subject(ddt_context *ctx, const ddt_events *events, doub
     return DDT_OK;
 }
 
-ddt_status ddt_events_add_grid(ddt_context *ctx, ddt_events *events, double step_h) {
-    if (!isfinite(step_h) || step_h <= 0.0) {
-        return ddt_fail(ctx, DDT_ERR_RANGE, "The grid's step %.15g is not a positive number.", step_h);
-    }
+static ddt_status add_records(ddt_context *ctx, ddt_events *events, double step_h, size_t points) {
     size_t total = 0;
-    ddt_status status = check_size(ctx, events, step_h, &total);
+    ddt_status status = check_size(ctx, events, step_h, points, &total);
     if (status != DDT_OK) {
         return status;
     }
@@ -119,7 +124,7 @@ ddt_status ddt_events_add_grid(ddt_context *ctx, ddt_events *events, double step
         return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short for the grid of '%s'.", events->path);
     }
     for (size_t i = 0; i < events->subject_count && status == DDT_OK; i++) {
-        status = merge_subject(ctx, events, step_h, i, &merged[i]);
+        status = merge_subject(ctx, events, subject_step(&events->subjects[i], step_h, points), i, &merged[i]);
     }
     size_t record_count = 0;
     for (size_t i = 0; i < events->subject_count; i++) {
@@ -138,4 +143,18 @@ ddt_status ddt_events_add_grid(ddt_context *ctx, ddt_events *events, double step
     }
     ddt_free(merged);
     return status;
+}
+
+ddt_status ddt_events_add_grid(ddt_context *ctx, ddt_events *events, double step_h) {
+    if (!isfinite(step_h) || step_h <= 0.0) {
+        return ddt_fail(ctx, DDT_ERR_RANGE, "The grid's step %.15g is not a positive number.", step_h);
+    }
+    return add_records(ctx, events, step_h, 0);
+}
+
+ddt_status ddt_events_add_points(ddt_context *ctx, ddt_events *events, size_t count) {
+    if (count < 2) {
+        return ddt_fail(ctx, DDT_ERR_RANGE, "A grid of %zu points has no two ends.", count);
+    }
+    return add_records(ctx, events, 0.0, count);
 }

@@ -127,41 +127,13 @@ static ddt_status events_with_grid(ddt_context *ctx, const twin_recipe *recipe, 
     return DDT_OK;
 }
 
-/* The report's own grid: the same number of points for every subject, however long its record is. */
-static ddt_status events_add_report_points(ddt_context *ctx, const twin_recipe *recipe, ddt_events *events) {
-    if (recipe->grid_points < 2) {
-        return DDT_OK;
-    }
-    double *times_h = ddt_alloc(recipe->grid_points, sizeof *times_h);
-    if (times_h == NULL) {
-        return twin_no_memory(ctx);
-    }
-    ddt_status status = DDT_OK;
-    for (size_t s = 0; status == DDT_OK && s < events->subject_count; s++) {
-        const ddt_subject *subject = &events->subjects[s];
-        if (subject->record_count == 0) {
-            continue;
-        }
-        double first_h = subject->records[0].time_h;
-        double span_h = subject->records[subject->record_count - 1].time_h - first_h;
-        if (span_h <= 0) {
-            continue;
-        }
-        for (size_t i = 0; i < recipe->grid_points; i++) {
-            times_h[i] = first_h + span_h * (double)i / (double)(recipe->grid_points - 1);
-        }
-        status = ddt_events_add_points(ctx, events, s, times_h, recipe->grid_points);
-    }
-    ddt_free(times_h);
-    return status;
-}
-
 ddt_status twin_recipe_events(ddt_context *ctx, const twin_recipe *recipe, const ddt_model *model, const char *path,
                               ddt_events **out) {
     ddt_events *events = NULL;
     ddt_status status = events_with_grid(ctx, recipe, model, path, &events);
-    if (status == DDT_OK) {
-        status = events_add_report_points(ctx, recipe, events);
+    if (status == DDT_OK && recipe->grid_points > 0) {
+        /* The report's own grid: the same number of points for every subject, however long its record is. */
+        status = ddt_events_add_points(ctx, events, recipe->grid_points);
     }
     if (status != DDT_OK) {
         ddt_events_destroy(events);

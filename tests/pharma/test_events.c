@@ -495,6 +495,26 @@ static void test_grid(void **state) {
     ddt_events_destroy(events);
 }
 
+static void test_points(void **state) {
+    (void)state;
+    ddt_events *events = read_ok(&bare_model, "ID,TIME\n1,0\n1,10\n2,4\n3,0\n3,5\n3,20\n");
+    ddt_context_clear(ctx);
+    assert_int_equal(ddt_events_add_points(ctx, events, 1), DDT_ERR_RANGE);
+    ddt_context_clear(ctx);
+    assert_int_equal(ddt_events_add_points(ctx, events, 5), DDT_OK);
+    /* Each subject's own span; the observed times are not doubled, and one time alone stays alone. */
+    static const double first[] = {0, 2.5, 5, 7.5, 10};
+    static const double third[] = {0, 5, 10, 15, 20};
+    assert_int_equal(events->subjects[0].record_count, 5);
+    assert_int_equal(events->subjects[1].record_count, 1);
+    assert_int_equal(events->subjects[2].record_count, 5);
+    for (size_t i = 0; i < 5; i++) {
+        assert_true(events->subjects[0].records[i].time_h == first[i]);
+        assert_true(events->subjects[2].records[i].time_h == third[i]);
+    }
+    ddt_events_destroy(events);
+}
+
 /* ------------------------------------------------------------------ memory */
 
 static void test_allocation_failures(void **state) {
@@ -542,6 +562,7 @@ int main(void) {
         cmocka_unit_test(test_epochs),
         cmocka_unit_test(test_schedule_limits),
         cmocka_unit_test(test_grid),
+        cmocka_unit_test(test_points),
         cmocka_unit_test(test_allocation_failures),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
