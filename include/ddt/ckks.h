@@ -274,6 +274,26 @@ DDT_MUST_CHECK ddt_status ddt_eval_chebyshev(ddt_evaluator *ev, const ddt_cipher
                                              const double *const *coefficients, const unsigned *degrees, size_t count,
                                              ddt_ciphertext *const *out);
 
+/* ------------------------------------------------------------------ noise */
+
+/*
+ * What each step adds, on average: the root mean square of |error| over the slots (the real part alone has 1/sqrt(2) of
+ * it), relative to the scale given. Errors of different steps are independent, so squares add; a product of messages a,
+ * b with errors e_a, e_b has error a e_b + b e_a, plus the steps' own. The worst of n slots is about sqrt(ln n) times
+ * the root mean square. docs/precision.md gives the formulas and measured against predicted values.
+ */
+/* Rounding of an encoded message (also each plaintext factor's own error). */
+double ddt_ckks_noise_encode(const ddt_ckks_params *params, double scale);
+/* A fresh ciphertext, its encoding included. */
+double ddt_ckks_noise_fresh_secret(const ddt_ckks_params *params, double scale);
+double ddt_ckks_noise_fresh_public(const ddt_ckks_params *params, double scale);
+/* ddt_eval_rescale, ddt_eval_adjust: rounding of 2 or 3 parts; scale_after: of the result. */
+double ddt_ckks_noise_rescale(const ddt_ckks_params *params, unsigned parts, double scale_after);
+/* ddt_eval_rotate, _conjugate, _relinearise at `level`, rounding included. */
+double ddt_ckks_noise_key_switch(const ddt_ckks_params *params, unsigned level, double scale);
+/* ddt_eval_relinearise_rescale and ddt_eval_mul of factors at `level`; scale_after: of the result, at level - 1. */
+double ddt_ckks_noise_relinearise_rescale(const ddt_ckks_params *params, unsigned level, double scale_after);
+
 #ifdef __cplusplus
 }
 #endif
