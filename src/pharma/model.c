@@ -163,6 +163,7 @@ static void finish_output(parser *p, const residual_line *line, ddt_output *outp
         entry != NULL ? parser_copy(p, entry->text, entry->length) : parser_copy(p, of_lincmt, sizeof of_lincmt - 1);
     output->value = value;
     output->residual = line->kind;
+    output->line = line->line;
     output->additive = line->additive;
     output->proportional = line->proportional;
     bool fine = (line->additive == DDT_EXPR_NONE || only_thetas(p, line->additive)) &&
@@ -192,6 +193,7 @@ static void finish_outputs(parser *p) {
             const ddt_compartment *c = &model->compartments[i];
             output->name = parser_copy(p, c->name, strlen(c->name));
             output->value = ddt_expr_symbol(model->pool, c->symbol);
+            output->line = c->line;
         }
         for (size_t j = 0; j < i && p->status == DDT_OK; j++) {
             if (strcmp(model->outputs[j].name, output->name) == 0) {
@@ -239,7 +241,10 @@ static void finish(parser *p) {
         finish_outputs(p);
     }
     if (p->status == DDT_OK) {
-        parser_covariate_ranges(p);
+        parser_covariate_data(p);
+    }
+    if (p->status == DDT_OK) {
+        parser_analyse(p);
     }
     if (p->status == DDT_OK) {
         p->status = update_residuals(p->ctx, p->model);
@@ -341,6 +346,7 @@ void ddt_model_destroy(ddt_model *model) {
     ddt_free(model->variable_names);
     ddt_free(model->variables);
     ddt_free(model->omega);
+    ddt_free(model->breaks);
     ddt_free(model->etas);
     ddt_free(model);
 }

@@ -73,6 +73,24 @@ static bool is_any(const token *name, const char *const *list, size_t count) {
     return false;
 }
 
+/* mtime(x) <- value: a variable whose value is a time at which the solver stops. */
+static void read_mtime(parser *p, const token *name) {
+    ddt_model *model = p->model;
+    uint32_t index = parser_name(p, name);
+    p->at += 3;
+    ddt_expr value = read_assigned(p, true);
+    if (p->status != DDT_OK || index == NO_INDEX ||
+        !parser_grow(p, (void **)&model->breaks, model->break_count, &p->break_capacity, sizeof *model->breaks)) {
+        return;
+    }
+    if (p->keep_changes) {
+        parser_refuse_token(p, name, "mtime() does not stand under a condition");
+        return;
+    }
+    model->breaks[model->break_count++] = value;
+    parser_assign(p, index, SLOT_VALUE, value);
+}
+
 /* f(x) <- ..., x(0) <- ..., cmt(x), linCmt() ~ ...: the current token is a name with a bracket behind it. */
 static void read_call_line(parser *p) {
     const token *name = parser_next(p);
@@ -95,6 +113,10 @@ static void read_call_line(parser *p) {
         return;
     }
     bool closes = token_is(parser_peek_ahead(p, 2), ')');
+    if (closes && argument->kind == TOKEN_NAME && token_is_name(name, "mtime")) {
+        read_mtime(p, argument);
+        return;
+    }
     if (closes && argument->kind == TOKEN_NUMBER && argument->number == 0) {
         p->at += 3;
         assign_property(p, name, SLOT_INITIAL);
@@ -364,8 +386,12 @@ static void scan(parser *p, size_t begin, size_t end) {
             if (name != NO_INDEX) {
                 (void)parser_add_compartment(p, name, state->line);
             }
-        } else if (token_is_assignment(token_at(p, i + 1))) {
-            name = parser_name(p, t);
+            continue;
+        }
+        bool is_mtime = token_is_name(t, "mtime") && token_is(token_at(p, i + 1), '(') &&
+                        token_at(p, i + 2)->kind == TOKEN_NAME && token_is(token_at(p, i + 3), ')');
+        if (is_mtime || token_is_assignment(token_at(p, i + 1))) {
+            name = parser_name(p, is_mtime ? token_at(p, i + 2) : t);
             if (name != NO_INDEX) {
                 p->names[name].is_assigned = true;
             }

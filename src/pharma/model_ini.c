@@ -21,8 +21,39 @@ static void add_value(parser *p, ini_values *v, double value) {
     }
 }
 
+static double logit(double x) { return log(x / (1 - x)); }
+static double expit(double x) { return 1 / (1 + exp(-x)); }
+
+/* log(c(1, 2, 3)): R applies a function to each element. */
+static const struct {
+    const char *name;
+    double (*apply)(double);
+} elementwise[] = {{"log", log}, {"exp", exp}, {"sqrt", sqrt}, {"log10", log10}, {"logit", logit}, {"expit", expit}};
+
+static double (*elementwise_function(const parser *p))(double) {
+    bool of_list = token_is(parser_peek_ahead(p, 1), '(') && token_is_name(parser_peek_ahead(p, 2), "c") &&
+                   token_is(parser_peek_ahead(p, 3), '(');
+    for (size_t i = 0; of_list && i < sizeof elementwise / sizeof elementwise[0]; i++) {
+        if (token_is_name(parser_peek(p), elementwise[i].name)) {
+            return elementwise[i].apply;
+        }
+    }
+    return NULL;
+}
+
 /* c(), fixed() and the like, nested; a plain expression otherwise. */
 static void read_values(parser *p, ini_values *v) {
+    double (*apply)(double) = elementwise_function(p);
+    if (apply != NULL) {
+        size_t before = v->count;
+        p->at += 2;
+        read_values(p, v); /* the list itself: one level deeper only */
+        parser_expect(p, ')', ")");
+        for (size_t i = before; i < v->count; i++) {
+            v->values[i] = apply(v->values[i]);
+        }
+        return;
+    }
     static const char *const wrappers[] = {"c",   "fixed", "fix", "FIX", "FIXED", "unfix", "unfixed",
                                            "var", "cov",   "sd",  "cor", "chol",  "lotri"};
     const token *name = parser_peek(p);

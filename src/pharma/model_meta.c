@@ -187,6 +187,8 @@ static void read_covariate(parser *p, const token *name) {
             read_range(p, name, symbol);
         } else if (value->kind == TOKEN_STRING && item_is(item, "units")) {
             replace(&symbol->unit, parser_copy(p, value->text, value->length));
+        } else if (value->kind == TOKEN_STRING && item_is(item, "type")) {
+            symbol->is_discrete = symbol->is_discrete || item_is(value, "binary") || item_is(value, "categorical");
         } else if (value->kind == TOKEN_STRING && item_is(item, "description")) {
             replace(&symbol->label, parser_copy(p, value->text, value->length));
         }
@@ -194,7 +196,7 @@ static void read_covariate(parser *p, const token *name) {
     }
 }
 
-void parser_covariate_ranges(parser *p) {
+void parser_covariate_data(parser *p) {
     if (p->covariate_data == 0) {
         return;
     }

@@ -270,7 +270,8 @@ uint32_t parser_add_compartment(parser *p, uint32_t name, unsigned line) {
                                                                         .bioavailability = DDT_EXPR_NONE,
                                                                         .lag_h = DDT_EXPR_NONE,
                                                                         .rate = DDT_EXPR_NONE,
-                                                                        .duration = DDT_EXPR_NONE};
+                                                                        .duration = DDT_EXPR_NONE,
+                                                                        .line = line};
     p->names[name].compartment = compartment;
     model->compartments[compartment].symbol = parser_add_symbol(p, name, DDT_SYMBOL_STATE, line);
     return compartment;

@@ -123,6 +123,7 @@ typedef struct parser {
     size_t residual_count;
     size_t residual_capacity;
 
+    size_t break_capacity;
     lincmt lincmt;
 } parser;
 
@@ -187,7 +188,8 @@ void parser_meta(parser *p, const token *name); /* description <- ..., units <- 
 void parser_ini(parser *p);                     /* at the opening brace */
 void parser_model(parser *p);                   /* at the opening brace */
 void parser_residual(parser *p, uint32_t name); /* behind the ~ */
-void parser_covariate_ranges(parser *p);        /* covariateData: applied when the columns are known */
+void parser_covariate_data(parser *p);          /* applied when the columns are known */
+void parser_analyse(parser *p); /* what the finished expressions show: discrete columns, times of jumps */
 
 /* linCmt(): chooses the parameters from the names of the file, before the model block is read. */
 void lincmt_prepare(parser *p, size_t model_begin, size_t model_end);

@@ -35,6 +35,7 @@ typedef struct ddt_symbol {
     bool has_range;    /* COVARIATE: declared by covariateData (range = c(low, high)) */
     double range_low;
     double range_high;
+    bool is_discrete;  /* COVARIATE: covariateData says type = "binary" or "categorical", or the model compares it with == or != */
     char *unit;        /* may be NULL */
     char *label;       /* may be NULL */
     unsigned line;     /* first seen in the model file */
@@ -50,6 +51,7 @@ typedef struct ddt_compartment {
     ddt_expr lag_h;           /* alag(), lag(): in the model's time unit */
     ddt_expr rate;            /* rate(): for RATE -1 */
     ddt_expr duration;        /* dur(): for RATE -2 */
+    unsigned line;            /* of its d/dt(), or of linCmt() */
 } ddt_compartment;
 
 typedef enum ddt_residual_kind {
@@ -70,6 +72,7 @@ typedef struct ddt_output {
     double proportional_sd;
     ddt_expr additive;      /* the same as expressions of THETAs, DDT_EXPR_NONE where absent */
     ddt_expr proportional;
+    unsigned line;          /* of its residual line; of its compartment where there is none; 0 after ddt_model_select_outputs of a variable */
 } ddt_output;
 
 typedef struct ddt_model {
@@ -94,6 +97,12 @@ typedef struct ddt_model {
     double *omega;     /* eta_count x eta_count covariance, row-major, in the order of the ETA symbols */
     uint32_t *etas;    /* symbol indices */
     size_t eta_count;
+    /*
+     * Times at which the equations may jump: mtime(x) <- value, and every value that t is compared with in the model. Expressions without STATE and
+     * TIME; an integrator stops there.
+     */
+    ddt_expr *breaks;
+    size_t break_count;
 } ddt_model;
 
 /* Reads a model file (at most 1 MiB). The caller owns *out. Errors: DDT_ERR_IO, DDT_ERR_MODEL with file, line, construct and reason. */
