@@ -336,6 +336,9 @@ static ddt_status prepare(ddt_reference *r) {
     }
     status = ddt_integrator_create(r->ctx, r->model, r->symbols, &r->integrator);
     if (status == DDT_OK) {
+        status = ddt_reference_compile_parts(r);
+    }
+    if (status == DDT_OK) {
         status = ddt_reference_prepare_doses(r);
     }
     return status == DDT_OK ? ddt_reference_prepare_steady(r) : status;
@@ -394,6 +397,9 @@ ddt_status ddt_reference_simulate_with(ddt_context *ctx, const ddt_model *model,
     }
     ddt_integrator_destroy(r.integrator);
     ddt_schedule_destroy(&r.schedule);
+    ddt_expr_program_destroy(r.parts);
+    ddt_free(r.part_values);
+    ddt_free(r.part_places);
     ddt_free(r.symbols);
     ddt_free(r.doses);
     ddt_free(r.steady);

@@ -33,27 +33,95 @@ void ddt_reference_set_symbols(const ddt_reference *r, size_t record) {
     }
 }
 
-bool ddt_reference_depends_on(const ddt_model *model, ddt_expr e, ddt_symbol_kind kind) {
+/* ------------------------------------------------------------------ parts of compartments */
+
+ddt_status ddt_reference_depends_on(const ddt_reference *r, ddt_expr e, ddt_symbol_kind kind, bool *depends) {
+    *depends = false;
     if (e == DDT_EXPR_NONE) {
-        return false;
+        return DDT_OK;
     }
-    for (size_t i = 0; i < model->symbol_count; i++) {
-        if (model->symbols[i].kind == kind && ddt_expr_depends_on(model->pool, e, (uint32_t)i)) {
-            return true;
+    ddt_expr *order = NULL;
+    size_t count = 0;
+    ddt_status status = ddt_expr_topological(r->ctx, r->model->pool, &e, 1, &order, &count);
+    for (size_t i = 0; status == DDT_OK && i < count; i++) {
+        const ddt_expr_node *node = ddt_expr_get(r->model->pool, order[i]);
+        *depends = *depends || (node->op == DDT_EXPR_SYMBOL && r->model->symbols[node->symbol].kind == kind);
+    }
+    ddt_free(order);
+    return status;
+}
+
+ddt_expr ddt_reference_part(const ddt_model *model, size_t compartment, ddt_part part) {
+    const ddt_compartment *c = &model->compartments[compartment];
+    switch (part) {
+    case DDT_PART_INITIAL:
+        return c->initial;
+    case DDT_PART_BIOAVAILABILITY:
+        return c->bioavailability;
+    case DDT_PART_LAG:
+        return c->lag_h;
+    case DDT_PART_RATE:
+        return c->rate;
+    case DDT_PART_DURATION:
+        return c->duration;
+    case DDT_PART_COUNT:
+        break;
+    }
+    return DDT_EXPR_NONE;
+}
+
+static const char *const part_names[DDT_PART_COUNT] = {"initial value", "bioavailability", "lag", "rate", "duration"};
+
+static ddt_status check_part(const ddt_reference *r, size_t compartment, ddt_part part, ddt_expr e) {
+    bool depends = false;
+    ddt_status status = ddt_reference_depends_on(r, e, DDT_SYMBOL_STATE, &depends);
+    if (status == DDT_OK && depends) {
+        return ddt_fail(r->ctx, DDT_ERR_UNSUPPORTED,
+                        "The %s of compartment %s of the model %s depends on a state; that is not supported.",
+                        part_names[part], r->model->compartments[compartment].name, r->model->name);
+    }
+    return status;
+}
+
+ddt_status ddt_reference_compile_parts(ddt_reference *r) {
+    size_t places = r->model->compartment_count * DDT_PART_COUNT;
+    ddt_expr *expressions = ddt_alloc(places, sizeof *expressions);
+    r->part_places = ddt_alloc(places, sizeof *r->part_places);
+    r->part_values = ddt_alloc(places, sizeof *r->part_values);
+    size_t count = 0;
+    ddt_status status = DDT_OK;
+    if (expressions == NULL || r->part_places == NULL || r->part_values == NULL) {
+        status = ddt_fail(r->ctx, DDT_ERR_MEMORY, "Memory is short for the parts of the model %s.", r->model->name);
+    }
+    for (size_t i = 0; status == DDT_OK && i < places; i++) {
+        ddt_part part = (ddt_part)(i % DDT_PART_COUNT);
+        ddt_expr e = ddt_reference_part(r->model, i / DDT_PART_COUNT, part);
+        r->part_places[i] = e == DDT_EXPR_NONE ? SIZE_MAX : count;
+        if (e != DDT_EXPR_NONE) {
+            expressions[count++] = e;
+            status = check_part(r, i / DDT_PART_COUNT, part, e);
         }
     }
-    return false;
+    if (status == DDT_OK) {
+        status = ddt_expr_compile(r->ctx, r->model->pool, expressions, count, &r->parts);
+    }
+    ddt_free(expressions);
+    return status;
+}
+
+/* The value of a part after the program has run. */
+static double part_value(const ddt_reference *r, size_t compartment, ddt_part part, double absent) {
+    size_t place = r->part_places[compartment * DDT_PART_COUNT + part];
+    return place == SIZE_MAX ? absent : r->part_values[place];
 }
 
 ddt_status ddt_reference_initial(const ddt_reference *r, double *state) {
+    ddt_expr_program_run(r->parts, r->symbols, r->part_values);
     for (size_t i = 0; i < r->model->compartment_count; i++) {
-        const ddt_compartment *compartment = &r->model->compartments[i];
-        state[i] = compartment->initial == DDT_EXPR_NONE
-                       ? 0.0
-                       : ddt_expr_eval(r->model->pool, compartment->initial, r->symbols, NULL);
+        state[i] = part_value(r, i, DDT_PART_INITIAL, 0.0);
         if (!isfinite(state[i])) {
             return ddt_fail(r->ctx, DDT_ERR_MODEL, "The initial value of %s is not finite for the subject %s.",
-                            compartment->name, ddt_reference_subject(r)->id);
+                            r->model->compartments[i].name, ddt_reference_subject(r)->id);
         }
     }
     return DDT_OK;
@@ -65,48 +133,34 @@ static unsigned dose_line(const ddt_reference *r, const ddt_dose *dose) {
     return ddt_reference_subject(r)->records[dose->record].line;
 }
 
-static ddt_status fail_dose(const ddt_reference *r, const ddt_dose *dose, const char *what, double value) {
+static ddt_status fail_dose(const ddt_reference *r, const ddt_dose *dose, ddt_part part, double value) {
     return ddt_fail(r->ctx, DDT_ERR_DATA, "'%s', line %u: the %s of compartment %s is %.15g for the subject %s.",
-                    r->events->path, dose_line(r, dose), what, r->model->compartments[dose->compartment].name, value,
-                    ddt_reference_subject(r)->id);
+                    r->events->path, dose_line(r, dose), part_names[part],
+                    r->model->compartments[dose->compartment].name, value, ddt_reference_subject(r)->id);
 }
 
-/* One of f(), alag(), rate(), dur() with the symbols as set; `absent` where the model has none. */
-static ddt_status evaluate(const ddt_reference *r, const ddt_dose *dose, const char *what, ddt_expr e, double absent,
-                           double *value) {
-    if (e == DDT_EXPR_NONE) {
-        *value = absent;
-        return DDT_OK;
-    }
-    if (ddt_reference_depends_on(r->model, e, DDT_SYMBOL_STATE)) {
-        return ddt_fail(r->ctx, DDT_ERR_UNSUPPORTED,
-                        "The %s of compartment %s depends on a state; that is not supported.", what,
-                        r->model->compartments[dose->compartment].name);
-    }
-    *value = ddt_expr_eval(r->model->pool, e, r->symbols, NULL);
-    if (!isfinite(*value) || *value < 0.0) {
-        return fail_dose(r, dose, what, *value);
-    }
-    return DDT_OK;
+/* A part of the dose's compartment for this dose, which must not be negative. */
+static ddt_status evaluate(const ddt_reference *r, const ddt_dose *dose, ddt_part part, double absent, double *value) {
+    *value = part_value(r, dose->compartment, part, absent);
+    return isfinite(*value) && *value >= 0.0 ? DDT_OK : fail_dose(r, dose, part, *value);
+}
+
+/* The same for rates and durations, which must be positive: a quotient follows. */
+static ddt_status evaluate_positive(const ddt_reference *r, const ddt_dose *dose, ddt_part part, double *value) {
+    ddt_status status = evaluate(r, dose, part, 0.0, value);
+    return status == DDT_OK && *value == 0.0 ? fail_dose(r, dose, part, *value) : status;
 }
 
 static ddt_status set_infusion(const ddt_reference *r, const ddt_dose *dose, double amount, ddt_given_dose *given) {
-    const ddt_compartment *compartment = &r->model->compartments[dose->compartment];
     ddt_status status = DDT_OK;
     if (dose->rate == duration_modelled) {
-        status = evaluate(r, dose, "duration", compartment->duration, 0.0, &given->duration_h);
-        if (status == DDT_OK && given->duration_h == 0.0) {
-            status = fail_dose(r, dose, "duration", given->duration_h);
-        }
+        status = evaluate_positive(r, dose, DDT_PART_DURATION, &given->duration_h);
         given->rate = amount / given->duration_h;
         return status;
     }
     given->rate = dose->rate;
     if (dose->rate == rate_modelled) {
-        status = evaluate(r, dose, "rate", compartment->rate, 0.0, &given->rate);
-        if (status == DDT_OK && given->rate == 0.0) {
-            status = fail_dose(r, dose, "rate", given->rate);
-        }
+        status = evaluate_positive(r, dose, DDT_PART_RATE, &given->rate);
     }
     given->is_constant = dose->steady_state != 0 && dose->amount == 0.0;
     given->duration_h = amount / given->rate;
@@ -128,12 +182,12 @@ static double snap(const ddt_subject *subject, size_t from, double time_h) {
 }
 
 static ddt_status prepare(const ddt_reference *r, const ddt_dose *dose, ddt_given_dose *given) {
-    const ddt_compartment *compartment = &r->model->compartments[dose->compartment];
     double bioavailability = 1.0;
     *given = (ddt_given_dose){0};
-    ddt_status status = evaluate(r, dose, "lag", compartment->lag_h, 0.0, &given->lag_h);
+    ddt_expr_program_run(r->parts, r->symbols, r->part_values);
+    ddt_status status = evaluate(r, dose, DDT_PART_LAG, 0.0, &given->lag_h);
     if (status == DDT_OK) {
-        status = evaluate(r, dose, "bioavailability", compartment->bioavailability, 1.0, &bioavailability);
+        status = evaluate(r, dose, DDT_PART_BIOAVAILABILITY, 1.0, &bioavailability);
     }
     given->amount = bioavailability * dose->amount;
     if (status == DDT_OK && dose->rate != 0.0) {
@@ -146,7 +200,8 @@ static ddt_status prepare(const ddt_reference *r, const ddt_dose *dose, ddt_give
         return ddt_fail(r->ctx, DDT_ERR_DATA,
                         "'%s', line %u: the lag %.15g of compartment %s is longer than the interval %.15g of the "
                         "steady-state dose.",
-                        r->events->path, dose_line(r, dose), given->lag_h, compartment->name, dose->interval_h);
+                        r->events->path, dose_line(r, dose), given->lag_h,
+                        r->model->compartments[dose->compartment].name, dose->interval_h);
     }
     given->act_h = snap(ddt_reference_subject(r), dose->covariate_record, dose->time_h + given->lag_h);
     if (!given->is_constant && ddt_events_same_time(given->act_h + given->duration_h, given->act_h)) {

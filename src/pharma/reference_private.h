@@ -54,6 +54,16 @@ typedef struct ddt_given_dose {
     bool is_constant;  /* steady-state infusion that ends at the record */
 } ddt_given_dose;
 
+/* What a model may say of a compartment besides its equation. */
+typedef enum ddt_part {
+    DDT_PART_INITIAL,
+    DDT_PART_BIOAVAILABILITY,
+    DDT_PART_LAG,
+    DDT_PART_RATE,
+    DDT_PART_DURATION,
+    DDT_PART_COUNT
+} ddt_part;
+
 /* What a simulation works on. */
 typedef struct ddt_reference {
     ddt_context *ctx;
@@ -63,6 +73,11 @@ typedef struct ddt_reference {
     const double *base;   /* values of symbols, or NULL: the model's and the data's */
     bool data_covariates; /* with base: whether the data's covariates win */
     double *symbols;
+    /* The parts of all compartments as one program, and where each part's value stands (SIZE_MAX: the model says
+     * nothing). */
+    ddt_expr_program *parts;
+    double *part_values;
+    size_t *part_places; /* compartment_count x DDT_PART_COUNT */
     ddt_schedule schedule;
     ddt_given_dose *doses; /* schedule.dose_count */
     double *steady;        /* schedule.dose_count x compartment_count, rows of doses with SS */
@@ -74,8 +89,13 @@ const ddt_subject *ddt_reference_subject(const ddt_reference *r);
 void ddt_reference_set_symbols(const ddt_reference *r, size_t record);
 /* Initial values of the compartments with the symbols as set. Errors: DDT_ERR_MODEL. */
 DDT_MUST_CHECK ddt_status ddt_reference_initial(const ddt_reference *r, double *state);
-/* Whether an expression depends on a state or on time. */
-bool ddt_reference_depends_on(const ddt_model *model, ddt_expr e, ddt_symbol_kind kind);
+/* Whether an expression depends on a state, on time... Errors: DDT_ERR_MEMORY. */
+DDT_MUST_CHECK ddt_status ddt_reference_depends_on(const ddt_reference *r, ddt_expr e, ddt_symbol_kind kind,
+                                                   bool *depends);
+/* The expression of a part, DDT_EXPR_NONE where the model says nothing. */
+ddt_expr ddt_reference_part(const ddt_model *model, size_t compartment, ddt_part part);
+/* Compiles the parts. Errors: DDT_ERR_MEMORY, DDT_ERR_UNSUPPORTED (a part depends on a state). */
+DDT_MUST_CHECK ddt_status ddt_reference_compile_parts(ddt_reference *r);
 /* Fills r->doses. Errors: DDT_ERR_DATA, DDT_ERR_UNSUPPORTED. */
 DDT_MUST_CHECK ddt_status ddt_reference_prepare_doses(const ddt_reference *r);
 /* Fills r->steady, where a dose has SS. Errors: DDT_ERR_UNSUPPORTED, DDT_ERR_MODEL, DDT_ERR_MEMORY. */

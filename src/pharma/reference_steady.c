@@ -313,7 +313,13 @@ static ddt_status warm_up_infusion(steady *s) {
 static ddt_status check_autonomous(const steady *s) {
     const ddt_model *model = s->r->model;
     for (size_t i = 0; i < s->n; i++) {
-        if (ddt_reference_depends_on(model, model->compartments[i].derivative, DDT_SYMBOL_TIME)) {
+        bool depends = false;
+        ddt_status status =
+            ddt_reference_depends_on(s->r, model->compartments[i].derivative, DDT_SYMBOL_TIME, &depends);
+        if (status != DDT_OK) {
+            return status;
+        }
+        if (depends) {
             return ddt_fail(s->r->ctx, DDT_ERR_UNSUPPORTED,
                             "'%s', line %u: the equation of %s depends on time; a steady state is not defined.",
                             s->r->events->path, ddt_reference_subject(s->r)->records[s->dose->record].line,
