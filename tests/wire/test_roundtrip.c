@@ -295,6 +295,12 @@ static void test_names_and_digests(void **state) {
     b.bytes[31] ^= 1;
     assert_false(ddt_digest_equal(&a, &b));
     assert_string_equal(ddt_wire_kind_name(DDT_WIRE_SECRET_KEY), "secret key");
+    for (int i = DDT_WIRE_PLAN; i <= DDT_WIRE_RESULT; i++) {
+        assert_string_not_equal(ddt_wire_kind_name((ddt_wire_kind)i), "unknown");
+        for (int j = DDT_WIRE_PLAN; j < i; j++) {
+            assert_string_not_equal(ddt_wire_kind_name((ddt_wire_kind)i), ddt_wire_kind_name((ddt_wire_kind)j));
+        }
+    }
     assert_string_equal(ddt_wire_kind_name((ddt_wire_kind)99), "unknown");
 }
 
