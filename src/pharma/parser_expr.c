@@ -402,7 +402,8 @@ static ddt_expr parse_binary(parser *p, precedence least) {
     while (p->status == DDT_OK) {
         const token *now = parser_peek(p);
         precedence binding = binding_of(now);
-        if (binding == BIND_NONE || binding < least) {
+        bool is_level = p->in_ini && token_is(now, OPERATOR_BAR); /* eta ~ 0.1 | id */
+        if (binding == BIND_NONE || binding < least || is_level) {
             break;
         }
         (void)parser_next(p);

@@ -414,7 +414,7 @@ static void printing_brackets(void **state) {
     assert_prints(un(DDT_EXPR_NOT, bin(DDT_EXPR_LT, a, b)), "!a < b");
     assert_prints(ddt_expr_if(pool, bin(DDT_EXPR_EQ, a, b), b, constant(0.1)), "ifelse(a == b, b, 0.1)");
     assert_prints(constant(0.1), "0.1");
-    assert_prints(constant(1.0 / 3), "0.33333333333333331");
+    assert_prints(constant(1.0 / 3), "0.3333333333333333");
     assert_prints(DDT_EXPR_NONE, "(none)");
 }
 
