@@ -133,15 +133,29 @@ static ddt_status list_stops(run *s) {
     return DDT_OK;
 }
 
+/*
+ * To time_h, not looking past stop_h. The equations' own breaks divide the way; the one that limits stop_h is met again
+ * when the integrator gets there.
+ */
 static ddt_status advance(run *s, double time_h, double stop_h) {
-    double reached_h = 0.0;
-    ddt_status status = ddt_integrator_advance(s->r->integrator, time_h, stop_h, &reached_h);
-    if (status != DDT_OK) {
-        return ddt_fail(s->r->ctx, status,
-                        "The model %s cannot be integrated beyond time %.15g for the subject %s of '%s'.",
-                        s->r->model->name, reached_h, ddt_reference_subject(s->r)->id, s->r->events->path);
+    ddt_integrator *integrator = s->r->integrator;
+    for (;;) {
+        double break_h = ddt_reference_next_break(s->r, ddt_integrator_time(integrator), stop_h);
+        double target_h = fmin(time_h, break_h);
+        double reached_h = 0.0;
+        ddt_status status = ddt_integrator_advance(integrator, target_h, break_h, &reached_h);
+        if (status != DDT_OK) {
+            return ddt_fail(s->r->ctx, status,
+                            "The model %s cannot be integrated beyond time %.15g for the subject %s of '%s'.",
+                            s->r->model->name, reached_h, ddt_reference_subject(s->r)->id, s->r->events->path);
+        }
+        if (target_h >= break_h) {
+            ddt_integrator_restart(integrator, target_h);
+        }
+        if (target_h >= time_h) {
+            return DDT_OK;
+        }
     }
-    return DDT_OK;
 }
 
 static void change_input(run *s, size_t dose, double rate_change) {
@@ -242,6 +256,7 @@ static ddt_status step_record(run *s, size_t record, cursor *at, double *values)
         ddt_integrator_restart(r->integrator, ddt_integrator_time(r->integrator));
     }
     ddt_reference_set_symbols(r, record);
+    ddt_reference_set_breaks(r);
     if (record == 0) {
         status = reset(s, time_h);
     } else if (resets) {
@@ -400,6 +415,7 @@ ddt_status ddt_reference_simulate_with(ddt_context *ctx, const ddt_model *model,
     ddt_expr_program_destroy(r.parts);
     ddt_free(r.part_values);
     ddt_free(r.part_places);
+    ddt_free(r.break_h);
     ddt_free(r.symbols);
     ddt_free(r.doses);
     ddt_free(r.steady);

@@ -85,13 +85,17 @@ static ddt_status check_part(const ddt_reference *r, size_t compartment, ddt_par
 
 ddt_status ddt_reference_compile_parts(ddt_reference *r) {
     size_t places = r->model->compartment_count * DDT_PART_COUNT;
-    ddt_expr *expressions = ddt_alloc(places, sizeof *expressions);
+    size_t capacity = places + r->model->break_count;
+    ddt_expr *expressions = ddt_alloc(capacity, sizeof *expressions);
     r->part_places = ddt_alloc(places, sizeof *r->part_places);
-    r->part_values = ddt_alloc(places, sizeof *r->part_values);
+    r->part_values = ddt_alloc(capacity, sizeof *r->part_values);
+    r->break_h = ddt_alloc(r->model->break_count, sizeof *r->break_h);
     size_t count = 0;
     ddt_status status = DDT_OK;
-    if (expressions == NULL || r->part_places == NULL || r->part_values == NULL) {
+    if (expressions == NULL || r->part_places == NULL || r->part_values == NULL || r->break_h == NULL) {
         status = ddt_fail(r->ctx, DDT_ERR_MEMORY, "Memory is short for the parts of the model %s.", r->model->name);
+        ddt_free(expressions);
+        return status;
     }
     for (size_t i = 0; status == DDT_OK && i < places; i++) {
         ddt_part part = (ddt_part)(i % DDT_PART_COUNT);
@@ -102,11 +106,35 @@ ddt_status ddt_reference_compile_parts(ddt_reference *r) {
             status = check_part(r, i / DDT_PART_COUNT, part, e);
         }
     }
+    r->part_count = count;
+    for (size_t i = 0; i < r->model->break_count; i++) {
+        expressions[count++] = r->model->breaks[i];
+    }
     if (status == DDT_OK) {
         status = ddt_expr_compile(r->ctx, r->model->pool, expressions, count, &r->parts);
     }
     ddt_free(expressions);
     return status;
+}
+
+void ddt_reference_set_breaks(const ddt_reference *r) {
+    if (r->model->break_count > 0) {
+        ddt_expr_program_run(r->parts, r->symbols, r->part_values);
+        memcpy(r->break_h, r->part_values + r->part_count, r->model->break_count * sizeof *r->break_h);
+    }
+}
+
+double ddt_reference_next_break(const ddt_reference *r, double now_h, double limit_h) {
+    double next_h = limit_h;
+    for (size_t i = 0; i < r->model->break_count; i++) {
+        double at_h = r->break_h[i];
+        /* A break that is not a number is none. */
+        if (at_h > now_h && at_h < next_h && !ddt_events_same_time(at_h, now_h) &&
+            !ddt_events_same_time(at_h, limit_h)) {
+            next_h = at_h;
+        }
+    }
+    return next_h;
 }
 
 /* The value of a part after the program has run. */

@@ -25,6 +25,8 @@ struct ddt_integrator {
     double *input;
     double *sizes;
     double time_h;
+    double first_h; /* the times that the equations see: just inside the last restart and the next stop */
+    double last_h;
     bool restart;
     SUNContext sunctx;
     void *cvode;
@@ -64,7 +66,7 @@ bool ddt_integrator_slope(ddt_integrator *in, const double *state, double *slope
 static int right_hand_side(realtype t, N_Vector y, N_Vector ydot, void *user) {
     ddt_integrator *in = user;
     if (in->time_symbol != DDT_EXPR_NONE) {
-        in->symbols[in->time_symbol] = t;
+        in->symbols[in->time_symbol] = fmax(in->first_h, fmin(in->last_h, t));
     }
     /* 1: CVODE tries a smaller step. */
     return ddt_integrator_slope(in, NV_DATA_S(y), NV_DATA_S(ydot)) ? 0 : 1;
@@ -236,6 +238,12 @@ void ddt_integrator_sizes(ddt_integrator *in, double *sizes, bool reset) {
 }
 
 static ddt_status prepare(ddt_integrator *in, double stop_h) {
+    /*
+     * Equations may jump at either end (t < 5, t <= 5): seen from inside, they are smooth up to the ends. Where they
+     * are smooth anyway the nearest other number makes no difference.
+     */
+    in->first_h = in->restart ? nextafter(in->time_h, INFINITY) : in->first_h;
+    in->last_h = nextafter(stop_h, -INFINITY);
     if (in->restart && CVodeReInit(in->cvode, in->time_h, in->y) != CV_SUCCESS) {
         return DDT_ERR_MODEL;
     }

@@ -73,10 +73,14 @@ typedef struct ddt_reference {
     const double *base;   /* values of symbols, or NULL: the model's and the data's */
     bool data_covariates; /* with base: whether the data's covariates win */
     double *symbols;
-    /* The parts of all compartments as one program, and where each part's value stands (SIZE_MAX: the model says
-     * nothing). */
+    /*
+     * The parts of all compartments and the breaks as one program, and where each part's value stands (SIZE_MAX: the
+     * model says nothing).
+     */
     ddt_expr_program *parts;
     double *part_values;
+    size_t part_count;   /* the breaks' values stand behind as many */
+    double *break_h;     /* model->break_count */
     size_t *part_places; /* compartment_count x DDT_PART_COUNT */
     ddt_schedule schedule;
     ddt_given_dose *doses; /* schedule.dose_count */
@@ -94,8 +98,15 @@ DDT_MUST_CHECK ddt_status ddt_reference_depends_on(const ddt_reference *r, ddt_e
                                                    bool *depends);
 /* The expression of a part, DDT_EXPR_NONE where the model says nothing. */
 ddt_expr ddt_reference_part(const ddt_model *model, size_t compartment, ddt_part part);
-/* Compiles the parts. Errors: DDT_ERR_MEMORY, DDT_ERR_UNSUPPORTED (a part depends on a state). */
+/* Compiles the parts and the breaks. Errors: DDT_ERR_MEMORY, DDT_ERR_UNSUPPORTED (a part depends on a state). */
 DDT_MUST_CHECK ddt_status ddt_reference_compile_parts(ddt_reference *r);
+/*
+ * The first time after now_h and before limit_h at which the equations may jump (model->breaks), with the symbols as
+ * set by ddt_reference_set_breaks; limit_h where there is none.
+ */
+double ddt_reference_next_break(const ddt_reference *r, double now_h, double limit_h);
+/* Evaluates the breaks for the symbols as set. */
+void ddt_reference_set_breaks(const ddt_reference *r);
 /* Fills r->doses. Errors: DDT_ERR_DATA, DDT_ERR_UNSUPPORTED. */
 DDT_MUST_CHECK ddt_status ddt_reference_prepare_doses(const ddt_reference *r);
 /* Fills r->steady, where a dose has SS. Errors: DDT_ERR_UNSUPPORTED, DDT_ERR_MODEL, DDT_ERR_MEMORY. */

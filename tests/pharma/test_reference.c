@@ -228,13 +228,47 @@ static void test_equations_in_time(void **state) {
     hand_close(&h);
 }
 
+static void test_breaks(void **state) {
+    (void)state;
+    /* A slope that jumps from 1 to 1e6 for a thousandth of an hour, at a time that depends on the patient. */
+    enum { PULSE_COMPARISONS = 2 };
+    static const ddt_expr_op less[PULSE_COMPARISONS] = {DDT_EXPR_LT, DDT_EXPR_LE};
+    for (int i = 0; i < PULSE_COMPARISONS; i++) {
+        hand h;
+        double values[VALUES];
+        hand_open(&h, ctx);
+        ddt_expr t = hand_symbol(&h, "t", DDT_SYMBOL_TIME, 0.0);
+        ddt_expr start = hand_covariate(&h, "start");
+        ddt_expr end = hand_add(&h, start, hand_const(&h, 0.001));
+        ddt_expr x = hand_state(&h, "x");
+        ddt_expr in_pulse = ddt_expr_if(h.model.pool, ddt_expr_binary(h.model.pool, less[i], t, end),
+                                        hand_const(&h, 1e6), hand_const(&h, 1.0));
+        h.compartments[0].derivative =
+            ddt_expr_if(h.model.pool, ddt_expr_binary(h.model.pool, less[i], t, start), hand_const(&h, 1.0), in_pulse);
+        ddt_expr breaks[] = {end, start};
+        h.model.breaks = breaks;
+        h.model.break_count = 2;
+        simulate(&h, "ID,TIME,start\n1,0,50\n1,49,50\n1,50,50\n1,50.0005,50\n1,50.001,50\n1,90,50\n", x, values);
+        static const double expected[] = {0, 49, 50, 550, 1050, 1050 + 39.999};
+        for (int k = 0; k < 6; k++) {
+            near(values[k], expected[k], TOLERANCE);
+        }
+        /* Far from any record, between two doses. */
+        simulate(&h, "ID,TIME,start,AMT,EVID\n1,0,70,5,1\n1,100,70,7,1\n1,101,70,.,0\n", x, values);
+        near(values[0], 5 + 7 + 1000 + 101 - 0.001, TOLERANCE);
+        hand_close(&h);
+    }
+}
+
 /* ------------------------------------------------------------------ steady state */
 
 /* A regimen written out for so long that nothing of its start is left. */
 static void by_brute_force(hand *h, const char *dose_fields, double interval_h, int doses, double read_h, ddt_expr what,
                            double *value) {
     char *text = malloc((size_t)doses * 64 + 256);
-    assert_non_null(text);
+    if (text == NULL) {
+        abort();
+    }
     int used = sprintf(text, "ID,TIME,AMT,RATE,CMT,EVID\n");
     for (int i = 0; i < doses; i++) {
         used += sprintf(text + used, "1,%.15g,%s,1\n", i * interval_h, dose_fields);
@@ -599,6 +633,7 @@ int main(void) {
         cmocka_unit_test(test_initial_values_and_resets),
         cmocka_unit_test(test_time_varying_covariates),
         cmocka_unit_test(test_equations_in_time),
+        cmocka_unit_test(test_breaks),
         cmocka_unit_test(test_steady_state_linear),
         cmocka_unit_test(test_steady_state_nonlinear),
         cmocka_unit_test(test_steady_state_refusals),
