@@ -20,7 +20,7 @@ uint8_t *expr_mark(const ddt_expr_pool *pool, const ddt_expr *roots, size_t coun
     }
     for (size_t i = top; i-- > 0;) {
         if (marks[i] != 0) {
-            ddt_expr operands[3];
+            ddt_expr operands[3] = {0};
             unsigned arity = expr_operands(&pool->nodes[i], operands);
             for (unsigned k = 0; k < arity; k++) {
                 marks[operands[k]] = 1;
@@ -183,6 +183,23 @@ static ddt_expr rebuild(ddt_expr_pool *pool, ddt_expr_node node, ddt_expr a, ddt
     }
 }
 
+/* What node i becomes, its operands having become images[]. */
+static ddt_expr image_of(ddt_expr_pool *pool, ddt_expr i, const ddt_expr *images, const ddt_expr *replacements,
+                         size_t count) {
+    ddt_expr_node node = pool->nodes[i]; /* a copy: building moves the pool */
+    if (node.op == DDT_EXPR_CONST) {
+        return i;
+    }
+    if (node.op == DDT_EXPR_SYMBOL) {
+        bool replaced = node.symbol < count && replacements[node.symbol] != DDT_EXPR_NONE;
+        return replaced ? replacements[node.symbol] : i;
+    }
+    ddt_expr a = images[node.a];
+    ddt_expr b = node.b == DDT_EXPR_NONE ? DDT_EXPR_NONE : images[node.b];
+    ddt_expr c = node.c == DDT_EXPR_NONE ? DDT_EXPR_NONE : images[node.c];
+    return a == node.a && b == node.b && c == node.c ? i : rebuild(pool, node, a, b, c);
+}
+
 ddt_expr ddt_expr_substitute_all(ddt_expr_pool *pool, ddt_expr e, const ddt_expr *replacements, size_t count) {
     size_t limit = 0;
     uint8_t *marks = expr_mark(pool, &e, 1, &limit);
@@ -190,23 +207,7 @@ ddt_expr ddt_expr_substitute_all(ddt_expr_pool *pool, ddt_expr e, const ddt_expr
     ddt_expr result = DDT_EXPR_NONE;
     if (marks != NULL && images != NULL) {
         for (size_t i = 0; i < limit; i++) {
-            ddt_expr_node node = pool->nodes[i]; /* a copy: building moves the pool */
-            images[i] = (ddt_expr)i;
-            if (marks[i] == 0 || node.op == DDT_EXPR_CONST) {
-                continue;
-            }
-            if (node.op == DDT_EXPR_SYMBOL) {
-                if (node.symbol < count && replacements[node.symbol] != DDT_EXPR_NONE) {
-                    images[i] = replacements[node.symbol];
-                }
-                continue;
-            }
-            ddt_expr a = images[node.a];
-            ddt_expr b = node.b == DDT_EXPR_NONE ? DDT_EXPR_NONE : images[node.b];
-            ddt_expr c = node.c == DDT_EXPR_NONE ? DDT_EXPR_NONE : images[node.c];
-            if (a != node.a || b != node.b || c != node.c) {
-                images[i] = rebuild(pool, node, a, b, c);
-            }
+            images[i] = marks[i] == 0 ? (ddt_expr)i : image_of(pool, (ddt_expr)i, images, replacements, count);
         }
         result = images[e];
     }

@@ -15,8 +15,9 @@ double expr_polygamma(double order, double x) {
         return NAN; /* negative arguments do not occur: gamma() of a negative number is no pharmacology */
     }
     double sum = 0;
-    for (; x < far_enough; x += 1) {
+    while (x < far_enough) {
         sum += pow(x, -(order + 1));
+        x += 1;
     }
     if (order == 0) {
         double value = log(x) - 0.5 / x;
@@ -193,7 +194,7 @@ typedef struct compiler {
 
 static void find_last_uses(compiler *c, const ddt_expr *expressions, size_t count) {
     for (size_t i = 0; i < c->order_count; i++) {
-        ddt_expr operands[3];
+        ddt_expr operands[3] = {0};
         unsigned arity = expr_operands(&c->pool->nodes[c->order[i]], operands);
         for (unsigned k = 0; k < arity; k++) {
             c->last_use[operands[k]] = (uint32_t)i;
@@ -216,7 +217,7 @@ static void emit(compiler *c, ddt_expr_program *program, size_t position) {
         *place = operand(PLACE_CONST, (uint32_t)program->constant_count++);
         return;
     }
-    ddt_expr operands[3];
+    ddt_expr operands[3] = {0};
     unsigned arity = expr_operands(node, operands);
     instruction *next = &program->code[program->length++];
     *next = (instruction){.op = (uint32_t)node->op};

@@ -151,7 +151,7 @@ static void expand(printer *p, const ddt_expr_node *node) {
         push_text(p, text);
     } else if (own == BIND_ATOM) {
         push_text(p, ")");
-        ddt_expr operands[3];
+        ddt_expr operands[3] = {0};
         for (unsigned k = expr_operands(node, operands); k-- > 0;) {
             push(p, NULL, operands[k], BIND_OR);
             push_text(p, k > 0 ? ", " : text);

@@ -184,7 +184,7 @@ void lincmt_prepare(parser *p, size_t model_begin, size_t model_end) {
     if (at == model_end) {
         return;
     }
-    uint32_t only[ARGUMENTS_MAX];
+    uint32_t only[ARGUMENTS_MAX] = {0};
     size_t only_count = read_names(p, at + 2, only);
     candidates c = {.p = p, .only = only_count > 0 ? only : NULL, .only_count = only_count};
     l->wanted = true;

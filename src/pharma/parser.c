@@ -2,6 +2,7 @@
 #include "parser.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { FIRST_NAMES = 64, CONSTRUCT_SHOWN = 60, LAST_ASCII = 0x7E };
@@ -24,24 +25,13 @@ const token *parser_next(parser *p) {
 }
 
 void parser_expect(parser *p, int op, const char *text) {
-    const token *now = parser_peek(p);
-    if (token_is(now, op)) {
+    if (token_is(parser_peek(p), op)) {
         (void)parser_next(p);
         return;
     }
     char reason[CONSTRUCT_SHOWN];
-    size_t n = 0;
-    for (const char *piece = "'"; *piece != '\0' && n + 1 < sizeof reason; piece++) {
-        reason[n++] = *piece;
-    }
-    for (; *text != '\0' && n + 1 < sizeof reason; text++) {
-        reason[n++] = *text;
-    }
-    for (const char *piece = "' was expected here"; *piece != '\0' && n + 1 < sizeof reason; piece++) {
-        reason[n++] = *piece;
-    }
-    reason[n] = '\0';
-    parser_refuse_token(p, now, reason);
+    (void)snprintf(reason, sizeof reason, "'%s' was expected here", text);
+    parser_refuse_token(p, parser_peek(p), reason);
 }
 
 void parser_skip_newlines(parser *p) {
@@ -86,12 +76,16 @@ void parser_refuse(parser *p, unsigned line, const char *construct, size_t lengt
     if (p->status != DDT_OK) {
         return;
     }
-    char shown[CONSTRUCT_SHOWN + sizeof "..."];
+    static const char more[] = "...";
+    char shown[CONSTRUCT_SHOWN + sizeof more];
     size_t n = length < CONSTRUCT_SHOWN ? length : CONSTRUCT_SHOWN;
     for (size_t i = 0; i < n; i++) { /* a hostile file must not steer the terminal */
         shown[i] = construct[i] >= ' ' && construct[i] <= LAST_ASCII ? construct[i] : '?';
     }
-    (void)strcpy(shown + n, n < length ? "..." : "");
+    shown[n] = '\0';
+    if (n < length) {
+        memcpy(shown + n, more, sizeof more);
+    }
     p->status = ddt_fail(p->ctx, DDT_ERR_MODEL, "%s:%u: %s cannot be run: %s.", p->file, line, shown, reason);
 }
 
