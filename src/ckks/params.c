@@ -9,6 +9,10 @@
 
 enum { P_BITS = 50, SCALE_BITS_MIN = 20, SCALE_BITS_MAX = 49, LITERAL_WORDS = 5, LOG_N_MIN = 10, LOG_N_MAX = 17 };
 
+/* A canonical scale further than this from 2^scale_bits means that the ring degree is too large for primes of that
+ * size. */
+static const double scale_drift_bits = 0.5;
+
 unsigned ddt_ckks_max_log_qp(unsigned log_n) {
     static const unsigned table[] = {25, 52, 106, 214, 430, 868, 1747, 3523};
     return log_n < LOG_N_MIN || log_n > LOG_N_MAX ? 0 : table[log_n - LOG_N_MIN];
@@ -87,6 +91,11 @@ static ddt_status choose_chain(ddt_context *ctx, const ddt_ckks_literal *p, uint
     for (unsigned l = p->levels; l > 0; l--) {
         q[l] = take_nearest(pool, count--, scales[l] * scales[l] / nominal);
         scales[l - 1] = scales[l] * scales[l] / (double)q[l];
+        if (fabs(log2(scales[l - 1]) - p->scale_bits) > scale_drift_bits) {
+            return ddt_fail(ctx, DDT_ERR_CAPACITY,
+                            "There are not enough primes near 2^%u for %u levels at ring degree 2^%u.", p->scale_bits,
+                            p->levels, p->log_n);
+        }
     }
     return DDT_OK;
 }
