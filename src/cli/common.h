@@ -1,0 +1,130 @@
+/*
+ * What both programs share: commands and options, errors and exit codes, progress, JSON, the view of a file.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef DDT_CLI_COMMON_H
+#define DDT_CLI_COMMON_H
+
+#include "ddt/circuit.h"
+
+#include <stdio.h>
+
+/* ------------------------------------------------------------------ options */
+
+/* NAME=VALUE of --param. */
+typedef struct cli_setting {
+    const char *name;
+    double value;
+} cli_setting;
+
+/* All options of all commands; a command allows some of them. */
+typedef struct cli_arguments {
+    const char *positional; /* MODEL, FILE or DIR */
+    const char *data;
+    const char *out;
+    const char *plan;
+    const char *keys;
+    const char *eval_keys;
+    const char *twin;
+    const char *result;
+    const char *model;
+    const char *passphrase_file;
+    const char *plot;
+    double grid_h;
+    uint64_t threads;
+    uint64_t progress_fd;
+    bool terminal_plot;
+    bool json;
+    bool help;
+    const char **outputs; /* of --output, split at commas */
+    size_t output_count;
+    cli_setting *settings;
+    size_t setting_count;
+    char *output_text; /* what outputs points into */
+} cli_arguments;
+
+/* Options by bit. The table in common_options.c says what each is called. */
+typedef enum cli_option {
+    CLI_DATA = 1 << 0,
+    CLI_DATA_TEMPLATE = 1 << 1, /* the same field as CLI_DATA */
+    CLI_OUT = 1 << 2,
+    CLI_PLAN = 1 << 3,
+    CLI_KEYS = 1 << 4,
+    CLI_EVAL_KEYS = 1 << 5,
+    CLI_TWIN = 1 << 6,
+    CLI_RESULT = 1 << 7,
+    CLI_MODEL = 1 << 8,
+    CLI_PASSPHRASE = 1 << 9,
+    CLI_GRID = 1 << 10,
+    CLI_OUTPUT = 1 << 11,
+    CLI_PARAM = 1 << 12,
+    CLI_THREADS = 1 << 13,
+    CLI_PLOT = 1 << 14,
+    CLI_TERMINAL_PLOT = 1 << 15,
+    CLI_PROGRESS_FD = 1 << 16,
+    CLI_JSON = 1 << 17
+} cli_option;
+
+typedef struct cli_command {
+    const char *name;
+    const char *summary;    /* one line, for the overview */
+    const char *positional; /* what the argument without a dash is called; NULL: none */
+    bool positional_optional;
+    const char *explanation; /* paragraphs of --help */
+    const char *example;
+    const char *out;  /* what -o names, "DIR" or "plan.ddt" */
+    unsigned allowed; /* options, or-ed */
+    unsigned required;
+    ddt_status (*run)(ddt_context *ctx, const cli_arguments *arguments);
+} cli_command;
+
+typedef struct cli_program {
+    const char *name;
+    const char *summary;
+    const char *epilogue;
+    const cli_command *commands;
+    size_t command_count;
+} cli_program;
+
+/* Parses argv after the command's name. Errors: DDT_ERR_USAGE, DDT_ERR_MEMORY. Free with cli_arguments_free whatever
+ * happens. */
+DDT_MUST_CHECK ddt_status cli_parse(ddt_context *ctx, const cli_program *program, const cli_command *command, int argc,
+                                    char **argv, cli_arguments *out);
+void cli_arguments_free(cli_arguments *arguments);
+void cli_print_overview(FILE *stream, const cli_program *program);
+void cli_print_help(FILE *stream, const cli_program *program, const cli_command *command);
+
+/* ------------------------------------------------------------------ running */
+
+/* main of both programs: finds the command, parses, runs it, reports its error and returns the exit code. */
+int cli_main(int argc, char **argv, const cli_program *program);
+/* The progress callback of commands: a bar on stderr where that is a terminal, and false once the user has interrupted.
+ */
+bool cli_progress(void *user, const char *stage, uint64_t done, uint64_t total);
+/* Removes the bar, before something else is printed. */
+void cli_progress_clear(void);
+/* Whether SIGINT, SIGTERM or SIGHUP has come. */
+bool cli_interrupted(void);
+
+/* ------------------------------------------------------------------ text */
+
+/* A JSON string with its quotes. */
+void cli_json_string(FILE *stream, const char *text);
+/* 64 hexadecimal digits and a NUL. */
+enum { CLI_DIGEST_TEXT = 2 * DDT_WIRE_DIGEST_BYTES + 1 };
+void cli_digest_text(const ddt_digest *digest, char text[CLI_DIGEST_TEXT]);
+/* "31.5 MiB" into a caller's buffer. */
+enum { CLI_SIZE_TEXT = 32 };
+const char *cli_size_text(uint64_t bytes, char text[CLI_SIZE_TEXT]);
+
+/* ------------------------------------------------------------------ files */
+
+/* `info`: what a file is, without keys. */
+DDT_MUST_CHECK ddt_status cli_info(ddt_context *ctx, const cli_arguments *arguments);
+#define CLI_INFO_EXPLANATION                                                                                           \
+    "Says what a file of this program is: plan, evaluation keys, twin, result or key; its size; the digest of the\n"   \
+    "plan that it belongs to; for a plan the parameters and what it costs. The whole file is checked for damage.\n"    \
+    "Nothing secret is needed and nothing secret is shown."
+
+#endif

@@ -1,0 +1,277 @@
+/* Options: one table for parsing and for help. SPDX-License-Identifier: Apache-2.0 */
+#include "common.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef enum value_kind { VALUE_FLAG, VALUE_TEXT, VALUE_NUMBER, VALUE_COUNT, VALUE_LIST, VALUE_SETTING } value_kind;
+
+typedef struct option_spec {
+    cli_option option;
+    const char *name;     /* with dashes */
+    const char *argument; /* NULL for flags */
+    value_kind kind;
+    size_t field; /* offset in cli_arguments */
+    const char *help;
+} option_spec;
+
+#define FIELD(name) offsetof(cli_arguments, name)
+
+static const option_spec specs[] = {
+    {CLI_DATA, "--data", "EVENTS.csv", VALUE_TEXT, FIELD(data), "the event table (NONMEM columns; see docs/events.md)"},
+    {CLI_DATA_TEMPLATE, "--data-template", "EVENTS.csv", VALUE_TEXT, FIELD(data),
+     "a table with the times and event types to plan for; its values do not matter"},
+    {CLI_PLAN, "--plan", "plan.ddt", VALUE_TEXT, FIELD(plan), "the plan that ddtwin compile wrote"},
+    {CLI_KEYS, "--keys", "KEYS", VALUE_TEXT, FIELD(keys), "the folder that ddtwin keygen made"},
+    {CLI_EVAL_KEYS, "--eval-keys", "KEYS/eval.ddt", VALUE_TEXT, FIELD(eval_keys),
+     "the evaluation keys that ddtwin keygen made"},
+    {CLI_TWIN, "--twin", "twin.ddt", VALUE_TEXT, FIELD(twin), "the encrypted data that ddtwin encrypt wrote"},
+    {CLI_RESULT, "--result", "result.ddt", VALUE_TEXT, FIELD(result), "the encrypted result that ddtwin-engine wrote"},
+    {CLI_OUT, "-o", NULL, VALUE_TEXT, FIELD(out), "where the result goes"},
+    {CLI_MODEL, "--model", "MODEL", VALUE_TEXT, FIELD(model), "refuse unless the plan was made for this model file"},
+    {CLI_GRID, "--grid", "STEP", VALUE_NUMBER, FIELD(grid_h),
+     "also every STEP (in the model's time unit) from each subject's first record to the last"},
+    {CLI_OUTPUT, "--output", "A,B", VALUE_LIST, FIELD(outputs),
+     "variables or compartments to compute instead of the model's own outputs"},
+    {CLI_PARAM, "--param", "NAME=VALUE", VALUE_SETTING, FIELD(settings),
+     "set a population parameter of the model's ini block (may be repeated)"},
+    {CLI_PASSPHRASE, "--passphrase-file", "FILE", VALUE_TEXT, FIELD(passphrase_file),
+     "the passphrase of the secret key: first line of FILE; - asks on the terminal"},
+    {CLI_PLOT, "--plot", "FILE.svg", VALUE_TEXT, FIELD(plot), "also write the curves as one SVG file"},
+    {CLI_TERMINAL_PLOT, "--terminal-plot", NULL, VALUE_FLAG, FIELD(terminal_plot),
+     "also draw the first subject's curve as text"},
+    {CLI_THREADS, "--threads", "N", VALUE_COUNT, FIELD(threads), "use N threads (default: all processors)"},
+    {CLI_PROGRESS_FD, "--progress-fd", "N", VALUE_COUNT, FIELD(progress_fd),
+     "write lines 'done total' to the open file descriptor N"},
+    {CLI_JSON, "--json", NULL, VALUE_FLAG, FIELD(json), "print one JSON object instead of text"},
+};
+
+enum { SPEC_COUNT = sizeof specs / sizeof specs[0], THREADS_MAX = 4096 };
+
+/* ------------------------------------------------------------------ parsing */
+
+/* A parse in progress. */
+typedef struct parse {
+    ddt_context *ctx;
+    const cli_program *program;
+    const cli_command *command;
+    cli_arguments *out;
+    unsigned given;
+} parse;
+
+static ddt_status usage(const parse *p, const char *what, const char *value) {
+    return ddt_fail(p->ctx, DDT_ERR_USAGE, "%s %s: %s '%s'; '%s %s --help' shows how it is called.", p->program->name,
+                    p->command->name, what, value, p->program->name, p->command->name);
+}
+
+static const option_spec *find_spec(const cli_command *command, const char *name, size_t length) {
+    for (size_t i = 0; i < SPEC_COUNT; i++) {
+        if (strlen(specs[i].name) == length && strncmp(specs[i].name, name, length) == 0 &&
+            (command->allowed & specs[i].option) != 0) {
+            return &specs[i];
+        }
+    }
+    return NULL;
+}
+
+static bool read_number(const char *text, double *out) {
+    char *end = NULL;
+    errno = 0;
+    *out = strtod(text, &end);
+    return end != text && *end == '\0' && isfinite(*out);
+}
+
+static ddt_status set_count(const parse *p, const option_spec *spec, const char *value, uint64_t *out) {
+    double number = 0;
+    if (!read_number(value, &number) || number < 1 || number > THREADS_MAX || number != floor(number)) {
+        return usage(p, "a whole number above 0 is wanted for", spec->name);
+    }
+    *out = (uint64_t)number;
+    return DDT_OK;
+}
+
+static ddt_status set_list(const parse *p, const char *value) {
+    cli_arguments *out = p->out;
+    ddt_free(out->output_text);
+    ddt_free(out->outputs);
+    out->output_count = 0;
+    out->output_text = ddt_strdup(value);
+    out->outputs = ddt_alloc(strlen(value) + 1, sizeof *out->outputs);
+    if (out->output_text == NULL || out->outputs == NULL) {
+        return ddt_fail(p->ctx, DDT_ERR_MEMORY, "Memory is short.");
+    }
+    char *rest = out->output_text;
+    while (rest != NULL) {
+        char *name = strsep(&rest, ",");
+        if (*name == '\0') {
+            return usage(p, "an empty name in --output", value);
+        }
+        out->outputs[out->output_count++] = name;
+    }
+    return DDT_OK;
+}
+
+static ddt_status add_setting(const parse *p, char *value) {
+    char *equals = strchr(value, '=');
+    double number = 0;
+    if (equals == NULL || equals == value || !read_number(equals + 1, &number)) {
+        return usage(p, "--param wants NAME=VALUE with a number, not", value);
+    }
+    cli_arguments *out = p->out;
+    cli_setting *settings =
+        ddt_realloc(out->settings, out->setting_count, out->setting_count + 1, sizeof *out->settings);
+    if (settings == NULL) {
+        return ddt_fail(p->ctx, DDT_ERR_MEMORY, "Memory is short.");
+    }
+    *equals = '\0';
+    settings[out->setting_count++] = (cli_setting){value, number};
+    out->settings = settings;
+    return DDT_OK;
+}
+
+static ddt_status set_value(const parse *p, const option_spec *spec, char *value) {
+    void *field = (char *)p->out + spec->field;
+    switch (spec->kind) {
+    case VALUE_FLAG:
+        *(bool *)field = true;
+        return DDT_OK;
+    case VALUE_TEXT:
+        if (*value == '\0') {
+            return usage(p, "an empty value for", spec->name);
+        }
+        *(const char **)field = value;
+        return DDT_OK;
+    case VALUE_NUMBER:
+        if (!read_number(value, field) || *(double *)field <= 0) {
+            return usage(p, "a number above 0 is wanted for", spec->name);
+        }
+        return DDT_OK;
+    case VALUE_COUNT:
+        return set_count(p, spec, value, field);
+    case VALUE_LIST:
+        return set_list(p, value);
+    default:
+        return add_setting(p, value);
+    }
+}
+
+/* One option at argv[*i], with its value in the same or the next argument. */
+static ddt_status take_option(parse *p, int argc, char **argv, int *i) {
+    char *argument = argv[*i];
+    const bool is_long = argument[1] == '-';
+    const char *equals = is_long ? strchr(argument, '=') : NULL;
+    const size_t length = equals != NULL ? (size_t)(equals - argument) : is_long ? strlen(argument) : 2;
+    const option_spec *spec = find_spec(p->command, argument, length);
+    if (spec == NULL) {
+        return usage(p, "unknown option", argument);
+    }
+    const bool attached = argument[length] != '\0';
+    char *value = attached ? argument + length + (equals != NULL) : NULL;
+    if (spec->kind == VALUE_FLAG && attached) {
+        return usage(p, "no value belongs to", spec->name);
+    }
+    if (spec->kind != VALUE_FLAG && !attached) {
+        if (*i + 1 >= argc) {
+            return usage(p, "a value is missing for", spec->name);
+        }
+        value = argv[++*i];
+    }
+    p->given |= spec->option;
+    return set_value(p, spec, value);
+}
+
+static ddt_status check_required(const parse *p) {
+    const cli_command *command = p->command;
+    if (command->positional != NULL && !command->positional_optional && p->out->positional == NULL) {
+        return usage(p, "missing", command->positional);
+    }
+    unsigned missing = command->required & ~p->given;
+    /* Either name of one field will do. */
+    if (p->out->data != NULL) {
+        missing &= ~(unsigned)(CLI_DATA | CLI_DATA_TEMPLATE);
+    }
+    for (size_t i = 0; i < SPEC_COUNT; i++) {
+        if ((missing & specs[i].option) != 0) {
+            return usage(p, "missing", specs[i].name);
+        }
+    }
+    return DDT_OK;
+}
+
+ddt_status cli_parse(ddt_context *ctx, const cli_program *program, const cli_command *command, int argc, char **argv,
+                     cli_arguments *out) {
+    parse p = {.ctx = ctx, .program = program, .command = command, .out = out};
+    *out = (cli_arguments){0};
+    bool options_end = false;
+    for (int i = 0; i < argc; i++) {
+        char *argument = argv[i];
+        ddt_status status = DDT_OK;
+        if (!options_end && strcmp(argument, "--") == 0) {
+            options_end = true;
+        } else if (!options_end && (strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0)) {
+            out->help = true;
+            return DDT_OK;
+        } else if (!options_end && argument[0] == '-' && argument[1] != '\0') {
+            status = take_option(&p, argc, argv, &i);
+        } else if (command->positional != NULL && out->positional == NULL) {
+            out->positional = argument;
+        } else {
+            status = usage(&p, "unexpected argument", argument);
+        }
+        if (status != DDT_OK) {
+            return status;
+        }
+    }
+    return check_required(&p);
+}
+
+void cli_arguments_free(cli_arguments *arguments) {
+    ddt_free(arguments->outputs);
+    ddt_free(arguments->output_text);
+    ddt_free(arguments->settings);
+    *arguments = (cli_arguments){0};
+}
+
+/* ------------------------------------------------------------------ help */
+
+void cli_print_overview(FILE *stream, const cli_program *program) {
+    (void)fprintf(stream, "%s %s: %s\n\nUsage: %s COMMAND [OPTIONS]\n\n", program->name, DDT_VERSION, program->summary,
+                  program->name);
+    for (size_t i = 0; i < program->command_count; i++) {
+        (void)fprintf(stream, "  %-10s %s\n", program->commands[i].name, program->commands[i].summary);
+    }
+    (void)fprintf(stream, "\n%s COMMAND --help explains a command and shows an example.\n%s", program->name,
+                  program->epilogue);
+}
+
+static void print_synopsis(FILE *stream, const cli_program *program, const cli_command *command) {
+    (void)fprintf(stream, "Usage: %s %s", program->name, command->name);
+    if (command->positional != NULL) {
+        (void)fprintf(stream, command->positional_optional ? " [%s]" : " %s", command->positional);
+    }
+    for (size_t i = 0; i < SPEC_COUNT; i++) {
+        if ((command->required & specs[i].option) != 0) {
+            (void)fprintf(stream, " %s %s", specs[i].name,
+                          specs[i].option == CLI_OUT ? command->out : specs[i].argument);
+        }
+    }
+    (void)fprintf(stream, " [OPTIONS]\n\n");
+}
+
+void cli_print_help(FILE *stream, const cli_program *program, const cli_command *command) {
+    print_synopsis(stream, program, command);
+    (void)fprintf(stream, "%s\n\nOptions:\n", command->explanation);
+    for (size_t i = 0; i < SPEC_COUNT; i++) {
+        if ((command->allowed & specs[i].option) == 0) {
+            continue;
+        }
+        char left[64];
+        const char *argument = specs[i].option == CLI_OUT ? command->out : specs[i].argument;
+        (void)snprintf(left, sizeof left, "%s %s", specs[i].name, argument == NULL ? "" : argument);
+        (void)fprintf(stream, "  %-28s %s\n", left, specs[i].help);
+    }
+    (void)fprintf(stream, "  %-28s %s\n\nExample:\n  %s\n\n", "--help", "this text", command->example);
+    (void)fprintf(stream, "Exit codes: 0 done, 1 bad input, 2 usage, 3 refused for security, 4 internal.\n");
+}

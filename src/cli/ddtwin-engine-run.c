@@ -1,0 +1,283 @@
+/* The engine at work, batch by batch. SPDX-License-Identifier: Apache-2.0 */
+#include "ddtwin-engine.h"
+
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SCALE_TOLERANCE 0x1p-40 /* as for sums of ciphertexts: ddt/ckks.h */
+
+/* All that one run holds. */
+typedef struct engine {
+    ddt_context *ctx;
+    const cli_arguments *arguments;
+    ddt_digest digest;
+    ddt_plan *plan;
+    ddt_plan_info info;
+    const ddt_ckks_params *params;
+    ddt_eval_keys *keys;
+    double compute_s;
+    uint64_t result_bytes;
+} engine;
+
+/* ------------------------------------------------------------------ reading */
+
+static ddt_status load_plan(engine *e) {
+    const char *path = e->arguments->plan;
+    ddt_reader *reader = NULL;
+    /* The whole file is verified for its digest; of its sections the engine needs the program alone. */
+    ddt_status status = ddt_wire_file_digest(e->ctx, path, DDT_WIRE_PLAN, &e->digest);
+    if (status == DDT_OK) {
+        status = ddt_reader_open(e->ctx, path, DDT_WIRE_PLAN, &reader);
+    }
+    if (status != DDT_OK) {
+        return status;
+    }
+    status = ddt_plan_read(e->ctx, reader, &e->plan);
+    ddt_reader_close(reader);
+    if (status != DDT_OK) {
+        return status;
+    }
+    ddt_plan_get_info(e->plan, &e->info);
+    if (e->info.security_bits == 0) {
+        return ddt_fail(e->ctx, DDT_ERR_SECURITY, "%s has parameters made for testing, which do not protect data.",
+                        path);
+    }
+    return ddt_plan_params(e->ctx, e->plan, &e->params);
+}
+
+/* A heading must name our plan and announce what the plan has. */
+static ddt_status check_heading(engine *e, ddt_reader *reader, uint64_t batches, size_t items, const char *what) {
+    ddt_digest digest;
+    uint64_t got_batches = 0;
+    uint32_t got_items = 0;
+    ddt_status status = ddt_reader_heading(reader, &digest, &got_batches, &got_items);
+    if (status != DDT_OK) {
+        return status;
+    }
+    if (!ddt_digest_equal(&digest, &e->digest)) {
+        return ddt_fail(e->ctx, DDT_ERR_MISMATCH, "%s was made for another plan than %s.", ddt_reader_path(reader),
+                        e->arguments->plan);
+    }
+    if (got_batches != batches || got_items != items) {
+        return ddt_fail(e->ctx, DDT_ERR_FORMAT, "%s does not hold the %s that its plan names.", ddt_reader_path(reader),
+                        what);
+    }
+    return DDT_OK;
+}
+
+static ddt_status read_keys(engine *e, ddt_reader *reader) {
+    const size_t count = ddt_plan_key_count(e->plan);
+    ddt_status status = check_heading(e, reader, 0, count, "keys");
+    for (size_t i = 0; status == DDT_OK && i < count; i++) {
+        ddt_switch_key key = {0};
+        status = ddt_switch_key_read(e->ctx, reader, e->params, &key);
+        if (status == DDT_OK) {
+            status = ddt_eval_keys_add(e->ctx, e->keys, &key);
+        }
+        if (status != DDT_OK) {
+            ddt_switch_key_destroy(&key);
+        }
+    }
+    return status == DDT_OK ? ddt_reader_finish(reader) : status;
+}
+
+/* The keys must be those that the plan lists, usable at the levels where it uses them. */
+static ddt_status check_keys(const engine *e) {
+    for (size_t i = 0; i < ddt_plan_key_count(e->plan); i++) {
+        const ddt_plan_key wanted = ddt_plan_get_key(e->plan, i);
+        const ddt_switch_key *key = ddt_eval_keys_find(e->keys, wanted.galois);
+        if (key == NULL || key->top_level < wanted.top_level) {
+            return ddt_fail(e->ctx, DDT_ERR_KEY_MISSING, "%s lacks the key of Galois element %llu at level %u.",
+                            e->arguments->eval_keys, (unsigned long long)wanted.galois, wanted.top_level);
+        }
+    }
+    return DDT_OK;
+}
+
+static ddt_status load_keys(engine *e) {
+    ddt_reader *reader = NULL;
+    ddt_status status = ddt_eval_keys_create(e->ctx, e->params, &e->keys);
+    if (status == DDT_OK) {
+        status = ddt_reader_open(e->ctx, e->arguments->eval_keys, DDT_WIRE_EVAL_KEYS, &reader);
+    }
+    if (status != DDT_OK) {
+        return status;
+    }
+    status = read_keys(e, reader);
+    ddt_reader_close(reader);
+    return status == DDT_OK ? check_keys(e) : status;
+}
+
+/* ------------------------------------------------------------------ batches */
+
+static ddt_status read_input(engine *e, ddt_reader *reader, size_t index, ddt_ciphertext *out) {
+    const ddt_plan_input input = ddt_plan_get_input(e->plan, index);
+    ddt_status status = ddt_ciphertext_read(e->ctx, reader, e->params, out);
+    if (status != DDT_OK) {
+        return status;
+    }
+    const double scale = ddt_ckks_canonical_scale(e->params, input.level);
+    if (out->parts != 2 || out->level != input.level || !(fabs(out->scale / scale - 1) <= SCALE_TOLERANCE)) {
+        return ddt_fail(e->ctx, DDT_ERR_FORMAT, "%s holds a ciphertext of %s that is not as the plan wants it.",
+                        ddt_reader_path(reader), input.name);
+    }
+    return DDT_OK;
+}
+
+/* Progress over all batches, from that of one. */
+typedef struct batch_progress {
+    const engine *e;
+    size_t batch;
+} batch_progress;
+
+static bool on_progress(void *user, const char *stage, uint64_t done, uint64_t total) {
+    const batch_progress *p = user;
+    const uint64_t all_done = p->batch * total + done;
+    const uint64_t all = p->e->info.batches * total;
+    if (p->e->arguments->progress_fd > 0) {
+        char line[64];
+        int length = snprintf(line, sizeof line, "%llu %llu\n", (unsigned long long)all_done, (unsigned long long)all);
+        /* Progress is a courtesy: a reader that went away does not stop the work. */
+        if (write((int)p->e->arguments->progress_fd, line, (size_t)length) < 0) {
+        }
+    }
+    return cli_progress(NULL, stage, all_done, all);
+}
+
+static ddt_status run_batch(engine *e, size_t batch, ddt_reader *reader, ddt_writer *writer, ddt_ciphertext *inputs,
+                            ddt_ciphertext *outputs) {
+    ddt_status status = DDT_OK;
+    for (size_t i = 0; status == DDT_OK && i < ddt_plan_input_count(e->plan); i++) {
+        status = read_input(e, reader, i, &inputs[i]);
+    }
+    if (status == DDT_OK) {
+        const double started_s = ddt_clock_s();
+        status = ddt_plan_run(e->ctx, e->plan, e->keys, batch, inputs, outputs);
+        e->compute_s += ddt_clock_s() - started_s;
+    }
+    for (size_t o = 0; status == DDT_OK && o < ddt_plan_output_count(e->plan); o++) {
+        status = ddt_ciphertext_write(writer, e->params, &outputs[o]);
+    }
+    return status;
+}
+
+static void free_ciphertexts(ddt_ciphertext *ciphertexts, size_t count) {
+    for (size_t i = 0; ciphertexts != NULL && i < count; i++) {
+        ddt_ciphertext_destroy(&ciphertexts[i]);
+        ciphertexts[i] = (ddt_ciphertext){0};
+    }
+}
+
+static ddt_status run_batches(engine *e, ddt_reader *reader, ddt_writer *writer) {
+    const size_t input_count = ddt_plan_input_count(e->plan);
+    const size_t output_count = ddt_plan_output_count(e->plan);
+    batch_progress progress = {.e = e};
+    ddt_ciphertext *inputs = ddt_calloc(input_count, sizeof *inputs);
+    ddt_ciphertext *outputs = ddt_calloc(output_count, sizeof *outputs);
+    ddt_status status = DDT_OK;
+    if (inputs == NULL || outputs == NULL) {
+        status = ddt_fail(e->ctx, DDT_ERR_MEMORY, "Memory is short for the batches.");
+    }
+    ddt_context_set_progress(e->ctx, on_progress, &progress);
+    for (size_t batch = 0; status == DDT_OK && batch < e->info.batches; batch++) {
+        progress.batch = batch;
+        status = run_batch(e, batch, reader, writer, inputs, outputs);
+        free_ciphertexts(inputs, input_count);
+        free_ciphertexts(outputs, output_count);
+    }
+    ddt_context_set_progress(e->ctx, cli_progress, NULL);
+    ddt_free(inputs);
+    ddt_free(outputs);
+    return status;
+}
+
+static ddt_status run_twin(engine *e) {
+    const char *path = e->arguments->twin;
+    ddt_reader *reader = NULL;
+    ddt_writer *writer = NULL;
+    ddt_status status = ddt_reader_open(e->ctx, path, DDT_WIRE_TWIN, &reader);
+    if (status != DDT_OK) {
+        return status;
+    }
+    status = check_heading(e, reader, e->info.batches, ddt_plan_input_count(e->plan), "ciphertexts");
+    if (status == DDT_OK) {
+        status = ddt_writer_open(e->ctx, e->arguments->out, DDT_WIRE_RESULT, false, &writer);
+    }
+    if (status == DDT_OK) {
+        status = ddt_writer_heading(writer, &e->digest, e->info.batches, (uint32_t)ddt_plan_output_count(e->plan));
+    }
+    if (status == DDT_OK) {
+        status = run_batches(e, reader, writer);
+    }
+    if (status == DDT_OK) {
+        status = ddt_reader_finish(reader);
+    }
+    ddt_reader_close(reader);
+    if (status != DDT_OK) {
+        ddt_writer_abort(writer);
+        return status;
+    }
+    return ddt_writer_commit(writer, &e->result_bytes);
+}
+
+/* ------------------------------------------------------------------ telling */
+
+/*
+ * The peak of this program's own memory. getrusage would count the parent's too: a child starts with what its parent
+ * had before exec.
+ */
+static uint64_t peak_rss_bytes(void) {
+    FILE *status = fopen("/proc/self/status", "r");
+    char line[128];
+    unsigned long long kib = 0;
+    while (status != NULL && fgets(line, sizeof line, status) != NULL) {
+        if (sscanf(line, "VmHWM: %llu kB", &kib) == 1) {
+            break;
+        }
+    }
+    if (status != NULL) {
+        (void)fclose(status);
+    }
+    const uint64_t bytes_per_kib = 1024;
+    return kib * bytes_per_kib;
+}
+
+static void tell(const engine *e, double seconds) {
+    char rss[CLI_SIZE_TEXT];
+    char size[CLI_SIZE_TEXT];
+    const int threads = ddt_context_threads(e->ctx);
+    const uint64_t peak = peak_rss_bytes();
+    if (e->arguments->json) {
+        (void)printf(
+            "{\"seconds\": %.6f, \"compute_seconds\": %.6f, \"peak_rss_bytes\": %llu, \"batches\": %zu, "
+            "\"multiplications\": %zu, \"rotations\": %zu, \"keys\": %zu, \"result_bytes\": %llu, \"threads\": "
+            "%d, \"kernels\": \"%s\"}\n",
+            seconds, e->compute_s, (unsigned long long)peak, e->info.batches, e->info.multiplications,
+            e->info.rotations, ddt_plan_key_count(e->plan), (unsigned long long)e->result_bytes, threads,
+            ddt_ring_kernels());
+        return;
+    }
+    (void)printf("%s: %s, %zu batch(es) in %.2f s (computing %.2f s), %d thread(s), %s kernels, %s of memory\n",
+                 e->arguments->out, cli_size_text(e->result_bytes, size), e->info.batches, seconds, e->compute_s,
+                 threads, ddt_ring_kernels(), cli_size_text(peak, rss));
+}
+
+ddt_status engine_run(ddt_context *ctx, const cli_arguments *arguments) {
+    engine e = {.ctx = ctx, .arguments = arguments};
+    const double started_s = ddt_clock_s();
+    ddt_status status = load_plan(&e);
+    if (status == DDT_OK) {
+        status = load_keys(&e);
+    }
+    if (status == DDT_OK) {
+        status = run_twin(&e);
+    }
+    if (status == DDT_OK) {
+        cli_progress_clear();
+        tell(&e, ddt_clock_s() - started_s);
+    }
+    ddt_eval_keys_destroy(e.keys);
+    ddt_plan_destroy(e.plan);
+    return status;
+}

@@ -1,0 +1,122 @@
+/*
+ * ddtwin: the custodian's program. It holds the secret key: it makes plans and keys, encrypts, and opens results.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "ddtwin.h"
+
+enum { PROBLEM = CLI_GRID | CLI_OUTPUT | CLI_PARAM, COMMON = CLI_THREADS | CLI_JSON };
+
+static const cli_command commands[] = {
+    {.name = "check",
+     .summary = "try a model in the clear, before any key exists",
+     .positional = "MODEL",
+     .explanation =
+         "Builds the encrypted program of a drug model, runs it in the clear and compares it with CVODE. Prints the "
+         "method,\n"
+         "the ranges that encrypted values may have, depth, security, sizes, time, and the error to expect by its "
+         "causes.\n"
+         "Without --data a small virtual trial is drawn from the model itself.\n\n"
+         "MODEL is a file in the nlmixr2/rxode2 form: ini({...}) with parameters, model({...}) with equations.",
+     .example = "ddtwin check models/theophylline.R --data data/theophylline_events.csv",
+     .allowed = CLI_DATA | PROBLEM | COMMON,
+     .run = ddtwin_check},
+    {.name = "simulate",
+     .summary = "run the whole chain on this machine and write a report",
+     .positional = "MODEL",
+     .explanation = "Plans, makes keys, encrypts, runs ddtwin-engine as a process of its own in a folder without the "
+                    "secret key, decrypts,\n"
+                    "and compares with CVODE. Writes DIR/profile.csv (ID, TIME and one column an output, a row for "
+                    "every observation\n"
+                    "record), DIR/summary.json and DIR/report.html (curves, errors, costs; opens without network). The "
+                    "keys are thrown\n"
+                    "away at the end.\n\n"
+                    "EVENTS.csv has the NONMEM columns ID TIME AMT RATE II ADDL SS CMT EVID MDV DV and the model's "
+                    "covariates; a column\n"
+                    "named like an eta gives individual parameters.",
+     .example = "ddtwin simulate models/theophylline.R --data data/theophylline_events.csv -o out/theophylline",
+     .out = "DIR",
+     .allowed = CLI_DATA | CLI_OUT | PROBLEM | CLI_PLOT | CLI_TERMINAL_PLOT | COMMON,
+     .required = CLI_DATA | CLI_OUT,
+     .run = ddtwin_simulate},
+    {.name = "compile",
+     .summary = "turn a model and a schedule into a plan",
+     .positional = "MODEL",
+     .explanation = "Writes the plan: the encrypted program, its parameters and the layout of the data. The table "
+                    "gives record times and\n"
+                    "event types, which are public; the values in it are not used, except for the ranges of columns "
+                    "that the model\n"
+                    "declares none for. Keys are made for a plan; its digest names the computation. Subject "
+                    "identifiers go into the plan:\n"
+                    "use pseudonyms.",
+     .example = "ddtwin compile models/theophylline.R --data-template data/theophylline_events.csv -o plan.ddt",
+     .out = "plan.ddt",
+     .allowed = CLI_DATA | CLI_DATA_TEMPLATE | CLI_OUT | PROBLEM | COMMON,
+     .required = CLI_DATA_TEMPLATE | CLI_OUT,
+     .run = ddtwin_compile},
+    {.name = "keygen",
+     .summary = "make the keys of a plan",
+     .explanation =
+         "Makes the folder KEYS with secret.ddt (keep it: mode 0600, wrapped with a passphrase if one is given), "
+         "public.ddt\n"
+         "(encrypts), eval.ddt (for the engine) and plan.ddt, a copy of the plan. Keys are never overwritten.",
+     .example = "ddtwin keygen --plan plan.ddt -o KEYS --passphrase-file -",
+     .out = "KEYS",
+     .allowed = CLI_PLAN | CLI_OUT | CLI_PASSPHRASE | COMMON,
+     .required = CLI_PLAN | CLI_OUT,
+     .run = ddtwin_keygen},
+    {.name = "encrypt",
+     .summary = "encrypt a data set for a plan",
+     .explanation = "Writes the encrypted twin: doses, covariates, individual parameters of every subject. The table "
+                    "must have the times\n"
+                    "and event types of the plan, and values inside the declared ranges; one that is not is named and "
+                    "nothing is written.\n"
+                    "With secret.ddt in KEYS the twin is half as large as with public.ddt alone.",
+     .example = "ddtwin encrypt --plan plan.ddt --keys KEYS --data data/theophylline_events.csv -o twin.ddt",
+     .out = "twin.ddt",
+     .allowed = CLI_PLAN | CLI_KEYS | CLI_DATA | CLI_OUT | CLI_MODEL | CLI_PASSPHRASE | COMMON,
+     .required = CLI_PLAN | CLI_KEYS | CLI_DATA | CLI_OUT,
+     .run = ddtwin_encrypt},
+    {.name = "decrypt",
+     .summary = "open an encrypted result",
+     .explanation =
+         "Decrypts what ddtwin-engine computed and writes DIR/profile.csv, DIR/summary.json and DIR/report.html.\n\n"
+         "Decrypted values must not go back to the party that holds the ciphertexts: with both, the secret key can "
+         "leak.",
+     .example = "ddtwin decrypt --keys KEYS --result result.ddt -o out/theophylline",
+     .out = "DIR",
+     .allowed = CLI_KEYS | CLI_RESULT | CLI_OUT | CLI_PASSPHRASE | COMMON,
+     .required = CLI_KEYS | CLI_RESULT | CLI_OUT,
+     .run = ddtwin_decrypt},
+    {.name = "info",
+     .summary = "say what a file is",
+     .positional = "FILE",
+     .explanation = CLI_INFO_EXPLANATION,
+     .example = "ddtwin info plan.ddt",
+     .allowed = CLI_JSON,
+     .run = ddtwin_info},
+    {.name = "models",
+     .summary = "list drug models with their citations",
+     .positional = "DIR",
+     .positional_optional = true,
+     .explanation = "Lists the models in DIR: description, citation, outputs, covariates. Default: models/ in the "
+                    "current folder,\n"
+                    "else those that were installed.",
+     .example = "ddtwin models",
+     .allowed = CLI_JSON,
+     .run = ddtwin_models},
+};
+
+int main(int argc, char **argv) {
+    enum { COMMANDS = sizeof commands / sizeof commands[0] };
+    const cli_program program = {
+        .name = "ddtwin",
+        .summary = "drug concentrations of encrypted patients",
+        .epilogue = "\nStart with: ddtwin simulate models/theophylline.R --data data/theophylline_events.csv -o "
+                    "out/theophylline\n"
+                    "The untrusted service runs ddtwin-engine.\n",
+        .commands = commands,
+        .command_count = COMMANDS,
+    };
+    return cli_main(argc, argv, &program);
+}

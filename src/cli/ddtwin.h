@@ -1,0 +1,88 @@
+/* Parts of ddtwin, the custodian's program. SPDX-License-Identifier: Apache-2.0 */
+#ifndef DDTWIN_H
+#define DDTWIN_H
+
+#include "common.h"
+#include "ddt/twin.h"
+
+/* ------------------------------------------------------------------ commands */
+
+DDT_MUST_CHECK ddt_status ddtwin_check(ddt_context *ctx, const cli_arguments *arguments);
+DDT_MUST_CHECK ddt_status ddtwin_simulate(ddt_context *ctx, const cli_arguments *arguments);
+DDT_MUST_CHECK ddt_status ddtwin_compile(ddt_context *ctx, const cli_arguments *arguments);
+DDT_MUST_CHECK ddt_status ddtwin_keygen(ddt_context *ctx, const cli_arguments *arguments);
+DDT_MUST_CHECK ddt_status ddtwin_encrypt(ddt_context *ctx, const cli_arguments *arguments);
+DDT_MUST_CHECK ddt_status ddtwin_decrypt(ddt_context *ctx, const cli_arguments *arguments);
+DDT_MUST_CHECK ddt_status ddtwin_info(ddt_context *ctx, const cli_arguments *arguments);
+DDT_MUST_CHECK ddt_status ddtwin_models(ddt_context *ctx, const cli_arguments *arguments);
+
+/* The report draws this many intervals over each subject's span. */
+enum { DDTWIN_REPORT_POINTS = 97 };
+
+/* --data, --grid, --output and --param as the library takes them. *settings belongs to the caller (ddt_free). */
+DDT_MUST_CHECK ddt_status ddtwin_options(ddt_context *ctx, const cli_arguments *arguments, size_t report_points,
+                                         ddt_setting **settings, ddt_twin_options *out);
+
+/* ------------------------------------------------------------------ output folders */
+
+/*
+ * An output folder that appears whole or not at all: everything is made in a private folder beside it, which takes its
+ * place on commit. A folder that stands there already is replaced when it is empty or holds nothing but our own files;
+ * otherwise it is refused.
+ */
+typedef struct ddtwin_folder {
+    char *path;    /* as asked for */
+    char *staging; /* private: mode 0700, removed at the end with all it holds */
+    char *files;   /* staging/out: what becomes `path` */
+} ddtwin_folder;
+
+DDT_MUST_CHECK ddt_status ddtwin_folder_open(ddt_context *ctx, const char *path, ddtwin_folder *out);
+/* Puts the files into place. The folder still has to be closed. */
+DDT_MUST_CHECK ddt_status ddtwin_folder_commit(ddt_context *ctx, const ddtwin_folder *folder);
+/* Removes the staging folder; key files in it are overwritten first. */
+void ddtwin_folder_close(ddtwin_folder *folder);
+/* Writes profile.csv, summary.json and report.html into the folder and commits it. */
+DDT_MUST_CHECK ddt_status ddtwin_write_results(ddt_context *ctx, const ddtwin_folder *folder,
+                                               const ddt_twin_outcome *outcome);
+/* A path inside a folder; NULL when memory is short (the error is recorded). */
+DDT_MUST_CHECK char *ddtwin_join(ddt_context *ctx, const char *folder, const char *name);
+
+/* ------------------------------------------------------------------ the engine as a process */
+
+typedef struct ddtwin_engine_report {
+    double seconds, compute_seconds;
+    uint64_t peak_rss_bytes, result_bytes;
+    int threads;
+    char kernels[32];
+} ddtwin_engine_report;
+
+/*
+ * Runs ddtwin-engine in `folder`, which must hold plan.ddt, eval.ddt and twin.ddt and gets result.ddt. The program is
+ * the one beside this one, else the one in PATH. Its progress becomes ours, its sentence our error.
+ */
+DDT_MUST_CHECK ddt_status ddtwin_run_engine(ddt_context *ctx, const char *folder, ddtwin_engine_report *out);
+
+/* ------------------------------------------------------------------ passphrases */
+
+enum { DDTWIN_PASSPHRASE_MAX = 1024 };
+
+typedef struct ddtwin_passphrase {
+    char text[DDTWIN_PASSPHRASE_MAX];
+    bool given;
+} ddtwin_passphrase;
+
+/* From --passphrase-file; confirm: asked twice when it comes from the terminal. Not given without that option. */
+DDT_MUST_CHECK ddt_status ddtwin_passphrase_take(ddt_context *ctx, const cli_arguments *arguments, bool confirm,
+                                                 ddtwin_passphrase *out);
+/* Asks on the terminal; false where there is none. */
+bool ddtwin_passphrase_ask(const char *prompt, ddtwin_passphrase *out);
+void ddtwin_passphrase_wipe(ddtwin_passphrase *passphrase);
+
+/* ------------------------------------------------------------------ printing */
+
+void ddtwin_print_check(const ddt_twin_outcome *outcome, const ddt_solution *solution);
+void ddtwin_print_simulation(const ddt_twin_outcome *outcome, const char *folder);
+/* The first subject's curve of the first output as text. */
+void ddtwin_print_plot(const ddt_twin_outcome *outcome);
+
+#endif

@@ -1,0 +1,226 @@
+/* compile, keygen, encrypt, decrypt: the chain step by step. SPDX-License-Identifier: Apache-2.0 */
+#include "ddtwin.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+ddt_status ddtwin_options(ddt_context *ctx, const cli_arguments *arguments, size_t report_points,
+                          ddt_setting **settings, ddt_twin_options *out) {
+    *settings = ddt_alloc(arguments->setting_count, sizeof **settings);
+    if (*settings == NULL) {
+        return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short.");
+    }
+    for (size_t i = 0; i < arguments->setting_count; i++) {
+        (*settings)[i] = (ddt_setting){arguments->settings[i].name, arguments->settings[i].value};
+    }
+    *out = (ddt_twin_options){.model_path = arguments->positional,
+                              .data_path = arguments->data,
+                              .grid_h = arguments->grid_h,
+                              .grid_points = report_points,
+                              .outputs = arguments->outputs,
+                              .output_count = arguments->output_count,
+                              .settings = *settings,
+                              .setting_count = arguments->setting_count};
+    return DDT_OK;
+}
+
+static uint64_t file_bytes(const char *path) {
+    struct stat info;
+    return path != NULL && stat(path, &info) == 0 ? (uint64_t)info.st_size : 0;
+}
+
+/* One line about a file that was written, as text or JSON. */
+static void tell_file(const cli_arguments *arguments, const char *what, uint64_t bytes, const ddt_digest *plan) {
+    char digest[CLI_DIGEST_TEXT];
+    char size[CLI_SIZE_TEXT];
+    cli_digest_text(plan, digest);
+    cli_progress_clear();
+    if (arguments->json) {
+        (void)printf("{\"file\": ");
+        cli_json_string(stdout, arguments->out);
+        (void)printf(", \"bytes\": %llu, \"plan_digest\": \"%s\"}\n", (unsigned long long)bytes, digest);
+    } else {
+        (void)printf("%s: %s, %s, plan %.16s\n", arguments->out, what, cli_size_text(bytes, size), digest);
+    }
+}
+
+/* ------------------------------------------------------------------ compile */
+
+ddt_status ddtwin_compile(ddt_context *ctx, const cli_arguments *arguments) {
+    ddt_setting *settings = NULL;
+    ddt_twin_options options;
+    ddt_digest digest;
+    ddt_status status = ddtwin_options(ctx, arguments, DDTWIN_REPORT_POINTS, &settings, &options);
+    if (status == DDT_OK) {
+        status = ddt_twin_compile(ctx, &options, arguments->out);
+    }
+    if (status == DDT_OK) {
+        status = ddt_wire_file_digest(ctx, arguments->out, DDT_WIRE_PLAN, &digest);
+    }
+    if (status == DDT_OK) {
+        tell_file(arguments, "plan", file_bytes(arguments->out), &digest);
+    }
+    ddt_free(settings);
+    return status;
+}
+
+/* ------------------------------------------------------------------ keygen */
+
+ddt_status ddtwin_keygen(ddt_context *ctx, const cli_arguments *arguments) {
+    ddtwin_passphrase passphrase;
+    ddt_digest digest;
+    uint64_t eval_bytes = 0;
+    ddt_status status = ddt_wire_file_digest(ctx, arguments->plan, DDT_WIRE_PLAN, &digest);
+    if (status == DDT_OK) {
+        status = ddtwin_passphrase_take(ctx, arguments, true, &passphrase);
+        if (status == DDT_OK) {
+            status = ddt_twin_keygen(ctx, arguments->plan, arguments->out, passphrase.given ? passphrase.text : NULL,
+                                     &eval_bytes);
+        }
+        ddtwin_passphrase_wipe(&passphrase);
+    }
+    if (status == DDT_OK) {
+        tell_file(arguments, "secret, public and evaluation keys", eval_bytes, &digest);
+    }
+    return status;
+}
+
+/* ------------------------------------------------------------------ with a secret key */
+
+/* A step that opens the secret key, run once or, when a passphrase is needed and a terminal is there, again with the
+ * one asked for. */
+typedef ddt_status (*secret_step)(ddt_context *ctx, const cli_arguments *arguments, const char *passphrase,
+                                  void *result);
+
+static ddt_status with_passphrase(ddt_context *ctx, const cli_arguments *arguments, secret_step step, void *result) {
+    ddtwin_passphrase passphrase;
+    ddt_status status = ddtwin_passphrase_take(ctx, arguments, false, &passphrase);
+    if (status == DDT_OK) {
+        status = step(ctx, arguments, passphrase.given ? passphrase.text : NULL, result);
+        if (status == DDT_ERR_PASSPHRASE && !passphrase.given &&
+            ddtwin_passphrase_ask("Passphrase of the secret key", &passphrase)) {
+            ddt_context_clear(ctx);
+            status = step(ctx, arguments, passphrase.text, result);
+        }
+    }
+    ddtwin_passphrase_wipe(&passphrase);
+    return status;
+}
+
+static ddt_status encrypt_step(ddt_context *ctx, const cli_arguments *arguments, const char *passphrase, void *result) {
+    return ddt_twin_encrypt(ctx, arguments->plan, arguments->keys, passphrase, arguments->model, arguments->data,
+                            arguments->out, result);
+}
+
+ddt_status ddtwin_encrypt(ddt_context *ctx, const cli_arguments *arguments) {
+    uint64_t bytes = 0;
+    ddt_digest digest;
+    ddt_status status = ddt_wire_file_digest(ctx, arguments->plan, DDT_WIRE_PLAN, &digest);
+    if (status == DDT_OK) {
+        status = with_passphrase(ctx, arguments, encrypt_step, &bytes);
+    }
+    if (status == DDT_OK) {
+        tell_file(arguments, "encrypted twin", bytes, &digest);
+    }
+    return status;
+}
+
+/* ------------------------------------------------------------------ decrypt */
+
+static ddt_status decrypt_step(ddt_context *ctx, const cli_arguments *arguments, const char *passphrase, void *result) {
+    return ddt_twin_decrypt(ctx, arguments->keys, passphrase, arguments->result, result);
+}
+
+static ddt_status write_into(ddt_context *ctx, const ddtwin_folder *folder, const ddt_twin_outcome *outcome) {
+    char *csv = ddtwin_join(ctx, folder->files, "profile.csv");
+    char *json = ddtwin_join(ctx, folder->files, "summary.json");
+    char *html = ddtwin_join(ctx, folder->files, "report.html");
+    ddt_status status = csv == NULL || json == NULL || html == NULL ? DDT_ERR_MEMORY : DDT_OK;
+    if (status == DDT_OK) {
+        status = ddt_profile_write_csv(ctx, outcome->profile, csv);
+    }
+    if (status == DDT_OK) {
+        status = ddt_twin_write_summary(ctx, outcome, json);
+    }
+    if (status == DDT_OK) {
+        status = ddt_twin_write_report(ctx, outcome, html);
+    }
+    ddt_free(csv);
+    ddt_free(json);
+    ddt_free(html);
+    return status;
+}
+
+ddt_status ddtwin_write_results(ddt_context *ctx, const ddtwin_folder *folder, const ddt_twin_outcome *outcome) {
+    ddt_status status = write_into(ctx, folder, outcome);
+    return status == DDT_OK ? ddtwin_folder_commit(ctx, folder) : status;
+}
+
+static ddt_status tell_outcome(ddt_context *ctx, const cli_arguments *arguments, const ddt_twin_outcome *outcome) {
+    cli_progress_clear();
+    if (!arguments->json) {
+        (void)printf("%s: %zu subjects, %zu times\n", arguments->out, outcome->profile->subject_count,
+                     ddt_profile_requested_count(outcome->profile));
+        return DDT_OK;
+    }
+    char *json = NULL;
+    ddt_status status = ddt_twin_summary(ctx, outcome, &json);
+    if (status == DDT_OK) {
+        (void)printf("%s\n", json);
+    }
+    ddt_free(json);
+    return status;
+}
+
+/* What a custodian knows without the data: the plan, the profile, the sizes of the files at hand. */
+static ddt_status decrypt_outcome(ddt_context *ctx, const cli_arguments *arguments, const ddt_twin_plan *plan,
+                                  const ddt_profile *profile, const ddtwin_folder *folder, double decrypt_s) {
+    ddt_model *model = NULL;
+    char *eval = ddtwin_join(ctx, arguments->keys, "eval.ddt");
+    ddt_status status = eval == NULL ? DDT_ERR_MEMORY : ddt_twin_plan_model(ctx, plan, &model);
+    if (status == DDT_OK) {
+        const ddt_twin_run run = {.decrypt_s = decrypt_s,
+                                  .eval_key_bytes = file_bytes(eval),
+                                  .result_bytes = file_bytes(arguments->result),
+                                  .plan_digest = *ddt_twin_plan_digest(plan)};
+        ddt_twin_outcome outcome = {.model = model, .profile = profile, .run = &run};
+        ddt_plan_get_info(ddt_twin_plan_program(plan), &outcome.plan);
+        ddt_solution_get_info(ddt_twin_plan_solution(plan), &outcome.solve);
+        status = ddtwin_write_results(ctx, folder, &outcome);
+        if (status == DDT_OK) {
+            status = tell_outcome(ctx, arguments, &outcome);
+        }
+    }
+    ddt_model_destroy(model);
+    ddt_free(eval);
+    return status;
+}
+
+static ddt_status decrypt_into(ddt_context *ctx, const cli_arguments *arguments, const ddtwin_folder *folder) {
+    ddt_profile profile = {0};
+    ddt_twin_plan *plan = NULL;
+    char *plan_path = ddtwin_join(ctx, arguments->keys, "plan.ddt");
+    const double started_s = ddt_clock_s();
+    ddt_status status = plan_path == NULL ? DDT_ERR_MEMORY : with_passphrase(ctx, arguments, decrypt_step, &profile);
+    const double decrypt_s = ddt_clock_s() - started_s;
+    if (status == DDT_OK) {
+        status = ddt_twin_plan_read(ctx, plan_path, &plan);
+    }
+    if (status == DDT_OK) {
+        status = decrypt_outcome(ctx, arguments, plan, &profile, folder, decrypt_s);
+    }
+    ddt_twin_plan_destroy(plan);
+    ddt_profile_destroy(&profile);
+    ddt_free(plan_path);
+    return status;
+}
+
+ddt_status ddtwin_decrypt(ddt_context *ctx, const cli_arguments *arguments) {
+    ddtwin_folder folder;
+    ddt_status status = ddtwin_folder_open(ctx, arguments->out, &folder);
+    if (status == DDT_OK) {
+        status = decrypt_into(ctx, arguments, &folder);
+        ddtwin_folder_close(&folder);
+    }
+    return status;
+}
