@@ -1,14 +1,16 @@
 /*
  * ddt/circuit.h - encrypted programs: build, run in the clear, plan, run under CKKS.
  *
- * A circuit is an SSA graph over vectors. A vector has `lanes` lanes (a patient, or a part of one) of `block` slots each, block a power of two;
- * what the slots of a block mean (observation x dose, particle, ...) is the builder's affair. Lanes never mix: how many of them share a ciphertext
- * is decided by the plan, and the same program runs for every batch of lanes. Encrypted and public values are told apart by type: arithmetic on
- * public values is done while building and costs nothing.
+ * A circuit is an SSA graph over vectors. A vector has `lanes` lanes (a patient, or a part of one) of `block` slots
+ * each, block a power of two; what the slots of a block mean (observation x dose, particle, ...) is the builder's
+ * affair. Lanes never mix: how many of them share a ciphertext is decided by the plan, and the same program runs for
+ * every batch of lanes. Encrypted and public values are told apart by type: arithmetic on public values is done while
+ * building and costs nothing.
  *
  *   build (ddt_circuit_*)  ->  calibrate in the clear  ->  plan (levels, scales, keys, ring degree)  ->  run under CKKS
  *
- * The plan is a file: the custodian makes keys for it and encrypts inputs for it, the engine runs it. This room touches no secret key.
+ * The plan is a file: the custodian makes keys for it and encrypts inputs for it, the engine runs it. This room touches
+ * no secret key.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -35,13 +37,15 @@ size_t ddt_circuit_block(const ddt_circuit *circuit);
 size_t ddt_circuit_node_count(const ddt_circuit *circuit);
 
 /*
- * Builders return DDT_NODE_NONE after any failure (memory, an operand that is DDT_NODE_NONE, a bad argument); the cause is kept and
- * returned by ddt_circuit_status, to be checked once at the end. Equal nodes are built once (hash-consing). Constants fold.
+ * Builders return DDT_NODE_NONE after any failure (memory, an operand that is DDT_NODE_NONE, a bad argument); the cause
+ * is kept and returned by ddt_circuit_status, to be checked once at the end. Equal nodes are built once (hash-consing).
+ * Constants fold.
  */
 DDT_MUST_CHECK ddt_status ddt_circuit_status(const ddt_circuit *circuit);
 
 /*
- * An encrypted input. Its values are those the custodian encrypts, |value| <= bound (checked at encryption); aim for bounds near 1. Names are unique.
+ * An encrypted input. Its values are those the custodian encrypts, |value| <= bound (checked at encryption); aim for
+ * bounds near 1. Names are unique.
  */
 ddt_node ddt_circuit_input(ddt_circuit *circuit, const char *name, double bound);
 /* The same public number in every slot. */
@@ -60,16 +64,19 @@ ddt_node ddt_circuit_mul(ddt_circuit *circuit, ddt_node a, ddt_node b);
 ddt_node ddt_circuit_dot(ddt_circuit *circuit, const ddt_node *a, const ddt_node *b, size_t count);
 /* sum_i c[i] * a[i] + offset with public numbers c: one level however many terms, none if all c are small integers. */
 ddt_node ddt_circuit_affine(ddt_circuit *circuit, const ddt_node *a, const double *c, size_t count, double offset);
-/* Slot s of a block becomes slot (s + steps) of the vector; values that cross a block border are garbage for the reader of the output. */
+/* Slot s of a block becomes slot (s + steps) of the vector; values that cross a block border are garbage for the reader
+ * of the output. */
 ddt_node ddt_circuit_rotate(ddt_circuit *circuit, ddt_node a, int64_t steps);
 /* sum_{k < count} rotate(a, k * stride), count a power of two: log2(count) rotations. */
 ddt_node ddt_circuit_sum(ddt_circuit *circuit, ddt_node a, int64_t stride, size_t count);
 /* sum_k coefficients[k] T_k(x), x in [-1, 1]. degree 1..255. */
 ddt_node ddt_circuit_chebyshev(ddt_circuit *circuit, ddt_node x, const double *coefficients, unsigned degree);
 /*
- * f(x) for x in [low, high] by Chebyshev interpolation, at the least degree (of 3, 7, 15, 31, 63, 127) with maximum error <= tolerance (absolute). The affine map to
- * [-1, 1] is included (and free when it is the identity). *error (may be NULL): the measured maximum error. Fails with DDT_ERR_UNSUPPORTED when degree 127 is not
- * enough or f is not finite on the range. In ddt_circuit_run_clear with exact = true the function itself is used: `f` and `user` must live as long as the circuit.
+ * f(x) for x in [low, high] by Chebyshev interpolation, at the least degree (of 3, 7, 15, 31, 63, 127) with maximum
+ * error <= tolerance (absolute). The affine map to
+ * [-1, 1] is included (and free when it is the identity). *error (may be NULL): the measured maximum error. Fails with
+ * DDT_ERR_UNSUPPORTED when degree 127 is not enough or f is not finite on the range. In ddt_circuit_run_clear with
+ * exact = true the function itself is used: `f` and `user` must live as long as the circuit.
  */
 typedef double (*ddt_function)(double x, const void *user);
 ddt_node ddt_circuit_function(ddt_circuit *circuit, ddt_node x, double low, double high, ddt_function f,
@@ -85,27 +92,34 @@ const char *ddt_circuit_output_name(const ddt_circuit *circuit, size_t output);
 /* ------------------------------------------------------------------ in the clear */
 
 /*
- * The same graph in double precision. inputs[i]: lanes x block values of input i. outputs[o]: lanes x block values. exact: use the functions
- * themselves instead of their polynomials (their difference is the surrogate error). The oracle of every encrypted run.
+ * The same graph in double precision. inputs[i]: lanes x block values of input i. outputs[o]: lanes x block values.
+ * exact: use the functions themselves instead of their polynomials (their difference is the surrogate error). The
+ * oracle of every encrypted run.
  */
 DDT_MUST_CHECK ddt_status ddt_circuit_run_clear(ddt_context *ctx, const ddt_circuit *circuit,
                                                 const double *const *inputs, bool exact, double *const *outputs);
 /*
- * Runs in the clear and widens, for each node, the recorded largest magnitude and mean square: what the planner needs for scales and noise. Reports
- * in *violations how many slots left the interval of a polynomial (0 wanted). Call once for each draw of a virtual population.
+ * Runs in the clear and widens, for each node, the recorded largest magnitude and mean square: what the planner needs
+ * for scales and noise. Reports in *violations how many slots left the interval of a polynomial (0 wanted). Call once
+ * for each draw of a virtual population.
  */
 DDT_MUST_CHECK ddt_status ddt_circuit_calibrate(ddt_context *ctx, ddt_circuit *circuit, const double *const *inputs,
                                                 uint64_t *violations);
+/* What calibration has seen of a node: largest magnitude and root mean square over all slots; 0 before. */
+double ddt_circuit_node_max(const ddt_circuit *circuit, ddt_node node);
+double ddt_circuit_node_rms(const ddt_circuit *circuit, ddt_node node);
 
 /* ------------------------------------------------------------------ plans */
 
 typedef struct ddt_plan ddt_plan;
 
 typedef struct ddt_plan_request {
-    double target_error;   /* absolute, per output value: CKKS noise (6 sigma) must stay below it; 0: 1e-5 */
-    unsigned log_n;        /* 0: the cheapest that fits */
-    unsigned scale_bits;   /* 0: the smallest that meets target_error */
+    double target_error;       /* absolute, per output value: CKKS noise (6 sigma) must stay below it; 0: 1e-5 */
+    unsigned log_n;            /* 0: the cheapest that fits */
+    unsigned scale_bits;       /* 0: the smallest that meets target_error */
     bool insecure_for_testing; /* small rings for tests; such plans are refused by the commands */
+    bool public_key_inputs;    /* inputs will be encrypted with the public key, which is noisier */
+    unsigned output_level;     /* 0, or 1: two primes are left for outputs that are flooded before release */
 } ddt_plan_request;
 
 typedef struct ddt_plan_info {
@@ -117,13 +131,16 @@ typedef struct ddt_plan_info {
     size_t lanes, block, lanes_per_batch, batches;
     size_t multiplications, rotations, rotation_keys;
     uint64_t eval_key_bytes, twin_bytes, result_bytes; /* predicted file sizes */
-    double predicted_seconds;      /* on one thread of the machine that planned: a rough guide */
-    double predicted_error;        /* largest over outputs, absolute, 6 sigma */
+    double predicted_seconds;                          /* on one thread of the machine that planned: a rough guide */
+    double predicted_error;                            /* largest over outputs, absolute, 6 sigma */
+    size_t instructions;
+    uint64_t engine_bytes; /* ciphertexts alive at once at most, for one batch; evaluation keys come on top */
 } ddt_plan_info;
 
 /*
- * Assigns levels (as late as possible), exact scales, relinearisations and adjustments; finds the cheapest secure parameters; lists the keys. The circuit must
- * have been calibrated. Errors: DDT_ERR_CAPACITY when no parameters fit, with the depth and what would help.
+ * Assigns levels (as late as possible), exact scales, relinearisations and adjustments; finds the cheapest secure
+ * parameters; lists the keys. The circuit must have been calibrated. Errors: DDT_ERR_CAPACITY when no parameters fit,
+ * with the depth and what would help.
  */
 DDT_MUST_CHECK ddt_status ddt_plan_create(ddt_context *ctx, const ddt_circuit *circuit, const ddt_plan_request *request,
                                           ddt_plan **out);
@@ -141,6 +158,8 @@ size_t ddt_plan_input_count(const ddt_plan *plan);
 ddt_plan_input ddt_plan_get_input(const ddt_plan *plan, size_t input);
 size_t ddt_plan_output_count(const ddt_plan *plan);
 const char *ddt_plan_output_name(const ddt_plan *plan, size_t output);
+/* The level of all result ciphertexts. */
+unsigned ddt_plan_output_level(const ddt_plan *plan);
 /* Keys the engine needs: galois 0 is relinearisation; top_level the highest level of use. */
 typedef struct ddt_plan_key {
     uint64_t galois;
@@ -149,20 +168,23 @@ typedef struct ddt_plan_key {
 size_t ddt_plan_key_count(const ddt_plan *plan);
 ddt_plan_key ddt_plan_get_key(const ddt_plan *plan, size_t key);
 
-/* The plan's sections of a plan file: everything the engine needs. Reading validates every index, level and shape, and the security table. */
+/* The plan's sections of a plan file: everything the engine needs. Reading validates every index, level and shape, and
+ * the security table. */
 DDT_MUST_CHECK ddt_status ddt_plan_write(ddt_writer *writer, const ddt_plan *plan);
 DDT_MUST_CHECK ddt_status ddt_plan_read(ddt_context *ctx, ddt_reader *reader, ddt_plan **out);
 
 /* ------------------------------------------------------------------ under CKKS */
 
 /*
- * Runs the plan on one batch. inputs[i]: ciphertext of input i at its level; outputs[o]: created here (2 parts). Instructions without mutual dependence run
- * in parallel, limbs too when there are fewer instructions than threads. Progress stage "engine". Memory is freed after the last use of a value.
+ * Runs the plan on one batch. inputs[i]: ciphertext of input i at its level; outputs[o]: created here (2 parts).
+ * Instructions without mutual dependence run in parallel, limbs too when there are fewer instructions than threads.
+ * Progress stage "engine". Memory is freed after the last use of a value.
  */
 DDT_MUST_CHECK ddt_status ddt_plan_run(ddt_context *ctx, ddt_plan *plan, const ddt_eval_keys *keys, size_t batch,
                                        const ddt_ciphertext *inputs, ddt_ciphertext *outputs);
 /*
- * Arranges lane-major values (lanes x block) of one input into the slot vector of a batch (lanes beyond the last are 0), and back from decoded slots.
+ * Arranges lane-major values (lanes x block) of one input into the slot vector of a batch, and back from decoded slots.
+ * Slots beyond the last lane of the batch repeat its lanes: a polynomial must not meet values that no patient has.
  * slots: N/2 values.
  */
 void ddt_plan_pack(const ddt_plan *plan, size_t batch, const double *values, double *slots);

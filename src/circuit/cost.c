@@ -1,0 +1,218 @@
+/*
+ * What a plan costs: counts of transforms, base conversions and passes over limbs, times what each takes. The constants
+ * are one machine's (2 cores of 2024 with 512-bit vectors); the planner only compares plans with them, and on other
+ * machines the ratios hold.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "plan.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Nanoseconds for each coefficient (the transforms: for each coefficient and layer). */
+static const double transform_ns = 0.045;
+static const double conversion_ns = 0.06;
+static const double inner_product_ns = 0.25; /* a digit times both halves of a key */
+static const double pass_ns = 0.35;
+static const double encode_ns = 0.6;
+
+typedef struct cost_model {
+    double n;
+    double transform;
+    unsigned p_count;
+} cost_model;
+
+static double key_switch(const cost_model *m, unsigned level, bool rescale, unsigned results) {
+    double limbs = level + 1.0;
+    double special = m->p_count;
+    double digits = level / m->p_count + 1;
+    double targets = limbs + special;
+    double decompose = limbs * m->transform + (digits * targets - limbs) * m->transform +
+                       (targets - special) * limbs * conversion_ns * m->n + limbs * special * conversion_ns * m->n;
+    double divided = special + (rescale ? 1.0 : 0.0);
+    double divide = 2.0 * (divided + limbs) * m->transform + 2.0 * limbs * divided * conversion_ns * m->n +
+                    2.0 * limbs * pass_ns * m->n;
+    double inner = digits * targets * inner_product_ns * m->n;
+    return decompose + results * (inner + divide);
+}
+
+static double rescale(const cost_model *m, unsigned level) {
+    return 2.0 * (level + 1.0) * (m->transform + pass_ns * m->n);
+}
+
+static double passes(const cost_model *m, double limbs) { return limbs * pass_ns * m->n; }
+
+static double encoding(const cost_model *m, unsigned level) {
+    return encode_ns * m->n * log2(m->n) / 4.0 + (level + 1.0) * (m->transform + pass_ns * m->n);
+}
+
+/* ------------------------------------------------------------------ polynomials */
+
+typedef struct polynomial_work {
+    bool made[CIRCUIT_DEGREE_MAX + 1]; /* powers of the operand */
+    unsigned relinearisations;
+    unsigned rescales;
+} polynomial_work;
+
+static void count_power(polynomial_work *w, unsigned i) {
+    if (i > 1 && !w->made[i]) {
+        w->made[i] = true;
+        w->relinearisations++;
+        count_power(w, i / 2);
+        count_power(w, i - i / 2);
+    }
+}
+
+/* p = q T_m + r, all r of one sum together: one relinearisation for the sum, and the q in their turn. */
+static void count_sum(polynomial_work *w, unsigned degree, unsigned baby) {
+    bool has_products = false;
+    while (degree >= baby) {
+        unsigned m = 1;
+        while (2 * m <= degree) {
+            m *= 2;
+        }
+        count_power(w, m);
+        count_sum(w, degree - m, baby);
+        has_products = true;
+        degree = m - 1;
+    }
+    for (unsigned k = 2; k <= degree; k++) {
+        count_power(w, k);
+    }
+    if (has_products) {
+        w->relinearisations++;
+    } else {
+        w->rescales++;
+    }
+}
+
+static void count_polynomials(const ddt_plan *plan, const plan_instruction *instruction, polynomial_work *best) {
+    const double rescale_weight = 0.3;
+    double best_cost = INFINITY;
+    for (unsigned baby = 2; baby <= CIRCUIT_DEGREE_MAX + 1; baby *= 2) {
+        polynomial_work work;
+        memset(&work, 0, sizeof work);
+        for (size_t r = 0; r < instruction->results; r++) {
+            count_sum(&work, plan->polynomials[instruction->detail_begin + r].degree, baby);
+        }
+        double cost = work.relinearisations + rescale_weight * work.rescales;
+        if (cost < best_cost) {
+            best_cost = cost;
+            *best = work;
+        }
+    }
+}
+
+static double polynomial_cost(const cost_model *m, const ddt_plan *plan, const plan_instruction *instruction) {
+    polynomial_work work;
+    count_polynomials(plan, instruction, &work);
+    unsigned top = plan->levels[instruction->operand];
+    unsigned bottom = top;
+    for (size_t r = 0; r < instruction->results; r++) {
+        unsigned level = plan->levels[instruction->first + r];
+        bottom = level < bottom ? level : bottom;
+    }
+    unsigned middle = (top + bottom + 1) / 2;
+    return work.relinearisations * (key_switch(m, middle, true, 1) + passes(m, 4.0 * (middle + 1.0))) +
+           work.rescales * (rescale(m, middle) + passes(m, 4.0 * (middle + 1.0)));
+}
+
+/* ------------------------------------------------------------------ instructions */
+
+static double combination_cost(const cost_model *m, const ddt_plan *plan, const plan_instruction *instruction) {
+    unsigned level = plan_result_level(plan, instruction);
+    double limbs = level + 2.0;
+    double total = passes(m, 3.0 * limbs * (double)instruction->product_count) +
+                   passes(m, 2.0 * (limbs - 1.0) * (double)instruction->exact_count);
+    for (size_t t = 0; t < instruction->scaled_count; t++) {
+        bool vector = plan->scaleds[instruction->scaled_begin + t].c.vector != CIRCUIT_NONE;
+        total += passes(m, 4.0 * limbs) + (vector ? encoding(m, level + 1) : 0.0);
+    }
+    if (instruction->offset.vector != CIRCUIT_NONE) {
+        total += encoding(m, level) + passes(m, limbs);
+    }
+    if (instruction->product_count > 0) {
+        total += key_switch(m, level + 1, true, 1);
+    } else if (instruction->scaled_count > 0) {
+        total += rescale(m, level + 1);
+    }
+    return total;
+}
+
+double plan_cost(const ddt_plan *plan, const ddt_ckks_literal *literal) {
+    const double ns = 1e-9;
+    double n = ldexp(1.0, (int)literal->log_n);
+    cost_model m = {.n = n, .transform = transform_ns * n * literal->log_n, .p_count = literal->p_count};
+    double total = 0.0;
+    for (size_t i = 0; i < plan->instruction_count; i++) {
+        const plan_instruction *instruction = &plan->instructions[i];
+        unsigned level = plan_result_level(plan, instruction);
+        switch (instruction->opcode) {
+        case PLAN_ADJUST:
+            total += rescale(&m, level + 1) + passes(&m, 2.0 * (level + 2.0));
+            break;
+        case PLAN_COMBINATION:
+            total += combination_cost(&m, plan, instruction);
+            break;
+        case PLAN_ROTATION:
+            total += key_switch(&m, level, false, instruction->results);
+            break;
+        case PLAN_POLYNOMIAL:
+            total += polynomial_cost(&m, plan, instruction);
+            break;
+        }
+    }
+    return total * ns;
+}
+
+size_t plan_multiplications(const ddt_plan *plan) {
+    size_t count = 0;
+    for (size_t i = 0; i < plan->instruction_count; i++) {
+        const plan_instruction *instruction = &plan->instructions[i];
+        count += instruction->product_count;
+        if (instruction->opcode == PLAN_POLYNOMIAL) {
+            polynomial_work work;
+            count_polynomials(plan, instruction, &work);
+            count += work.relinearisations;
+        }
+    }
+    return count;
+}
+
+/* ------------------------------------------------------------------ memory */
+
+typedef struct peak_state {
+    const ddt_plan *plan;
+    uint32_t *uses;
+    uint64_t limbs;
+} peak_state;
+
+static void release(void *user, uint32_t value) {
+    peak_state *state = user;
+    if (--state->uses[value] == 0) {
+        state->limbs -= 2 * ((uint64_t)state->plan->levels[value] + 1);
+    }
+}
+
+uint64_t plan_peak_bytes(const ddt_plan *plan) {
+    uint64_t peak = 0;
+    peak_state state = {.plan = plan, .uses = ddt_alloc(plan->value_count, sizeof *state.uses)};
+    if (state.uses == NULL) {
+        return 0;
+    }
+    memcpy(state.uses, plan->use_counts, plan->value_count * sizeof *state.uses);
+    for (size_t i = 0; i < plan->input_count; i++) {
+        state.limbs += 2 * ((uint64_t)plan->levels[i] + 1);
+    }
+    for (size_t i = 0; i < plan->instruction_count; i++) {
+        const plan_instruction *instruction = &plan->instructions[plan->order[i]];
+        for (size_t r = 0; r < instruction->results; r++) {
+            state.limbs += 2 * ((uint64_t)plan->levels[instruction->first + r] + 1);
+        }
+        peak = state.limbs > peak ? state.limbs : peak;
+        plan_operands(plan, instruction, release, &state);
+    }
+    ddt_free(state.uses);
+    return peak * sizeof(uint64_t) << plan->literal.log_n;
+}

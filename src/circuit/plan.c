@@ -1,0 +1,340 @@
+/*
+ * Plans: life, what follows from their instructions, and questions about them.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+ddt_plan *plan_new(void) { return ddt_calloc(1, sizeof(ddt_plan)); }
+
+void ddt_plan_destroy(ddt_plan *plan) {
+    if (plan == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < plan->input_count; i++) {
+        ddt_free(plan->inputs[i].name);
+    }
+    for (size_t o = 0; o < plan->output_count; o++) {
+        ddt_free(plan->outputs[o].name);
+    }
+    circuit_pool_destroy(&plan->pool);
+    plan_cache_destroy(plan->cache);
+    ddt_ckks_params_destroy(plan->params);
+    ddt_free(plan->inputs);
+    ddt_free(plan->outputs);
+    ddt_free(plan->levels);
+    ddt_free(plan->instructions);
+    ddt_free(plan->products);
+    ddt_free(plan->scaleds);
+    ddt_free(plan->exacts);
+    ddt_free(plan->steps);
+    ddt_free(plan->polynomials);
+    ddt_free(plan->coefficients);
+    ddt_free(plan->keys);
+    ddt_free(plan->order);
+    ddt_free(plan->wave_begin);
+    ddt_free(plan->use_counts);
+    ddt_free(plan);
+}
+
+void plan_operands(const ddt_plan *plan, const plan_instruction *instruction, void (*visit)(void *user, uint32_t value),
+                   void *user) {
+    if (instruction->opcode != PLAN_COMBINATION) {
+        visit(user, instruction->operand);
+        return;
+    }
+    for (size_t i = 0; i < instruction->product_count; i++) {
+        visit(user, plan->products[instruction->product_begin + i].a);
+        visit(user, plan->products[instruction->product_begin + i].b);
+    }
+    for (size_t i = 0; i < instruction->scaled_count; i++) {
+        visit(user, plan->scaleds[instruction->scaled_begin + i].a);
+    }
+    for (size_t i = 0; i < instruction->exact_count; i++) {
+        visit(user, plan->exacts[instruction->exact_begin + i].a);
+    }
+}
+
+unsigned plan_depth(const ddt_plan *plan) {
+    unsigned depth = 0;
+    for (size_t v = 0; v < plan->value_count; v++) {
+        depth = plan->levels[v] > depth ? plan->levels[v] : depth;
+    }
+    return depth;
+}
+
+/* ------------------------------------------------------------------ derived */
+
+static void derive_batches(ddt_plan *plan) {
+    size_t most = plan_slots(plan) / plan->pool.block;
+    size_t lanes = 1;
+    while (lanes < plan->pool.lanes && lanes < most) {
+        lanes *= 2;
+    }
+    plan->lanes_per_batch = lanes;
+    plan->batches = (plan->pool.lanes + lanes - 1) / lanes;
+}
+
+int64_t plan_rotation(const ddt_plan *plan, int64_t steps) {
+    /* The slots repeat with this period, so that steps that differ by it need one key. */
+    int64_t period = (int64_t)(plan->lanes_per_batch * plan->pool.block);
+    return ((steps % period) + period) % period;
+}
+
+/* 5^steps mod 2N, as the ring computes it; here without a ring. */
+static uint64_t galois_element(const ddt_plan *plan, int64_t steps) {
+    uint64_t mask = ((uint64_t)2 << plan->literal.log_n) - 1;
+    uint64_t result = 1;
+    uint64_t base = 5;
+    for (uint64_t e = (uint64_t)plan_rotation(plan, steps); e > 0; e >>= 1) {
+        if (e & 1) {
+            result = result * base & mask;
+        }
+        base = base * base & mask;
+    }
+    return result;
+}
+
+static bool add_key(ddt_plan *plan, uint64_t galois, unsigned level) {
+    if (!CIRCUIT_GROW(plan->keys, plan->key_count, plan->key_capacity)) {
+        return false;
+    }
+    plan->keys[plan->key_count++] = (ddt_plan_key){.galois = galois, .top_level = level};
+    return true;
+}
+
+static int compare_keys(const void *left, const void *right) {
+    const ddt_plan_key *a = left;
+    const ddt_plan_key *b = right;
+    if (a->galois != b->galois) {
+        return a->galois < b->galois ? -1 : 1;
+    }
+    return (a->top_level < b->top_level) - (a->top_level > b->top_level);
+}
+
+static bool derive_keys(ddt_plan *plan) {
+    bool complete = true;
+    plan->key_count = 0;
+    for (size_t i = 0; i < plan->instruction_count && complete; i++) {
+        const plan_instruction *instruction = &plan->instructions[i];
+        if (instruction->opcode == PLAN_COMBINATION && instruction->product_count > 0) {
+            complete = add_key(plan, 0, plan_result_level(plan, instruction) + 1);
+        } else if (instruction->opcode == PLAN_POLYNOMIAL) {
+            complete = add_key(plan, 0, plan->levels[instruction->operand]);
+        }
+        for (size_t r = 0; instruction->opcode == PLAN_ROTATION && r < instruction->results && complete; r++) {
+            uint64_t galois = galois_element(plan, plan->steps[instruction->detail_begin + r]);
+            complete = add_key(plan, galois, plan->levels[instruction->operand]);
+        }
+    }
+    if (!complete || plan->key_count == 0) {
+        return complete;
+    }
+    qsort(plan->keys, plan->key_count, sizeof *plan->keys, compare_keys);
+    size_t kept = 1;
+    for (size_t i = 1; i < plan->key_count; i++) {
+        if (plan->keys[i].galois != plan->keys[kept - 1].galois) {
+            plan->keys[kept++] = plan->keys[i];
+        }
+    }
+    plan->key_count = kept;
+    return true;
+}
+
+typedef struct wave_state {
+    const uint32_t *value_waves; /* of each value: the wave that makes it + 1, 0 for inputs */
+    uint32_t wave;
+} wave_state;
+
+static void raise_wave(void *user, uint32_t value) {
+    wave_state *state = user;
+    if (state->value_waves[value] > state->wave) {
+        state->wave = state->value_waves[value];
+    }
+}
+
+/* An instruction belongs to the wave after the last of its operands; within a wave the order of the program stays. */
+static bool derive_waves(ddt_plan *plan) {
+    size_t count = plan->instruction_count;
+    uint32_t *value_waves = ddt_calloc(plan->value_count, sizeof *value_waves);
+    uint32_t *waves = ddt_alloc(count, sizeof *waves);
+    plan->order = ddt_alloc(count, sizeof *plan->order);
+    plan->wave_begin = ddt_calloc(count + 2, sizeof *plan->wave_begin);
+    bool complete = value_waves != NULL && waves != NULL && plan->order != NULL && plan->wave_begin != NULL;
+    plan->wave_count = 0;
+    for (size_t i = 0; complete && i < count; i++) {
+        const plan_instruction *instruction = &plan->instructions[i];
+        wave_state state = {.value_waves = value_waves, .wave = 0};
+        plan_operands(plan, instruction, raise_wave, &state);
+        waves[i] = state.wave;
+        for (size_t r = 0; r < instruction->results; r++) {
+            value_waves[instruction->first + r] = state.wave + 1;
+        }
+        plan->wave_count = state.wave + 1 > plan->wave_count ? state.wave + 1 : plan->wave_count;
+        plan->wave_begin[state.wave + 2]++;
+    }
+    if (complete) {
+        /* Counting sort: wave_begin[w + 1] runs from the start of wave w to its end. */
+        for (size_t w = 2; w < count + 2; w++) {
+            plan->wave_begin[w] += plan->wave_begin[w - 1];
+        }
+        for (size_t i = 0; i < count; i++) {
+            plan->order[plan->wave_begin[waves[i] + 1]++] = (uint32_t)i;
+        }
+    }
+    ddt_free(value_waves);
+    ddt_free(waves);
+    return complete;
+}
+
+static void count_use(void *user, uint32_t value) { ((uint32_t *)user)[value]++; }
+
+static bool derive_uses(ddt_plan *plan) {
+    plan->use_counts = ddt_calloc(plan->value_count, sizeof *plan->use_counts);
+    if (plan->use_counts == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < plan->instruction_count; i++) {
+        plan_operands(plan, &plan->instructions[i], count_use, plan->use_counts);
+    }
+    for (size_t o = 0; o < plan->output_count; o++) {
+        plan->use_counts[plan->outputs[o].value]++;
+    }
+    return true;
+}
+
+ddt_status plan_derive(ddt_context *ctx, ddt_plan *plan) {
+    derive_batches(plan);
+    ddt_free(plan->order);
+    ddt_free(plan->wave_begin);
+    ddt_free(plan->use_counts);
+    plan->order = NULL;
+    plan->wave_begin = NULL;
+    plan->use_counts = NULL;
+    if (!derive_keys(plan) || !derive_waves(plan) || !derive_uses(plan)) {
+        return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short for a plan of %zu instructions.",
+                        plan->instruction_count);
+    }
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ questions */
+
+size_t ddt_plan_input_count(const ddt_plan *plan) { return plan->input_count; }
+size_t ddt_plan_output_count(const ddt_plan *plan) { return plan->output_count; }
+size_t ddt_plan_key_count(const ddt_plan *plan) { return plan->key_count; }
+
+ddt_plan_input ddt_plan_get_input(const ddt_plan *plan, size_t input) {
+    if (input >= plan->input_count) {
+        return (ddt_plan_input){.name = ""};
+    }
+    return (ddt_plan_input){
+        .name = plan->inputs[input].name, .bound = plan->inputs[input].bound, .level = plan->levels[input]};
+}
+
+const char *ddt_plan_output_name(const ddt_plan *plan, size_t output) {
+    return output < plan->output_count ? plan->outputs[output].name : "";
+}
+
+unsigned ddt_plan_output_level(const ddt_plan *plan) { return plan->output_level; }
+
+ddt_plan_key ddt_plan_get_key(const ddt_plan *plan, size_t key) {
+    return key < plan->key_count ? plan->keys[key] : (ddt_plan_key){0};
+}
+
+ddt_status ddt_plan_params(ddt_context *ctx, ddt_plan *plan, const ddt_ckks_params **out) {
+    ddt_status status = DDT_OK;
+    if (plan->params == NULL) {
+        status = plan->insecure ? ddt_ckks_params_create_insecure_for_testing(ctx, &plan->literal, &plan->params)
+                                : ddt_ckks_params_create(ctx, &plan->literal, &plan->params);
+    }
+    *out = plan->params;
+    return status;
+}
+
+/* Bits of all limbs 0..level of one polynomial of N residues, as files pack them. */
+static uint64_t limb_bytes(const ddt_plan *plan, unsigned level) {
+    /* Primes lie on both sides of 2^scale_bits: the larger ones take a bit more. */
+    uint64_t bits = plan->literal.first_bits + (uint64_t)level * (plan->literal.scale_bits + 1);
+    return (bits << plan->literal.log_n) / 8;
+}
+
+static uint64_t key_bytes(const ddt_plan *plan, unsigned level) {
+    uint64_t digits = level / plan->literal.p_count + 1;
+    uint64_t special = (((uint64_t)plan->literal.p_count * DDT_RING_MODULUS_BITS_MAX) << plan->literal.log_n) / 8;
+    return digits * (limb_bytes(plan, level) + special);
+}
+
+static void count_work(const ddt_plan *plan, ddt_plan_info *info) {
+    info->multiplications = plan_multiplications(plan);
+    for (size_t i = 0; i < plan->instruction_count; i++) {
+        if (plan->instructions[i].opcode == PLAN_ROTATION) {
+            info->rotations += plan->instructions[i].results;
+        }
+    }
+    for (size_t k = 0; k < plan->key_count; k++) {
+        info->rotation_keys += plan->keys[k].galois != 0;
+        info->eval_key_bytes += key_bytes(plan, plan->keys[k].top_level);
+    }
+    for (size_t i = 0; i < plan->input_count; i++) {
+        info->twin_bytes += plan->batches * limb_bytes(plan, plan->levels[i]);
+    }
+    info->result_bytes = 2 * plan->batches * plan->output_count * limb_bytes(plan, plan->output_level);
+}
+
+void ddt_plan_get_info(const ddt_plan *plan, ddt_plan_info *info) {
+    double nominal = plan->literal.first_bits + (double)plan->literal.levels * plan->literal.scale_bits +
+                     (double)plan->literal.p_count * DDT_RING_MODULUS_BITS_MAX;
+    *info = (ddt_plan_info){.literal = plan->literal,
+                            .log2_qp = plan->params == NULL ? nominal : ddt_ckks_log2_qp(plan->params),
+                            .security_bits = plan->insecure ? 0 : 128,
+                            .depth = plan_depth(plan),
+                            .lanes = plan->pool.lanes,
+                            .block = plan->pool.block,
+                            .lanes_per_batch = plan->lanes_per_batch,
+                            .batches = plan->batches,
+                            .predicted_error = plan->predicted_error,
+                            .instructions = plan->instruction_count,
+                            .engine_bytes = plan_peak_bytes(plan)};
+    info->predicted_seconds = (double)plan->batches * plan_cost(plan, &plan->literal);
+    count_work(plan, info);
+}
+
+/* ------------------------------------------------------------------ packing */
+
+/* Lanes beyond the last repeat those of the batch: a polynomial must not meet values that no patient has. */
+static size_t packed_lane(const ddt_plan *plan, size_t batch, size_t position) {
+    size_t first = batch * plan->lanes_per_batch;
+    size_t left = plan->pool.lanes - first;
+    size_t lanes = left < plan->lanes_per_batch ? left : plan->lanes_per_batch;
+    return first + position % lanes;
+}
+
+void ddt_plan_pack(const ddt_plan *plan, size_t batch, const double *values, double *slots) {
+    size_t block = plan->pool.block;
+    size_t period = plan->lanes_per_batch * block;
+    for (size_t p = 0; p < plan->lanes_per_batch; p++) {
+        memcpy(slots + p * block, values + packed_lane(plan, batch, p) * block, block * sizeof *slots);
+    }
+    for (size_t s = period; s < plan_slots(plan); s += period) {
+        memcpy(slots + s, slots, period * sizeof *slots);
+    }
+}
+
+void ddt_plan_unpack(const ddt_plan *plan, size_t batch, const double *slots, double *values) {
+    size_t first = batch * plan->lanes_per_batch;
+    size_t left = plan->pool.lanes - first;
+    size_t lanes = left < plan->lanes_per_batch ? left : plan->lanes_per_batch;
+    memcpy(values + first * plan->pool.block, slots, lanes * plan->pool.block * sizeof *values);
+}
+
+void plan_pack_public(const ddt_plan *plan, size_t batch, circuit_public p, double *slots) {
+    size_t block = plan->pool.block;
+    for (size_t position = 0; position < plan->lanes_per_batch; position++) {
+        size_t lane = packed_lane(plan, batch, position);
+        circuit_public_expand(plan->pool.vectors, block, p, lane, 1, slots + position * block);
+    }
+}

@@ -1,0 +1,193 @@
+/*
+ * The lowered program: what a plan file holds and the engine runs.
+ *
+ * Values are numbered: the inputs first, then the results of the instructions in order. A value has a level, and always
+ * exactly the canonical scale of its level, so that no scale is ever stored. Instructions:
+ *
+ *   adjust       one value to a lower level
+ *   combination  sum k a b + sum c d + sum m e + offset at level r: products of values at level r + 1 and scaled terms
+ * c d of values above r share one relinearisation and one rescale; exact terms (small integers m) are added at level r
+ *   rotation     one value by several steps (the decomposition is shared)
+ *   polynomial   several polynomials of one value (the powers are shared)
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef DDT_CIRCUIT_PLAN_H
+#define DDT_CIRCUIT_PLAN_H
+
+#include "graph.h"
+
+#include <pthread.h>
+
+enum {
+    PLAN_VALUES_MAX = 1 << 22,
+    PLAN_TERMS_MAX = 1 << 24,
+    PLAN_VECTORS_MAX = 1 << 20,
+    PLAN_NAMES_MAX = 1 << 16,
+    /* Rotations of one value made at a time: their results are all alive at once. */
+    PLAN_ROTATIONS_MAX = 32
+};
+
+typedef enum plan_opcode { PLAN_ADJUST = 1, PLAN_COMBINATION = 2, PLAN_ROTATION = 3, PLAN_POLYNOMIAL = 4 } plan_opcode;
+
+typedef struct plan_product {
+    uint32_t a;
+    uint32_t b;
+    int32_t k;
+} plan_product;
+
+typedef struct plan_scaled {
+    uint32_t a;
+    circuit_public c;
+} plan_scaled;
+
+typedef struct plan_exact {
+    uint32_t a;
+    int32_t k;
+} plan_exact;
+
+typedef struct plan_polynomial {
+    size_t begin; /* first coefficient */
+    unsigned degree;
+} plan_polynomial;
+
+typedef struct plan_instruction {
+    plan_opcode opcode;
+    uint32_t first;   /* first result */
+    uint32_t results; /* number of results */
+    uint32_t operand; /* adjust, rotation, polynomial */
+    size_t product_begin, product_count;
+    size_t scaled_begin, scaled_count;
+    size_t exact_begin, exact_count;
+    circuit_public offset;
+    size_t detail_begin; /* rotation: steps; polynomial: polynomials; one for each result */
+} plan_instruction;
+
+typedef struct plan_input {
+    char *name;
+    double bound;
+} plan_input;
+
+typedef struct plan_output {
+    char *name;
+    uint32_t value;
+} plan_output;
+
+typedef struct plan_cache plan_cache;
+
+struct ddt_plan {
+    ddt_ckks_literal literal;
+    bool insecure;
+    unsigned output_level;
+    double predicted_error;
+    circuit_pool pool; /* lanes, block, public vectors */
+
+    plan_input *inputs;
+    size_t input_count, input_capacity;
+    plan_output *outputs;
+    size_t output_count, output_capacity;
+    uint8_t *levels; /* of each value */
+    size_t value_count, value_capacity;
+    plan_instruction *instructions;
+    size_t instruction_count, instruction_capacity;
+    plan_product *products;
+    size_t product_count, product_capacity;
+    plan_scaled *scaleds;
+    size_t scaled_count, scaled_capacity;
+    plan_exact *exacts;
+    size_t exact_count, exact_capacity;
+    int64_t *steps;
+    size_t step_count, step_capacity;
+    plan_polynomial *polynomials;
+    size_t polynomial_count, polynomial_capacity;
+    double *coefficients;
+    size_t coefficient_count, coefficient_capacity;
+
+    /* Derived from the above by plan_derive, never stored in files. */
+    size_t lanes_per_batch, batches;
+    ddt_plan_key *keys;
+    size_t key_count, key_capacity;
+    uint32_t *order;    /* instructions, wave by wave */
+    size_t *wave_begin; /* wave_count + 1 entries into order */
+    size_t wave_count;
+    uint32_t *use_counts; /* of each value, outputs included */
+
+    ddt_ckks_params *params; /* created on first use */
+    plan_cache *cache;
+};
+
+/* ------------------------------------------------------------------ life */
+
+ddt_plan *plan_new(void);
+/* Refuses anything that could make the engine fail otherwise than by a clean error; DDT_ERR_FORMAT with the reason. */
+DDT_MUST_CHECK ddt_status plan_check(ddt_context *ctx, const ddt_plan *plan);
+/* Computes batches, keys, waves and use counts of a checked plan. */
+DDT_MUST_CHECK ddt_status plan_derive(ddt_context *ctx, ddt_plan *plan);
+
+/* Calls visit(user, value) for every operand of an instruction, repeated ones as often as they appear. */
+void plan_operands(const ddt_plan *plan, const plan_instruction *instruction, void (*visit)(void *user, uint32_t value),
+                   void *user);
+
+/* A rotation's steps reduced to the period of the packed slots, 1..period-1. */
+int64_t plan_rotation(const ddt_plan *plan, int64_t steps);
+/* The values of p in the slots of a batch: lanes_per_batch * block of them. */
+void plan_pack_public(const ddt_plan *plan, size_t batch, circuit_public p, double *slots);
+
+static inline unsigned plan_result_level(const ddt_plan *plan, const plan_instruction *instruction) {
+    return plan->levels[instruction->first];
+}
+static inline size_t plan_slots(const ddt_plan *plan) { return (size_t)1 << (plan->literal.log_n - 1); }
+
+/* ------------------------------------------------------------------ making one */
+
+/* The optimiser: merges, shares and moves constants so that fewer levels and relinearisations are needed. outputs[o]
+ * are nodes of `to`. */
+DDT_MUST_CHECK ddt_status circuit_optimise(ddt_context *ctx, const ddt_circuit *circuit, circuit_graph *to,
+                                           ddt_node *outputs);
+
+#define LEVEL_DEAD (-1)
+/* needs[n]: the level node n is computed at, LEVEL_DEAD when no output uses it. Inputs that nothing uses get level 0.
+ */
+void circuit_assign_levels(const circuit_graph *graph, const ddt_node *outputs, size_t output_count,
+                           unsigned output_level, int *needs);
+
+/* Fills everything of the plan but literal, insecure and predicted_error. Moves the public vectors in use. */
+DDT_MUST_CHECK ddt_status circuit_lower(ddt_context *ctx, const ddt_circuit *circuit, const circuit_graph *graph,
+                                        const ddt_node *outputs, unsigned output_level, ddt_plan *plan);
+unsigned plan_depth(const ddt_plan *plan);
+
+/* ------------------------------------------------------------------ prediction */
+
+/* Noise of one operation, as standard deviations of the real part of a slot, in units of the message. */
+typedef struct noise_model {
+    double fresh;                              /* of an encryption, at any level */
+    double rescale;                            /* of a rescale, with or without relinearisation */
+    double plain;                              /* of an encoded vector, at the scale of ciphertexts */
+    double constant;                           /* of an encoded constant, largest error */
+    double switching[DDT_CKKS_LEVELS_MAX + 1]; /* of a rotation at each level */
+} noise_model;
+void noise_model_fill(const ddt_ckks_literal *literal, bool public_key, noise_model *model);
+
+/*
+ * Runs the plan's instructions in double precision on `samples` lanes (evenly spaced): without noise when model is
+ * NULL, else with Gaussian noise of that size added wherever CKKS adds some. inputs[i], outputs[o]: samples x block
+ * values.
+ */
+DDT_MUST_CHECK ddt_status plan_simulate(ddt_context *ctx, const ddt_plan *plan, const noise_model *model, uint64_t seed,
+                                        size_t samples, const double *const *inputs, double *const *outputs);
+/* Six standard deviations of the noisiest output slot, over the circuit's calibration draws. */
+DDT_MUST_CHECK ddt_status plan_predict_error(ddt_context *ctx, const ddt_plan *plan, const ddt_circuit *circuit,
+                                             const ddt_ckks_literal *literal, bool public_key, double *error);
+
+/* Seconds of one batch on one thread with parameters `literal`. */
+double plan_cost(const ddt_plan *plan, const ddt_ckks_literal *literal);
+/* Products of ciphertexts, those inside polynomials included. */
+size_t plan_multiplications(const ddt_plan *plan);
+/* Bytes of ciphertexts alive at once at most, for one batch. */
+uint64_t plan_peak_bytes(const ddt_plan *plan);
+
+/* ------------------------------------------------------------------ running */
+
+void plan_cache_destroy(plan_cache *cache);
+
+#endif
