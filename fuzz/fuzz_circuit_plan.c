@@ -1,0 +1,57 @@
+/* Plans behind matching digests: what is accepted can be described before it is run.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "forge.h"
+
+#include "ddt/circuit.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void require(bool holds) {
+    if (!holds) {
+        abort();
+    }
+}
+
+/* Everything that the custodian and the engine ask of a plan before they run it. */
+static void describe(const ddt_plan *plan) {
+    ddt_plan_info info;
+    ddt_plan_get_info(plan, &info);
+    require(!isnan(info.predicted_error) && !isnan(info.predicted_seconds));
+    for (size_t i = 0; i < ddt_plan_input_count(plan); i++) {
+        ddt_plan_input input = ddt_plan_get_input(plan, i);
+        require(input.name != NULL && input.bound > 0 && isfinite(input.bound));
+        for (size_t j = 0; j < i; j++) {
+            require(strcmp(input.name, ddt_plan_get_input(plan, j).name) != 0);
+        }
+    }
+    for (size_t i = 0; i < ddt_plan_output_count(plan); i++) {
+        require(ddt_plan_output_name(plan, i) != NULL);
+    }
+    for (size_t i = 0; i < ddt_plan_key_count(plan); i++) {
+        ddt_plan_key key = ddt_plan_get_key(plan, i);
+        require(key.galois == 0 || key.galois % 2 == 1);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    ddt_context *ctx = forge_context();
+    ddt_reader *reader = NULL;
+    ddt_plan *plan = NULL;
+    size_t length = 0;
+    uint8_t *file = forge_repair(data, size, DDT_WIRE_PLAN, &length);
+    if (file == NULL) {
+        return 0;
+    }
+    require(ddt_reader_open_memory(ctx, file, length, DDT_WIRE_PLAN, &reader) == DDT_OK);
+    if (ddt_plan_read(ctx, reader, &plan) == DDT_OK) {
+        describe(plan);
+        ddt_plan_destroy(plan);
+    } else {
+        require(plan == NULL && ddt_error_detail(ctx)[0] != '\0');
+    }
+    ddt_reader_close(reader);
+    free(file);
+    return 0;
+}
