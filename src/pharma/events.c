@@ -209,32 +209,36 @@ static ddt_status read_row(ddt_events_reader *reader) {
     return status != DDT_OK ? status : add_record(reader);
 }
 
+typedef struct id_line {
+    const char *id;
+    unsigned line; /* of the subject's first record */
+} id_line;
+
 static int compare_ids(const void *a, const void *b) {
-    const ddt_subject *first = *(const ddt_subject *const *)a;
-    const ddt_subject *second = *(const ddt_subject *const *)b;
+    const id_line *first = a;
+    const id_line *second = b;
     int order = strcmp(first->id, second->id);
-    /* Equal IDs in file order, so that the message names the later line. */
-    return order != 0 ? order : (first > second) - (first < second);
+    return order != 0 ? order : (first->line > second->line) - (first->line < second->line);
 }
 
 /* NONMEM takes an ID that comes back for a new individual. Here results are named by ID, and most often the table was
  * not sorted. */
 static ddt_status check_ids_once(const ddt_events_reader *reader) {
     const ddt_events *events = reader->events;
-    const ddt_subject **order = ddt_alloc(events->subject_count, sizeof(const ddt_subject *));
+    id_line *order = ddt_alloc(events->subject_count, sizeof *order);
     if (order == NULL) {
         return fail_memory(reader);
     }
     for (size_t i = 0; i < events->subject_count; i++) {
-        order[i] = &events->subjects[i];
+        order[i] = (id_line){.id = events->subjects[i].id, .line = events->subjects[i].records[0].line};
     }
     qsort(order, events->subject_count, sizeof *order, compare_ids);
     ddt_status status = DDT_OK;
     for (size_t i = 1; i < events->subject_count && status == DDT_OK; i++) {
-        if (strcmp(order[i - 1]->id, order[i]->id) == 0) {
+        if (strcmp(order[i - 1].id, order[i].id) == 0) {
             status = ddt_fail(reader->ctx, DDT_ERR_DATA,
                               "'%s', line %u, column ID: '%s' comes back after another ID; sort the records by ID.",
-                              reader->name, order[i]->records[0].line, order[i]->id);
+                              reader->name, order[i].line, order[i].id);
         }
     }
     ddt_free(order);
