@@ -1,8 +1,8 @@
 /*
  * The canonical embedding: evaluation of a real polynomial at zeta^(5^j), as a complex transform of half its length
  * (the "special FFT" of Cheon, Kim, Kim, Song 2017). Roots are computed in double-double arithmetic from IEEE
- * operations alone and rounded once, so that every machine encodes to the same bytes. SPDX-License-Identifier:
- * Apache-2.0
+ * operations alone and rounded once, so that every machine encodes to the same bytes.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #include "ckks_internal.h"
 

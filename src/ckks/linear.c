@@ -1,5 +1,5 @@
-/* Operations without key switching that cost one pass over the limbs, and rescaling. SPDX-License-Identifier:
- * Apache-2.0 */
+/* Operations without key switching that cost one pass over the limbs, and rescaling.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "ckks_internal.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
 /*
- * Parameters: primes, scales, constants and conversions, all derived from the literal. SPDX-License-Identifier:
- * Apache-2.0
+ * Parameters: primes, scales, constants and conversions, all derived from the literal.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #include "ckks_internal.h"
 

@@ -1,5 +1,5 @@
-/* One row of an event table: its numbers, and everything that one record alone decides. SPDX-License-Identifier:
- * Apache-2.0 */
+/* One row of an event table: its numbers, and everything that one record alone decides.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "events_reader.h"
 
 #include <math.h>

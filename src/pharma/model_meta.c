@@ -1,5 +1,5 @@
-/* What a model file says about itself: description, reference, units, covariateData. SPDX-License-Identifier:
- * Apache-2.0 */
+/* What a model file says about itself: description, reference, units, covariateData.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "parser.h"
 
 #include <string.h>

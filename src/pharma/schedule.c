@@ -1,5 +1,5 @@
-/* Doses after expansion of ADDL and II, resets, and which dose acts before which observation. SPDX-License-Identifier:
- * Apache-2.0 */
+/* Doses after expansion of ADDL and II, resets, and which dose acts before which observation.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "events_reader.h"
 
 #include <string.h>

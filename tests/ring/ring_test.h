@@ -1,5 +1,5 @@
-/* What the ring's tests share: contexts, kernel sets, random residues biased to corners. SPDX-License-Identifier:
- * Apache-2.0 */
+/* What the ring's tests share: contexts, kernel sets, random residues biased to corners.
+ * SPDX-License-Identifier: Apache-2.0 */
 #ifndef DDT_TESTS_RING_TEST_H
 #define DDT_TESTS_RING_TEST_H
 

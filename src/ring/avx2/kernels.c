@@ -1,5 +1,5 @@
-/* The avx2 kernel set; entries without a kernel of their own yet run the scalar one. SPDX-License-Identifier:
- * Apache-2.0 */
+/* The avx2 kernel set; entries without a kernel of their own yet run the scalar one.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "../scalar/scalar_kernels.h"
 
 static bool supported(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }

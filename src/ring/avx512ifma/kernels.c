@@ -1,5 +1,5 @@
-/* The avx512ifma kernel set; entries without a kernel of their own yet run the scalar one. SPDX-License-Identifier:
- * Apache-2.0 */
+/* The avx512ifma kernel set; entries without a kernel of their own yet run the scalar one.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "../scalar/scalar_kernels.h"
 
 static bool supported(void) {
