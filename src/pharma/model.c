@@ -228,6 +228,10 @@ static void finish(parser *p) {
     if (p->model->compartment_count == 0 && p->assigned_count == 0) {
         parser_refuse(p, 1, nothing, sizeof nothing - 1, "it computes nothing");
     }
+    if (p->model->uses_dose_history) { /* until the solvers follow doses: better refused than wrong */
+        static const char history[] = "tad(), tlast(), podo() or transit()";
+        parser_refuse(p, 1, history, sizeof history - 1, "what depends on the last dose is not supported yet");
+    }
     if (p->lincmt.wanted && !p->lincmt.built && p->status == DDT_OK) {
         parser_refuse(p, p->lincmt.line, "linCmt()", strlen("linCmt()"), "it is never computed");
     }
@@ -276,7 +280,7 @@ ddt_status ddt_model_parse(ddt_context *ctx, const char *text, size_t length, co
                         length);
     }
     token *tokens = NULL;
-    parser p = {.ctx = ctx, .file = name, .target = NO_INDEX};
+    parser p = {.ctx = ctx, .file = name, .target = NO_INDEX, .derivative_of = NO_INDEX};
     p.lincmt.concentration = DDT_EXPR_NONE;
     ddt_status status = lexer_run(ctx, name, text, length, &tokens, &p.token_count);
     if (status != DDT_OK) {

@@ -45,6 +45,10 @@ static void note_discrete(ddt_model *model, ddt_expr e) {
 /* Neither states nor the time: such a value can be computed before the integration. */
 static bool is_known_ahead(parser *p, ddt_expr e) {
     const ddt_model *model = p->model;
+    parser_check(p, 1, e);
+    if (p->status != DDT_OK) {
+        return false;
+    }
     bool *used = ddt_calloc(model->symbol_count, sizeof *used);
     if (used == NULL) {
         parser_out_of_memory(p);
@@ -71,14 +75,30 @@ static void add_break(parser *p, ddt_expr value) {
     }
 }
 
-/* t < value and the like. */
+/* What is added to t on one side of a comparison: 0 for t itself, minus the last dose's time for tad(). False: no
+ * clock. */
+static bool clock_offset(parser *p, ddt_expr e, ddt_expr *start) {
+    const ddt_symbol *symbol = symbol_of(p->model, e);
+    if (symbol != NULL) {
+        *start = ddt_expr_const(p->model->pool, 0);
+        return symbol->kind == DDT_SYMBOL_TIME;
+    }
+    const ddt_expr_node node = *ddt_expr_get(p->model->pool, e);
+    if (node.op != DDT_EXPR_SUB) {
+        return false;
+    }
+    symbol = symbol_of(p->model, node.a);
+    *start = node.b;
+    return symbol != NULL && symbol->kind == DDT_SYMBOL_TIME;
+}
+
+/* t < value, tad() < value and the like: the jump comes at the clock's start plus the value. */
 static void note_time_comparison(parser *p, ddt_expr a, ddt_expr b) {
-    const ddt_symbol *left = symbol_of(p->model, a);
-    const ddt_symbol *right = symbol_of(p->model, b);
-    if (left != NULL && left->kind == DDT_SYMBOL_TIME) {
-        add_break(p, b);
-    } else if (right != NULL && right->kind == DDT_SYMBOL_TIME) {
-        add_break(p, a);
+    ddt_expr start = DDT_EXPR_NONE;
+    if (clock_offset(p, a, &start)) {
+        add_break(p, ddt_expr_binary(p->model->pool, DDT_EXPR_ADD, start, b));
+    } else if (clock_offset(p, b, &start)) {
+        add_break(p, ddt_expr_binary(p->model->pool, DDT_EXPR_ADD, start, a));
     }
 }
 
@@ -103,13 +123,13 @@ void parser_analyse(parser *p) {
     p->status = ddt_expr_topological(p->ctx, p->model->pool, list, count, &order, &order_count);
     ddt_free(list);
     for (size_t i = 0; i < order_count && p->status == DDT_OK; i++) {
-        const ddt_expr_node *node = ddt_expr_get(p->model->pool, order[i]);
-        if (node->op == DDT_EXPR_EQ) {
-            note_discrete(p->model, node->a);
-            note_discrete(p->model, node->b);
+        const ddt_expr_node node = *ddt_expr_get(p->model->pool, order[i]); /* a copy: breaks are built meanwhile */
+        if (node.op == DDT_EXPR_EQ) {
+            note_discrete(p->model, node.a);
+            note_discrete(p->model, node.b);
         }
-        if (node->op == DDT_EXPR_EQ || node->op == DDT_EXPR_LT || node->op == DDT_EXPR_LE) {
-            note_time_comparison(p, node->a, node->b);
+        if (node.op == DDT_EXPR_EQ || node.op == DDT_EXPR_LT || node.op == DDT_EXPR_LE) {
+            note_time_comparison(p, node.a, node.b);
         }
     }
     ddt_free(order);

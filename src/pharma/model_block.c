@@ -26,7 +26,9 @@ static void assign_property(parser *p, const token *state, slot_kind slot) {
         return;
     }
     unsigned line = state->line;
+    p->derivative_of = slot == SLOT_DERIVATIVE ? p->names[name].compartment : NO_INDEX;
     ddt_expr value = read_assigned(p, slot == SLOT_DERIVATIVE);
+    p->derivative_of = NO_INDEX;
     if (p->status != DDT_OK) {
         return;
     }

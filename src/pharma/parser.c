@@ -218,18 +218,21 @@ uint32_t parser_name(parser *p, const token *t) {
     return p->name_table[place];
 }
 
-uint32_t parser_add_symbol(parser *p, uint32_t name, ddt_symbol_kind kind, unsigned line) {
+uint32_t parser_add_named_symbol(parser *p, char *name, ddt_symbol_kind kind, unsigned line) {
     ddt_model *model = p->model;
-    if (!parser_grow(p, (void **)&model->symbols, model->symbol_count, &p->symbol_capacity, sizeof *model->symbols)) {
+    if (name == NULL ||
+        !parser_grow(p, (void **)&model->symbols, model->symbol_count, &p->symbol_capacity, sizeof *model->symbols)) {
+        ddt_free(name);
         return NO_INDEX;
     }
+    model->symbols[model->symbol_count] = (ddt_symbol){
+        .name = name, .kind = kind, .lower = -INFINITY, .upper = INFINITY, .compartment = NO_INDEX, .line = line};
+    return (uint32_t)model->symbol_count++;
+}
+
+uint32_t parser_add_symbol(parser *p, uint32_t name, ddt_symbol_kind kind, unsigned line) {
     char *text = parser_copy(p, p->names[name].text, p->names[name].length);
-    if (text == NULL) {
-        return NO_INDEX;
-    }
-    uint32_t symbol = (uint32_t)model->symbol_count;
-    model->symbols[model->symbol_count++] =
-        (ddt_symbol){.name = text, .kind = kind, .lower = -INFINITY, .upper = INFINITY, .line = line};
+    uint32_t symbol = parser_add_named_symbol(p, text, kind, line);
     p->names[name].symbol = symbol;
     return symbol;
 }
@@ -267,7 +270,11 @@ uint32_t parser_add_compartment(parser *p, uint32_t name, unsigned line) {
                                                                         .duration = DDT_EXPR_NONE,
                                                                         .line = line};
     p->names[name].compartment = compartment;
-    model->compartments[compartment].symbol = parser_add_symbol(p, name, DDT_SYMBOL_STATE, line);
+    uint32_t symbol = parser_add_symbol(p, name, DDT_SYMBOL_STATE, line);
+    if (symbol != NO_INDEX) {
+        model->symbols[symbol].compartment = compartment;
+    }
+    model->compartments[compartment].symbol = symbol;
     return compartment;
 }
 
@@ -298,9 +305,9 @@ static const struct {
                  {"Inf", INFINITY},
                  {"NaN", NAN}};
 
-static const char *const reserved[] = {"tad",    "tafd",   "tlast", "podo", "dosenum", "NA",   "NULL", "TRUE",
-                                       "FALSE",  "CMT",    "cmt",   "DVID", "dvid",    "EVID", "evid", "newind",
-                                       "NEWIND", "rxFlag", "AMT",   "amt",  "DV",      "dv",   "ID",   "id"};
+static const char *const reserved[] = {"tafd",   "dosenum", "NA",   "NULL", "TRUE", "FALSE",  "CMT",
+                                       "cmt",    "DVID",    "dvid", "EVID", "evid", "newind", "NEWIND",
+                                       "rxFlag", "AMT",     "amt",  "DV",   "dv",   "ID",     "id"};
 
 static ddt_expr read_constant(parser *p, const name_entry *entry, bool *found) {
     for (size_t i = 0; i < sizeof constants / sizeof constants[0]; i++) {
@@ -340,19 +347,13 @@ static ddt_expr read_unknown(parser *p, uint32_t name, unsigned line) {
             return DDT_EXPR_NONE;
         }
     }
-    bool is_time = entry_is(entry, "t") || entry_is(entry, "time");
-    uint32_t symbol = NO_INDEX;
-    if (is_time) { /* both spellings are one symbol */
-        static const char *const spellings[] = {"t", "time"};
-        for (size_t i = 0; i < 2 && symbol == NO_INDEX; i++) {
-            uint32_t other = parser_find_name(p, spellings[i], strlen(spellings[i]));
-            symbol = other == NO_INDEX ? NO_INDEX : p->names[other].symbol;
-        }
-        p->names[name].symbol = symbol;
+    if (entry_is(entry, "t") || entry_is(entry, "time")) {
+        return parser_time(p, line);
     }
-    if (symbol == NO_INDEX) {
-        symbol = parser_add_symbol(p, name, is_time ? DDT_SYMBOL_TIME : DDT_SYMBOL_COVARIATE, line);
+    if (entry_is(entry, "tad") || entry_is(entry, "tlast") || entry_is(entry, "podo")) {
+        return parser_dose_history(p, entry->text, entry->length, NO_INDEX, line);
     }
+    uint32_t symbol = parser_add_symbol(p, name, DDT_SYMBOL_COVARIATE, line);
     return symbol == NO_INDEX ? DDT_EXPR_NONE : ddt_expr_symbol(p->model->pool, symbol);
 }
 

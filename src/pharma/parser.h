@@ -98,10 +98,11 @@ typedef struct parser {
     size_t token_count;
     size_t at;
     ddt_status status;
-    unsigned depth;        /* of the recursion */
-    bool in_ini;           /* names are not allowed there */
-    uint32_t target;       /* the variable that the statement assigns, NO_INDEX: none */
-    size_t covariate_data; /* where the value of covariateData begins, 0: absent */
+    unsigned depth;         /* of the recursion */
+    bool in_ini;            /* names are not allowed there */
+    uint32_t target;        /* the variable that the statement assigns, NO_INDEX: none */
+    uint32_t derivative_of; /* the compartment whose d/dt() the statement gives, NO_INDEX: none */
+    size_t covariate_data;  /* where the value of covariateData begins, 0: absent */
 
     ddt_model *model;
     size_t symbol_capacity;
@@ -160,6 +161,9 @@ uint32_t parser_find_name(const parser *p, const char *text, size_t length);
 char *parser_copy(parser *p, const char *text, size_t length);
 /* Adds a symbol for a name. NO_INDEX with the status set on failure. */
 uint32_t parser_add_symbol(parser *p, uint32_t name, ddt_symbol_kind kind, unsigned line);
+/* The same for a symbol that no name of the file stands for; takes the name, which may be NULL (then the status is set
+ * already). */
+uint32_t parser_add_named_symbol(parser *p, char *name, ddt_symbol_kind kind, unsigned line);
 /* Adds a compartment and its state. The name may be one that the file does not contain (linCmt). */
 uint32_t parser_add_compartment(parser *p, uint32_t name, unsigned line);
 /* Sets a slot, remembering what was there while an if-block is read. */
@@ -181,6 +185,15 @@ size_t parser_arguments(parser *p, ddt_expr arguments[ARGUMENTS_MAX]);
 ddt_expr parser_function(parser *p, const token *name);
 /* An expression that must be a number (ini). */
 double parser_constant(parser *p);
+
+/* ------------------------------------------------------------------ parser_history.c: the time, and doses given so far
+ */
+
+ddt_expr parser_time(parser *p, unsigned line);
+/* tad, tlast or podo of a compartment (NO_INDEX: of any). */
+ddt_expr parser_dose_history(parser *p, const char *what, size_t length, uint32_t compartment, unsigned line);
+/* A call of tad(), tlast(), podo() or transit(), behind its opening bracket; false when the name is none of them. */
+bool parser_history_call(parser *p, const token *name, ddt_expr *value);
 
 /* ------------------------------------------------------------------ the blocks of a file */
 

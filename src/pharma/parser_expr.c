@@ -211,6 +211,10 @@ ddt_expr parser_function(parser *p, const token *name) {
         parser_expect(p, ')', ")");
         return p->status == DDT_OK ? lincmt_call(p, name->line) : DDT_EXPR_NONE;
     }
+    ddt_expr history = DDT_EXPR_NONE;
+    if (!p->in_ini && parser_history_call(p, name, &history)) {
+        return history;
+    }
     for (size_t i = 0; i < sizeof operations / sizeof operations[0]; i++) {
         if (token_is_name(name, operations[i].name)) {
             size_t n = parser_arguments(p, x);

@@ -21,7 +21,10 @@ typedef enum ddt_symbol_kind {
     DDT_SYMBOL_ETA,       /* between-subject random effect, encrypted */
     DDT_SYMBOL_COVARIATE, /* data column, encrypted unless public is set */
     DDT_SYMBOL_STATE,     /* amount (or whatever the model says) in a compartment */
-    DDT_SYMBOL_TIME       /* t or time */
+    DDT_SYMBOL_TIME,      /* t or time */
+    /* What tad(), tlast(), podo() and transit() read: piecewise constant, set by each dose when it acts (behind its lag). */
+    DDT_SYMBOL_LAST_DOSE_TIME,  /* public; before the first dose: the start of the epoch */
+    DDT_SYMBOL_LAST_DOSE_AMOUNT /* encrypted: AMT, without F; before the first dose 0 */
 } ddt_symbol_kind;
 
 typedef struct ddt_symbol {
@@ -38,6 +41,7 @@ typedef struct ddt_symbol {
     bool is_discrete;  /* COVARIATE: covariateData says type = "binary" or "categorical", or the model compares it with == or != */
     char *unit;        /* may be NULL */
     char *label;       /* may be NULL */
+    uint32_t compartment; /* STATE: its own; LAST_DOSE_*: whose doses count, UINT32_MAX for those of any compartment */
     unsigned line;     /* first seen in the model file */
 } ddt_symbol;
 
@@ -98,11 +102,12 @@ typedef struct ddt_model {
     uint32_t *etas;    /* symbol indices */
     size_t eta_count;
     /*
-     * Times at which the equations may jump: mtime(x) <- value, and every value that t is compared with in the model. Expressions without STATE and
-     * TIME; an integrator stops there.
+     * Times at which the equations may jump: mtime(x) <- value, and every value that t or tad() is compared with in the model. Expressions without
+     * STATE and TIME; an integrator stops there.
      */
     ddt_expr *breaks;
     size_t break_count;
+    bool uses_dose_history; /* there are LAST_DOSE symbols */
 } ddt_model;
 
 /* Reads a model file (at most 1 MiB). The caller owns *out. Errors: DDT_ERR_IO, DDT_ERR_MODEL with file, line, construct and reason. */
