@@ -1,0 +1,380 @@
+/*
+ * ddtwin-bench: times the engine's operations. Medians of repeated runs, one object set up per configuration.
+ *
+ *   ddtwin-bench [--json] [--op NAME] [--log-n 14|15|16] [--threads T] [--seconds S]
+ *
+ * Sets are within the 128-bit table: 45-bit scale primes, as many special primes as fit.
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "ddt/custody.h"
+
+#include <complex.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROTATIONS = 8, SAMPLES_MAX = 1000, SAMPLES_MIN = 5, CHEBYSHEV_MAX = 63 };
+
+static const ddt_ckks_literal configurations[] = {
+    {14, 7, 50, 45, 1},
+    {15, 15, 50, 45, 2},
+    {16, 27, 50, 45, 9},
+};
+
+typedef struct bench {
+    ddt_context *ctx;
+    int threads;
+    ddt_ckks_params *params;
+    ddt_secret_key *secret;
+    ddt_public_key public_key;
+    ddt_eval_keys *keys;
+    ddt_evaluator *ev;
+    double complex *message;
+    double complex *decoded;
+    ddt_plaintext plain;
+    ddt_ciphertext a;
+    ddt_ciphertext b;
+    ddt_ciphertext out;
+    ddt_ciphertext rotated[ROTATIONS];
+    double coefficients[CHEBYSHEV_MAX + 1];
+} bench;
+
+typedef struct operation {
+    const char *name;
+    ddt_status (*run)(bench *s);
+    bool needs_relinearisation;
+    bool needs_rotations;
+    size_t (*bytes)(const bench *s);
+} operation;
+
+/* ------------------------------------------------------------------ operations */
+
+static const ddt_ring *ring_of(const bench *s) { return ddt_ckks_params_ring(s->params); }
+
+static ddt_status run_ntt(bench *s) {
+    ddt_ring_ntt(ring_of(s), 1, s->out.limbs);
+    return DDT_OK;
+}
+
+static ddt_status run_intt(bench *s) {
+    ddt_ring_intt(ring_of(s), 1, s->out.limbs);
+    return DDT_OK;
+}
+
+static ddt_status run_mul(bench *s) { return ddt_eval_mul(s->ev, &s->a, &s->b, &s->out); }
+
+static ddt_status run_rotate(bench *s) { return ddt_eval_rotate(s->ev, &s->a, 1, &s->out); }
+
+static ddt_status run_hoisted(bench *s) {
+    int64_t steps[ROTATIONS];
+    ddt_ciphertext *outs[ROTATIONS];
+    for (size_t r = 0; r < ROTATIONS; r++) {
+        steps[r] = (int64_t)r + 1;
+        outs[r] = &s->rotated[r];
+    }
+    return ddt_eval_rotate_hoisted(s->ev, &s->a, steps, ROTATIONS, outs);
+}
+
+static ddt_status run_mul_plain(bench *s) { return ddt_eval_mul_plain(s->ev, &s->a, &s->plain, &s->out); }
+
+static ddt_status run_add(bench *s) { return ddt_eval_add(s->ev, &s->a, &s->b, &s->out); }
+
+static ddt_status run_rescale(bench *s) { return ddt_eval_rescale(s->ev, &s->a, &s->out); }
+
+static ddt_status run_chebyshev(bench *s, unsigned degree) {
+    const double *coefficients = s->coefficients;
+    ddt_ciphertext *out = &s->out;
+    return ddt_eval_chebyshev(s->ev, &s->a, &coefficients, &degree, 1, &out);
+}
+
+static ddt_status run_chebyshev15(bench *s) { return run_chebyshev(s, 15); }
+
+static ddt_status run_chebyshev63(bench *s) { return run_chebyshev(s, 63); }
+
+static ddt_status run_encode(bench *s) {
+    const unsigned level = ddt_ckks_levels(s->params);
+    return ddt_ckks_encode(s->ctx, s->params, s->message, ddt_ckks_slots(s->params), level,
+                           ddt_ckks_canonical_scale(s->params, level), &s->plain);
+}
+
+/* The three below include encoding and decoding. */
+static ddt_status run_encrypt_public(bench *s) {
+    ddt_ciphertext ct;
+    ddt_status status = run_encode(s);
+    if (status == DDT_OK) {
+        status = ddt_encrypt_public(s->ctx, s->params, &s->public_key, &s->plain, &ct);
+        ddt_ciphertext_destroy(&ct);
+    }
+    return status;
+}
+
+static ddt_status run_encrypt_secret(bench *s) {
+    ddt_ciphertext ct;
+    ddt_status status = run_encode(s);
+    if (status == DDT_OK) {
+        status = ddt_encrypt_secret(s->ctx, s->secret, &s->plain, &ct);
+        ddt_ciphertext_destroy(&ct);
+    }
+    return status;
+}
+
+static ddt_status run_decrypt(bench *s) {
+    ddt_plaintext opened;
+    ddt_status status = ddt_decrypt(s->ctx, s->secret, &s->a, &opened);
+    if (status == DDT_OK) {
+        status = ddt_ckks_decode(s->ctx, s->params, &opened, s->decoded);
+        ddt_plaintext_destroy(&opened);
+    }
+    return status;
+}
+
+static ddt_status run_keygen(bench *s) {
+    ddt_switch_key key;
+    ddt_status status = ddt_switch_key_generate(s->ctx, s->secret, 5, ddt_ckks_levels(s->params), &key);
+    ddt_switch_key_destroy(&key);
+    return status;
+}
+
+/* ------------------------------------------------------------------ sizes of the results */
+
+static size_t limb_bytes(const bench *s) { return ddt_ckks_n(s->params) * sizeof(uint64_t); }
+
+static size_t ciphertext_bytes(const bench *s) { return 2 * (ddt_ckks_levels(s->params) + 1) * limb_bytes(s); }
+
+static size_t slots_bytes(const bench *s) { return ddt_ckks_slots(s->params) * sizeof(double complex); }
+
+static size_t key_bytes(const bench *s) {
+    const unsigned levels = ddt_ckks_levels(s->params);
+    return 2 * (size_t)ddt_ckks_digits(s->params, levels) *
+           ((size_t)levels + 1 + ddt_ckks_params_literal(s->params)->p_count) * limb_bytes(s);
+}
+
+static const operation operations[] = {
+    {"ntt_forward", run_ntt, false, false, limb_bytes},
+    {"ntt_inverse", run_intt, false, false, limb_bytes},
+    {"add", run_add, false, false, ciphertext_bytes},
+    {"mul_plain", run_mul_plain, false, false, ciphertext_bytes},
+    {"rescale", run_rescale, false, false, ciphertext_bytes},
+    {"mul_relin_rescale", run_mul, true, false, ciphertext_bytes},
+    {"rotate", run_rotate, false, true, ciphertext_bytes},
+    {"rotate_hoisted8", run_hoisted, false, true, ciphertext_bytes},
+    {"chebyshev15", run_chebyshev15, true, false, ciphertext_bytes},
+    {"chebyshev63", run_chebyshev63, true, false, ciphertext_bytes},
+    {"encode", run_encode, false, false, ciphertext_bytes},
+    {"encrypt_public", run_encrypt_public, false, false, ciphertext_bytes},
+    {"encrypt_secret", run_encrypt_secret, false, false, ciphertext_bytes},
+    {"decrypt", run_decrypt, false, false, slots_bytes},
+    {"keygen_rotation", run_keygen, false, false, key_bytes},
+};
+enum { OPERATIONS = sizeof operations / sizeof operations[0] };
+
+/* ------------------------------------------------------------------ one configuration */
+
+static ddt_status add_key(bench *s, uint64_t galois) {
+    ddt_switch_key key;
+    if (ddt_eval_keys_find(s->keys, galois) != NULL) {
+        return DDT_OK;
+    }
+    ddt_status status = ddt_switch_key_generate(s->ctx, s->secret, galois, ddt_ckks_levels(s->params), &key);
+    return status == DDT_OK ? ddt_eval_keys_add(s->ctx, s->keys, &key) : status;
+}
+
+static ddt_status prepare_operation(bench *s, const operation *op) {
+    ddt_status status = DDT_OK;
+    if (op->needs_relinearisation) {
+        status = add_key(s, 0);
+    }
+    for (int64_t r = 1; r <= ROTATIONS && op->needs_rotations && status == DDT_OK; r++) {
+        status = add_key(s, ddt_ring_galois_rotation(ring_of(s), r));
+        if (status == DDT_OK && s->rotated[r - 1].limbs == NULL) {
+            status = ddt_ciphertext_create(s->ctx, s->params, ddt_ckks_levels(s->params), 2, &s->rotated[r - 1]);
+        }
+    }
+    return status;
+}
+
+static ddt_status open_scheme(bench *s, const ddt_ckks_literal *literal) {
+    ddt_status status = ddt_ckks_params_create(s->ctx, literal, &s->params);
+    if (status == DDT_OK) {
+        status = ddt_secret_key_generate(s->ctx, s->params, &s->secret);
+    }
+    if (status == DDT_OK) {
+        status = ddt_public_key_generate(s->ctx, s->secret, &s->public_key);
+    }
+    if (status == DDT_OK) {
+        status = ddt_eval_keys_create(s->ctx, s->params, &s->keys);
+    }
+    if (status == DDT_OK) {
+        status = ddt_evaluator_create(s->ctx, s->params, s->keys, s->threads, &s->ev);
+    }
+    return status;
+}
+
+static ddt_status open_data(bench *s) {
+    const size_t slots = ddt_ckks_slots(s->params);
+    s->message = ddt_calloc(slots, sizeof *s->message);
+    s->decoded = ddt_calloc(slots, sizeof *s->decoded);
+    if (s->message == NULL || s->decoded == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t j = 0; j < slots; j++) {
+        s->message[j] = cos((double)j);
+    }
+    for (unsigned k = 0; k <= CHEBYSHEV_MAX; k++) {
+        s->coefficients[k] = 1.0 / (k + 1.0);
+    }
+    ddt_status status = run_encode(s);
+    if (status == DDT_OK) {
+        status = ddt_encrypt_secret(s->ctx, s->secret, &s->plain, &s->a);
+    }
+    if (status == DDT_OK) {
+        status = ddt_encrypt_secret(s->ctx, s->secret, &s->plain, &s->b);
+    }
+    return status == DDT_OK ? ddt_ciphertext_create(s->ctx, s->params, ddt_ckks_levels(s->params), 2, &s->out) : status;
+}
+
+static void close_scheme(bench *s) {
+    for (size_t r = 0; r < ROTATIONS; r++) {
+        ddt_ciphertext_destroy(&s->rotated[r]);
+    }
+    ddt_ciphertext_destroy(&s->a);
+    ddt_ciphertext_destroy(&s->b);
+    ddt_ciphertext_destroy(&s->out);
+    ddt_plaintext_destroy(&s->plain);
+    ddt_free(s->message);
+    ddt_free(s->decoded);
+    ddt_evaluator_destroy(s->ev);
+    ddt_eval_keys_destroy(s->keys);
+    ddt_public_key_destroy(&s->public_key);
+    ddt_secret_key_destroy(s->secret);
+    ddt_ckks_params_destroy(s->params);
+}
+
+static int compare_doubles(const void *a, const void *b) {
+    const double x = *(const double *)a;
+    const double y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Median of at least SAMPLES_MIN runs and about `seconds` of them, after one to warm up. */
+static ddt_status time_operation(bench *s, const operation *op, double seconds, double *median_us) {
+    static double samples[SAMPLES_MAX];
+    size_t count = 0;
+    ddt_status status = op->run(s);
+    const double begin = ddt_clock_s();
+    while (status == DDT_OK && count < SAMPLES_MAX && (count < SAMPLES_MIN || ddt_clock_s() - begin < seconds)) {
+        const double start = ddt_clock_s();
+        status = op->run(s);
+        samples[count++] = 1e6 * (ddt_clock_s() - start);
+    }
+    qsort(samples, count, sizeof samples[0], compare_doubles);
+    *median_us = count == 0 ? 0.0 : samples[count / 2];
+    return status;
+}
+
+/* ------------------------------------------------------------------ the program */
+
+typedef struct arguments {
+    bool json;
+    const char *op;
+    unsigned log_n;
+    int threads;
+    double seconds;
+} arguments;
+
+static void print_result(const arguments *args, const bench *s, const operation *op, double median_us, bool *first) {
+    const ddt_ckks_literal *p = ddt_ckks_params_literal(s->params);
+    const unsigned dnum = ddt_ckks_digits(s->params, p->levels);
+    if (args->json) {
+        printf(
+            "%s\n  {\"op\": \"%s\", \"log_n\": %u, \"limbs\": %u, \"dnum\": %u, \"threads\": %d, \"kernels\": \"%s\", "
+            "\"median_us\": %.2f, \"bytes\": %zu}",
+            *first ? "" : ",", op->name, p->log_n, p->levels + 1, dnum, args->threads, ddt_ring_kernels(), median_us,
+            op->bytes(s));
+    } else {
+        printf("%-18s 2^%u %2u limbs, dnum %u, %d threads, %s: %12.1f us\n", op->name, p->log_n, p->levels + 1, dnum,
+               args->threads, ddt_ring_kernels(), median_us);
+    }
+    (void)fflush(stdout);
+    *first = false;
+}
+
+static ddt_status run_configuration(const arguments *args, ddt_context *ctx, const ddt_ckks_literal *literal,
+                                    bool *first) {
+    bench s = {.ctx = ctx, .threads = args->threads};
+    ddt_status status = open_scheme(&s, literal);
+    if (status == DDT_OK) {
+        status = open_data(&s);
+    }
+    for (size_t i = 0; i < OPERATIONS && status == DDT_OK; i++) {
+        double median_us = 0.0;
+        if (args->op != NULL && strcmp(args->op, operations[i].name) != 0) {
+            continue;
+        }
+        status = prepare_operation(&s, &operations[i]);
+        if (status == DDT_OK) {
+            status = time_operation(&s, &operations[i], args->seconds, &median_us);
+        }
+        if (status == DDT_OK) {
+            print_result(args, &s, &operations[i], median_us, first);
+        }
+    }
+    close_scheme(&s);
+    return status;
+}
+
+static bool parse(int argc, char **argv, arguments *args) {
+    for (int i = 1; i < argc; i++) {
+        const bool has_value = i + 1 < argc;
+        if (strcmp(argv[i], "--json") == 0) {
+            args->json = true;
+        } else if (strcmp(argv[i], "--op") == 0 && has_value) {
+            args->op = argv[++i];
+        } else if (strcmp(argv[i], "--log-n") == 0 && has_value) {
+            args->log_n = (unsigned)strtoul(argv[++i], NULL, 10);
+        } else if (strcmp(argv[i], "--threads") == 0 && has_value) {
+            args->threads = (int)strtol(argv[++i], NULL, 10);
+        } else if (strcmp(argv[i], "--seconds") == 0 && has_value) {
+            args->seconds = strtod(argv[++i], NULL);
+        } else {
+            return false;
+        }
+    }
+    bool known = args->op == NULL;
+    for (size_t i = 0; i < OPERATIONS; i++) {
+        known = known || strcmp(args->op, operations[i].name) == 0;
+    }
+    return known && args->threads >= 1 && args->seconds >= 0.0;
+}
+
+int main(int argc, char **argv) {
+    arguments args = {.threads = 1, .seconds = 0.5};
+    ddt_context *ctx = NULL;
+    bool first = true;
+    if (!parse(argc, argv, &args)) {
+        (void)fprintf(stderr,
+                      "usage: ddtwin-bench [--json] [--op NAME] [--log-n N] [--threads T] [--seconds S]\nNAME:");
+        for (size_t i = 0; i < OPERATIONS; i++) {
+            (void)fprintf(stderr, " %s", operations[i].name);
+        }
+        (void)fprintf(stderr, "\n");
+        return 2;
+    }
+    ddt_status status = ddt_context_create(&ctx);
+    if (status == DDT_OK) {
+        ddt_context_set_threads(ctx, args.threads);
+        printf("%s", args.json ? "[" : "");
+    }
+    for (size_t i = 0; i < sizeof configurations / sizeof configurations[0] && status == DDT_OK; i++) {
+        if (args.log_n == 0 || args.log_n == configurations[i].log_n) {
+            status = run_configuration(&args, ctx, &configurations[i], &first);
+        }
+    }
+    printf("%s", args.json ? "\n]\n" : "");
+    if (status != DDT_OK) {
+        (void)fprintf(stderr, "%s: %s\n", ddt_status_name(status), ddt_error_detail(ctx));
+    }
+    ddt_context_destroy(ctx);
+    return ddt_status_exit_code(status);
+}
