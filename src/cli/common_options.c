@@ -62,8 +62,8 @@ typedef struct parse {
 } parse;
 
 static ddt_status usage(const parse *p, const char *what, const char *value) {
-    return ddt_fail(p->ctx, DDT_ERR_USAGE, "%s %s: %s '%s'; '%s %s --help' shows how it is called.", p->program->name,
-                    p->command->name, what, value, p->program->name, p->command->name);
+    return ddt_fail(p->ctx, DDT_ERR_USAGE, "%s: %s '%s'; '%s %s --help' shows how it is called.", p->command->name, what,
+                    value, p->program->name, p->command->name);
 }
 
 static const option_spec *find_spec(const cli_command *command, const char *name, size_t length) {

@@ -129,7 +129,7 @@ static ddt_status flush_stdout(ddt_context *ctx) {
 static ddt_status dispatch(ddt_context *ctx, const cli_program *program, int argc, char **argv) {
     if (argc < 2) {
         cli_print_overview(stderr, program);
-        return ddt_fail(ctx, DDT_ERR_USAGE, "a command is missing.");
+        return ddt_fail(ctx, DDT_ERR_USAGE, "a command is missing; the list above has them.");
     }
     const char *name = argv[1];
     if (strcmp(name, "--version") == 0) {
