@@ -1,0 +1,394 @@
+#!/bin/sh
+# One case of the command tests. Usage: cases.sh CASE BIN SOURCE WORK
+# Every function case_NAME is a test of its own: CMake reads the names from this file.
+# SPDX-License-Identifier: Apache-2.0
+set -eu
+CASE=$1 BIN=$2 SOURCE=$3 WORK=$4
+. "$SOURCE/tests/cli/lib.sh"
+
+ddtwin() { "$BIN/ddtwin" "$@"; }
+engine() { "$BIN/ddtwin-engine" "$@"; }
+
+# ------------------------------------------------------------------ usage
+
+case_unknown_command() { refused 2 simulat ddtwin simulat; }
+case_unknown_option() {
+    refused 2 "--colour" ddtwin check "$model" --colour red
+    refused 2 "--colour" engine run --colour
+    refused 2 "-x" ddtwin keygen -x
+}
+case_missing_option() {
+    refused 2 "-o" ddtwin simulate "$model" --data table.csv
+    refused 2 MODEL ddtwin check
+    refused 2 "--twin" engine run --plan a --eval-keys b -o c
+}
+case_bad_option_value() {
+    refused 2 "--threads" ddtwin check "$model" --threads none
+    refused 2 "--threads" ddtwin check "$model" --threads 0
+    refused 2 "--grid" ddtwin check "$model" --grid -1
+    refused 2 "--grid" ddtwin check "$model" --grid nan
+    refused 2 "--param" ddtwin check "$model" --param lke
+    refused 2 "--output" ddtwin check "$model" --output a,,b
+    refused 2 "--data" ddtwin check "$model" --data
+    refused 2 extra ddtwin check "$model" extra
+}
+case_help_teaches() {
+    for command in check simulate compile keygen encrypt decrypt info models; do
+        ddtwin $command --help >help.txt
+        grep -q "ddtwin $command" help.txt || fail "no usage in the help of $command"
+        grep -q Example help.txt || fail "no example in the help of $command"
+        # Every option that a command has is in the manual page and in docs/commands.md.
+        grep -oE '^  --?[a-z-]+' help.txt | tr -d ' ' | while read -r option; do
+            tr -d '\134' <"$SOURCE/man/ddtwin.1" | grep -q -e "$option" || fail "$option is not in ddtwin.1"
+            grep -q -e "$option" "$SOURCE/docs/commands.md" || [ "$option" = --help ] || fail "$option is not in commands.md"
+        done
+    done
+    engine run --help | grep -oE '^  --?[a-z-]+' | tr -d ' ' | while read -r option; do
+        tr -d '\134' <"$SOURCE/man/ddtwin-engine.1" | grep -q -e "$option" || fail "$option is not in ddtwin-engine.1"
+    done
+    ddtwin --version | grep -q '^ddtwin [0-9]'
+    engine --version | grep -q '^ddtwin-engine [0-9]'
+}
+case_full_stdout() {
+    [ -e /dev/full ] || exit 77
+    status=0
+    ddtwin --help >/dev/full 2>stderr.txt || status=$?
+    [ $status -eq 1 ] || fail "exit code $status when the output is full"
+}
+
+# ------------------------------------------------------------------ models and data
+
+case_model_with_unknown_function() {
+    sed 's/exp(lka/besselj(lka/' "$model" >odd.R
+    refused 1 besselj ddtwin check odd.R
+    refused 1 besselj ddtwin simulate odd.R --data "$WORK/table.csv" -o out
+    refused 1 besselj ddtwin compile odd.R --data-template "$WORK/table.csv" -o plan.ddt
+}
+case_missing_model() { refused 1 nowhere.R ddtwin check nowhere.R; }
+case_missing_covariate_column() {
+    cut -d, -f1-6 "$SOURCE/data/vancomycin_events.csv" >bare.csv
+    refused 1 column ddtwin simulate "$SOURCE/models/vancomycin_thomson2009.R" --data bare.csv -o out
+}
+case_unknown_parameter() { refused 1 nosuch ddtwin check "$model" --param nosuch=1; }
+case_unknown_output() { refused 1 nosuch ddtwin check "$model" --output nosuch; }
+case_value_outside_range() {
+    cp "$WORK/table.csv" heavy.csv
+    # Forty times the dose.
+    sed -i 's/^1,0,[0-9.]*,1/1,0,160,1/' heavy.csv
+    refused 1 160 ddtwin encrypt --plan "$WORK/plan.ddt" --keys "$WORK/keys" --data heavy.csv -o twin.ddt
+    refused 1 AMT ddtwin encrypt --plan "$WORK/plan.ddt" --keys "$WORK/keys" --data heavy.csv -o twin.ddt
+}
+case_other_schedule() {
+    refused 1 other.csv ddtwin encrypt --plan "$WORK/plan.ddt" --keys "$WORK/keys" --data "$WORK/other.csv" -o twin.ddt
+}
+case_decreasing_times() {
+    awk -F, -v OFS=, 'NR == 5 { $2 = 99 } { print }' "$WORK/table.csv" >table.csv
+    refused 1 "line 6" ddtwin simulate "$model" --data table.csv -o out
+}
+case_text_in_number() {
+    awk -F, -v OFS=, 'NR == 4 { $2 = "noon" } { print }' "$WORK/table.csv" >table.csv
+    refused 1 noon ddtwin simulate "$model" --data table.csv -o out
+}
+case_empty_table() {
+    : >table.csv
+    refused 1 table.csv ddtwin simulate "$model" --data table.csv -o out
+    head -n 1 "$WORK/table.csv" >table.csv
+    refused 1 table.csv ddtwin simulate "$model" --data table.csv -o out
+}
+case_empty_files() {
+    : >empty.ddt
+    refused 1 empty.ddt ddtwin keygen --plan empty.ddt -o keys
+    refused 1 empty.ddt engine run --plan empty.ddt --eval-keys "$WORK/keys/eval.ddt" --twin "$WORK/twin.ddt" -o result.ddt
+    refused 1 empty.ddt engine run --plan "$WORK/plan.ddt" --eval-keys empty.ddt --twin "$WORK/twin.ddt" -o result.ddt
+    refused 1 empty.ddt engine run --plan "$WORK/plan.ddt" --eval-keys "$WORK/keys/eval.ddt" --twin empty.ddt -o result.ddt
+    refused 1 empty.ddt ddtwin decrypt --keys "$WORK/keys" --result empty.ddt -o out
+    refused 1 empty.ddt ddtwin info empty.ddt
+}
+
+# ------------------------------------------------------------------ files that do not belong together
+
+case_plan_of_another_model() {
+    sed 's/-2.4546/-2.4/' "$model" >changed.R
+    refused 1 changed.R ddtwin encrypt --plan "$WORK/plan.ddt" --keys "$WORK/keys" --model changed.R \
+        --data "$WORK/table.csv" -o twin.ddt
+    ddtwin encrypt --plan "$WORK/plan.ddt" --keys "$WORK/keys" --model "$model" --data "$WORK/table.csv" -o twin.ddt
+}
+case_keys_of_another_plan() {
+    refused 1 "$WORK/plan.ddt" ddtwin encrypt --plan "$WORK/plan.ddt" --keys "$WORK/otherkeys" \
+        --data "$WORK/table.csv" -o twin.ddt
+    refused 1 "$WORK/otherkeys" ddtwin encrypt --plan "$WORK/plan.ddt" --keys "$WORK/otherkeys" \
+        --data "$WORK/table.csv" -o twin.ddt
+    refused 1 "$WORK/otherkeys/eval.ddt" engine run --plan "$WORK/plan.ddt" --eval-keys "$WORK/otherkeys/eval.ddt" \
+        --twin "$WORK/twin.ddt" -o result.ddt
+}
+case_twin_of_another_plan() {
+    refused 1 "$WORK/twin.ddt" engine run --plan "$WORK/other.ddt" --eval-keys "$WORK/otherkeys/eval.ddt" \
+        --twin "$WORK/twin.ddt" -o result.ddt
+}
+case_result_of_another_plan() {
+    refused 1 "$WORK/result.ddt" ddtwin decrypt --keys "$WORK/otherkeys" --result "$WORK/result.ddt" -o out
+}
+case_file_of_another_kind() {
+    refused 1 twin engine run --plan "$WORK/twin.ddt" --eval-keys "$WORK/keys/eval.ddt" --twin "$WORK/twin.ddt" -o r.ddt
+    refused 1 plan ddtwin decrypt --keys "$WORK/keys" --result "$WORK/plan.ddt" -o out
+}
+# Two keys of one plan: the digests agree, so only the numbers can tell.
+case_result_of_another_key() {
+    ddtwin keygen --plan "$WORK/plan.ddt" -o keys >/dev/null
+    refused 1 "$WORK/result.ddt" ddtwin decrypt --keys keys --result "$WORK/result.ddt" -o out
+}
+
+# ------------------------------------------------------------------ damaged files
+
+# damaged KIND FILE: a copy cut at several places and with flipped bits at several places is refused by whoever reads it.
+damaged() {
+    kind=$1 file=$2
+    size=$(size_of "$file")
+    for cut in 1 31 40 $((size / 2)) $((size - 1)); do
+        head -c "$cut" "$file" >bad.ddt
+        chmod 600 bad.ddt
+        reader_of "$kind"
+    done
+    for place in 3 9 20 37 60 $((size / 3)) $((size / 2)) $((size - 40)) $((size - 1)); do
+        cp "$file" bad.ddt
+        chmod 600 bad.ddt
+        flip bad.ddt "$place"
+        reader_of "$kind"
+    done
+}
+reader_of() {
+    case $1 in
+    plan)
+        refused 1 bad.ddt ddtwin keygen --plan bad.ddt -o newkeys
+        refused 1 bad.ddt engine run --plan bad.ddt --eval-keys "$WORK/keys/eval.ddt" --twin "$WORK/twin.ddt" -o r.ddt
+        ;;
+    eval)
+        refused 1 bad.ddt engine run --plan "$WORK/plan.ddt" --eval-keys bad.ddt --twin "$WORK/twin.ddt" -o r.ddt
+        ;;
+    twin)
+        refused 1 bad.ddt engine run --plan "$WORK/plan.ddt" --eval-keys "$WORK/keys/eval.ddt" --twin bad.ddt -o r.ddt
+        ;;
+    result)
+        refused 1 bad.ddt ddtwin decrypt --keys "$WORK/keys" --result bad.ddt -o out
+        ;;
+    secret)
+        mv bad.ddt keys/secret.ddt
+        refused 1 keys/secret.ddt ddtwin decrypt --keys keys --result "$WORK/result.ddt" -o out
+        ;;
+    public)
+        mv bad.ddt keys/public.ddt
+        refused 1 keys/public.ddt ddtwin encrypt --plan "$WORK/plan.ddt" --keys keys --data "$WORK/table.csv" -o t.ddt
+        ;;
+    esac
+}
+case_damaged_plan() { damaged plan "$WORK/plan.ddt"; }
+case_damaged_eval_keys() { damaged eval "$WORK/keys/eval.ddt"; }
+case_damaged_twin() { damaged twin "$WORK/twin.ddt"; }
+case_damaged_result() { damaged result "$WORK/result.ddt"; }
+case_damaged_secret_key() {
+    mkdir keys
+    cp "$WORK/keys/plan.ddt" keys
+    : >keys/secret.ddt
+    damaged secret "$WORK/keys/secret.ddt"
+}
+case_damaged_public_key() {
+    mkdir keys
+    cp "$WORK/keys/plan.ddt" keys
+    : >keys/public.ddt
+    damaged public "$WORK/keys/public.ddt"
+}
+
+# ------------------------------------------------------------------ security
+
+case_key_readable_by_others() {
+    mkdir keys
+    cp -p "$WORK/keys/plan.ddt" "$WORK/keys/secret.ddt" keys
+    for mode in 640 604 660; do
+        chmod $mode keys/secret.ddt
+        refused 3 keys/secret.ddt ddtwin decrypt --keys keys --result "$WORK/result.ddt" -o out
+        refused 3 keys/secret.ddt ddtwin encrypt --plan "$WORK/plan.ddt" --keys keys --data "$WORK/table.csv" -o t.ddt
+    done
+}
+case_modes_of_keys() {
+    [ "$(stat -c %a "$WORK/keys")" = 700 ] || fail "the key folder is open to others"
+    [ "$(stat -c %a "$WORK/keys/secret.ddt")" = 600 ] || fail "the secret key is open to others"
+}
+case_passphrase() {
+    umask 077
+    printf 'correct horse battery staple\n' >pass
+    printf 'something else\n' >wrong
+    : >none
+    ddtwin keygen --plan "$WORK/plan.ddt" -o keys --passphrase-file pass >/dev/null
+    refused 3 keys/secret.ddt ddtwin encrypt --plan "$WORK/plan.ddt" --keys keys --passphrase-file wrong \
+        --data "$WORK/table.csv" -o twin.ddt
+    refused 3 keys/secret.ddt setsid "$BIN/ddtwin" encrypt --plan "$WORK/plan.ddt" --keys keys --data "$WORK/table.csv" -o twin.ddt
+    refused 3 none ddtwin encrypt --plan "$WORK/plan.ddt" --keys keys --passphrase-file none --data "$WORK/table.csv" -o t.ddt
+    ddtwin encrypt --plan "$WORK/plan.ddt" --keys keys --passphrase-file pass --data "$WORK/table.csv" -o twin.ddt
+}
+case_insecure_parameters() {
+    "$BIN/cli_insecure_plan" plan.ddt
+    refused 3 plan.ddt engine run --plan plan.ddt --eval-keys "$WORK/keys/eval.ddt" --twin "$WORK/twin.ddt" -o r.ddt
+    refused 3 plan.ddt ddtwin keygen --plan plan.ddt -o keys
+}
+case_keys_are_not_overwritten() {
+    mkdir keys
+    : >keys/secret.ddt
+    refused 1 keys/secret.ddt ddtwin keygen --plan "$WORK/plan.ddt" -o keys
+}
+# The engine is run in a folder without a secret key, and what it says is relayed.
+case_engine_sees_no_secret() {
+    mkdir bin
+    cp "$BIN/ddtwin" bin
+    printf '#!/bin/sh\nls | tr "\\n" " " >%s/seen\necho "ddtwin-engine: The engine is not well." >&2\nexit 3\n' "$HERE" >bin/ddtwin-engine
+    chmod +x bin/ddtwin-engine
+    : >seen
+    refused 3 "not well" bin/ddtwin simulate "$model" --data "$WORK/table.csv" -o out
+    [ "$(cat seen)" = "eval.ddt plan.ddt twin.ddt " ] || fail "the engine's folder held: $(cat seen)"
+}
+case_engine_is_missing() {
+    mkdir bin
+    cp "$BIN/ddtwin" bin
+    refused 1 ddtwin-engine env PATH=/nowhere bin/ddtwin simulate "$model" --data "$WORK/table.csv" -o out
+}
+
+# ------------------------------------------------------------------ no space, no right, interrupts
+
+# A file-size limit stands for a full disk; blocks of 512 bytes.
+limited() {
+    blocks=$1
+    shift
+    (
+        ulimit -f "$blocks"
+        exec "$@"
+    )
+}
+case_no_space() {
+    refused 1 space limited 16 "$BIN/ddtwin" keygen --plan "$WORK/plan.ddt" -o keys
+    refused 1 space limited 16 "$BIN/ddtwin" encrypt --plan "$WORK/plan.ddt" --keys "$WORK/keys" --data "$WORK/table.csv" -o twin.ddt
+    refused 1 space limited 16 "$BIN/ddtwin-engine" run --plan "$WORK/plan.ddt" --eval-keys "$WORK/keys/eval.ddt" \
+        --twin "$WORK/twin.ddt" -o result.ddt
+    refused 1 space limited 1 "$BIN/ddtwin" compile "$model" --data-template "$WORK/table.csv" -o plan.ddt
+    refused 1 space limited 1 "$BIN/ddtwin" decrypt --keys "$WORK/keys" --result "$WORK/result.ddt" -o out
+    refused 1 space limited 16 "$BIN/ddtwin" simulate "$model" --data "$WORK/table.csv" -o out
+}
+case_no_folder() {
+    refused 1 nowhere ddtwin compile "$model" --data-template "$WORK/table.csv" -o nowhere/plan.ddt
+    : >file
+    refused 1 file ddtwin simulate "$model" --data "$WORK/table.csv" -o file
+}
+case_folder_of_somebody_else() {
+    mkdir out
+    echo precious >out/notes.txt
+    refused 1 notes.txt ddtwin simulate "$model" --data "$WORK/table.csv" -o out
+    refused 1 notes.txt ddtwin decrypt --keys "$WORK/keys" --result "$WORK/result.ddt" -o out
+    [ "$(cat out/notes.txt)" = precious ] || fail "a stranger's file was touched"
+}
+case_interrupt() {
+    before=$(find . | sort)
+    "$BIN/ddtwin" simulate "$model" --data "$SOURCE/data/theophylline_events.csv" -o out >/dev/null 2>&1 &
+    pid=$!
+    sleep 1
+    kill -INT $pid 2>/dev/null || true
+    status=0
+    wait $pid || status=$?
+    if [ $status -ne 0 ]; then
+        [ "$before" = "$(find . | sort)" ] || fail "an interrupted run left files: $(find .)"
+    fi
+}
+
+# ------------------------------------------------------------------ what works
+
+# rows FILE: ID and TIME of the observation records of a table.
+rows() { awk -F, 'NR > 1 && ($4 == 0 || $4 == 2) { print $1 "," $2 }' "$1"; }
+
+case_steps_give_the_profile() {
+    ddtwin decrypt --keys "$WORK/keys" --result "$WORK/result.ddt" -o out
+    head -n 1 out/profile.csv | grep -qx 'ID,TIME,conc' || fail "columns: $(head -n 1 out/profile.csv)"
+    tail -n +2 out/profile.csv | cut -d, -f1,2 >got
+    rows "$WORK/table.csv" >wanted
+    cmp got wanted || fail "rows are not the observation records at exactly their times"
+    [ -s out/summary.json ] || fail "the summary is missing"
+    [ -s out/report.html ] || fail "the report is missing"
+    # Again into the same folder: earlier results of ours are replaced.
+    ddtwin decrypt --keys "$WORK/keys" --result "$WORK/result.ddt" -o out
+    [ "$(find . -name '.ddtwin-*')" = "" ] || fail "a staging folder was left"
+}
+# An encrypted simulation agrees with the one-compartment formula, evaluated here.
+case_profile_is_right() {
+    ddtwin decrypt --keys "$WORK/keys" --result "$WORK/result.ddt" -o out
+    awk -F, '
+        FNR == NR { if (FNR > 1 && $4 == 1) { dose[$1] = $3; ke[$1] = exp(-2.4546 + $8); ka[$1] = exp(0.4655 + $9); cl[$1] = exp(-3.2272 + $10) } next }
+        FNR > 1 {
+            v = cl[$1] / ke[$1]
+            c = dose[$1] * ka[$1] / v / (ka[$1] - ke[$1]) * (exp(-ke[$1] * $2) - exp(-ka[$1] * $2))
+            d = $3 - c; if (d < 0) d = -d
+            if (c > top) top = c
+            if (d > worst) worst = d
+            n++
+        }
+        END { printf "%d rows, largest error %.2e of %.2f\n", n, worst, top; exit !(n == 22 && top > 5 && worst <= 1e-3 * top) }
+    ' "$WORK/table.csv" out/profile.csv || fail "the encrypted profile is wrong"
+}
+case_same_result_twice() {
+    engine run --plan "$WORK/plan.ddt" --eval-keys "$WORK/keys/eval.ddt" --twin "$WORK/twin.ddt" --threads 1 -o result.ddt
+    cmp result.ddt "$WORK/result.ddt" || fail "two runs of one twin differ"
+}
+case_public_key_is_enough_to_encrypt() {
+    mkdir sender
+    cp "$WORK/keys/plan.ddt" "$WORK/keys/public.ddt" sender
+    ddtwin encrypt --plan "$WORK/plan.ddt" --keys sender --data "$WORK/table.csv" -o twin.ddt
+    engine run --plan "$WORK/plan.ddt" --eval-keys "$WORK/keys/eval.ddt" --twin twin.ddt -o result.ddt
+    ddtwin decrypt --keys "$WORK/keys" --result result.ddt -o out
+    ddtwin decrypt --keys "$WORK/keys" --result "$WORK/result.ddt" -o wanted
+    paste -d, out/profile.csv wanted/profile.csv |
+        awk -F, 'NR > 1 { d = $3 - $6; if (d < -1e-2 || d > 1e-2) exit 1 }' || fail "public-key encryption gives another profile"
+}
+case_simulate() {
+    ddtwin simulate "$model" --data "$WORK/table.csv" -o deep/out --plot figure.svg --terminal-plot >text
+    grep -q 'verdict      within' text || fail "the bar was missed: $(cat text)"
+    rows "$WORK/table.csv" >wanted
+    tail -n +2 deep/out/profile.csv | cut -d, -f1,2 | cmp - wanted || fail "rows of simulate"
+    for field in subjects times outputs ring_degree log2_qp security_bits depth bootstraps engine_seconds eval_key_bytes twin_bytes \
+        result_bytes max_error surrogate discretisation ckks total engine_peak_rss_bytes plan_digest; do
+        grep -q "\"$field\"" deep/out/summary.json || fail "$field is not in summary.json"
+    done
+    if grep -Eqi 'http|<script|<link|@import|url\(' deep/out/report.html; then
+        fail "the report refers to something outside"
+    fi
+    [ "$(grep -c '<svg class="panel"' deep/out/report.html)" -eq 2 ] || fail "the report does not draw both subjects"
+    [ "$(find . -name '.ddtwin-*')" = "" ] || fail "the private folder was left"
+}
+case_simulate_json_and_grid() {
+    ddtwin simulate "$model" --data "$WORK/table.csv" -o out --grid 6 --output conc,central --json >summary.json
+    cmp summary.json out/summary.json || fail "--json prints something else than summary.json"
+    head -n 1 out/profile.csv | grep -qx 'ID,TIME,conc,central' || fail "columns: $(head -n 1 out/profile.csv)"
+    for time in 6 12 18 24; do
+        grep -q "^1,$time," out/profile.csv || fail "--grid 6 gave no row at $time"
+    done
+    [ "$(grep -c '^1,0,' out/profile.csv)" -eq 1 ] || fail "--grid doubled an observation"
+}
+case_check() {
+    ddtwin check "$model" >text
+    grep -q '^verdict' text || fail "no verdict without data"
+    ddtwin check "$model" --data "$WORK/table.csv" >text
+    for word in method encrypted circuit security sizes time error verdict; do
+        grep -q "^$word" text || fail "check does not print '$word'"
+    done
+    ddtwin check "$model" --data "$WORK/table.csv" --json | grep -q '"measured": false'
+}
+case_info() {
+    for file in plan.ddt twin.ddt result.ddt keys/eval.ddt keys/public.ddt keys/secret.ddt; do
+        ddtwin info "$WORK/$file" | grep -q digest || fail "info says nothing about $file"
+        ddtwin info "$WORK/$file" --json | grep -q '"kind"'
+    done
+    engine info "$WORK/plan.ddt" --json | grep -q '"security_bits": 128' || fail "the plan is not a secure one"
+    digest=$(ddtwin info "$WORK/plan.ddt" --json | sed 's/.*"digest": "\([0-9a-f]*\)".*/\1/')
+    ddtwin info "$WORK/twin.ddt" --json | grep -q "\"plan_digest\": \"$digest\"" || fail "the twin does not name its plan"
+}
+case_models() {
+    ddtwin models "$SOURCE/models" | grep -q theophylline
+    ddtwin models "$SOURCE/models" --json | grep -q '"reference"'
+}
+
+enter
+"case_$CASE"
