@@ -140,7 +140,7 @@ static ddt_status run_keygen(bench *s) {
 
 static size_t limb_bytes(const bench *s) { return ddt_ckks_n(s->params) * sizeof(uint64_t); }
 
-static size_t ciphertext_bytes(const bench *s) { return 2 * (ddt_ckks_levels(s->params) + 1) * limb_bytes(s); }
+static size_t ciphertext_bytes(const bench *s) { return 2 * ((size_t)ddt_ckks_levels(s->params) + 1) * limb_bytes(s); }
 
 static size_t slots_bytes(const bench *s) { return ddt_ckks_slots(s->params) * sizeof(double complex); }
 

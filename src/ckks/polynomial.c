@@ -248,16 +248,17 @@ static ddt_status build_sum(chebyshev *c, const double *coefficients, unsigned d
     return add_linear(c, s);
 }
 
-/* out = the polynomial at exactly (level, scale). */
+/* out = the polynomial at exactly (level, scale); NULL while planning. */
 static ddt_status evaluate(chebyshev *c, const double *coefficients, unsigned degree, unsigned level, double scale,
                            ddt_ciphertext *out) {
     ddt_evaluator *ev = c->ev;
     sum_state s = {.level = level + 1, .scale = scale * (double)ddt_ring_modulus(ev->params->ring, (size_t)level + 1)};
-    ddt_status status = c->planning ? DDT_OK : ckks_pool_take(ev, s.level, &s.sum);
+    const bool planning = out == NULL;
+    ddt_status status = planning ? DDT_OK : ckks_pool_take(ev, s.level, &s.sum);
     if (status == DDT_OK) {
         status = build_sum(c, coefficients, degree, &s);
     }
-    if (c->planning) {
+    if (planning) {
         c->cost += s.has_products ? relinearise_cost : rescale_cost;
         return status;
     }

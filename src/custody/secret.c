@@ -122,7 +122,7 @@ void ddt_secret_key_destroy(ddt_secret_key *key) {
 
 void custody_secret_values(const ddt_secret_key *key, int64_t *out) {
     for (size_t j = 0; j < ddt_ckks_n(key->params); j++) {
-        out[j] = key->ternary[j];
+        out[j] = (int64_t)(int)key->ternary[j];
     }
 }
 
