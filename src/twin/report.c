@@ -32,7 +32,7 @@ static const char *const page_style =
     "td{border-bottom:0}"
     ".two{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:18px}.two "
     "section{margin-top:0}"
-    ".two{margin-top:18px}.note{color:var(--soft);font-size:13px;margin:.8em 0 0}code{font:13px "
+    "sub,sup{line-height:0}.two{margin-top:18px}.note{color:var(--soft);font-size:13px;margin:.8em 0 0}code{font:13px "
     "ui-monospace,Menlo,Consolas,"
     "monospace;overflow-wrap:anywhere}footer{color:var(--soft);font-size:13px;margin-top:22px}"
     "@media print{body{background:#fff}section,.tile{break-inside:avoid}}";

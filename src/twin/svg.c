@@ -65,7 +65,7 @@ static double hour_step(double span_h, double parts) {
 }
 
 static axis time_axis(const ddt_twin_outcome *outcome, size_t s) {
-    enum { PARTS = 6 };
+    enum { PARTS = 5 };
     const ddt_profile *profile = outcome->profile;
     const size_t count = profile->observation_counts[s];
     axis x = {.low = count > 0 ? profile->times_h[s][0] : 0, .high = count > 0 ? profile->times_h[s][count - 1] : 1};
@@ -167,7 +167,6 @@ static void draw_curve(twin_text *text, const char *class, const ddt_profile *pr
 }
 
 static void draw_doses(twin_text *text, const ddt_subject *subject, const axis *x) {
-    const int bottom = PANEL_HEIGHT - MARGIN_BOTTOM;
     for (size_t r = 0; subject != NULL && r < subject->record_count; r++) {
         const ddt_record *record = &subject->records[r];
         if (record->evid != 1 && record->evid != 4) {
@@ -176,7 +175,8 @@ static void draw_doses(twin_text *text, const ddt_subject *subject, const axis *
         for (unsigned j = 0; j <= record->additional; j++) {
             const double time = record->time_h + j * record->interval_h;
             if (time <= x->high) {
-                twin_text_add(text, "<path class=\"c-dose\" d=\"M%.1f %dl-3.5 -7h7z\"/>", to_x(x, time), bottom);
+                twin_text_add(text, "<path class=\"c-dose\" d=\"M%.1f %dl-3.5 -7h7z\"/>", to_x(x, time),
+                              MARGIN_TOP + 2);
             }
         }
     }
