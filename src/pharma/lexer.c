@@ -100,7 +100,13 @@ static ddt_status read_quoted(lexer *l, char quote) {
         return ddt_fail(l->ctx, DDT_ERR_MODEL, "%s:%u: the text that begins here never ends: %c is missing.", l->file,
                         first_line, quote);
     }
-    ddt_status status = add(l, quote == '`' ? TOKEN_NAME : TOKEN_STRING, start, l->at, 0);
+    bool is_name = quote == '`';
+    if (is_name &&
+        (l->at == start || memchr(l->text + start, '(', l->at - start) != NULL)) { /* kept for tlast(x), podo(x) */
+        return ddt_fail(l->ctx, DDT_ERR_MODEL, "%s:%u: a name in backticks is empty or holds a bracket.", l->file,
+                        first_line);
+    }
+    ddt_status status = add(l, is_name ? TOKEN_NAME : TOKEN_STRING, start, l->at, 0);
     l->at++;
     return status;
 }

@@ -119,6 +119,7 @@ static void variables_are_assigned_in_order(void **state) {
     ASSERT_Z("z <- a\nz <- z * z\nz <- z + 1", 5);
     ASSERT_Z("a <- a * 10; z <- a", 20); /* a variable may take a parameter's name */
     ASSERT_Z("c <- c / 10; z <- c", 0.5);
+    ASSERT_Z("`my name` <- a; z <- `my name` + 1", 3);
 }
 
 static void conditions_become_values(void **state) {
@@ -457,6 +458,7 @@ static void broken_files_are_refused(void **state) {
                  {"m <- function() { model({ x <- 'a })}", "never ends"},
                  {"m <- function() { model({ x <- 1 \x01 })}", "has no place in a model"},
                  {"m <- function() { model({ x <- \xC3\xA9 })}", "has no place in a model"},
+                 {"m <- function() { model({ `tlast(x)` <- 1 })}", "in backticks"},
                  {"m <- function() { model({ x <- 1.2.3 })}", "cannot be read"},
                  {"m <- function() { model({ x <- 12abc })}", "cannot be read"},
                  {"m <- function() { model({ x <- 1 }); model({ y <- 2 }) }", "twice"},
