@@ -7,9 +7,9 @@ theophylline <- function() {
   )
   units <- list(time = "h", dosing = "mg/kg", concentration = "mg/L")
   ini({
-    lke <- -2.454645; label("log of the elimination rate constant (1/h)")
-    lka <- 0.4655015; label("log of the absorption rate constant (1/h)")
-    lcl <- -3.227198; label("log of the clearance per kilogram (L/h/kg)")
+    lke <- -2.4546; label("log of the elimination rate constant (1/h)")
+    lka <- 0.4655;  label("log of the absorption rate constant (1/h)")
+    lcl <- -3.2272; label("log of the clearance per kilogram (L/h/kg)")
     # Variances: those of the twelve individual estimates about the population values, rounded up. nlme finds none for ke.
     eta.ke ~ 1e-6
     eta.ka ~ 0.42

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 vancomycin_goti2018 <- function() {
   description <- "Vancomycin infusions in hospitalised adults with and without haemodialysis: two compartments"
-  # Published encodings of this model differ. Here: the typical values of Table 2 with the peripheral volume not scaled by
-  # weight, variances log(1 + CV^2) of the reported coefficients of variation (39.8, 81.6 and 57.1 %), and the standard
-  # deviations of Table 2 for the error.
+  # Published encodings of this model differ. Here: the typical values of Table 2 with both volumes scaled by weight,
+  # variances log(1 + CV^2) of the reported coefficients of variation (39.8, 81.6 and 57.1 %), and the standard deviations
+  # of Table 2 for the error.
   reference <- paste(
     "Goti V, Chaturvedula A, Fossler MJ, Mok S, Jacob JT.",
     "Hospitalized patients with and without hemodialysis have markedly different vancomycin pharmacokinetics:",
@@ -23,7 +23,7 @@ vancomycin_goti2018 <- function() {
     lv1 <- log(58.4); label("log of the central volume at 70 kg, no dialysis (L)")
     v1_dial <- 0.5;   label("Factor on the central volume, dialysis")
     lq <- log(6.5);   label("log of the intercompartmental clearance (L/h)")
-    lv2 <- log(38.4); label("log of the peripheral volume (L)")
+    lv2 <- log(38.4); label("log of the peripheral volume at 70 kg (L)")
     eta.cl ~ 0.147
     eta.v1 ~ 0.510
     eta.v2 ~ 0.282
@@ -34,7 +34,7 @@ vancomycin_goti2018 <- function() {
     cl <- exp(lcl + eta.cl) * (CRCL / 120)^cl_crcl * cl_dial^DIAL
     v1 <- exp(lv1 + eta.v1) * (WT / 70) * v1_dial^DIAL
     q <- exp(lq)
-    v2 <- exp(lv2 + eta.v2)
+    v2 <- exp(lv2 + eta.v2) * (WT / 70)
     d/dt(central) <- -(cl + q) / v1 * central + q / v2 * peripheral
     d/dt(peripheral) <- q / v1 * central - q / v2 * peripheral
     Cc <- central / v1
