@@ -1,0 +1,380 @@
+/*
+ * How each symbol is encrypted. A symbol may be encrypted more than once: as its value, mapped to [-1, 1], and, for the
+ * exponentials in which it takes part, as its value or logarithm in a unit in which all its coefficients are small
+ * integers. Then the exponents are sums that cost no level.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "solve_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    UNIT_PARTS_MAX = 4,  /* the smallest coefficient is 1 to 4 units */
+    MULTIPLIER_MAX = 16, /* and the largest 16 */
+    STRETCH_MAX = 4
+};
+
+static double symbol_mid(const solve_work *work, uint32_t symbol, bool is_log) {
+    const solve_symbol *s = &work->symbols[symbol];
+    return is_log ? 0.5 * (log(s->low) + log(s->high)) : 0.5 * (s->low + s->high);
+}
+
+static double symbol_half(const solve_work *work, uint32_t symbol, bool is_log) {
+    const solve_symbol *s = &work->symbols[symbol];
+    return is_log ? 0.5 * (log(s->high) - log(s->low)) : 0.5 * (s->high - s->low);
+}
+
+static ddt_status add_encoding(solve_work *work, solve_encoding encoding, uint32_t *index) {
+    if (work->encoding_count == work->encoding_capacity) {
+        size_t capacity = work->encoding_capacity == 0 ? 16 : 2 * work->encoding_capacity;
+        solve_encoding *grown = solve_alloc(work, capacity, sizeof *grown);
+        if (grown == NULL) {
+            return DDT_ERR_MEMORY;
+        }
+        if (work->encoding_count > 0) {
+            memcpy(grown, work->encodings, work->encoding_count * sizeof *grown);
+        }
+        work->encodings = grown;
+        work->encoding_capacity = capacity;
+    }
+    encoding.node = DDT_NODE_NONE;
+    *index = (uint32_t)work->encoding_count;
+    work->encodings[work->encoding_count++] = encoding;
+    return DDT_OK;
+}
+
+uint32_t solve_encoding_linear(const solve_work *work, uint32_t symbol) {
+    double half = symbol_half(work, symbol, false);
+    for (uint32_t i = 0; i < work->encoding_count; i++) {
+        const solve_encoding *e = &work->encodings[i];
+        if (e->symbol == symbol && !e->is_log && fabs(e->half - half) <= 1e-12 * half) {
+            return i;
+        }
+    }
+    return SOLVE_NONE;
+}
+
+/* ------------------------------------------------------------------ exponentials */
+
+static int compare_exponents(const void *left, const void *right) {
+    const solve_exponent *a = left;
+    const solve_exponent *b = right;
+    if (a->symbol != b->symbol) {
+        return a->symbol < b->symbol ? -1 : 1;
+    }
+    return (int)a->is_log - (int)b->is_log;
+}
+
+static bool same_exponents(const solve_group *group, const solve_term *term) {
+    if (group->count != term->exponent_count) {
+        return false;
+    }
+    for (size_t i = 0; i < group->count; i++) {
+        const solve_exponent *a = &group->exponents[i];
+        const solve_exponent *b = &term->exponents[i];
+        const double rounding = 1e-13;
+        if (a->symbol != b->symbol || a->is_log != b->is_log ||
+            fabs(a->coefficient - b->coefficient) > rounding * fabs(a->coefficient)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static ddt_status add_group(solve_work *work, const solve_term *term, uint32_t *index) {
+    if (work->group_count == work->group_capacity) {
+        size_t capacity = work->group_capacity == 0 ? 16 : 2 * work->group_capacity;
+        solve_group *grown = solve_alloc(work, capacity, sizeof *grown);
+        if (grown == NULL) {
+            return DDT_ERR_MEMORY;
+        }
+        if (work->group_count > 0) {
+            memcpy(grown, work->groups, work->group_count * sizeof *grown);
+        }
+        work->groups = grown;
+        work->group_capacity = capacity;
+    }
+    solve_group *group = &work->groups[work->group_count];
+    *group = (solve_group){.count = term->exponent_count, .stretch = 1, .node = DDT_NODE_NONE};
+    for (size_t i = 0; i < term->exponent_count; i++) {
+        const solve_exponent *x = &term->exponents[i];
+        group->exponents[i] = *x;
+        group->parts[i].encoding = SOLVE_NONE;
+        group->centre += x->coefficient * symbol_mid(work, x->symbol, x->is_log);
+        group->reach += fabs(x->coefficient) * symbol_half(work, x->symbol, x->is_log);
+    }
+    *index = (uint32_t)work->group_count++;
+    return DDT_OK;
+}
+
+static ddt_status place_term(solve_work *work, solve_term *term) {
+    term->group = SOLVE_NONE;
+    if (term->exponent_count == 0) {
+        return DDT_OK;
+    }
+    qsort(term->exponents, term->exponent_count, sizeof *term->exponents, compare_exponents);
+    for (uint32_t g = 0; g < work->group_count; g++) {
+        if (same_exponents(&work->groups[g], term)) {
+            term->group = g;
+            return DDT_OK;
+        }
+    }
+    return add_group(work, term, &term->group);
+}
+
+/* ------------------------------------------------------------------ units */
+
+/* The multiplier of a coefficient in a unit, 0 when it is not a small integer. */
+static int multiplier_of(double coefficient, double unit) {
+    const double rounding = 1e-9;
+    double ratio = coefficient / unit;
+    double nearest = round(ratio);
+    return fabs(nearest) <= MULTIPLIER_MAX && fabs(ratio - nearest) <= rounding * fabs(ratio) ? (int)nearest : 0;
+}
+
+/* The part of a group that is this symbol and has no encoding yet, or NULL. */
+static const solve_exponent *open_part(const solve_group *group, const solve_exponent *like, size_t *part) {
+    for (size_t i = 0; i < group->count; i++) {
+        if (group->exponents[i].symbol == like->symbol && group->exponents[i].is_log == like->is_log &&
+            group->parts[i].encoding == SOLVE_NONE) {
+            *part = i;
+            return &group->exponents[i];
+        }
+    }
+    return NULL;
+}
+
+/* The unit that suits most of the coefficients of a symbol, with the smallest of them 1 to 4 units. */
+static double choose_unit(const solve_work *work, const solve_exponent *like) {
+    double smallest = INFINITY;
+    size_t part = 0;
+    for (size_t g = 0; g < work->group_count; g++) {
+        const solve_exponent *x = open_part(&work->groups[g], like, &part);
+        smallest = x != NULL ? fmin(smallest, fabs(x->coefficient)) : smallest;
+    }
+    double best = smallest;
+    size_t best_count = 0;
+    for (int parts = 1; parts <= UNIT_PARTS_MAX; parts++) {
+        size_t count = 0;
+        for (size_t g = 0; g < work->group_count; g++) {
+            const solve_exponent *x = open_part(&work->groups[g], like, &part);
+            count += x != NULL && multiplier_of(x->coefficient, smallest / parts) != 0;
+        }
+        if (count > best_count) {
+            best_count = count;
+            best = smallest / parts;
+        }
+    }
+    return best;
+}
+
+/* Encodings for one symbol (or its logarithm): one for each family of commensurable coefficients. `half` holds the unit
+ * for now. */
+static ddt_status encode_symbol(solve_work *work, const solve_exponent *like) {
+    double unit = choose_unit(work, like);
+    uint32_t index = 0;
+    solve_encoding encoding = {.symbol = like->symbol,
+                               .is_log = like->is_log,
+                               .mid = symbol_mid(work, like->symbol, like->is_log),
+                               .half = unit};
+    SOLVE_TRY(add_encoding(work, encoding, &index));
+    for (size_t g = 0; g < work->group_count; g++) {
+        size_t part = 0;
+        const solve_exponent *x = open_part(&work->groups[g], like, &part);
+        int multiplier = x == NULL ? 0 : multiplier_of(x->coefficient, unit);
+        if (multiplier != 0) {
+            work->groups[g].parts[part] = (solve_group_part){index, multiplier};
+        }
+    }
+    return DDT_OK;
+}
+
+static ddt_status encode_groups(solve_work *work) {
+    for (size_t g = 0; g < work->group_count; g++) {
+        for (size_t i = 0; i < work->groups[g].count; i++) {
+            while (work->groups[g].parts[i].encoding == SOLVE_NONE) {
+                solve_exponent like = work->groups[g].exponents[i];
+                SOLVE_TRY(encode_symbol(work, &like));
+            }
+        }
+    }
+    return DDT_OK;
+}
+
+static bool shares_encoding(const solve_group *a, const solve_group *b) {
+    for (size_t i = 0; i < a->count; i++) {
+        for (size_t j = 0; j < b->count; j++) {
+            if (a->parts[i].encoding == b->parts[j].encoding) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Exponentials that share an encoding share the scale of their arguments: that of the widest. */
+static void set_domains(solve_work *work) {
+    for (size_t g = 0; g < work->group_count; g++) {
+        work->groups[g].domain = work->groups[g].reach;
+    }
+    bool changes = true;
+    while (changes) {
+        changes = false;
+        for (size_t g = 0; g < work->group_count; g++) {
+            for (size_t h = 0; h < work->group_count; h++) {
+                if (work->groups[h].domain > work->groups[g].domain &&
+                    shares_encoding(&work->groups[g], &work->groups[h])) {
+                    work->groups[g].domain = work->groups[h].domain;
+                    changes = true;
+                }
+            }
+        }
+    }
+    for (size_t g = 0; g < work->group_count; g++) {
+        solve_group *group = &work->groups[g];
+        int stretch = (int)fmin(floor(group->domain / group->reach * (1.0 + 1e-12)), STRETCH_MAX);
+        group->stretch = stretch > 1 ? stretch : 1;
+    }
+}
+
+static void finish_encodings(solve_work *work) {
+    for (uint32_t i = 0; i < work->encoding_count; i++) {
+        solve_encoding *e = &work->encodings[i];
+        double domain = 0.0;
+        for (size_t g = 0; g < work->group_count; g++) {
+            for (size_t k = 0; k < work->groups[g].count; k++) {
+                domain = work->groups[g].parts[k].encoding == i ? work->groups[g].domain : domain;
+            }
+        }
+        e->half = domain / e->half; /* it held the unit */
+        e->bound = symbol_half(work, e->symbol, e->is_log) / e->half;
+    }
+}
+
+/* ------------------------------------------------------------------ walks over all terms */
+
+typedef ddt_status (*term_visitor)(solve_work *work, solve_term *term);
+
+static ddt_status visit_terms(solve_work *work, solve_terms *terms, term_visitor visit) {
+    for (solve_term *t = terms->first; t != NULL; t = t->next) {
+        SOLVE_TRY(visit(work, t));
+        for (size_t i = 0; i < t->factor_count; i++) {
+            if (t->factors[i].inner != NULL) {
+                SOLVE_TRY(visit_terms(work, t->factors[i].inner, visit));
+            }
+        }
+    }
+    return DDT_OK;
+}
+
+static ddt_status visit_all(solve_work *work, term_visitor visit) {
+    size_t n = work->linear.n;
+    size_t outputs = work->model->output_count;
+    const struct {
+        solve_terms *terms;
+        size_t count;
+    } lists[] = {{work->a_terms, n * n},
+                 {work->initial_terms, work->feed_count * n},
+                 {work->f_terms, work->feed_count * work->dosing_count},
+                 {work->gain_terms, outputs * n},
+                 {work->offset_terms, outputs}};
+    for (size_t k = 0; k < sizeof lists / sizeof *lists; k++) {
+        for (size_t i = 0; i < lists[k].count; i++) {
+            SOLVE_TRY(visit_terms(work, &lists[k].terms[i], visit));
+        }
+    }
+    return DDT_OK;
+}
+
+static ddt_status encode_functions(solve_work *work, solve_term *term) {
+    for (size_t i = 0; i < term->factor_count; i++) {
+        uint32_t symbol = term->factors[i].symbol;
+        if (term->factors[i].inner != NULL || work->symbols[symbol].is_state ||
+            solve_encoding_linear(work, symbol) != SOLVE_NONE) {
+            continue;
+        }
+        uint32_t index = 0;
+        solve_encoding encoding = {.symbol = symbol,
+                                   .mid = symbol_mid(work, symbol, false),
+                                   .half = symbol_half(work, symbol, false),
+                                   .bound = 1.0};
+        SOLVE_TRY(add_encoding(work, encoding, &index));
+    }
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ inputs and ranges */
+
+static ddt_status add_range(solve_work *work, uint32_t symbol, uint32_t *index) {
+    solve_layout *layout = &work->solution->layout;
+    const char *name = work->model->symbols[symbol].name;
+    for (size_t r = work->dosing_count; r < layout->range_count; r++) {
+        if (strcmp(layout->ranges[r].name, name) == 0) {
+            *index = (uint32_t)r;
+            return DDT_OK;
+        }
+    }
+    solve_range *ranges = ddt_realloc(layout->ranges, layout->range_count, layout->range_count + 1, sizeof *ranges);
+    if (ranges == NULL) {
+        return solve_no_memory(work->ctx);
+    }
+    layout->ranges = ranges;
+    const solve_symbol *s = &work->symbols[symbol];
+    solve_range range = {.name = ddt_strdup(name), .low = s->low, .high = s->high, .level_count = s->level_count};
+    if (range.name == NULL) {
+        return solve_no_memory(work->ctx);
+    }
+    memcpy(range.levels, s->levels, sizeof range.levels);
+    *index = (uint32_t)layout->range_count;
+    layout->ranges[layout->range_count++] = range;
+    return DDT_OK;
+}
+
+static ddt_status input_name(const solve_work *work, uint32_t index, char **name) {
+    enum { NAME_MAX_BYTES = 224 };
+    char text[NAME_MAX_BYTES];
+    const solve_encoding *e = &work->encodings[index];
+    unsigned before = 0;
+    for (uint32_t i = 0; i < index; i++) {
+        before += work->encodings[i].symbol == e->symbol && work->encodings[i].is_log == e->is_log;
+    }
+    const char *symbol = work->model->symbols[e->symbol].name;
+    int length = snprintf(text, sizeof text, e->is_log ? "log(%.180s)" : "%.180s", symbol);
+    if (before > 0 && length > 0) {
+        (void)snprintf(text + length, sizeof text - (size_t)length, " [%u]", before + 1);
+    }
+    *name = ddt_strdup(text);
+    return *name == NULL ? solve_no_memory(work->ctx) : DDT_OK;
+}
+
+static ddt_status make_inputs(solve_work *work) {
+    solve_layout *layout = &work->solution->layout;
+    size_t count = layout->input_count + work->encoding_count;
+    solve_input *inputs = ddt_realloc(layout->inputs, layout->input_count, count, sizeof *inputs);
+    if (inputs == NULL) {
+        return solve_no_memory(work->ctx);
+    }
+    layout->inputs = inputs;
+    for (uint32_t i = 0; i < work->encoding_count; i++) {
+        const solve_encoding *e = &work->encodings[i];
+        solve_input input = {.kind = e->is_log ? SOLVE_INPUT_LOG : SOLVE_INPUT_LINEAR,
+                             .mid = e->mid,
+                             .half = e->half,
+                             .bound = e->bound * (1.0 + 1e-9)}; /* rounding of (value - mid) / half at the ends */
+        SOLVE_TRY(add_range(work, e->symbol, &input.range));
+        SOLVE_TRY(input_name(work, i, &input.name));
+        layout->inputs[layout->input_count++] = input;
+    }
+    return DDT_OK;
+}
+
+ddt_status solve_encode(solve_work *work) {
+    SOLVE_TRY(visit_all(work, place_term));
+    SOLVE_TRY(encode_groups(work));
+    set_domains(work);
+    finish_encodings(work);
+    SOLVE_TRY(visit_all(work, encode_functions));
+    return make_inputs(work);
+}

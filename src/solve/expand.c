@@ -1,0 +1,639 @@
+/*
+ * Expressions as sums of products: coefficient * exp(linear combination of symbols and logarithms of positive symbols)
+ * * functions of one symbol * functions of sums. What depends on one encrypted symbol only becomes one function of it,
+ * however complicated.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "solve_internal.h"
+
+#include <string.h>
+
+static ddt_status expand(solve_work *work, ddt_expr e, solve_terms *out);
+
+/* ------------------------------------------------------------------ terms */
+
+static ddt_status too_large(const solve_work *work) {
+    return ddt_fail(
+        work->ctx, DDT_ERR_UNSUPPORTED,
+        "'%s': an expression has too many terms or factors in encrypted symbols (%d terms, %d factors at most).",
+        work->model->path, SOLVE_TERMS_MAX, SOLVE_FACTORS_MAX);
+}
+
+static ddt_status append(solve_work *work, solve_terms *terms, const solve_term *term) {
+    if (term->coefficient == 0.0) {
+        return DDT_OK;
+    }
+    if (terms->count >= SOLVE_TERMS_MAX) {
+        return too_large(work);
+    }
+    solve_term *copy = solve_alloc(work, 1, sizeof *copy);
+    if (copy == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    *copy = *term;
+    copy->next = NULL;
+    solve_term **at = &terms->first;
+    while (*at != NULL) {
+        at = &(*at)->next;
+    }
+    *at = copy;
+    terms->count++;
+    return DDT_OK;
+}
+
+static solve_term constant_term(double value) { return (solve_term){.coefficient = value, .group = SOLVE_NONE}; }
+
+static ddt_status append_constant(solve_work *work, solve_terms *out, double value) {
+    solve_term term = constant_term(value);
+    return append(work, out, &term);
+}
+
+static ddt_status add_exponent(const solve_work *work, solve_term *term, uint32_t symbol, bool is_log,
+                               double coefficient) {
+    for (size_t i = 0; i < term->exponent_count; i++) {
+        solve_exponent *x = &term->exponents[i];
+        if (x->symbol == symbol && x->is_log == is_log) {
+            x->coefficient += coefficient;
+            if (x->coefficient == 0.0) {
+                *x = term->exponents[--term->exponent_count];
+            }
+            return DDT_OK;
+        }
+    }
+    if (term->exponent_count == SOLVE_EXPONENTS_MAX) {
+        return too_large(work);
+    }
+    term->exponents[term->exponent_count++] = (solve_exponent){symbol, is_log, coefficient};
+    return DDT_OK;
+}
+
+/* Multiplies by a factor; functions of one symbol merge, equal arguments of outer functions add their powers. */
+static ddt_status add_factor(const solve_work *work, solve_term *term, const solve_factor *factor) {
+    for (size_t i = 0; i < term->factor_count; i++) {
+        solve_factor *f = &term->factors[i];
+        if (f->inner == NULL && factor->inner == NULL && f->symbol == factor->symbol) {
+            f->expression = ddt_expr_binary(work->pool, DDT_EXPR_MUL, f->expression, factor->expression);
+            return f->expression == DDT_EXPR_NONE ? solve_pool_failure(work) : DDT_OK;
+        }
+        if (f->inner != NULL && factor->inner != NULL && f->expression == factor->expression && f->op == factor->op &&
+            (f->op == DDT_EXPR_POW || f->op == DDT_EXPR_EXP)) {
+            f->power += factor->power;
+            if (f->power == 0.0) {
+                *f = term->factors[--term->factor_count];
+            }
+            return DDT_OK;
+        }
+    }
+    if (term->factor_count == SOLVE_FACTORS_MAX) {
+        return too_large(work);
+    }
+    term->factors[term->factor_count++] = *factor;
+    return DDT_OK;
+}
+
+static ddt_status multiply_terms(const solve_work *work, solve_term *a, const solve_term *b) {
+    a->coefficient *= b->coefficient;
+    for (size_t i = 0; i < b->exponent_count; i++) {
+        SOLVE_TRY(add_exponent(work, a, b->exponents[i].symbol, b->exponents[i].is_log, b->exponents[i].coefficient));
+    }
+    for (size_t i = 0; i < b->factor_count; i++) {
+        SOLVE_TRY(add_factor(work, a, &b->factors[i]));
+    }
+    return DDT_OK;
+}
+
+static ddt_status append_function(solve_work *work, solve_terms *out, uint32_t symbol, ddt_expr e) {
+    if (e == DDT_EXPR_NONE) {
+        return solve_pool_failure(work);
+    }
+    solve_term term = constant_term(1.0);
+    term.factors[0] = (solve_factor){.symbol = symbol, .expression = e, .power = 1.0};
+    term.factor_count = 1;
+    return append(work, out, &term);
+}
+
+/* An outer function of a sum that cannot be taken apart. */
+static ddt_status append_outer(solve_work *work, solve_terms *out, ddt_expr_op op, ddt_expr argument, double power) {
+    solve_term term = constant_term(1.0);
+    solve_terms *inner = solve_alloc(work, 1, sizeof *inner);
+    if (inner == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    SOLVE_TRY(expand(work, argument, inner));
+    term.factors[0] =
+        (solve_factor){.symbol = SOLVE_MANY, .expression = argument, .op = op, .power = power, .inner = inner};
+    term.factor_count = 1;
+    return append(work, out, &term);
+}
+
+/* ------------------------------------------------------------------ powers */
+
+static bool is_integer(double x) { return x == floor(x) && fabs(x) < 1e9; }
+
+/* True when every factor of a term is positive on the declared ranges, so that powers distribute. */
+static ddt_status is_positive(solve_work *work, const solve_term *term, bool *positive) {
+    *positive = term->coefficient > 0.0;
+    for (size_t i = 0; i < term->factor_count && *positive; i++) {
+        const solve_factor *f = &term->factors[i];
+        solve_fact fact;
+        SOLVE_TRY(solve_fact_of(work, f->expression, &fact));
+        *positive = (f->inner != NULL && f->op == DDT_EXPR_EXP) ||
+                    (fact.low > 0.0 && (f->inner == NULL || f->op == DDT_EXPR_POW));
+    }
+    return DDT_OK;
+}
+
+/* Whether term^power can be written as a term. */
+static ddt_status distributes(solve_work *work, const solve_term *term, double power, bool *yes) {
+    SOLVE_TRY(is_positive(work, term, yes));
+    if (*yes || !is_integer(power)) {
+        return DDT_OK;
+    }
+    *yes = true;
+    for (size_t i = 0; i < term->factor_count; i++) {
+        const solve_factor *f = &term->factors[i];
+        *yes &= f->inner == NULL || f->op == DDT_EXPR_POW || f->op == DDT_EXPR_EXP;
+    }
+    return DDT_OK;
+}
+
+static ddt_status raise_term(const solve_work *work, solve_term *term, double power) {
+    term->coefficient = pow(term->coefficient, power);
+    for (size_t i = 0; i < term->exponent_count; i++) {
+        term->exponents[i].coefficient *= power;
+    }
+    for (size_t i = 0; i < term->factor_count; i++) {
+        solve_factor *f = &term->factors[i];
+        if (f->inner != NULL) {
+            f->power *= power;
+            continue;
+        }
+        f->expression = ddt_expr_binary(work->pool, DDT_EXPR_POW, f->expression, ddt_expr_const(work->pool, power));
+        if (f->expression == DDT_EXPR_NONE) {
+            return solve_pool_failure(work);
+        }
+    }
+    return DDT_OK;
+}
+
+static ddt_status expand_product(solve_work *work, const solve_terms *a, const solve_terms *b, solve_terms *out) {
+    for (const solve_term *x = a->first; x != NULL; x = x->next) {
+        for (const solve_term *y = b->first; y != NULL; y = y->next) {
+            solve_term product = *x;
+            SOLVE_TRY(multiply_terms(work, &product, y));
+            SOLVE_TRY(append(work, out, &product));
+        }
+    }
+    return DDT_OK;
+}
+
+/* base^power, where base depends on several symbols or is a product. */
+static ddt_status expand_power(solve_work *work, ddt_expr base, double power, solve_terms *out) {
+    solve_terms inner = {0};
+    SOLVE_TRY(expand(work, base, &inner));
+    if (inner.count == 0) {
+        return append_constant(work, out, pow(0.0, power));
+    }
+    if (inner.count == 1) {
+        bool yes = false;
+        SOLVE_TRY(distributes(work, inner.first, power, &yes));
+        if (yes) {
+            solve_term term = *inner.first;
+            SOLVE_TRY(raise_term(work, &term, power));
+            return append(work, out, &term);
+        }
+    }
+    if (power == 1.0) {
+        for (const solve_term *t = inner.first; t != NULL; t = t->next) {
+            SOLVE_TRY(append(work, out, t));
+        }
+        return DDT_OK;
+    }
+    return append_outer(work, out, DDT_EXPR_POW, base, power);
+}
+
+/* ------------------------------------------------------------------ exponentials and logarithms */
+
+/* A term of an exponent that is c * symbol or c * log(symbol). */
+static bool exponent_of(const solve_work *work, const solve_term *term, solve_exponent *out) {
+    if (term->exponent_count == 1 && term->factor_count == 0 && term->exponents[0].is_log &&
+        term->exponents[0].coefficient == 1.0) {
+        *out = (solve_exponent){term->exponents[0].symbol, false, term->coefficient};
+        return true;
+    }
+    if (term->exponent_count != 0 || term->factor_count != 1 || term->factors[0].inner != NULL) {
+        return false;
+    }
+    const ddt_expr_node *node = ddt_expr_get(work->pool, term->factors[0].expression);
+    if (node->op == DDT_EXPR_SYMBOL) {
+        *out = (solve_exponent){node->symbol, false, term->coefficient};
+        return true;
+    }
+    if (node->op == DDT_EXPR_LOG) {
+        const ddt_expr_node *inside = ddt_expr_get(work->pool, node->a);
+        if (inside->op == DDT_EXPR_SYMBOL && work->symbols[inside->symbol].low > 0.0) {
+            *out = (solve_exponent){inside->symbol, true, term->coefficient};
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The one symbol that a term depends on, SOLVE_NONE or SOLVE_MANY. */
+static uint32_t symbol_of_term(const solve_term *term) {
+    uint32_t symbol = SOLVE_NONE;
+    for (size_t i = 0; i < term->exponent_count + term->factor_count; i++) {
+        uint32_t next =
+            i < term->exponent_count ? term->exponents[i].symbol : term->factors[i - term->exponent_count].symbol;
+        if (symbol != SOLVE_NONE && symbol != next) {
+            return SOLVE_MANY;
+        }
+        symbol = next;
+    }
+    return symbol;
+}
+
+/* A term in one symbol as an expression again. */
+static ddt_expr expression_of(const solve_work *work, const solve_term *term) {
+    ddt_expr_pool *pool = work->pool;
+    ddt_expr e = ddt_expr_const(pool, term->coefficient);
+    for (size_t i = 0; i < term->exponent_count; i++) {
+        const solve_exponent *x = &term->exponents[i];
+        ddt_expr symbol = ddt_expr_symbol(pool, x->symbol);
+        ddt_expr c = ddt_expr_const(pool, x->coefficient);
+        ddt_expr factor = x->is_log
+                              ? ddt_expr_binary(pool, DDT_EXPR_POW, symbol, c)
+                              : ddt_expr_unary(pool, DDT_EXPR_EXP, ddt_expr_binary(pool, DDT_EXPR_MUL, c, symbol));
+        e = ddt_expr_binary(pool, DDT_EXPR_MUL, e, factor);
+    }
+    for (size_t i = 0; i < term->factor_count; i++) {
+        e = ddt_expr_binary(pool, DDT_EXPR_MUL, e, term->factors[i].expression);
+    }
+    return e;
+}
+
+/* exp(sum of terms). What is neither linear nor of one symbol stays together under one exponential. */
+static ddt_status expand_exp(solve_work *work, ddt_expr argument, solve_terms *out) {
+    solve_terms inner = {0};
+    SOLVE_TRY(expand(work, argument, &inner));
+    solve_term result = constant_term(1.0);
+    for (const solve_term *t = inner.first; t != NULL; t = t->next) {
+        solve_exponent x;
+        if (t->exponent_count + t->factor_count == 0) {
+            result.coefficient *= exp(t->coefficient);
+        } else if (exponent_of(work, t, &x)) {
+            SOLVE_TRY(add_exponent(work, &result, x.symbol, x.is_log, x.coefficient));
+        } else if (symbol_of_term(t) != SOLVE_MANY) {
+            ddt_expr e = ddt_expr_unary(work->pool, DDT_EXPR_EXP, expression_of(work, t));
+            solve_factor factor = {.symbol = symbol_of_term(t), .expression = e, .power = 1.0};
+            if (e == DDT_EXPR_NONE) {
+                return solve_pool_failure(work);
+            }
+            SOLVE_TRY(add_factor(work, &result, &factor));
+        } else {
+            return append_outer(work, out, DDT_EXPR_EXP, argument, 1.0);
+        }
+    }
+    return append(work, out, &result);
+}
+
+/* log(product) = sum of logarithms, where every factor is positive. */
+static ddt_status expand_log(solve_work *work, ddt_expr argument, solve_terms *out) {
+    solve_terms inner = {0};
+    SOLVE_TRY(expand(work, argument, &inner));
+    bool positive = false;
+    if (inner.count == 1) {
+        SOLVE_TRY(is_positive(work, inner.first, &positive));
+    }
+    if (!positive) {
+        return append_outer(work, out, DDT_EXPR_LOG, argument, 1.0);
+    }
+    const solve_term *t = inner.first;
+    SOLVE_TRY(append_constant(work, out, log(t->coefficient)));
+    for (size_t i = 0; i < t->exponent_count; i++) {
+        const solve_exponent *x = &t->exponents[i];
+        ddt_expr e = ddt_expr_symbol(work->pool, x->symbol);
+        e = x->is_log ? ddt_expr_unary(work->pool, DDT_EXPR_LOG, e) : e;
+        e = ddt_expr_binary(work->pool, DDT_EXPR_MUL, ddt_expr_const(work->pool, x->coefficient), e);
+        solve_terms one = {0};
+        SOLVE_TRY(append_function(work, &one, x->symbol, e));
+        SOLVE_TRY(append(work, out, one.first));
+    }
+    for (size_t i = 0; i < t->factor_count; i++) {
+        const solve_factor *f = &t->factors[i];
+        if (f->inner == NULL) {
+            SOLVE_TRY(append_function(work, out, f->symbol, ddt_expr_unary(work->pool, DDT_EXPR_LOG, f->expression)));
+            continue;
+        }
+        solve_terms part = {0};
+        SOLVE_TRY(f->op == DDT_EXPR_EXP ? expand(work, f->expression, &part)
+                                        : append_outer(work, &part, DDT_EXPR_LOG, f->expression, 1.0));
+        for (solve_term *p = part.first; p != NULL; p = p->next) {
+            p->coefficient *= f->power;
+            SOLVE_TRY(append(work, out, p));
+        }
+    }
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ conditions */
+
+/* A discrete symbol among those that e depends on, SOLVE_NONE where there is none. */
+static ddt_status find_discrete(solve_work *work, ddt_expr e, uint32_t *symbol) {
+    bool *used = solve_alloc(work, work->symbol_count, sizeof *used);
+    if (used == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    SOLVE_TRY(ddt_expr_symbols(work->ctx, work->pool, &e, 1, used, work->symbol_count));
+    *symbol = SOLVE_NONE;
+    for (size_t i = 0; i < work->symbol_count; i++) {
+        if (used[i] && work->symbols[i].level_count > 0) {
+            *symbol = (uint32_t)i;
+            return DDT_OK;
+        }
+    }
+    return DDT_OK;
+}
+
+/* e = sum over the levels of a discrete symbol of [symbol = level] e(level): exact. */
+static ddt_status expand_levels(solve_work *work, ddt_expr e, uint32_t symbol, solve_terms *out) {
+    const solve_symbol *s = &work->symbols[symbol];
+    for (size_t l = 0; l < s->level_count; l++) {
+        ddt_expr level = ddt_expr_const(work->pool, s->levels[l]);
+        ddt_expr is_level = ddt_expr_binary(work->pool, DDT_EXPR_EQ, ddt_expr_symbol(work->pool, symbol), level);
+        ddt_expr value = ddt_expr_substitute(work->pool, e, symbol, level);
+        if (value == DDT_EXPR_NONE || is_level == DDT_EXPR_NONE) {
+            return solve_pool_failure(work);
+        }
+        solve_terms indicator = {0};
+        solve_terms inner = {0};
+        SOLVE_TRY(append_function(work, &indicator, symbol, is_level));
+        SOLVE_TRY(expand(work, value, &inner));
+        SOLVE_TRY(expand_product(work, &inner, &indicator, out));
+    }
+    return DDT_OK;
+}
+
+static ddt_status expand_condition(solve_work *work, ddt_expr e, ddt_expr condition, solve_terms *out) {
+    uint32_t symbol = SOLVE_NONE;
+    SOLVE_TRY(find_discrete(work, condition, &symbol));
+    if (symbol != SOLVE_NONE) {
+        return expand_levels(work, e, symbol, out);
+    }
+    return ddt_fail(
+        work->ctx, DDT_ERR_UNSUPPORTED,
+        "'%s': %s decides on encrypted values that are not categories; conditions, min, max and abs must be "
+        "decided by the declared ranges or by covariates with few values.",
+        work->model->path, solve_print(work, e));
+}
+
+/* IF, MIN, MAX, ABS and comparisons of several symbols: decided by the ranges, or split by a discrete symbol. */
+static ddt_status expand_choice(solve_work *work, ddt_expr e, solve_terms *out) {
+    ddt_expr_node node = *ddt_expr_get(work->pool, e);
+    solve_fact a = {0};
+    solve_fact b = {0};
+    solve_fact whole = {0};
+    SOLVE_TRY(solve_fact_of(work, e, &whole));
+    SOLVE_TRY(solve_fact_of(work, node.a, &a));
+    if (node.b != DDT_EXPR_NONE) {
+        SOLVE_TRY(solve_fact_of(work, node.b, &b));
+    }
+    if (whole.low == whole.high) {
+        return append_constant(work, out, whole.low);
+    }
+    bool first = false;
+    bool second = false;
+    switch (node.op) {
+    case DDT_EXPR_IF:
+        if (a.low > 0.0 || a.high < 0.0 || (a.low == 0.0 && a.high == 0.0)) {
+            return expand(work, a.low == 0.0 && a.high == 0.0 ? node.c : node.b, out);
+        }
+        return expand_condition(work, e, node.a, out);
+    case DDT_EXPR_MIN:
+    case DDT_EXPR_MAX:
+        first = node.op == DDT_EXPR_MIN ? a.high <= b.low : a.low >= b.high;
+        second = node.op == DDT_EXPR_MIN ? b.high <= a.low : b.low >= a.high;
+        return first || second ? expand(work, first ? node.a : node.b, out) : expand_condition(work, e, e, out);
+    case DDT_EXPR_ABS:
+        if (a.low >= 0.0 || a.high <= 0.0) {
+            return expand(work, a.low >= 0.0 ? node.a : ddt_expr_unary(work->pool, DDT_EXPR_NEG, node.a), out);
+        }
+        return expand_condition(work, e, e, out);
+    default:
+        return expand_condition(work, e, e, out);
+    }
+}
+
+/* ------------------------------------------------------------------ all operations */
+
+static ddt_status expand_sum(solve_work *work, ddt_expr a, ddt_expr b, double sign, solve_terms *out) {
+    SOLVE_TRY(expand(work, a, out));
+    solve_terms second = {0};
+    SOLVE_TRY(expand(work, b, &second));
+    for (solve_term *t = second.first; t != NULL; t = t->next) {
+        t->coefficient *= sign;
+        SOLVE_TRY(append(work, out, t));
+    }
+    return DDT_OK;
+}
+
+static ddt_status expand_times(solve_work *work, ddt_expr a, ddt_expr b, double power, solve_terms *out) {
+    solve_terms left = {0};
+    solve_terms right = {0};
+    SOLVE_TRY(expand(work, a, &left));
+    SOLVE_TRY(power == 1.0 ? expand(work, b, &right) : expand_power(work, b, power, &right));
+    return expand_product(work, &left, &right, out);
+}
+
+static ddt_status expand_operation(solve_work *work, ddt_expr e, solve_terms *out) {
+    ddt_expr_node node = *ddt_expr_get(work->pool, e);
+    double constant = 0.0;
+    solve_terms none = {0};
+    switch (node.op) {
+    case DDT_EXPR_ADD:
+        return expand_sum(work, node.a, node.b, 1.0, out);
+    case DDT_EXPR_SUB:
+        return expand_sum(work, node.a, node.b, -1.0, out);
+    case DDT_EXPR_NEG:
+        SOLVE_TRY(append_constant(work, &none, 0.0));
+        return expand_sum(work, ddt_expr_const(work->pool, 0.0), node.a, -1.0, out);
+    case DDT_EXPR_MUL:
+        return expand_times(work, node.a, node.b, 1.0, out);
+    case DDT_EXPR_DIV:
+        return expand_times(work, node.a, node.b, -1.0, out);
+    case DDT_EXPR_SQRT:
+        return expand_power(work, node.a, 0.5, out);
+    case DDT_EXPR_EXP:
+        return expand_exp(work, node.a, out);
+    case DDT_EXPR_LOG:
+        return expand_log(work, node.a, out);
+    case DDT_EXPR_POW:
+        if (ddt_expr_is_const(work->pool, node.b, &constant)) {
+            return expand_power(work, node.a, constant, out);
+        }
+        /* a^b = exp(b log a) for positive a */
+        return expand_exp(
+            work, ddt_expr_binary(work->pool, DDT_EXPR_MUL, node.b, ddt_expr_unary(work->pool, DDT_EXPR_LOG, node.a)),
+            out);
+    case DDT_EXPR_GAMMA:
+    case DDT_EXPR_LGAMMA:
+    case DDT_EXPR_SIN:
+    case DDT_EXPR_COS:
+    case DDT_EXPR_TANH:
+        return append_outer(work, out, node.op, node.a, 1.0);
+    default:
+        return expand_choice(work, e, out);
+    }
+}
+
+/* Products and exponentials of one symbol are taken apart too, so that their parts can merge with others. */
+static bool is_multiplicative(ddt_expr_op op) {
+    return op == DDT_EXPR_MUL || op == DDT_EXPR_DIV || op == DDT_EXPR_NEG || op == DDT_EXPR_EXP || op == DDT_EXPR_POW ||
+           op == DDT_EXPR_SQRT;
+}
+
+static ddt_status expand(solve_work *work, ddt_expr e, solve_terms *out) {
+    solve_fact fact;
+    double value = 0.0;
+    SOLVE_TRY(solve_fact_of(work, e, &fact));
+    if (ddt_expr_is_const(work->pool, e, &value)) {
+        return append_constant(work, out, value);
+    }
+    if (fact.symbol == SOLVE_MANY) {
+        return expand_operation(work, e, out);
+    }
+    ddt_expr_node node = *ddt_expr_get(work->pool, e);
+    const solve_symbol *symbol = &work->symbols[fact.symbol];
+    bool is_plain = symbol->level_count == 0 && !symbol->is_state;
+    if (node.op == DDT_EXPR_SYMBOL && is_plain && symbol->low > 0.0) {
+        solve_term term = constant_term(1.0);
+        SOLVE_TRY(add_exponent(work, &term, fact.symbol, true, 1.0));
+        return append(work, out, &term);
+    }
+    if (is_plain && is_multiplicative(node.op)) {
+        return expand_operation(work, e, out);
+    }
+    return append_function(work, out, fact.symbol, e);
+}
+
+/* ------------------------------------------------------------------ tidying up */
+
+/* Terms in one and the same symbol become one function of it, unless there is one only. */
+static ddt_status merge_symbol(solve_work *work, solve_terms *terms, uint32_t symbol) {
+    size_t count = 0;
+    for (const solve_term *t = terms->first; t != NULL; t = t->next) {
+        count += symbol_of_term(t) == symbol;
+    }
+    if (count < 2) {
+        return DDT_OK;
+    }
+    solve_terms rest = {0};
+    ddt_expr sum = ddt_expr_const(work->pool, 0.0);
+    double constant = 0.0;
+    for (const solve_term *t = terms->first; t != NULL; t = t->next) {
+        if (symbol_of_term(t) == symbol && symbol != SOLVE_NONE) {
+            sum = ddt_expr_binary(work->pool, DDT_EXPR_ADD, sum, expression_of(work, t));
+        } else if (symbol_of_term(t) == symbol) {
+            constant += t->coefficient;
+        } else {
+            SOLVE_TRY(append(work, &rest, t));
+        }
+    }
+    if (symbol == SOLVE_NONE) {
+        SOLVE_TRY(append_constant(work, &rest, constant));
+    } else if (!solve_is_constant(work, sum, 0.0)) {
+        SOLVE_TRY(append_function(work, &rest, symbol, sum));
+    }
+    *terms = rest;
+    return DDT_OK;
+}
+
+/* A positive function of a symbol with two values is exp(a + b symbol): it merges with the other exponents. */
+static ddt_status merge_binary(solve_work *work, solve_term *term) {
+    for (size_t i = 0; i < term->factor_count;) {
+        const solve_factor *f = &term->factors[i];
+        const solve_symbol *s = f->inner == NULL ? &work->symbols[f->symbol] : NULL;
+        if (s == NULL || s->level_count != 2) {
+            i++;
+            continue;
+        }
+        double values[2];
+        double *symbols = solve_alloc(work, work->symbol_count, sizeof *symbols);
+        if (symbols == NULL) {
+            return DDT_ERR_MEMORY;
+        }
+        for (size_t l = 0; l < 2; l++) {
+            symbols[f->symbol] = s->levels[l];
+            values[l] = ddt_expr_eval(work->pool, f->expression, symbols, NULL);
+        }
+        if (!(values[0] > 0.0) || !(values[1] > 0.0) || !isfinite(values[0]) || !isfinite(values[1])) {
+            i++;
+            continue;
+        }
+        double slope = log(values[1] / values[0]) / (s->levels[1] - s->levels[0]);
+        term->coefficient *= values[0] * exp(-slope * s->levels[0]);
+        uint32_t symbol = f->symbol;
+        term->factors[i] = term->factors[--term->factor_count];
+        if (slope != 0.0) {
+            SOLVE_TRY(add_exponent(work, term, symbol, false, slope));
+        }
+    }
+    return DDT_OK;
+}
+
+/* symbol^1 alone is no exponential: a linear function costs no level. */
+static ddt_status unmake_linear(const solve_work *work, solve_term *term) {
+    if (term->exponent_count != 1 || !term->exponents[0].is_log || term->exponents[0].coefficient != 1.0) {
+        return DDT_OK;
+    }
+    uint32_t symbol = term->exponents[0].symbol;
+    term->exponent_count = 0;
+    solve_factor factor = {.symbol = symbol, .expression = ddt_expr_symbol(work->pool, symbol), .power = 1.0};
+    return factor.expression == DDT_EXPR_NONE ? solve_pool_failure(work) : add_factor(work, term, &factor);
+}
+
+static ddt_status tidy_term(solve_work *work, solve_term *term) {
+    if (symbol_of_term(term) == SOLVE_MANY && term->exponent_count > 0) {
+        SOLVE_TRY(merge_binary(work, term));
+    }
+    SOLVE_TRY(unmake_linear(work, term));
+    uint32_t symbol = symbol_of_term(term);
+    if (symbol == SOLVE_NONE || symbol == SOLVE_MANY || term->exponent_count == 0 || term->factor_count == 0) {
+        return DDT_OK;
+    }
+    /* An exponential and functions of one symbol: one function. */
+    double coefficient = term->coefficient;
+    term->coefficient = 1.0;
+    ddt_expr e = expression_of(work, term);
+    if (e == DDT_EXPR_NONE) {
+        return solve_pool_failure(work);
+    }
+    *term = (solve_term){.coefficient = coefficient, .factor_count = 1, .group = SOLVE_NONE, .next = term->next};
+    term->factors[0] = (solve_factor){.symbol = symbol, .expression = e, .power = 1.0};
+    return DDT_OK;
+}
+
+static ddt_status tidy(solve_work *work, solve_terms *terms) {
+    SOLVE_TRY(merge_symbol(work, terms, SOLVE_NONE));
+    for (uint32_t s = 0; s < work->symbol_count; s++) {
+        if (work->symbols[s].is_encrypted || work->symbols[s].is_state) {
+            SOLVE_TRY(merge_symbol(work, terms, s));
+        }
+    }
+    for (solve_term *t = terms->first; t != NULL; t = t->next) {
+        SOLVE_TRY(tidy_term(work, t));
+        for (size_t i = 0; i < t->factor_count; i++) {
+            if (t->factors[i].inner != NULL) {
+                SOLVE_TRY(tidy(work, t->factors[i].inner));
+            }
+        }
+    }
+    return DDT_OK;
+}
+
+ddt_status solve_expand(solve_work *work, ddt_expr e, solve_terms *out) {
+    *out = (solve_terms){0};
+    SOLVE_TRY(expand(work, e, out));
+    return tidy(work, out);
+}

@@ -1,0 +1,229 @@
+/*
+ * Exponentials of matrices in numbers, and the choice of the approximation that the circuit will evaluate.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "solve_internal.h"
+
+#include <string.h>
+
+/* ------------------------------------------------------------------ dense matrices */
+
+static void multiply(const double *a, const double *b, size_t n, double *out) {
+    memset(out, 0, n * n * sizeof *out);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < n; k++) {
+            double factor = a[i * n + k];
+            for (size_t j = 0; factor != 0.0 && j < n; j++) {
+                out[i * n + j] += factor * b[k * n + j];
+            }
+        }
+    }
+}
+
+static double norm1(const double *a, size_t n) {
+    double largest = 0.0;
+    for (size_t j = 0; j < n; j++) {
+        double sum = 0.0;
+        for (size_t i = 0; i < n; i++) {
+            sum += fabs(a[i * n + j]);
+        }
+        largest = fmax(largest, sum);
+    }
+    return largest;
+}
+
+/* Taylor's series of degree 14 where the norm is below 1/2, then squarings: 1e-16 relative before the squarings. */
+void solve_expm(const double *a, size_t n, double t, double *scratch, double *out) {
+    enum { DEGREE = 14, SQUARINGS_MAX = 60 };
+    double *z = scratch;
+    double *product = scratch + n * n;
+    double norm = norm1(a, n) * fabs(t);
+    int squarings = 0;
+    while (norm > 0.5 && squarings < SQUARINGS_MAX) {
+        norm *= 0.5;
+        squarings++;
+    }
+    for (size_t i = 0; i < n * n; i++) {
+        z[i] = ldexp(a[i] * t, -squarings);
+    }
+    /* Horner: 1 + z (1 + z/2 (1 + z/3 ...)) */
+    memset(out, 0, n * n * sizeof *out);
+    for (size_t i = 0; i < n; i++) {
+        out[i * n + i] = 1.0;
+    }
+    for (int k = DEGREE; k >= 1; k--) {
+        multiply(z, out, n, product);
+        for (size_t i = 0; i < n * n; i++) {
+            out[i] = product[i] / k + (i % (n + 1) == 0 ? 1.0 : 0.0);
+        }
+    }
+    for (int s = 0; s < squarings; s++) {
+        multiply(out, out, n, product);
+        memcpy(out, product, n * n * sizeof *out);
+    }
+}
+
+/* ------------------------------------------------------------------ schemes */
+
+/*
+ * Taylor's polynomial of degree 4 in two products: with p = 24 exp(z), p = ((z + 1)^2 + 3)^2 + 8 z + 8, everything
+ * divided by 24. Bounded by 1 on the real axis down to z = -2.78.
+ */
+#define ROOT4_24 2.2133638394006434 /* 24^(1/4) */
+#define ROOT2_24 4.8989794855663558
+static const solve_scheme taylor4 = {.steps = 2,
+                                     .first = 1.0 / ROOT4_24,
+                                     .shift = 1.0 / ROOT4_24,
+                                     .linear = {0.0, 1.0 / 3.0},
+                                     .constant = {3.0 / ROOT2_24, 1.0 / 3.0}};
+
+static const solve_scheme *const schemes[] = {&taylor4};
+
+void solve_scheme_run(const solve_exponential *exponential, const double *a, size_t n, double t, double *scratch,
+                      double *out) {
+    const solve_scheme *scheme = exponential->scheme;
+    double *product = scratch;
+    double step = ldexp(t, -(int)exponential->squarings);
+    for (size_t i = 0; i < n * n; i++) {
+        out[i] = scheme->first * step * a[i] + (i % (n + 1) == 0 ? scheme->shift : 0.0);
+    }
+    for (unsigned k = 0; k < scheme->steps + exponential->squarings; k++) {
+        multiply(out, out, n, product);
+        double linear = k < scheme->steps ? scheme->linear[k] * step : 0.0;
+        double constant = k < scheme->steps ? scheme->constant[k] : 0.0;
+        for (size_t i = 0; i < n * n; i++) {
+            out[i] = product[i] + linear * a[i] + (i % (n + 1) == 0 ? constant : 0.0);
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ choice */
+
+enum { CHECK_TIMES = 20 };
+
+/* Matrices of every virtual patient in scaled states, and their exponentials at the times of the check. */
+typedef struct check_set {
+    size_t n, count;
+    double *a; /* count x n x n */
+    double *scratch;
+    double *approximation, *exact;
+    double t_max;
+} check_set;
+
+/* Rates x time span many decades: times fall geometrically from the longest. */
+static double check_time(const check_set *set, size_t index) {
+    const double ratio = 1.7;
+    return set->t_max * pow(ratio, -(double)index);
+}
+
+static double difference(const check_set *set, const solve_exponential *e, size_t sample, double t) {
+    const double *a = set->a + sample * set->n * set->n;
+    solve_scheme_run(e, a, set->n, t, set->scratch, set->approximation);
+    solve_expm(a, set->n, t, set->scratch, set->exact);
+    double worst = 0.0;
+    for (size_t i = 0; i < set->n * set->n; i++) {
+        double error = fabs(set->approximation[i] - set->exact[i]);
+        worst = error <= worst ? worst : error; /* NaN counts as worse */
+    }
+    return isfinite(worst) ? worst : INFINITY;
+}
+
+/* The largest error over patients and times; stops early once above `limit`. *hint: a patient that is likely to fail.
+ */
+static double scheme_error(const check_set *set, const solve_exponential *e, double limit, size_t *hint) {
+    double worst = 0.0;
+    for (size_t s = 0; s < set->count && worst <= limit; s++) {
+        size_t sample = (s + *hint) % set->count;
+        for (size_t k = 0; k < CHECK_TIMES && worst <= limit; k++) {
+            double error = difference(set, e, sample, check_time(set, k));
+            if (error > worst) {
+                worst = error;
+            }
+        }
+        if (worst > limit) {
+            *hint = sample;
+        }
+    }
+    return worst;
+}
+
+static ddt_status choose(solve_work *work, const check_set *set, double tolerance, solve_exponential *best) {
+    unsigned best_levels = UINT32_MAX;
+    for (size_t k = 0; k < sizeof schemes / sizeof *schemes; k++) {
+        size_t hint = 0;
+        solve_exponential e = {.scheme = schemes[k]};
+        for (e.squarings = 0; e.squarings <= SOLVE_SQUARINGS_MAX && e.scheme->steps + e.squarings < best_levels;
+             e.squarings++) {
+            e.error = scheme_error(set, &e, tolerance, &hint);
+            if (e.error <= tolerance) {
+                best_levels = e.scheme->steps + e.squarings;
+                *best = e;
+                break;
+            }
+        }
+    }
+    if (best_levels == UINT32_MAX) {
+        return ddt_fail(
+            work->ctx, DDT_ERR_CAPACITY,
+            "'%s': rates up to %g per time unit over %g time units are too stiff: the exponential would need over "
+            "%d squarings.",
+            work->model->path, work->rate_max, set->t_max, SOLVE_SQUARINGS_MAX);
+    }
+    return DDT_OK;
+}
+
+/* Columns of the augmented matrix: the compartments that receive infusions, scaled so that their entries are at most 1.
+ */
+static ddt_status make_set(solve_work *work, bool with_infusions, check_set *set) {
+    const solve_linear *linear = &work->linear;
+    size_t n = linear->n;
+    size_t m = n;
+    for (size_t i = 0; with_infusions && i < work->dosing_count; i++) {
+        m += work->dosings[i].is_infusion;
+    }
+    set->n = m;
+    set->count = work->sample_count;
+    set->t_max = with_infusions ? work->times.during_max : work->times.t2_max;
+    size_t entries = 0;
+    if (!ddt_size_mul(m * m, set->count, &entries)) {
+        return solve_no_memory(work->ctx);
+    }
+    set->a = solve_alloc(work, entries, sizeof *set->a);
+    set->scratch = solve_alloc(work, 3 * m * m, sizeof *set->scratch);
+    set->approximation = solve_alloc(work, m * m, sizeof *set->approximation);
+    set->exact = solve_alloc(work, m * m, sizeof *set->exact);
+    solve_numbers numbers;
+    if (set->a == NULL || set->scratch == NULL || set->approximation == NULL || set->exact == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    SOLVE_TRY(solve_numbers_create(work, &numbers));
+    for (size_t s = 0; s < set->count; s++) {
+        solve_numbers_of(work, work->samples + s * work->symbol_count, &numbers);
+        SOLVE_TRY(solve_numbers_check(work, &numbers));
+        double *a = set->a + s * m * m;
+        for (size_t i = 0; i < n; i++) {
+            for (size_t j = 0; j < n; j++) {
+                a[i * m + j] = numbers.a[i * n + j] * work->state_scale[j] / work->state_scale[i];
+            }
+        }
+        for (size_t i = 0, column = n; column < m; i++) {
+            if (work->dosings[i].is_infusion) {
+                a[linear->state[work->dosings[i].compartment] * m + column++] = 1.0 / set->t_max;
+            }
+        }
+    }
+    return DDT_OK;
+}
+
+ddt_status solve_exponential_choose(solve_work *work) {
+    const double part = 0.3; /* of the tolerance; the rest is for functions */
+    check_set set = {0};
+    SOLVE_TRY(make_set(work, false, &set));
+    SOLVE_TRY(choose(work, &set, part * work->options.tolerance, &work->decay));
+    if (work->times.during_max > 0.0) {
+        SOLVE_TRY(make_set(work, true, &set));
+        SOLVE_TRY(choose(work, &set, part * work->options.tolerance, &work->infusion));
+    }
+    return DDT_OK;
+}

@@ -1,0 +1,95 @@
+/*
+ * Entries of an approximated matrix exponential as nodes, built only when asked for: P_0 = first z + shift, P_i =
+ * P_(i-1)^2 + linear z + constant, then plain squarings. Structural zeros cost nothing, public entries (constants)
+ * nothing under encryption.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "solve_internal.h"
+
+ddt_status solve_matrix_create(solve_work *work, const solve_exponential *exponential, size_t n, const double *time,
+                               solve_matrix *out) {
+    *out = (solve_matrix){.work = work, .exponential = exponential, .n = n, .time = time};
+    out->levels = exponential->scheme->steps + exponential->squarings;
+    out->rates = solve_alloc(work, n * n, sizeof *out->rates);
+    out->factors = solve_alloc(work, n * n, sizeof *out->factors);
+    out->entries = solve_alloc(work, (out->levels + 1) * n * n, sizeof *out->entries);
+    out->is_built = solve_alloc(work, (out->levels + 1) * n * n, sizeof *out->is_built);
+    out->is_nonzero = solve_alloc(work, (out->levels + 1) * n * n, sizeof *out->is_nonzero);
+    return out->rates == NULL || out->factors == NULL || out->entries == NULL || out->is_built == NULL ||
+                   out->is_nonzero == NULL
+               ? DDT_ERR_MEMORY
+               : DDT_OK;
+}
+
+/* Which entries of each P can differ from 0. */
+void solve_matrix_structure(solve_matrix *m) {
+    size_t n = m->n;
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < n; j++) {
+            m->is_nonzero[i * n + j] = i == j || m->rates[i * n + j].count > 0;
+        }
+    }
+    for (size_t level = 1; level <= m->levels; level++) {
+        const bool *before = m->is_nonzero + (level - 1) * n * n;
+        bool *now = m->is_nonzero + level * n * n;
+        for (size_t i = 0; i < n; i++) {
+            for (size_t j = 0; j < n; j++) {
+                now[i * n + j] = before[i * n + j];
+                for (size_t k = 0; k < n; k++) {
+                    now[i * n + j] |= before[i * n + k] && before[k * n + j];
+                }
+            }
+        }
+    }
+}
+
+bool solve_matrix_nonzero(const solve_matrix *m, size_t level, size_t i, size_t j) {
+    return m->is_nonzero[(level * m->n + i) * m->n + j];
+}
+
+/* Adds coefficient * z_ij and, on the diagonal, a constant. */
+static ddt_status add_affine(const solve_matrix *m, size_t i, size_t j, double coefficient, double constant,
+                             solve_pairs *pairs) {
+    size_t at = i * m->n + j;
+    if (coefficient != 0.0) {
+        double step = ldexp(coefficient, -(int)m->exponential->squarings);
+        SOLVE_TRY(solve_sum_pairs(m->work, &m->rates[at], m->time, step * m->factors[at], pairs));
+    }
+    if (i == j && constant != 0.0) {
+        SOLVE_TRY(solve_pairs_add(m->work, pairs, solve_constant(m->work, constant), solve_constant(m->work, 1.0)));
+    }
+    return DDT_OK;
+}
+
+static ddt_status build(solve_matrix *m, size_t level, size_t i, size_t j, solve_value *out) {
+    const solve_scheme *scheme = m->exponential->scheme;
+    solve_pairs pairs = {0};
+    if (level == 0) {
+        SOLVE_TRY(add_affine(m, i, j, scheme->first, scheme->shift, &pairs));
+        return solve_pairs_node(m->work, &pairs, out);
+    }
+    for (size_t k = 0; k < m->n; k++) {
+        if (solve_matrix_nonzero(m, level - 1, i, k) && solve_matrix_nonzero(m, level - 1, k, j)) {
+            solve_value a;
+            solve_value b;
+            SOLVE_TRY(solve_matrix_entry(m, level - 1, i, k, &a));
+            SOLVE_TRY(solve_matrix_entry(m, level - 1, k, j, &b));
+            SOLVE_TRY(solve_pairs_add(m->work, &pairs, a, b));
+        }
+    }
+    if (level <= scheme->steps) {
+        SOLVE_TRY(add_affine(m, i, j, scheme->linear[level - 1], scheme->constant[level - 1], &pairs));
+    }
+    return solve_pairs_node(m->work, &pairs, out);
+}
+
+ddt_status solve_matrix_entry(solve_matrix *m, size_t level, size_t i, size_t j, solve_value *out) {
+    size_t at = (level * m->n + i) * m->n + j;
+    if (!m->is_built[at]) {
+        SOLVE_TRY(build(m, level, i, j, &m->entries[at]));
+        m->is_built[at] = true;
+    }
+    *out = m->entries[at];
+    return DDT_OK;
+}

@@ -1,0 +1,413 @@
+/*
+ * The layout in a plan file: section "SOLV" (shape, ranges, inputs, outputs), "SUBJ" (subjects, their records'
+ * structure, where their observations are), "LANE" (sources of each lane). docs/format.md has the bytes. Files from
+ * outside are hostile: every index is checked.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "solve_internal.h"
+
+#include <string.h>
+
+enum {
+    SECTION_MAX_BYTES = 1 << 30,
+    NAME_MAX_BYTES = 255,
+    ID_MAX_BYTES = DDT_EVENTS_MAX_ID,
+    RANGES_MAX = 4096,
+    LANES_MAX = 1 << 24,
+    RECORD_BYTES = 4 * 8 + 5 * 4,
+    PLACE_BYTES = 4 + 4 + 8,
+    SOURCE_BYTES = 4 + 4 + 8,
+    LANE_BYTES_MIN = 3 * 4,
+    SUBJECT_BYTES_MIN = 3 * 4
+};
+
+/* ------------------------------------------------------------------ writing */
+
+static void write_shape(ddt_writer *w, const ddt_solution *solution) {
+    const solve_layout *layout = &solution->layout;
+    ddt_writer_u32(w, (uint32_t)layout->columns);
+    ddt_writer_u32(w, (uint32_t)layout->rows);
+    ddt_writer_u32(w, (uint32_t)layout->lane_count);
+    ddt_writer_u32(w, solution->info.squarings);
+    ddt_writer_u64(w, solution->info.states);
+    ddt_writer_u64(w, solution->info.observations);
+    ddt_writer_u64(w, solution->info.sources);
+    ddt_writer_f64(w, solution->info.rate_max_per_h);
+    ddt_writer_f64(w, solution->info.surrogate_error);
+}
+
+static void write_tables(ddt_writer *w, const solve_layout *layout) {
+    ddt_writer_u32(w, (uint32_t)layout->range_count);
+    for (size_t i = 0; i < layout->range_count; i++) {
+        const solve_range *r = &layout->ranges[i];
+        ddt_writer_string(w, r->name);
+        ddt_writer_f64(w, r->low);
+        ddt_writer_f64(w, r->high);
+        ddt_writer_u32(w, (uint32_t)r->level_count);
+        for (size_t l = 0; l < r->level_count; l++) {
+            ddt_writer_f64(w, r->levels[l]);
+        }
+    }
+    ddt_writer_u32(w, (uint32_t)layout->input_count);
+    for (size_t i = 0; i < layout->input_count; i++) {
+        const solve_input *input = &layout->inputs[i];
+        ddt_writer_string(w, input->name);
+        ddt_writer_u32(w, (uint32_t)input->kind);
+        ddt_writer_u32(w, input->range);
+        ddt_writer_f64(w, input->mid);
+        ddt_writer_f64(w, input->half);
+        ddt_writer_f64(w, input->bound);
+    }
+    ddt_writer_u32(w, (uint32_t)layout->output_count);
+    for (size_t i = 0; i < layout->output_count; i++) {
+        ddt_writer_string(w, layout->outputs[i].name);
+        ddt_writer_f64(w, layout->outputs[i].scale);
+    }
+}
+
+static void write_record(ddt_writer *w, const solve_record *r) {
+    ddt_writer_f64(w, r->time_h);
+    ddt_writer_f64(w, r->interval_h);
+    ddt_writer_f64(w, r->duration_h);
+    ddt_writer_f64(w, r->fixed_amount);
+    ddt_writer_u32(w, (uint32_t)r->evid);
+    ddt_writer_u32(w, (uint32_t)r->rate_kind);
+    ddt_writer_u32(w, (uint32_t)r->steady_state);
+    ddt_writer_u32(w, r->compartment);
+    ddt_writer_u32(w, r->additional);
+}
+
+static void write_subjects(ddt_writer *w, const solve_layout *layout) {
+    ddt_writer_u32(w, (uint32_t)layout->subject_count);
+    for (size_t s = 0; s < layout->subject_count; s++) {
+        const solve_layout_subject *subject = &layout->subjects[s];
+        ddt_writer_string(w, subject->id);
+        ddt_writer_u32(w, (uint32_t)subject->record_count);
+        for (size_t r = 0; r < subject->record_count; r++) {
+            write_record(w, &subject->records[r]);
+        }
+        ddt_writer_u32(w, (uint32_t)subject->observation_count);
+        for (size_t k = 0; k < subject->observation_count; k++) {
+            ddt_writer_u32(w, subject->observations[k].lane);
+            ddt_writer_u32(w, subject->observations[k].column);
+            ddt_writer_f64(w, subject->observations[k].time_h);
+        }
+    }
+}
+
+static void write_lanes(ddt_writer *w, const solve_layout *layout) {
+    for (size_t l = 0; l < layout->lane_count; l++) {
+        const solve_lane *lane = &layout->lanes[l];
+        ddt_writer_u32(w, lane->subject);
+        ddt_writer_u32(w, (uint32_t)lane->source_count);
+        ddt_writer_u32(w, (uint32_t)lane->column_count);
+        for (size_t i = 0; i < lane->source_count; i++) {
+            ddt_writer_u32(w, lane->sources[i].record);
+            ddt_writer_u32(w, lane->sources[i].input);
+            ddt_writer_f64(w, lane->sources[i].weight);
+        }
+        ddt_writer_bytes(w, lane->active, lane->source_count * lane->column_count);
+    }
+}
+
+ddt_status ddt_solution_write(ddt_writer *writer, const ddt_solution *solution) {
+    ddt_writer_begin(writer, "SOLV");
+    write_shape(writer, solution);
+    write_tables(writer, &solution->layout);
+    SOLVE_TRY(ddt_writer_end(writer));
+    ddt_writer_begin(writer, "SUBJ");
+    write_subjects(writer, &solution->layout);
+    SOLVE_TRY(ddt_writer_end(writer));
+    ddt_writer_begin(writer, "LANE");
+    write_lanes(writer, &solution->layout);
+    return ddt_writer_end(writer);
+}
+
+/* ------------------------------------------------------------------ reading */
+
+typedef struct parser {
+    ddt_context *ctx;
+    ddt_reader *reader;
+    ddt_solution *solution;
+    solve_layout *layout;
+} parser;
+
+static ddt_status bad(const parser *p, const char *what) {
+    return ddt_fail(p->ctx, DDT_ERR_FORMAT, "'%s': the layout of the plan is inconsistent: %s.",
+                    ddt_reader_path(p->reader), what);
+}
+
+static ddt_status read_size(const parser *p, size_t *out) {
+    uint32_t value = 0;
+    SOLVE_TRY(ddt_reader_u32(p->reader, &value));
+    *out = value;
+    return DDT_OK;
+}
+
+static ddt_status read_size64(const parser *p, size_t *out) {
+    uint64_t value = 0;
+    SOLVE_TRY(ddt_reader_u64(p->reader, &value));
+    *out = (size_t)value;
+    return DDT_OK;
+}
+
+static bool is_power_of_two(size_t x) { return x != 0 && (x & (x - 1)) == 0; }
+
+static ddt_status read_shape(const parser *p, const ddt_plan *plan) {
+    solve_layout *layout = p->layout;
+    ddt_solve_info *info = &p->solution->info;
+    uint32_t squarings = 0;
+    SOLVE_TRY(read_size(p, &layout->columns));
+    SOLVE_TRY(read_size(p, &layout->rows));
+    size_t lanes = 0;
+    SOLVE_TRY(read_size(p, &lanes));
+    SOLVE_TRY(ddt_reader_u32(p->reader, &squarings));
+    SOLVE_TRY(read_size64(p, &info->states));
+    SOLVE_TRY(read_size64(p, &info->observations));
+    SOLVE_TRY(read_size64(p, &info->sources));
+    SOLVE_TRY(ddt_reader_f64(p->reader, &info->rate_max_per_h));
+    SOLVE_TRY(ddt_reader_f64(p->reader, &info->surrogate_error));
+    info->squarings = squarings;
+    info->method = "superposition";
+    ddt_plan_info plan_info;
+    ddt_plan_get_info(plan, &plan_info);
+    size_t block = 0;
+    if (!is_power_of_two(layout->columns) || !is_power_of_two(layout->rows) ||
+        !ddt_size_mul(layout->columns, layout->rows, &block) || block != plan_info.block || lanes != plan_info.lanes ||
+        lanes > LANES_MAX) {
+        return bad(p, "its shape is not the circuit's");
+    }
+    layout->lanes = ddt_calloc(lanes, sizeof *layout->lanes);
+    if (layout->lanes == NULL) {
+        return solve_no_memory(p->ctx);
+    }
+    layout->lane_count = lanes;
+    return DDT_OK;
+}
+
+static ddt_status read_range(const parser *p, solve_range *range) {
+    SOLVE_TRY(ddt_reader_string(p->reader, NAME_MAX_BYTES, &range->name));
+    SOLVE_TRY(ddt_reader_f64(p->reader, &range->low));
+    SOLVE_TRY(ddt_reader_f64(p->reader, &range->high));
+    SOLVE_TRY(ddt_reader_count(p->reader, sizeof(double), SOLVE_LEVELS_MAX, &range->level_count));
+    for (size_t l = 0; l < range->level_count; l++) {
+        SOLVE_TRY(ddt_reader_f64(p->reader, &range->levels[l]));
+    }
+    return range->low <= range->high ? DDT_OK : bad(p, "a range is empty");
+}
+
+static ddt_status read_ranges(const parser *p) {
+    const size_t least_bytes = 4 + 8 + 8 + 4;
+    size_t count = 0;
+    SOLVE_TRY(ddt_reader_count(p->reader, least_bytes, RANGES_MAX, &count));
+    p->layout->ranges = ddt_calloc(count, sizeof *p->layout->ranges);
+    if (p->layout->ranges == NULL) {
+        return solve_no_memory(p->ctx);
+    }
+    p->layout->range_count = count;
+    for (size_t i = 0; i < count; i++) {
+        SOLVE_TRY(read_range(p, &p->layout->ranges[i]));
+    }
+    return DDT_OK;
+}
+
+static ddt_status read_input(const parser *p, const ddt_plan *plan, size_t index) {
+    solve_input *input = &p->layout->inputs[index];
+    uint32_t kind = 0;
+    SOLVE_TRY(ddt_reader_string(p->reader, NAME_MAX_BYTES, &input->name));
+    SOLVE_TRY(ddt_reader_u32(p->reader, &kind));
+    SOLVE_TRY(ddt_reader_u32(p->reader, &input->range));
+    SOLVE_TRY(ddt_reader_f64(p->reader, &input->mid));
+    SOLVE_TRY(ddt_reader_f64(p->reader, &input->half));
+    SOLVE_TRY(ddt_reader_f64(p->reader, &input->bound));
+    ddt_plan_input expected = ddt_plan_get_input(plan, index);
+    if (kind > SOLVE_INPUT_AMOUNT || input->range >= p->layout->range_count || !(input->half > 0.0) ||
+        expected.name == NULL || strcmp(input->name, expected.name) != 0) {
+        return bad(p, "an input is not the circuit's");
+    }
+    input->kind = (solve_input_kind)kind;
+    if (input->kind == SOLVE_INPUT_LOG && !(p->layout->ranges[input->range].low > 0.0)) {
+        return bad(p, "the logarithm of a range that is not positive is wanted");
+    }
+    return DDT_OK;
+}
+
+static ddt_status read_inputs(const parser *p, const ddt_plan *plan) {
+    const size_t least_bytes = 3 * 4 + 3 * 8;
+    size_t count = 0;
+    SOLVE_TRY(ddt_reader_count(p->reader, least_bytes, RANGES_MAX, &count));
+    if (count != ddt_plan_input_count(plan)) {
+        return bad(p, "the circuit has another number of inputs");
+    }
+    p->layout->inputs = ddt_calloc(count, sizeof *p->layout->inputs);
+    if (p->layout->inputs == NULL) {
+        return solve_no_memory(p->ctx);
+    }
+    p->layout->input_count = count;
+    for (size_t i = 0; i < count; i++) {
+        SOLVE_TRY(read_input(p, plan, i));
+    }
+    return DDT_OK;
+}
+
+static ddt_status read_outputs(const parser *p, const ddt_plan *plan) {
+    const size_t least_bytes = 4 + 8;
+    size_t count = 0;
+    SOLVE_TRY(ddt_reader_count(p->reader, least_bytes, RANGES_MAX, &count));
+    if (count != ddt_plan_output_count(plan)) {
+        return bad(p, "the circuit has another number of outputs");
+    }
+    p->layout->outputs = ddt_calloc(count, sizeof *p->layout->outputs);
+    if (p->layout->outputs == NULL) {
+        return solve_no_memory(p->ctx);
+    }
+    p->layout->output_count = count;
+    for (size_t i = 0; i < count; i++) {
+        SOLVE_TRY(ddt_reader_string(p->reader, NAME_MAX_BYTES, &p->layout->outputs[i].name));
+        SOLVE_TRY(ddt_reader_f64(p->reader, &p->layout->outputs[i].scale));
+        if (strcmp(p->layout->outputs[i].name, ddt_plan_output_name(plan, i)) != 0) {
+            return bad(p, "an output is not the circuit's");
+        }
+    }
+    return DDT_OK;
+}
+
+static ddt_status read_record(const parser *p, solve_record *r) {
+    uint32_t evid = 0;
+    uint32_t rate_kind = 0;
+    uint32_t steady_state = 0;
+    SOLVE_TRY(ddt_reader_f64(p->reader, &r->time_h));
+    SOLVE_TRY(ddt_reader_f64(p->reader, &r->interval_h));
+    SOLVE_TRY(ddt_reader_f64(p->reader, &r->duration_h));
+    SOLVE_TRY(ddt_reader_f64(p->reader, &r->fixed_amount));
+    SOLVE_TRY(ddt_reader_u32(p->reader, &evid));
+    SOLVE_TRY(ddt_reader_u32(p->reader, &rate_kind));
+    SOLVE_TRY(ddt_reader_u32(p->reader, &steady_state));
+    SOLVE_TRY(ddt_reader_u32(p->reader, &r->compartment));
+    SOLVE_TRY(ddt_reader_u32(p->reader, &r->additional));
+    r->evid = (int32_t)evid;
+    r->rate_kind = (int32_t)rate_kind;
+    r->steady_state = (int32_t)steady_state;
+    return DDT_OK;
+}
+
+static ddt_status read_subject(const parser *p, solve_layout_subject *subject) {
+    size_t count = 0;
+    SOLVE_TRY(ddt_reader_string(p->reader, ID_MAX_BYTES, &subject->id));
+    SOLVE_TRY(ddt_reader_count(p->reader, RECORD_BYTES, DDT_EVENTS_MAX_RECORDS, &count));
+    subject->records = ddt_calloc(count, sizeof *subject->records);
+    if (subject->records == NULL) {
+        return solve_no_memory(p->ctx);
+    }
+    subject->record_count = count;
+    for (size_t r = 0; r < count; r++) {
+        SOLVE_TRY(read_record(p, &subject->records[r]));
+    }
+    SOLVE_TRY(ddt_reader_count(p->reader, PLACE_BYTES, DDT_EVENTS_MAX_RECORDS, &count));
+    subject->observations = ddt_calloc(count, sizeof *subject->observations);
+    if (subject->observations == NULL) {
+        return solve_no_memory(p->ctx);
+    }
+    subject->observation_count = count;
+    for (size_t k = 0; k < count; k++) {
+        SOLVE_TRY(ddt_reader_u32(p->reader, &subject->observations[k].lane));
+        SOLVE_TRY(ddt_reader_u32(p->reader, &subject->observations[k].column));
+        SOLVE_TRY(ddt_reader_f64(p->reader, &subject->observations[k].time_h));
+    }
+    return DDT_OK;
+}
+
+static ddt_status read_subjects(const parser *p) {
+    size_t count = 0;
+    SOLVE_TRY(ddt_reader_count(p->reader, SUBJECT_BYTES_MIN, DDT_EVENTS_MAX_RECORDS, &count));
+    p->layout->subjects = ddt_calloc(count, sizeof *p->layout->subjects);
+    if (p->layout->subjects == NULL) {
+        return solve_no_memory(p->ctx);
+    }
+    p->layout->subject_count = count;
+    for (size_t s = 0; s < count; s++) {
+        SOLVE_TRY(read_subject(p, &p->layout->subjects[s]));
+    }
+    return DDT_OK;
+}
+
+static ddt_status check_source(const parser *p, const solve_lane *lane, const solve_lane_source *source) {
+    if (source->input == SOLVE_NONE && source->record == SOLVE_NONE) {
+        return DDT_OK;
+    }
+    if (source->input >= p->layout->input_count || p->layout->inputs[source->input].kind != SOLVE_INPUT_AMOUNT ||
+        source->record >= p->layout->subjects[lane->subject].record_count) {
+        return bad(p, "a source names an input or a record that does not exist");
+    }
+    return DDT_OK;
+}
+
+static ddt_status read_lane(const parser *p, solve_lane *lane) {
+    SOLVE_TRY(ddt_reader_u32(p->reader, &lane->subject));
+    SOLVE_TRY(ddt_reader_count(p->reader, SOURCE_BYTES, p->layout->rows, &lane->source_count));
+    SOLVE_TRY(read_size(p, &lane->column_count));
+    if (lane->subject >= p->layout->subject_count || lane->column_count > p->layout->columns) {
+        return bad(p, "a lane has a subject or columns that do not exist");
+    }
+    lane->sources = ddt_calloc(lane->source_count, sizeof *lane->sources);
+    lane->active = ddt_calloc(lane->source_count * lane->column_count, 1);
+    if (lane->sources == NULL || lane->active == NULL) {
+        return solve_no_memory(p->ctx);
+    }
+    for (size_t i = 0; i < lane->source_count; i++) {
+        SOLVE_TRY(ddt_reader_u32(p->reader, &lane->sources[i].record));
+        SOLVE_TRY(ddt_reader_u32(p->reader, &lane->sources[i].input));
+        SOLVE_TRY(ddt_reader_f64(p->reader, &lane->sources[i].weight));
+        SOLVE_TRY(check_source(p, lane, &lane->sources[i]));
+    }
+    return ddt_reader_bytes(p->reader, lane->active, lane->source_count * lane->column_count);
+}
+
+static ddt_status check_places(const parser *p) {
+    for (size_t s = 0; s < p->layout->subject_count; s++) {
+        const solve_layout_subject *subject = &p->layout->subjects[s];
+        for (size_t k = 0; k < subject->observation_count; k++) {
+            const solve_place *place = &subject->observations[k];
+            if (place->lane >= p->layout->lane_count || p->layout->lanes[place->lane].subject != s ||
+                place->column >= p->layout->lanes[place->lane].column_count) {
+                return bad(p, "an observation lies in a slot that does not exist");
+            }
+        }
+    }
+    return DDT_OK;
+}
+
+static ddt_status read_all(const parser *p, const ddt_plan *plan) {
+    SOLVE_TRY(ddt_reader_begin(p->reader, "SOLV", SECTION_MAX_BYTES));
+    SOLVE_TRY(read_shape(p, plan));
+    SOLVE_TRY(read_ranges(p));
+    SOLVE_TRY(read_inputs(p, plan));
+    SOLVE_TRY(read_outputs(p, plan));
+    SOLVE_TRY(ddt_reader_end(p->reader));
+    SOLVE_TRY(ddt_reader_begin(p->reader, "SUBJ", SECTION_MAX_BYTES));
+    SOLVE_TRY(read_subjects(p));
+    SOLVE_TRY(ddt_reader_end(p->reader));
+    SOLVE_TRY(ddt_reader_begin(p->reader, "LANE", SECTION_MAX_BYTES));
+    for (size_t l = 0; l < p->layout->lane_count; l++) {
+        SOLVE_TRY(read_lane(p, &p->layout->lanes[l]));
+    }
+    SOLVE_TRY(ddt_reader_end(p->reader));
+    p->solution->info.subjects = p->layout->subject_count;
+    return check_places(p);
+}
+
+ddt_status ddt_solution_read(ddt_context *ctx, ddt_reader *reader, const ddt_plan *plan, ddt_solution **out) {
+    ddt_solution *solution = ddt_calloc(1, sizeof *solution);
+    if (solution == NULL) {
+        return solve_no_memory(ctx);
+    }
+    parser p = {.ctx = ctx, .reader = reader, .solution = solution, .layout = &solution->layout};
+    ddt_status status = read_all(&p, plan);
+    if (status != DDT_OK) {
+        ddt_solution_destroy(solution);
+        return status;
+    }
+    *out = solution;
+    return DDT_OK;
+}

@@ -1,0 +1,452 @@
+/*
+ * Sums of products become nodes of the circuit. Every node has magnitude about 1: what is larger or smaller goes into
+ * public coefficients, which are folded into public vectors wherever one takes part in the product.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "solve_internal.h"
+
+#include <string.h>
+
+#ifndef M_PI
+#define M_PI 3.14159265358979323846
+#endif
+
+/* ------------------------------------------------------------------ functions */
+
+static double interpolate_levels(const solve_function *f, double value) {
+    double sum = 0.0;
+    for (size_t i = 0; i < f->level_count; i++) {
+        double term = f->values[i];
+        for (size_t j = 0; j < f->level_count; j++) {
+            if (j != i) {
+                term *= (value - f->levels[j]) / (f->levels[i] - f->levels[j]);
+            }
+        }
+        sum += term;
+    }
+    return sum;
+}
+
+double solve_function_eval(double x, const void *function) {
+    const solve_function *f = function;
+    double argument = f->b + f->a * x;
+    double value = 0.0;
+    switch (f->kind) {
+    case SOLVE_FUNCTION_EXP:
+        return f->scale * exp(argument);
+    case SOLVE_FUNCTION_EXPRESSION:
+        ddt_expr_program_run(f->program, &argument, &value);
+        return f->scale * value;
+    case SOLVE_FUNCTION_LEVELS:
+        return f->scale * interpolate_levels(f, argument);
+    case SOLVE_FUNCTION_OUTER:
+        if (f->op == DDT_EXPR_POW) {
+            return f->scale * pow(argument, f->power);
+        }
+        return f->scale * ddt_expr_apply(f->op, f->op == DDT_EXPR_EXP ? f->power * argument : argument, 0.0, 0.0);
+    }
+    return NAN;
+}
+
+void solve_functions_destroy(solve_function *first) {
+    while (first != NULL) {
+        solve_function *next = first->next;
+        ddt_expr_program_destroy(first->program);
+        ddt_free(first);
+        first = next;
+    }
+}
+
+static solve_function *new_function(solve_work *work, solve_function_kind kind) {
+    solve_function *f = ddt_calloc(1, sizeof *f);
+    if (f == NULL) {
+        (void)solve_no_memory(work->ctx);
+        return NULL;
+    }
+    f->kind = kind;
+    f->a = 1.0;
+    f->scale = 1.0;
+    f->power = 1.0;
+    f->next = work->solution->functions;
+    work->solution->functions = f;
+    return f;
+}
+
+/* ------------------------------------------------------------------ polynomials */
+
+/* Sums of magnitudes of the Chebyshev coefficients beyond each of the degrees 3, 7 ... 127: the truncation error. */
+static unsigned polynomial_levels(const solve_function *f, double tolerance) {
+    enum { POINTS = 256, LEVELS_MAX = 7 };
+    double values[POINTS];
+    for (unsigned j = 0; j < POINTS; j++) {
+        values[j] = solve_function_eval(cos(M_PI * (j + 0.5) / POINTS), f);
+        if (!isfinite(values[j])) {
+            return 0;
+        }
+    }
+    double tail = 0.0;
+    for (unsigned k = POINTS / 2 - 1; k > 0; k--) {
+        double sum = 0.0;
+        for (unsigned j = 0; j < POINTS; j++) {
+            sum += values[j] * cos(M_PI * (double)(k * (2 * j + 1) % (4 * POINTS)) / (2.0 * POINTS));
+        }
+        tail += fabs(2.0 * sum / POINTS);
+        if (tail > tolerance) {
+            unsigned levels = 1;
+            while ((1U << levels) <= k) {
+                levels++;
+            }
+            return levels;
+        }
+    }
+    return 1;
+}
+
+static ddt_status function_node(solve_work *work, solve_value x, const solve_function *f, double tolerance,
+                                const char *what, solve_value *out) {
+    const double rounding = 1e-13; /* of the polynomials themselves */
+    tolerance = fmax(tolerance, rounding);
+    unsigned levels = polynomial_levels(f, tolerance);
+    const unsigned levels_max = 7;
+    if (levels == 0 || levels > levels_max) {
+        return ddt_fail(
+            work->ctx, DDT_ERR_UNSUPPORTED,
+            "'%s': %s is not finite or too steep on the declared ranges for a polynomial of degree 127; narrow the "
+            "ranges.",
+            work->model->path, what);
+    }
+    out->node = ddt_circuit_function(work->circuit, x.node, -1.0, 1.0, solve_function_eval, f, tolerance, NULL);
+    out->depth = x.depth + levels;
+    return ddt_circuit_status(work->circuit);
+}
+
+/* Values on a grid over [-1, 1]: extremes, and whether the function is a straight line. */
+typedef struct shape {
+    double low, high;
+    double offset, slope; /* of the line through the ends */
+    bool is_line;
+} shape;
+
+static bool measure(const solve_function *f, shape *out) {
+    enum { POINTS = 65 };
+    double values[POINTS];
+    *out = (shape){.low = INFINITY, .high = -INFINITY, .is_line = true};
+    for (int j = 0; j < POINTS; j++) {
+        values[j] = solve_function_eval(-1.0 + 2.0 * j / (POINTS - 1), f);
+        if (!isfinite(values[j])) {
+            return false;
+        }
+        out->low = fmin(out->low, values[j]);
+        out->high = fmax(out->high, values[j]);
+    }
+    out->offset = 0.5 * (values[0] + values[POINTS - 1]);
+    out->slope = 0.5 * (values[POINTS - 1] - values[0]);
+    const double rounding = 1e-13;
+    double size = fmax(fabs(out->low), fabs(out->high));
+    for (int j = 0; j < POINTS; j++) {
+        double line = out->offset + out->slope * (-1.0 + 2.0 * j / (POINTS - 1));
+        out->is_line &= fabs(values[j] - line) <= rounding * size;
+    }
+    return true;
+}
+
+/* How accurate a function of largest magnitude 1 must be: relative to its small values, but not beyond what matters. */
+static double tolerance_of(const solve_work *work, double ratio) {
+    return work->tolerance * fmax(ratio, work->precision_floor);
+}
+
+/* Multiplies the product by f(x); f is made to have magnitude 1 at most. */
+static ddt_status multiply_function(solve_work *work, solve_function *f, solve_value x, const char *what,
+                                    solve_product *product) {
+    shape s;
+    if (!measure(f, &s)) {
+        return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED, "'%s': %s is not finite on the declared ranges.",
+                        work->model->path, what);
+    }
+    double size = fmax(fabs(s.low), fabs(s.high));
+    solve_value *value = &product->values[product->count];
+    if (s.is_line && s.low == s.high) {
+        product->coefficient *= s.low;
+        return DDT_OK;
+    }
+    if (s.is_line) {
+        /* y + offset / slope costs no level. Where the slope is small that is large: then one level. */
+        const double free_offset_max = 8.0;
+        bool is_free = fabs(s.offset) <= free_offset_max * fabs(s.slope);
+        double unit = is_free ? s.slope : size;
+        value->node = ddt_circuit_affine(work->circuit, &x.node, (double[]){s.slope / unit}, 1, s.offset / unit);
+        value->depth = x.depth + (is_free ? 0.0 : 1.0);
+        product->coefficient *= unit;
+        product->count++;
+        return ddt_circuit_status(work->circuit);
+    }
+    f->scale /= size;
+    product->coefficient *= size;
+    double smallest = s.low <= 0.0 && s.high >= 0.0 ? 0.0 : fmin(fabs(s.low), fabs(s.high));
+    product->count++;
+    return function_node(work, x, f, tolerance_of(work, smallest / size), what, value);
+}
+
+/* ------------------------------------------------------------------ factors */
+
+static ddt_status symbol_value(solve_work *work, uint32_t symbol, solve_value *x, double *mid, double *half) {
+    const solve_symbol *s = &work->symbols[symbol];
+    *mid = 0.5 * (s->low + s->high);
+    *half = 0.5 * (s->high - s->low);
+    if (!s->is_state) {
+        x->node = work->encodings[solve_encoding_linear(work, symbol)].node;
+        x->depth = 0.0;
+        return DDT_OK;
+    }
+    for (size_t i = 0; i < work->linear.n; i++) {
+        size_t c = work->linear.compartment[i];
+        if (c != SOLVE_UNIT && work->model->compartments[c].symbol == symbol) {
+            x->node = ddt_circuit_affine(work->circuit, &work->state_values[i].node,
+                                         (double[]){work->state_scale[i] / *half}, 1, -*mid / *half);
+            x->depth = work->state_values[i].depth + 1.0;
+            return ddt_circuit_status(work->circuit);
+        }
+    }
+    return ddt_fail(work->ctx, DDT_ERR_INTERNAL, "A compartment of '%s' has no value.", work->model->path);
+}
+
+/* The function of one symbol that an expression is. */
+static ddt_status expression_function(solve_work *work, const solve_factor *factor, double mid, double half,
+                                      solve_function **out) {
+    const solve_symbol *s = &work->symbols[factor->symbol];
+    solve_function *f = new_function(work, s->level_count > 0 ? SOLVE_FUNCTION_LEVELS : SOLVE_FUNCTION_EXPRESSION);
+    if (f == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    f->a = half;
+    f->b = mid;
+    /* Programs read their one symbol at index 0. */
+    ddt_expr argument = ddt_expr_symbol(work->pool, 0);
+    ddt_expr e = ddt_expr_substitute(work->pool, factor->expression, factor->symbol, argument);
+    if (e == DDT_EXPR_NONE) {
+        return solve_pool_failure(work);
+    }
+    SOLVE_TRY(ddt_expr_compile(work->ctx, work->pool, &e, 1, &f->program));
+    f->level_count = s->level_count;
+    for (size_t l = 0; l < s->level_count; l++) {
+        f->levels[l] = s->levels[l];
+        ddt_expr_program_run(f->program, &s->levels[l], &f->values[l]);
+    }
+    *out = f;
+    return DDT_OK;
+}
+
+static ddt_status lower_symbol_factor(solve_work *work, const solve_factor *factor, solve_product *product) {
+    solve_value x;
+    double mid = 0.0;
+    double half = 1.0;
+    solve_function *f = NULL;
+    SOLVE_TRY(symbol_value(work, factor->symbol, &x, &mid, &half));
+    SOLVE_TRY(expression_function(work, factor, mid, half, &f));
+    return multiply_function(work, f, x, solve_print(work, factor->expression), product);
+}
+
+/* The values that the argument of an outer function takes: where interval arithmetic is loose, over the virtual
+ * population, widened. */
+static ddt_status argument_range(solve_work *work, ddt_expr e, double *low, double *high) {
+    const double widening = 0.25; /* of the range, or of its logarithm, to either side */
+    solve_fact fact;
+    SOLVE_TRY(solve_fact_of(work, e, &fact));
+    double seen_low = INFINITY;
+    double seen_high = -INFINITY;
+    for (size_t s = 0; s < work->sample_count && !fact.has_state; s++) {
+        double value = ddt_expr_eval(work->pool, e, work->samples + s * work->symbol_count, NULL);
+        seen_low = fmin(seen_low, value);
+        seen_high = fmax(seen_high, value);
+        if (!isfinite(value)) {
+            return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED, "'%s': %s is not finite on the declared ranges.",
+                            work->model->path, solve_print(work, e));
+        }
+    }
+    *low = fact.low;
+    *high = fact.high;
+    if (!fact.has_state) {
+        double span = widening * (seen_high - seen_low);
+        double ratio = seen_low > 0.0 ? pow(seen_high / seen_low, widening) : 1.0;
+        *low = fmax(fact.low, seen_low > 0.0 ? seen_low / ratio : seen_low - span);
+        *high = fmin(fact.high, seen_low > 0.0 ? seen_high * ratio : seen_high + span);
+    }
+    if (!isfinite(*low) || !isfinite(*high)) {
+        return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED, "'%s': the range of %s is not bounded by the declared ranges.",
+                        work->model->path, solve_print(work, e));
+    }
+    if (*low >= *high) {
+        double margin = 1e-6 * fmax(1.0, fabs(*low));
+        *low -= margin;
+        *high += margin;
+    }
+    return DDT_OK;
+}
+
+static ddt_status lower_outer_factor(solve_work *work, const solve_factor *factor, solve_product *product) {
+    solve_sum inner = {0};
+    SOLVE_TRY(solve_lower(work, factor->inner, &inner));
+    double low = 0.0;
+    double high = 0.0;
+    SOLVE_TRY(argument_range(work, factor->expression, &low, &high));
+    double half = 0.5 * (high - low);
+    double mid = 0.5 * (high + low);
+    solve_value x;
+    SOLVE_TRY(solve_sum_node(work, &inner, 1.0 / half, -mid / half, &x));
+    solve_function *f = new_function(work, SOLVE_FUNCTION_OUTER);
+    if (f == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    f->op = factor->op;
+    f->power = factor->power;
+    f->a = half;
+    f->b = mid;
+    return multiply_function(work, f, x, solve_print(work, factor->expression), product);
+}
+
+/* ------------------------------------------------------------------ exponentials */
+
+static ddt_status group_node(solve_work *work, solve_group *group) {
+    if (group->node != DDT_NODE_NONE) {
+        return DDT_OK;
+    }
+    ddt_node nodes[SOLVE_EXPONENTS_MAX];
+    double factors[SOLVE_EXPONENTS_MAX];
+    for (size_t i = 0; i < group->count; i++) {
+        nodes[i] = work->encodings[group->parts[i].encoding].node;
+        factors[i] = (double)(group->parts[i].multiplier * group->stretch);
+    }
+    solve_value x = {.node = ddt_circuit_affine(work->circuit, nodes, factors, group->count, 0.0)};
+    solve_function *f = new_function(work, SOLVE_FUNCTION_EXP);
+    if (f == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    f->a = group->domain / group->stretch;
+    f->b = -group->reach;
+    solve_value value;
+    SOLVE_TRY(function_node(work, x, f, tolerance_of(work, exp(-2.0 * group->reach)), "an exponential", &value));
+    group->node = value.node;
+    group->depth = value.depth;
+    return DDT_OK;
+}
+
+static ddt_status lower_term(solve_work *work, const solve_term *term, solve_product *product) {
+    *product = (solve_product){.coefficient = term->coefficient};
+    if (term->group != SOLVE_NONE) {
+        solve_group *group = &work->groups[term->group];
+        SOLVE_TRY(group_node(work, group));
+        product->coefficient *= exp(group->centre + group->reach);
+        product->values[product->count++] = (solve_value){group->node, group->depth};
+    }
+    for (size_t i = 0; i < term->factor_count; i++) {
+        SOLVE_TRY(term->factors[i].inner == NULL ? lower_symbol_factor(work, &term->factors[i], product)
+                                                 : lower_outer_factor(work, &term->factors[i], product));
+    }
+    return DDT_OK;
+}
+
+ddt_status solve_lower(solve_work *work, const solve_terms *terms, solve_sum *out) {
+    out->count = 0;
+    out->products = solve_alloc(work, terms->count, sizeof *out->products);
+    if (out->products == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (const solve_term *t = terms->first; t != NULL; t = t->next) {
+        SOLVE_TRY(lower_term(work, t, &out->products[out->count++]));
+    }
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ products */
+
+ddt_status solve_pairs_add(solve_work *work, solve_pairs *pairs, solve_value a, solve_value b) {
+    if (pairs->count == pairs->capacity) {
+        size_t capacity = pairs->capacity == 0 ? 16 : 2 * pairs->capacity;
+        ddt_node *left = solve_alloc(work, capacity, sizeof *left);
+        ddt_node *right = solve_alloc(work, capacity, sizeof *right);
+        if (left == NULL || right == NULL) {
+            return DDT_ERR_MEMORY;
+        }
+        if (pairs->count > 0) {
+            memcpy(left, pairs->a, pairs->count * sizeof *left);
+            memcpy(right, pairs->b, pairs->count * sizeof *right);
+        }
+        pairs->a = left;
+        pairs->b = right;
+        pairs->capacity = capacity;
+    }
+    pairs->a[pairs->count] = a.node;
+    pairs->b[pairs->count++] = b.node;
+    pairs->depth = fmax(pairs->depth, 1.0 + fmax(a.depth, b.depth));
+    return DDT_OK;
+}
+
+ddt_status solve_pairs_node(solve_work *work, const solve_pairs *pairs, solve_value *out) {
+    out->node = ddt_circuit_dot(work->circuit, pairs->a, pairs->b, pairs->count);
+    out->depth = pairs->depth;
+    return ddt_circuit_status(work->circuit);
+}
+
+solve_value solve_constant(solve_work *work, double value) {
+    return (solve_value){.node = ddt_circuit_constant(work->circuit, value)};
+}
+
+solve_value solve_public(solve_work *work, const double *vector, double factor) {
+    size_t count = ddt_circuit_lanes(work->circuit) * ddt_circuit_block(work->circuit);
+    for (size_t i = 0; i < count; i++) {
+        work->slots[i] = factor * vector[i];
+    }
+    return (solve_value){.node = ddt_circuit_public(work->circuit, work->slots)};
+}
+
+/* Moves the two shallowest values to the end. */
+static void sort_by_depth(solve_value *values, size_t count) {
+    for (size_t i = 1; i < count; i++) {
+        for (size_t j = i; j > 0 && values[j - 1].depth < values[j].depth; j--) {
+            solve_value kept = values[j];
+            values[j] = values[j - 1];
+            values[j - 1] = kept;
+        }
+    }
+}
+
+/* The product of all values as one last pair, the shallow ones multiplied first. */
+static ddt_status product_pair(solve_work *work, solve_value *values, size_t count, solve_pairs *pairs) {
+    while (count > 2) {
+        sort_by_depth(values, count);
+        solve_value *a = &values[count - 2];
+        const solve_value *b = &values[count - 1];
+        a->node = ddt_circuit_mul(work->circuit, a->node, b->node);
+        a->depth = 1.0 + fmax(a->depth, b->depth);
+        count--;
+    }
+    return solve_pairs_add(work, pairs, values[0], count == 2 ? values[1] : solve_constant(work, 1.0));
+}
+
+ddt_status solve_sum_pairs(solve_work *work, const solve_sum *sum, const double *vector, double factor,
+                           solve_pairs *pairs) {
+    for (size_t i = 0; i < sum->count; i++) {
+        const solve_product *p = &sum->products[i];
+        solve_value values[SOLVE_FACTORS_MAX + 2];
+        memcpy(values, p->values, p->count * sizeof *values);
+        size_t count = p->count;
+        double coefficient = factor * p->coefficient;
+        if (vector != NULL) {
+            values[count++] = solve_public(work, vector, coefficient);
+        } else if (coefficient != 1.0 || count == 0) {
+            values[count++] = solve_constant(work, coefficient);
+        }
+        SOLVE_TRY(product_pair(work, values, count, pairs));
+    }
+    return ddt_circuit_status(work->circuit);
+}
+
+ddt_status solve_sum_node(solve_work *work, const solve_sum *sum, double factor, double offset, solve_value *out) {
+    solve_pairs pairs = {0};
+    SOLVE_TRY(solve_sum_pairs(work, sum, NULL, factor, &pairs));
+    if (offset != 0.0) {
+        SOLVE_TRY(solve_pairs_add(work, &pairs, solve_constant(work, offset), solve_constant(work, 1.0)));
+    }
+    return solve_pairs_node(work, &pairs, out);
+}

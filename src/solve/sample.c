@@ -1,0 +1,399 @@
+/*
+ * The virtual population: draws from the model's omega and the covariates' ranges, and corners of the box of all
+ * declared ranges (what the custodian may encrypt at most). And the linear system's numbers for one patient.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "solve_internal.h"
+
+#include <string.h>
+
+enum {
+    CORNER_SYMBOLS_MAX = 8, /* up to 2^8 joint corners, then random ones */
+    JOINT_CORNERS_MAX = 1 << CORNER_SYMBOLS_MAX
+};
+
+/* SplitMix64 (Steele, Lea, Flood 2014). */
+static uint64_t next_random(uint64_t *state) {
+    uint64_t z = (*state += 0x9E3779B97F4A7C15U);
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
+    return z ^ (z >> 31);
+}
+
+/* ------------------------------------------------------------------ draws */
+
+/* The model with every range filled in, so that the population's own generator draws covariates from ours. */
+static ddt_status model_with_ranges(solve_work *work, ddt_model *copy) {
+    *copy = *work->model;
+    copy->symbols = solve_alloc(work, work->symbol_count, sizeof *copy->symbols);
+    if (copy->symbols == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t i = 0; i < work->symbol_count; i++) {
+        copy->symbols[i] = work->model->symbols[i];
+        if (copy->symbols[i].kind == DDT_SYMBOL_COVARIATE) {
+            copy->symbols[i].has_range = true;
+            copy->symbols[i].range_low = work->symbols[i].low;
+            copy->symbols[i].range_high = work->symbols[i].high;
+        }
+    }
+    return DDT_OK;
+}
+
+static double nearest_level(const solve_symbol *symbol, double value) {
+    /* Equal parts of the range, so that every level is as likely as the others. */
+    double part = (value - symbol->low) / (symbol->high - symbol->low) * (double)symbol->level_count;
+    size_t level = part <= 0.0 ? 0 : (size_t)part;
+    return symbol->levels[level < symbol->level_count ? level : symbol->level_count - 1];
+}
+
+static ddt_status draw(solve_work *work, const ddt_model *model, uint64_t index, double *symbols) {
+    SOLVE_TRY(ddt_population_draw(work->ctx, model, index, symbols));
+    for (size_t i = 0; i < work->symbol_count; i++) {
+        const solve_symbol *symbol = &work->symbols[i];
+        if (symbol->level_count > 0) {
+            symbols[i] = nearest_level(symbol, symbols[i]);
+        } else if (symbol->is_encrypted) {
+            symbols[i] = fmin(fmax(symbols[i], symbol->low), symbol->high);
+        }
+    }
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ corners */
+
+static size_t encrypted_count(const solve_work *work) {
+    size_t count = 0;
+    for (size_t i = 0; i < work->symbol_count; i++) {
+        count += work->symbols[i].is_encrypted;
+    }
+    return count;
+}
+
+/* Corner `index` of all symbols jointly: bits of the index, or of a random number when there are too many. */
+static void joint_corner(const solve_work *work, uint64_t bits, double *symbols) {
+    for (size_t i = 0, bit = 0; i < work->symbol_count; i++) {
+        if (work->symbols[i].is_encrypted) {
+            symbols[i] = (bits >> (bit & 63)) & 1 ? work->symbols[i].high : work->symbols[i].low;
+            bit++;
+        }
+    }
+}
+
+static void add_corners(solve_work *work, size_t count, const double *typical, double *out) {
+    size_t width = work->symbol_count;
+    for (size_t i = 0; i < width; i++) {
+        for (int side = 0; work->symbols[i].is_encrypted && side < 2; side++, out += width) {
+            memcpy(out, typical, width * sizeof *out);
+            out[i] = side == 0 ? work->symbols[i].low : work->symbols[i].high;
+        }
+    }
+    uint64_t state = 1;
+    size_t joint = count > CORNER_SYMBOLS_MAX ? JOINT_CORNERS_MAX : (size_t)1 << count;
+    for (size_t c = 0; c < joint; c++, out += width) {
+        memcpy(out, typical, width * sizeof *out);
+        joint_corner(work, count > CORNER_SYMBOLS_MAX ? next_random(&state) : c, out);
+    }
+}
+
+ddt_status solve_samples_create(solve_work *work) {
+    size_t width = work->symbol_count;
+    size_t count = encrypted_count(work);
+    size_t joint = count > CORNER_SYMBOLS_MAX ? JOINT_CORNERS_MAX : (size_t)1 << count;
+    work->draw_count = work->options.draws;
+    work->sample_count = work->draw_count + 2 * count + joint;
+    size_t entries = 0;
+    if (!ddt_size_mul(work->sample_count, width, &entries)) {
+        return solve_no_memory(work->ctx);
+    }
+    work->samples = solve_alloc(work, entries, sizeof *work->samples);
+    if (work->samples == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    ddt_model model;
+    SOLVE_TRY(model_with_ranges(work, &model));
+    for (size_t s = 0; s < work->draw_count; s++) {
+        SOLVE_TRY(draw(work, &model, s, work->samples + s * width));
+    }
+    add_corners(work, count, work->samples, work->samples + work->draw_count * width);
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ numbers of a patient */
+
+/* Order of the program's outputs: A, x(0), F, gains, offsets. Gains and offsets of outputs that are not linear are 0.
+ */
+ddt_status solve_program_create(solve_work *work) {
+    const solve_linear *linear = &work->linear;
+    size_t n = linear->n;
+    size_t compartments = work->model->compartment_count;
+    size_t outputs = work->model->output_count;
+    size_t total = n * n + n + compartments + outputs * n + outputs;
+    ddt_expr *all = solve_alloc(work, total, sizeof *all);
+    ddt_expr *values = solve_alloc(work, outputs, sizeof *values);
+    ddt_expr zero = ddt_expr_const(work->pool, 0.0);
+    if (all == NULL || values == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    ddt_expr *next = all;
+    for (size_t i = 0; i < n * n; i++) {
+        *next++ = linear->a[i];
+    }
+    for (size_t i = 0; i < n; i++) {
+        *next++ = linear->initial[i];
+    }
+    for (size_t i = 0; i < compartments; i++) {
+        *next++ = linear->bioavailability[i];
+    }
+    for (size_t o = 0; o < outputs; o++) {
+        for (size_t i = 0; i < n; i++) {
+            *next++ = linear->outputs[o].is_linear ? linear->outputs[o].gain[i] : zero;
+        }
+        values[o] = linear->outputs[o].value;
+    }
+    for (size_t o = 0; o < outputs; o++) {
+        *next++ = linear->outputs[o].is_linear ? linear->outputs[o].offset : zero;
+    }
+    work->program_outputs = total;
+    SOLVE_TRY(ddt_expr_compile(work->ctx, work->pool, all, total, &work->program));
+    return ddt_expr_compile(work->ctx, work->pool, values, outputs, &work->output_program);
+}
+
+ddt_status solve_numbers_create(solve_work *work, solve_numbers *out) {
+    double *all = solve_alloc(work, work->program_outputs, sizeof *all);
+    if (all == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    size_t n = work->linear.n;
+    *out = (solve_numbers){.a = all};
+    out->initial = out->a + n * n;
+    out->f = out->initial + n;
+    out->gain = out->f + work->model->compartment_count;
+    out->offset = out->gain + work->model->output_count * n;
+    return DDT_OK;
+}
+
+void solve_numbers_of(const solve_work *work, const double *symbols, solve_numbers *out) {
+    ddt_expr_program_run(work->program, symbols, out->a);
+    out->symbols = symbols;
+}
+
+ddt_status solve_numbers_check(const solve_work *work, const solve_numbers *numbers) {
+    for (size_t i = 0; i < work->program_outputs; i++) {
+        if (!isfinite(numbers->a[i])) {
+            return ddt_fail(
+                work->ctx, DDT_ERR_UNSUPPORTED,
+                "'%s': a rate, initial value or output is not finite (division by zero, or the logarithm of a "
+                "negative number) within the declared ranges; narrow them.",
+                work->model->path);
+        }
+    }
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ a lane, exactly */
+
+enum { STEP_CACHE = 8 };
+
+/* Transition matrices of the last few steps: times are often equally spaced. */
+typedef struct step_cache {
+    const double *a;
+    size_t n;
+    double *matrices; /* STEP_CACHE x n x n */
+    double *scratch;  /* 3 (n+1)^2 */
+    double steps[STEP_CACHE];
+    size_t used, next;
+} step_cache;
+
+static size_t scratch_count(const solve_work *work) {
+    size_t n = work->linear.n;
+    /* cached matrices; augmented matrix, its exponential and their scratch; two vectors */
+    return STEP_CACHE * n * n + 5 * (n + 1) * (n + 1) + 2 * n;
+}
+
+static const double *cached_step(step_cache *cache, double step_h) {
+    size_t n = cache->n;
+    for (size_t i = 0; i < cache->used; i++) {
+        if (cache->steps[i] == step_h) {
+            return cache->matrices + i * n * n;
+        }
+    }
+    size_t slot = cache->next;
+    cache->next = (cache->next + 1) % STEP_CACHE;
+    cache->used = cache->used < STEP_CACHE ? cache->used + 1 : STEP_CACHE;
+    cache->steps[slot] = step_h;
+    solve_expm(cache->a, n, step_h, cache->scratch, cache->matrices + slot * n * n);
+    return cache->matrices + slot * n * n;
+}
+
+static void apply_step(step_cache *cache, double step_h, double *x, double *work) {
+    if (step_h == 0.0) {
+        return;
+    }
+    const double *e = cached_step(cache, step_h);
+    for (size_t i = 0; i < cache->n; i++) {
+        double sum = 0.0;
+        for (size_t j = 0; j < cache->n; j++) {
+            sum += e[i * cache->n + j] * x[j];
+        }
+        work[i] = sum;
+    }
+    memcpy(x, work, cache->n * sizeof *x);
+}
+
+/* x = D phi1(A D) e_state rate: the last column of the exponential of the augmented matrix. */
+static void after_infusion(step_cache *cache, size_t state, double rate, double during_h, double *x) {
+    size_t n = cache->n;
+    size_t m = n + 1;
+    double *augmented = cache->scratch + 3 * m * m;
+    double *result = augmented + m * m;
+    memset(augmented, 0, m * m * sizeof *augmented);
+    for (size_t i = 0; i < n; i++) {
+        memcpy(augmented + i * m, cache->a + i * n, n * sizeof *augmented);
+    }
+    augmented[state * m + n] = 1.0;
+    solve_expm(augmented, m, during_h, cache->scratch, result);
+    for (size_t i = 0; i < n; i++) {
+        x[i] = rate * result[i * m + n];
+    }
+}
+
+/* The state that source `row` brings to the time of a column. */
+static void source_start(const solve_work *work, size_t slot, size_t row, size_t lane, const solve_numbers *numbers,
+                         const double *amounts, step_cache *cache, double *x) {
+    const solve_lane_source *source = &work->solution->layout.lanes[lane].sources[row];
+    size_t n = work->linear.n;
+    memset(x, 0, n * sizeof *x);
+    if (source->input == SOLVE_NONE) {
+        for (size_t i = 0; i < n; i++) {
+            bool is_unit = work->linear.compartment[i] == SOLVE_UNIT;
+            x[i] = numbers->initial[i] * (is_unit ? work->times.unit[slot] : work->times.start[slot]);
+        }
+        return;
+    }
+    const solve_dosing *dosing = &work->dosings[source->input];
+    size_t state = work->linear.state[dosing->compartment];
+    double feed = numbers->f[dosing->compartment] * amounts[source->record] * source->weight * dosing->scale;
+    if (dosing->is_infusion) {
+        after_infusion(cache, state, feed, work->times.during[slot], x);
+    } else {
+        x[state] = feed;
+    }
+}
+
+static void add_source(const solve_work *work, size_t lane, size_t row, const solve_numbers *numbers,
+                       const double *amounts, step_cache *cache, double *vectors, double *states) {
+    const solve_layout *layout = &work->solution->layout;
+    const solve_lane *l = &layout->lanes[lane];
+    size_t n = work->linear.n;
+    size_t block = layout->rows * layout->columns;
+    double *x = vectors;
+    double last_during = -1.0;
+    double last_t2 = 0.0;
+    for (size_t k = 0; k < l->column_count; k++) {
+        size_t slot = lane * block + row * layout->columns + k;
+        if (l->active[row * l->column_count + k] == 0) {
+            continue;
+        }
+        if (work->times.during[slot] != last_during || work->times.t2[slot] < last_t2) {
+            source_start(work, slot, row, lane, numbers, amounts, cache, x);
+            last_during = work->times.during[slot];
+            last_t2 = 0.0;
+        }
+        apply_step(cache, work->times.t2[slot] - last_t2, x, vectors + n);
+        last_t2 = work->times.t2[slot];
+        for (size_t i = 0; i < n; i++) {
+            states[k * n + i] += x[i];
+        }
+    }
+}
+
+/* outputs[output * columns + column] from the states of each column. symbols is a copy that may be written. */
+static void read_outputs(const solve_work *work, const solve_lane *lane, double *symbols, const double *states,
+                         double *values, double *out) {
+    size_t n = work->linear.n;
+    size_t outputs = work->model->output_count;
+    for (size_t k = 0; k < lane->column_count; k++) {
+        for (size_t i = 0; i < n; i++) {
+            if (work->linear.compartment[i] != SOLVE_UNIT) {
+                symbols[work->model->compartments[work->linear.compartment[i]].symbol] = states[k * n + i];
+            }
+        }
+        ddt_expr_program_run(work->output_program, symbols, values);
+        for (size_t o = 0; o < outputs; o++) {
+            out[o * work->solution->layout.columns + k] = values[o];
+        }
+    }
+}
+
+void solve_lane_exact(const solve_work *work, size_t lane, const solve_numbers *numbers, const double *amounts,
+                      const solve_exact_buffers *buffers) {
+    const solve_lane *l = &work->solution->layout.lanes[lane];
+    size_t n = work->linear.n;
+    step_cache cache = {.a = numbers->a, .n = n, .matrices = buffers->scratch};
+    cache.scratch = cache.matrices + STEP_CACHE * n * n;
+    double *vectors = cache.scratch + 5 * (n + 1) * (n + 1);
+    memset(buffers->states, 0, l->column_count * n * sizeof *buffers->states);
+    for (size_t row = 0; row < l->source_count; row++) {
+        add_source(work, lane, row, numbers, amounts, &cache, vectors, buffers->states);
+    }
+    memcpy(buffers->symbols, numbers->symbols, work->symbol_count * sizeof *buffers->symbols);
+    read_outputs(work, l, buffers->symbols, buffers->states, buffers->values, buffers->outputs);
+}
+
+ddt_status solve_exact_create(solve_work *work, solve_exact_buffers *out) {
+    size_t columns = work->solution->layout.columns;
+    size_t outputs = work->model->output_count;
+    out->scratch = solve_alloc(work, scratch_count(work), sizeof(double));
+    out->states = solve_alloc(work, columns * work->linear.n, sizeof(double));
+    out->symbols = solve_alloc(work, work->symbol_count, sizeof(double));
+    out->values = solve_alloc(work, outputs, sizeof(double));
+    out->outputs = solve_alloc(work, outputs * columns, sizeof(double));
+    return out->scratch == NULL || out->states == NULL || out->symbols == NULL || out->values == NULL ||
+                   out->outputs == NULL
+               ? DDT_ERR_MEMORY
+               : DDT_OK;
+}
+
+/* ------------------------------------------------------------------ memory of the system */
+
+/* Largest entry of exp(A t) among compartments, relative to the largest at any earlier doubling. */
+static double remaining(const solve_work *work, const double *e) {
+    size_t n = work->linear.n;
+    double largest = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < n; j++) {
+            if (work->linear.compartment[i] != SOLVE_UNIT && work->linear.compartment[j] != SOLVE_UNIT) {
+                largest = fmax(largest, fabs(e[i * n + j]));
+            }
+        }
+    }
+    return largest;
+}
+
+ddt_status solve_memory_h(solve_work *work, double interval_h, double fraction, double *memory_h) {
+    enum { GROWTHS_MAX = 40 }; /* of 1.25: 7500 intervals */
+    size_t n = work->linear.n;
+    solve_numbers numbers;
+    double *e = solve_alloc(work, n * n, sizeof *e);
+    double *scratch = solve_alloc(work, 3 * n * n, sizeof *scratch);
+    if (e == NULL || scratch == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    SOLVE_TRY(solve_numbers_create(work, &numbers));
+    *memory_h = interval_h;
+    for (size_t s = 0; s < work->draw_count; s++) {
+        solve_numbers_of(work, work->samples + s * work->symbol_count, &numbers);
+        solve_expm(numbers.a, n, interval_h, scratch, e);
+        double reference = fmax(1.0, remaining(work, e));
+        for (int growth = 0; growth < GROWTHS_MAX; growth++) {
+            solve_expm(numbers.a, n, *memory_h, scratch, e);
+            if (remaining(work, e) <= fraction * reference) {
+                break;
+            }
+            *memory_h *= 1.25;
+        }
+    }
+    return DDT_OK;
+}

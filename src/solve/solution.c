@@ -1,0 +1,262 @@
+/*
+ * ddt_solve from beginning to end, and what a solution tells.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "solve_internal.h"
+
+#include <string.h>
+
+/* ------------------------------------------------------------------ expansions */
+
+static ddt_status expand_feeds(solve_work *work) {
+    size_t n = work->linear.n;
+    work->f_terms = solve_alloc(work, work->feed_count * work->dosing_count, sizeof *work->f_terms);
+    work->initial_terms = solve_alloc(work, work->feed_count * n, sizeof *work->initial_terms);
+    if (work->f_terms == NULL || work->initial_terms == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t f = 0; f < work->feed_count; f++) {
+        for (size_t d = 0; d < work->dosing_count; d++) {
+            ddt_expr e =
+                ddt_expr_binary(work->pool, DDT_EXPR_MUL, work->linear.bioavailability[work->dosings[d].compartment],
+                                work->feed_folds[f]);
+            SOLVE_TRY(solve_expand(work, e, &work->f_terms[f * work->dosing_count + d]));
+        }
+        for (size_t i = 0; i < n; i++) {
+            ddt_expr e = ddt_expr_binary(work->pool, DDT_EXPR_MUL, work->linear.initial[i], work->feed_folds[f]);
+            SOLVE_TRY(solve_expand(work, e, &work->initial_terms[f * n + i]));
+        }
+    }
+    return DDT_OK;
+}
+
+static ddt_status expand_all(solve_work *work) {
+    size_t n = work->linear.n;
+    size_t outputs = work->model->output_count;
+    work->a_terms = solve_alloc(work, n * n, sizeof *work->a_terms);
+    work->gain_terms = solve_alloc(work, outputs * n, sizeof *work->gain_terms);
+    work->offset_terms = solve_alloc(work, outputs, sizeof *work->offset_terms);
+    if (work->a_terms == NULL || work->gain_terms == NULL || work->offset_terms == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t i = 0; i < n * n; i++) {
+        SOLVE_TRY(solve_expand(work, work->linear.a[i], &work->a_terms[i]));
+    }
+    for (size_t o = 0; o < outputs; o++) {
+        const solve_linear_output *output = &work->linear.outputs[o];
+        bool is_folded = work->feed_folds[work->feed_of_output[o]] != ddt_expr_const(work->pool, 1.0);
+        for (size_t i = 0; i < n && output->is_linear && !is_folded; i++) {
+            SOLVE_TRY(solve_expand(work, output->gain[i], &work->gain_terms[o * n + i]));
+        }
+        SOLVE_TRY(solve_expand(work, output->is_linear ? output->offset : output->value, &work->offset_terms[o]));
+    }
+    return expand_feeds(work);
+}
+
+/* ------------------------------------------------------------------ attempts */
+
+static ddt_status attempt(solve_work *work, double *draw_error, double *corner_error) {
+    const solve_layout *layout = &work->solution->layout;
+    ddt_circuit_destroy(work->solution->circuit);
+    solve_functions_destroy(work->solution->functions);
+    work->solution->circuit = NULL;
+    work->solution->functions = NULL;
+    SOLVE_TRY(
+        ddt_circuit_create(work->ctx, layout->lane_count, layout->rows * layout->columns, &work->solution->circuit));
+    work->circuit = work->solution->circuit;
+    if (work->trial == NULL) {
+        SOLVE_TRY(solve_trial_create(work));
+    }
+    SOLVE_TRY(solve_superpose(work));
+    return solve_calibrate(work, draw_error, corner_error);
+}
+
+/*
+ * The functions' tolerance starts loose and tightens until the outputs are as accurate as asked: how errors of
+ * parameters reach the outputs is seen, not estimated, and no polynomial is longer than it must be.
+ */
+static ddt_status build(solve_work *work) {
+    enum { ATTEMPTS_MAX = 9 };
+    const double loosest = 64.0;
+    const double tightening = 0.2;
+    const double corner_allowance = 10.0; /* corners of all ranges at once are very rare patients */
+    double draw_error = INFINITY;
+    double corner_error = INFINITY;
+    work->tolerance = loosest * work->options.tolerance;
+    for (int k = 0; k < ATTEMPTS_MAX; k++, work->tolerance *= tightening) {
+        SOLVE_TRY(attempt(work, &draw_error, &corner_error));
+        if (fmax(draw_error, corner_error / corner_allowance) <= work->options.tolerance) {
+            break;
+        }
+    }
+    work->solution->info.surrogate_error = draw_error;
+    if (!(fmax(draw_error, corner_error / corner_allowance) <= work->options.tolerance)) {
+        return ddt_fail(
+            work->ctx, DDT_ERR_UNSUPPORTED,
+            "'%s': the virtual population shows an error of %g of an output's maximum (%g at the corners of the "
+            "declared ranges) where %g is wanted; narrow the ranges.",
+            work->model->path, draw_error, corner_error, work->options.tolerance);
+    }
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ steps */
+
+static ddt_status name_outputs(solve_work *work) {
+    solve_layout *layout = &work->solution->layout;
+    layout->outputs = ddt_calloc(work->model->output_count, sizeof *layout->outputs);
+    if (layout->outputs == NULL) {
+        return solve_no_memory(work->ctx);
+    }
+    for (size_t o = 0; o < work->model->output_count; o++) {
+        layout->outputs[o].name = ddt_strdup(work->model->outputs[o].name);
+        if (layout->outputs[o].name == NULL) {
+            return solve_no_memory(work->ctx);
+        }
+        layout->output_count = o + 1;
+    }
+    return DDT_OK;
+}
+
+static void fill_info(solve_work *work) {
+    ddt_solve_info *info = &work->solution->info;
+    info->method = "superposition";
+    info->states = work->linear.n;
+    info->subjects = work->events->subject_count;
+    info->squarings = work->decay.squarings;
+    info->rate_max_per_h = work->rate_max;
+}
+
+/* Columns that the model uses must not change with time. */
+static ddt_status check_used_covariates(solve_work *work) {
+    for (uint32_t i = 0; i < work->encoding_count; i++) {
+        size_t column = solve_column(work->events, work->encodings[i].symbol);
+        for (size_t s = 0; column != SIZE_MAX && s < work->events->subject_count; s++) {
+            SOLVE_TRY(
+                solve_check_covariates(work->ctx, work->model, work->events, s, work->encodings[i].symbol, column));
+        }
+    }
+    return DDT_OK;
+}
+
+static ddt_status solve_all(solve_work *work) {
+    SOLVE_TRY(ddt_expr_pool_create(work->ctx, &work->pool));
+    SOLVE_TRY(solve_symbols_create(work));
+    SOLVE_TRY(solve_schedules_create(work));
+    SOLVE_TRY(solve_linear_create(work));
+    SOLVE_TRY(solve_samples_create(work));
+    SOLVE_TRY(solve_program_create(work));
+    SOLVE_TRY(solve_layout_create(work));
+    SOLVE_TRY(name_outputs(work));
+    SOLVE_TRY(solve_scales(work));
+    SOLVE_TRY(solve_exponential_choose(work));
+    SOLVE_TRY(solve_feeds_create(work));
+    SOLVE_TRY(expand_all(work));
+    SOLVE_TRY(solve_encode(work));
+    SOLVE_TRY(check_used_covariates(work));
+    work->precision_floor = 1.0 / fmax(1.0, work->rate_max * fmax(work->times.t2_max, work->times.during_max));
+    size_t slots = 0;
+    const solve_layout *layout = &work->solution->layout;
+    if (!ddt_size_mul(layout->lane_count, layout->rows * layout->columns, &slots)) {
+        return solve_no_memory(work->ctx);
+    }
+    work->slots = solve_alloc(work, slots, sizeof *work->slots);
+    work->state_values = solve_alloc(work, work->linear.n, sizeof *work->state_values);
+    if (work->slots == NULL || work->state_values == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    SOLVE_TRY(build(work));
+    fill_info(work);
+    return DDT_OK;
+}
+
+static void work_clear(solve_work *work) {
+    for (size_t s = 0; work->schedules != NULL && s < work->events->subject_count; s++) {
+        ddt_schedule_destroy(&work->schedules[s]);
+    }
+    ddt_expr_program_destroy(work->program);
+    ddt_expr_program_destroy(work->output_program);
+    ddt_expr_pool_destroy(work->pool);
+    ddt_free(work->facts);
+    solve_arena_clear(&work->arena);
+}
+
+static ddt_status set_options(ddt_context *ctx, const ddt_solve_options *options, ddt_solve_options *out) {
+    const double default_tolerance = 1e-5;
+    const double default_margin = 0.2;
+    *out = options == NULL ? (ddt_solve_options){0} : *options;
+    out->tolerance = out->tolerance == 0.0 ? default_tolerance : out->tolerance;
+    out->block_max = out->block_max == 0 ? SOLVE_BLOCK_DEFAULT : out->block_max;
+    out->draws = out->draws == 0 ? SOLVE_DRAWS_DEFAULT : out->draws;
+    out->range_margin = out->range_margin == 0.0 ? default_margin : out->range_margin;
+    if (!(out->tolerance > 0.0) || !(out->tolerance < 1.0) || !(out->range_margin > 0.0)) {
+        return ddt_fail(ctx, DDT_ERR_ARGUMENT, "The tolerance must lie between 0 and 1 and the range margin above 0.");
+    }
+    return DDT_OK;
+}
+
+ddt_status ddt_solve(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
+                     const ddt_solve_options *options, ddt_solution **out) {
+    solve_work work = {.ctx = ctx, .model = model, .events = events};
+    SOLVE_TRY(set_options(ctx, options, &work.options));
+    work.solution = ddt_calloc(1, sizeof *work.solution);
+    if (work.solution == NULL) {
+        return solve_no_memory(ctx);
+    }
+    ddt_status status = solve_all(&work);
+    work_clear(&work);
+    if (status != DDT_OK) {
+        ddt_solution_destroy(work.solution);
+        return status;
+    }
+    *out = work.solution;
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ what a solution tells */
+
+void ddt_solution_destroy(ddt_solution *solution) {
+    if (solution != NULL) {
+        ddt_circuit_destroy(solution->circuit);
+        solve_functions_destroy(solution->functions);
+        solve_layout_clear(&solution->layout);
+        ddt_free(solution);
+    }
+}
+
+const ddt_circuit *ddt_solution_circuit(const ddt_solution *solution) { return solution->circuit; }
+
+void ddt_solution_get_info(const ddt_solution *solution, ddt_solve_info *info) { *info = solution->info; }
+
+size_t ddt_solution_subject_count(const ddt_solution *solution) { return solution->layout.subject_count; }
+
+const char *ddt_solution_subject_id(const ddt_solution *solution, size_t subject) {
+    return subject < solution->layout.subject_count ? solution->layout.subjects[subject].id : "";
+}
+
+size_t ddt_solution_observation_count(const ddt_solution *solution, size_t subject) {
+    return subject < solution->layout.subject_count ? solution->layout.subjects[subject].observation_count : 0;
+}
+
+double ddt_solution_observation_time(const ddt_solution *solution, size_t subject, size_t observation) {
+    return observation < ddt_solution_observation_count(solution, subject)
+               ? solution->layout.subjects[subject].observations[observation].time_h
+               : 0.0;
+}
+
+size_t ddt_solution_output_count(const ddt_solution *solution) { return solution->layout.output_count; }
+
+const char *ddt_solution_output_name(const ddt_solution *solution, size_t output) {
+    return output < solution->layout.output_count ? solution->layout.outputs[output].name : "";
+}
+
+size_t ddt_solution_range_count(const ddt_solution *solution) { return solution->layout.range_count; }
+
+ddt_declared_range ddt_solution_range(const ddt_solution *solution, size_t range) {
+    if (range >= solution->layout.range_count) {
+        return (ddt_declared_range){.name = ""};
+    }
+    const solve_range *r = &solution->layout.ranges[range];
+    return (ddt_declared_range){.name = r->name, .low = r->low, .high = r->high};
+}

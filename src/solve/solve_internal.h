@@ -1,0 +1,520 @@
+/*
+ * Inside of the room: what the steps of ddt_solve share.
+ *
+ *   symbols.c   which symbols are encrypted, their ranges; the model's expressions with public numbers put in
+ *   interval.c  facts about expressions: what they depend on, which values they can take
+ *   linear.c    dx/dt = A x + c, x(0), outputs: symbolic, with a refusal for everything else
+ *   sample.c    the virtual population and the linear system's numbers for each of its patients
+ *   layout.c    sources x observations in slots
+ *   expm.c      which approximation of the exponential, verified in numbers
+ *   expand.c    expressions -> sums of products of functions of one symbol
+ *   encode.c    how each symbol is encrypted (affine maps of the value or of its logarithm)
+ *   lower.c     sums of products -> nodes of the circuit
+ *   superpose.c the circuit
+ *   calibrate.c the virtual population through the circuit; errors
+ *   solution.c  the public interface; fill.c data -> inputs; layout_file.c the layout in a plan file
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef DDT_SOLVE_INTERNAL_H
+#define DDT_SOLVE_INTERNAL_H
+
+#include "ddt/solve.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#define SOLVE_TRY(expression)                                                                                          \
+    do {                                                                                                               \
+        ddt_status try_status_ = (expression);                                                                         \
+        if (try_status_ != DDT_OK) {                                                                                   \
+            return try_status_;                                                                                        \
+        }                                                                                                              \
+    } while (0)
+
+#define SOLVE_NONE UINT32_MAX /* no symbol, no input, no record */
+#define SOLVE_MANY (UINT32_MAX - 1)
+
+enum {
+    SOLVE_LEVELS_MAX = 16,    /* values of a discrete covariate */
+    SOLVE_EXPONENTS_MAX = 24, /* symbols in one exponential */
+    SOLVE_FACTORS_MAX = 12,
+    SOLVE_TERMS_MAX = 64,   /* of one expanded expression */
+    SOLVE_INTEGER_MAX = 64, /* integers that multiply without a level (circuit) */
+    SOLVE_BLOCK_DEFAULT = 16384,
+    SOLVE_DRAWS_DEFAULT = 200,
+    SOLVE_SQUARINGS_MAX = 24
+};
+
+/* ------------------------------------------------------------------ arena */
+
+/* Memory of one ddt_solve, freed at once. */
+typedef struct solve_arena_block solve_arena_block;
+typedef struct solve_arena {
+    solve_arena_block *blocks;
+} solve_arena;
+/* Zeroed; NULL when memory is short. */
+void *solve_arena_alloc(solve_arena *arena, size_t count, size_t size);
+void solve_arena_clear(solve_arena *arena);
+
+/* ------------------------------------------------------------------ what a plan file keeps */
+
+typedef struct solve_range {
+    char *name; /* the column */
+    double low, high;
+    size_t level_count; /* a discrete covariate takes these values only; 0: any within the range */
+    double levels[SOLVE_LEVELS_MAX];
+} solve_range;
+
+typedef enum solve_input_kind { SOLVE_INPUT_LINEAR, SOLVE_INPUT_LOG, SOLVE_INPUT_AMOUNT } solve_input_kind;
+
+/* One input of the circuit: y = (value - mid) / half or (log(value) - mid) / half in every slot, or amounts times their
+ * source's weight. */
+typedef struct solve_input {
+    char *name;
+    solve_input_kind kind;
+    uint32_t range;
+    double mid, half, bound;
+} solve_input;
+
+/* Structure of a record: what template and data must share. */
+typedef struct solve_record {
+    double time_h, interval_h;
+    double duration_h;   /* AMT / RATE where RATE > 0 */
+    double fixed_amount; /* RATE -1: the amount is public, as duration = amount / rate; else -1 */
+    int32_t evid, rate_kind, steady_state;
+    uint32_t compartment, additional;
+} solve_record;
+
+typedef struct solve_place {
+    uint32_t lane, column;
+    double time_h;
+} solve_place;
+
+typedef struct solve_layout_subject {
+    char *id;
+    solve_record *records;
+    size_t record_count;
+    solve_place *observations;
+    size_t observation_count;
+} solve_layout_subject;
+
+/* What feeds row d of a lane's block. */
+typedef struct solve_lane_source {
+    uint32_t record; /* its AMT, or SOLVE_NONE: nothing encrypted (start of an epoch) */
+    uint32_t input;  /* the amount input, SOLVE_NONE likewise */
+    double weight;   /* input value = amount * weight where active, else 0 */
+} solve_lane_source;
+
+typedef struct solve_lane {
+    uint32_t subject;
+    size_t source_count, column_count;
+    solve_lane_source *sources;
+    uint8_t *active; /* source_count x column_count: 1 where the source precedes the observation */
+} solve_lane;
+
+typedef struct solve_output {
+    char *name;
+    double scale; /* value = output * scale */
+} solve_output;
+
+typedef struct solve_layout {
+    size_t columns, rows; /* Tp, Dp: slot = row * columns + column */
+    solve_range *ranges;
+    size_t range_count;
+    solve_input *inputs;
+    size_t input_count;
+    solve_layout_subject *subjects;
+    size_t subject_count;
+    solve_lane *lanes;
+    size_t lane_count;
+    solve_output *outputs;
+    size_t output_count;
+} solve_layout;
+
+void solve_layout_clear(solve_layout *layout);
+
+/* ------------------------------------------------------------------ functions that the circuit approximates */
+
+typedef enum solve_function_kind {
+    SOLVE_FUNCTION_EXP,        /* exp(a x + b) */
+    SOLVE_FUNCTION_EXPRESSION, /* scale * program(decode(x)) */
+    SOLVE_FUNCTION_LEVELS,     /* scale * polynomial through (levels, values) at decode(x) */
+    SOLVE_FUNCTION_OUTER       /* scale * op(a x + b), op^power or exp(power ...) */
+} solve_function_kind;
+
+typedef struct solve_function {
+    solve_function_kind kind;
+    double a, b, scale, power;
+    ddt_expr_op op;
+    bool is_log; /* decode: exp(b + a x) instead of b + a x */
+    ddt_expr_program *program;
+    size_t level_count;
+    double levels[SOLVE_LEVELS_MAX], values[SOLVE_LEVELS_MAX];
+    struct solve_function *next;
+} solve_function;
+
+double solve_function_eval(double x, const void *function);
+void solve_functions_destroy(solve_function *first);
+
+struct ddt_solution {
+    ddt_circuit *circuit;      /* NULL when read from a file */
+    solve_function *functions; /* the circuit points to them */
+    solve_layout layout;
+    ddt_solve_info info;
+};
+
+/* ------------------------------------------------------------------ symbols */
+
+typedef struct solve_symbol {
+    bool is_encrypted;
+    bool is_state;
+    bool is_compared; /* by == or as a condition in the model */
+    double low, high;
+    double sd; /* ETA */
+    size_t level_count;
+    double levels[SOLVE_LEVELS_MAX];
+} solve_symbol;
+
+/* Facts about an expression. */
+typedef struct solve_fact {
+    uint32_t symbol; /* the encrypted symbol or state it depends on, SOLVE_NONE or SOLVE_MANY */
+    bool has_state, has_time;
+    bool decides_on_state; /* a comparison, a condition, floor... of something that depends on a state */
+    double low, high;
+} solve_fact;
+
+/* ------------------------------------------------------------------ the linear system */
+
+#define SOLVE_UNIT SIZE_MAX /* the state that is 1 from the start of an epoch: carries constant inputs */
+
+typedef struct solve_linear_output {
+    ddt_expr *gain;  /* per state; constant 0 where none */
+    ddt_expr offset; /* at x = 0 */
+    ddt_expr value;  /* the whole expression */
+    bool is_linear;
+} solve_linear_output;
+
+/* The states that some dose or initial value reaches and some output needs. */
+typedef struct solve_linear {
+    size_t n;
+    size_t *compartment; /* of a state, SOLVE_UNIT for the last one where there are constant inputs */
+    size_t *state;       /* of a compartment, SIZE_MAX where irrelevant */
+    ddt_expr *a;         /* n x n */
+    bool *is_nonzero;    /* n x n: structure of A */
+    ddt_expr *initial;   /* x(0); the unit state: 1 */
+    bool has_unit;
+    bool has_initial;
+    ddt_expr *bioavailability;                   /* per compartment, constant 1 where none */
+    double *lag_h;                               /* per compartment */
+    double *modelled_duration_h, *modelled_rate; /* per compartment, 0 where none */
+    solve_linear_output *outputs;
+} solve_linear;
+
+/* ------------------------------------------------------------------ numbers */
+
+/* The linear system of one patient. */
+typedef struct solve_numbers {
+    double *a;       /* n x n */
+    double *initial; /* n */
+    double *f;       /* per compartment */
+    double *gain;    /* output_count x n */
+    double *offset;  /* output_count */
+    const double *symbols;
+} solve_numbers;
+
+/* ------------------------------------------------------------------ layout with times (compile time only) */
+
+typedef struct solve_times {
+    double *t2;     /* lanes x block: time of free decay */
+    double *during; /* lanes x block: time under the infusion */
+    double *start;  /* lanes x block: 1 where the row is the start of an epoch with initial values */
+    double *unit;   /* lanes x block: 1 where the row is the start of an epoch: the unit state */
+    double t2_max, during_max;
+} solve_times;
+
+/* Amount inputs: one for each dosed compartment and way of dosing. */
+typedef struct solve_dosing {
+    size_t compartment;
+    bool is_infusion;
+    uint32_t input; /* in layout.inputs: the dosing's own index */
+    double amount_high;
+    double scale; /* amount (or rate) = value * scale */
+    ddt_node node;
+} solve_dosing;
+
+/* ------------------------------------------------------------------ expanded expressions */
+
+typedef struct solve_terms solve_terms;
+
+typedef struct solve_exponent {
+    uint32_t symbol;
+    bool is_log; /* the symbol's logarithm */
+    double coefficient;
+} solve_exponent;
+
+/* A function of one symbol (inner == NULL), or of a sum of terms. */
+typedef struct solve_factor {
+    uint32_t symbol;
+    ddt_expr expression; /* one symbol: the function; otherwise the argument */
+    ddt_expr_op
+        op; /* outer function of the argument: POW (argument^power), EXP (exp(power argument)) or op(argument) */
+    double power;
+    solve_terms *inner;
+} solve_factor;
+
+typedef struct solve_term {
+    double coefficient;
+    size_t exponent_count, factor_count;
+    solve_exponent exponents[SOLVE_EXPONENTS_MAX];
+    solve_factor factors[SOLVE_FACTORS_MAX];
+    uint32_t group; /* the exponential's arrangement, see encode.c; SOLVE_NONE without exponents */
+    struct solve_term *next;
+} solve_term;
+
+struct solve_terms {
+    solve_term *first;
+    size_t count;
+};
+
+/* A way of encrypting a symbol. */
+typedef struct solve_encoding {
+    uint32_t symbol;
+    bool is_log;
+    double mid, half;
+    double bound; /* largest |y| */
+    ddt_node node;
+} solve_encoding;
+
+typedef struct solve_group_part {
+    uint32_t encoding;
+    int multiplier;
+} solve_group_part;
+
+/* exp(sum of exponents) = exp(centre) * exp(reach * x), |x| <= 1: x is an integer combination of encrypted values. */
+typedef struct solve_group {
+    size_t count;
+    solve_exponent exponents[SOLVE_EXPONENTS_MAX];
+    solve_group_part parts[SOLVE_EXPONENTS_MAX];
+    double centre, reach; /* the exponent lies within centre +- reach */
+    double domain;        /* argument = domain * (integer combination) / stretch */
+    int stretch;          /* free integer factor that uses the interval better */
+    ddt_node node;        /* of exp(... - centre - reach): at most 1 */
+    double depth;
+} solve_group;
+
+/* ------------------------------------------------------------------ lowered expressions */
+
+typedef struct solve_value {
+    ddt_node node;
+    double depth;
+} solve_value;
+
+/* coefficient * product of nodes of magnitude about 1; count 0: the constant. */
+typedef struct solve_product {
+    double coefficient;
+    size_t count;
+    solve_value values[SOLVE_FACTORS_MAX + 3]; /* an exponential, the factors, and room for the caller's own */
+} solve_product;
+
+typedef struct solve_sum {
+    size_t count;
+    solve_product *products;
+} solve_sum;
+
+/* ------------------------------------------------------------------ exponential */
+
+enum { SOLVE_SCHEME_STEPS_MAX = 6 };
+
+/*
+ * exp(z) ~ P_steps: P_0 = first z + shift, P_i = P_(i-1)^2 + linear[i-1] z + constant[i-1].
+ * Then `squarings` plain squarings: exp(2^squarings z).
+ */
+typedef struct solve_scheme {
+    unsigned steps;
+    double first, shift;
+    double linear[SOLVE_SCHEME_STEPS_MAX], constant[SOLVE_SCHEME_STEPS_MAX];
+} solve_scheme;
+
+typedef struct solve_exponential {
+    const solve_scheme *scheme;
+    unsigned squarings;
+    double error; /* measured over the virtual population */
+} solve_exponential;
+
+/* ------------------------------------------------------------------ one ddt_solve */
+
+typedef struct solve_work {
+    ddt_context *ctx;
+    const ddt_model *model;
+    const ddt_events *events;
+    ddt_solve_options options;
+    solve_arena arena;
+    ddt_solution *solution;
+
+    ddt_expr_pool *pool;
+    solve_symbol *symbols; /* model->symbol_count */
+    size_t symbol_count;
+    solve_fact *facts;
+    size_t fact_count, fact_capacity;
+
+    ddt_schedule *schedules; /* per subject */
+    bool *is_dosed;          /* per compartment */
+    solve_linear linear;
+    ddt_expr_program *program; /* all numbers of the linear system */
+    size_t program_outputs;
+    ddt_expr_program *output_program; /* outputs as functions of symbols and states */
+
+    double *samples; /* sample_count x symbol_count */
+    size_t sample_count;
+    size_t draw_count; /* the first ones are draws, the rest corners of the ranges */
+
+    solve_times times;
+    solve_dosing *dosings;
+    size_t dosing_count;
+    double *state_scale;            /* n */
+    double *output_scale;           /* typical maximum of each output */
+    double *state_low, *state_high; /* n: over the virtual population, for outputs that are not linear */
+    double rate_max;                /* largest rate (per time unit) of the virtual population */
+    solve_exponential decay, infusion;
+
+    solve_terms *a_terms; /* n x n */
+    ddt_expr *feed_folds; /* what sources are multiplied by: 1, or an output's gain */
+    size_t feed_count;
+    size_t *feed_of_output;
+    solve_terms *initial_terms; /* feeds x n */
+    solve_terms *f_terms;       /* feeds x dosings */
+    solve_terms *gain_terms;    /* outputs x n */
+    solve_terms *offset_terms;  /* outputs; value for those that are not linear */
+    solve_encoding *encodings;
+    size_t encoding_count, encoding_capacity;
+    solve_group *groups;
+    size_t group_count, group_capacity;
+
+    ddt_circuit *circuit;
+    double tolerance;          /* of functions, in this attempt */
+    double precision_floor;    /* relative accuracy below which small rates do not matter */
+    double *slots;             /* lanes x block, scratch */
+    solve_value *state_values; /* n: after the sum over sources, for outputs that are not linear */
+    struct trial *trial;
+} solve_work;
+
+/* Arena memory; NULL after recording DDT_ERR_MEMORY. */
+void *solve_alloc(solve_work *work, size_t count, size_t size);
+ddt_status solve_no_memory(ddt_context *ctx);
+/* The reason why an expression could not be built. */
+ddt_status solve_pool_failure(const solve_work *work);
+/* Text of an expression for messages; arena memory, "?" when memory is short. */
+const char *solve_print(solve_work *work, ddt_expr e);
+bool solve_is_constant(const solve_work *work, ddt_expr e, double value);
+
+/* symbols.c */
+ddt_status solve_symbols_create(solve_work *work);
+ddt_status solve_import(solve_work *work, const ddt_expr *from, size_t count, ddt_expr *to);
+ddt_status solve_check_covariates(ddt_context *ctx, const ddt_model *model, const ddt_events *events, size_t subject,
+                                  uint32_t symbol, size_t column);
+/* Index of a symbol's column in the table, or SIZE_MAX. */
+size_t solve_column(const ddt_events *events, uint32_t symbol);
+
+/* interval.c */
+ddt_status solve_fact_of(solve_work *work, ddt_expr e, solve_fact *out);
+void solve_facts_reset(solve_work *work);
+
+/* linear.c */
+ddt_status solve_linear_create(solve_work *work);
+
+/* sample.c */
+ddt_status solve_samples_create(solve_work *work);
+ddt_status solve_program_create(solve_work *work);
+ddt_status solve_numbers_create(solve_work *work, solve_numbers *out);
+void solve_numbers_of(const solve_work *work, const double *symbols, solve_numbers *out);
+/* DDT_ERR_UNSUPPORTED when a number is not finite. */
+ddt_status solve_numbers_check(const solve_work *work, const solve_numbers *numbers);
+/* Room for one lane's exact solution. */
+typedef struct solve_exact_buffers {
+    double *scratch;
+    double *states; /* columns x n */
+    double *symbols, *values;
+    double *outputs; /* outputs x columns */
+} solve_exact_buffers;
+ddt_status solve_exact_create(solve_work *work, solve_exact_buffers *out);
+/*
+ * States and outputs of one lane by matrix exponentials in double precision: the oracle of the circuit. amounts: of
+ * each record of the lane's subject.
+ */
+void solve_lane_exact(const solve_work *work, size_t lane, const solve_numbers *numbers, const double *amounts,
+                      const solve_exact_buffers *buffers);
+/* After this time less than `fraction` of anything is left in every draw of the population; at least interval_h. */
+ddt_status solve_memory_h(solve_work *work, double interval_h, double fraction, double *memory_h);
+
+/* layout.c */
+ddt_status solve_schedules_create(solve_work *work);
+void solve_record_of(const ddt_record *from, solve_record *to);
+ddt_status solve_layout_create(solve_work *work);
+double solve_round_up(double value);
+
+/* expm.c */
+void solve_expm(const double *a, size_t n, double t, double *scratch, double *out); /* scratch: 3 n^2 */
+void solve_scheme_run(const solve_exponential *exponential, const double *a, size_t n, double t, double *scratch,
+                      double *out); /* scratch: 2 n^2 */
+ddt_status solve_exponential_choose(solve_work *work);
+
+/* expand.c */
+ddt_status solve_expand(solve_work *work, ddt_expr e, solve_terms *out);
+/* encode.c */
+ddt_status solve_encode(solve_work *work);
+/* The encoding of a symbol's value on [-1, 1], SOLVE_NONE where there is none. */
+uint32_t solve_encoding_linear(const solve_work *work, uint32_t symbol);
+
+/* lower.c */
+typedef struct solve_pairs {
+    ddt_node *a, *b;
+    size_t count, capacity;
+    double depth; /* of sum_i a_i b_i */
+} solve_pairs;
+ddt_status solve_lower(solve_work *work, const solve_terms *terms, solve_sum *out);
+/* sum * factor + offset as one node. */
+ddt_status solve_sum_node(solve_work *work, const solve_sum *sum, double factor, double offset, solve_value *out);
+/* Appends pairs whose products add up to sum * factor * vector (NULL: without a vector). */
+ddt_status solve_sum_pairs(solve_work *work, const solve_sum *sum, const double *vector, double factor,
+                           solve_pairs *pairs);
+ddt_status solve_pairs_add(solve_work *work, solve_pairs *pairs, solve_value a, solve_value b);
+ddt_status solve_pairs_node(solve_work *work, const solve_pairs *pairs, solve_value *out);
+solve_value solve_constant(solve_work *work, double value);
+/* The public vector factor * vector[]. */
+solve_value solve_public(solve_work *work, const double *vector, double factor);
+
+/* expm_circuit.c: P_level of an approximated exponential, entry by entry. */
+typedef struct solve_matrix {
+    solve_work *work;
+    const solve_exponential *exponential;
+    size_t n, levels;   /* P_levels is the exponential */
+    const double *time; /* per slot */
+    solve_sum *rates;   /* n x n; rate = factor * sum */
+    double *factors;
+    solve_value *entries; /* (levels + 1) x n x n */
+    bool *is_built, *is_nonzero;
+} solve_matrix;
+/* Empty rates and factors: the caller fills them, then calls solve_matrix_structure. */
+ddt_status solve_matrix_create(solve_work *work, const solve_exponential *exponential, size_t n, const double *time,
+                               solve_matrix *out);
+void solve_matrix_structure(solve_matrix *m);
+bool solve_matrix_nonzero(const solve_matrix *m, size_t level, size_t i, size_t j);
+ddt_status solve_matrix_entry(solve_matrix *m, size_t level, size_t i, size_t j, solve_value *out);
+
+/* superpose.c */
+ddt_status solve_feeds_create(solve_work *work);
+ddt_status solve_superpose(solve_work *work);
+
+/* calibrate.c */
+ddt_status solve_scales(solve_work *work);
+ddt_status solve_trial_create(solve_work *work);
+/* Errors relative to each patient's own maxima: worst over draws, worst over corners of the ranges. */
+ddt_status solve_calibrate(solve_work *work, double *draw_error, double *corner_error);
+
+/* fill.c */
+void solve_fill_amounts(const solve_layout *layout, size_t lane, const double *record_amounts, double *const *inputs);
+void solve_fill_constant(const solve_layout *layout, size_t lane, double y, double *input);
+double solve_encode_value(const solve_input *input, double value);
+
+#endif

@@ -1,0 +1,482 @@
+/*
+ * The circuit of a linear model: every slot (source d, observation k) computes x = exp(A t2) (w + D' phi1(A D') r) for
+ * its own times, then the sum over sources. Where an output is a multiple of one compartment, the multiple goes into
+ * the sources, beside the exponential instead of behind it.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "solve_internal.h"
+
+/* What flows into each state at its source, multiplied by `fold` (1, or an output's gain). */
+typedef struct feed {
+    ddt_expr fold;
+    double unit;         /* the fed values are divided by it */
+    solve_value *values; /* n */
+    bool *exists;        /* n */
+    bool forward;        /* how exp(A t) is applied: P (P v), or (P P) v */
+    bool *rows;          /* n: states wanted */
+    solve_value *inner;  /* n: P_(last-1) v, where built */
+    bool *inner_built;
+} feed;
+
+typedef struct builder {
+    solve_work *work;
+    size_t n;
+    solve_matrix decay, infusion;
+    solve_sum *rates; /* n x n */
+    feed *feeds;
+    size_t feed_count;
+    size_t *feed_of; /* per output */
+} builder;
+
+/* ------------------------------------------------------------------ inputs and rates */
+
+static void make_circuit_inputs(solve_work *work) {
+    const solve_layout *layout = &work->solution->layout;
+    for (size_t i = 0; i < layout->input_count; i++) {
+        ddt_node node = ddt_circuit_input(work->circuit, layout->inputs[i].name, layout->inputs[i].bound);
+        if (i < work->dosing_count) {
+            work->dosings[i].node = node;
+        } else {
+            work->encodings[i - work->dosing_count].node = node;
+        }
+    }
+    for (size_t g = 0; g < work->group_count; g++) {
+        work->groups[g].node = DDT_NODE_NONE;
+    }
+}
+
+/* Rates in scaled states: A_ij scale_j / scale_i. */
+static ddt_status lower_rates(builder *b) {
+    size_t n = b->n;
+    b->rates = solve_alloc(b->work, n * n, sizeof *b->rates);
+    if (b->rates == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t i = 0; i < n * n; i++) {
+        SOLVE_TRY(solve_lower(b->work, &b->work->a_terms[i], &b->rates[i]));
+    }
+    return DDT_OK;
+}
+
+static void copy_rates(const builder *b, solve_matrix *m) {
+    for (size_t i = 0; i < b->n; i++) {
+        for (size_t j = 0; j < b->n; j++) {
+            m->rates[i * m->n + j] = b->rates[i * b->n + j];
+            m->factors[i * m->n + j] = b->work->state_scale[j] / b->work->state_scale[i];
+        }
+    }
+}
+
+/* The matrix with one more column for each way of infusing: a constant input into its compartment. */
+static ddt_status make_infusion_matrix(builder *b) {
+    solve_work *work = b->work;
+    size_t m = b->n;
+    for (size_t i = 0; i < work->dosing_count; i++) {
+        m += work->dosings[i].is_infusion;
+    }
+    SOLVE_TRY(solve_matrix_create(work, &work->infusion, m, work->times.during, &b->infusion));
+    copy_rates(b, &b->infusion);
+    for (size_t i = 0, column = b->n; i < work->dosing_count; i++) {
+        if (!work->dosings[i].is_infusion) {
+            continue;
+        }
+        size_t at = work->linear.state[work->dosings[i].compartment] * m + column++;
+        solve_product *one = solve_alloc(work, 1, sizeof *one);
+        if (one == NULL) {
+            return DDT_ERR_MEMORY;
+        }
+        one->coefficient = 1.0;
+        b->infusion.rates[at] = (solve_sum){1, one};
+        b->infusion.factors[at] = 1.0 / work->times.during_max;
+    }
+    solve_matrix_structure(&b->infusion);
+    return DDT_OK;
+}
+
+static ddt_status make_matrices(builder *b) {
+    SOLVE_TRY(solve_matrix_create(b->work, &b->work->decay, b->n, b->work->times.t2, &b->decay));
+    copy_rates(b, &b->decay);
+    solve_matrix_structure(&b->decay);
+    return b->work->times.during_max > 0.0 ? make_infusion_matrix(b) : DDT_OK;
+}
+
+/* ------------------------------------------------------------------ sources */
+
+/* The one state that an output is a multiple of, SIZE_MAX when there is none or several. */
+static size_t single_state(const solve_work *work, size_t output) {
+    const solve_linear_output *o = &work->linear.outputs[output];
+    size_t found = SIZE_MAX;
+    for (size_t i = 0; i < work->linear.n && o->is_linear; i++) {
+        if (!solve_is_constant(work, o->gain[i], 0.0)) {
+            if (found != SIZE_MAX) {
+                return SIZE_MAX;
+            }
+            found = i;
+        }
+    }
+    return found;
+}
+
+static ddt_status add_feed_value(solve_work *work, feed *f, size_t state, solve_pairs *pairs) {
+    if (pairs->count == 0) {
+        return DDT_OK;
+    }
+    solve_value value;
+    SOLVE_TRY(solve_pairs_node(work, pairs, &value));
+    if (f->exists[state]) {
+        value.node = ddt_circuit_add(work->circuit, f->values[state].node, value.node);
+        value.depth = fmax(value.depth, f->values[state].depth);
+    }
+    f->values[state] = value;
+    f->exists[state] = true;
+    return ddt_circuit_status(work->circuit);
+}
+
+/* amount * F * fold / (scale of the compartment * unit) */
+static ddt_status dose_pairs(solve_work *work, const feed *f, size_t output_feed, size_t dosing, double extra,
+                             solve_pairs *pairs) {
+    const solve_dosing *d = &work->dosings[dosing];
+    size_t state = work->linear.state[d->compartment];
+    solve_sum sum = {0};
+    SOLVE_TRY(solve_lower(work, &work->f_terms[output_feed * work->dosing_count + dosing], &sum));
+    for (size_t i = 0; i < sum.count; i++) {
+        solve_product *p = &sum.products[i];
+        p->values[p->count++] = (solve_value){.node = d->node};
+    }
+    return solve_sum_pairs(work, &sum, NULL, extra * d->scale / (work->state_scale[state] * f->unit), pairs);
+}
+
+static ddt_status add_bolus(builder *b, feed *f, size_t index, size_t dosing) {
+    solve_pairs pairs = {0};
+    SOLVE_TRY(dose_pairs(b->work, f, index, dosing, 1.0, &pairs));
+    return add_feed_value(b->work, f, b->work->linear.state[b->work->dosings[dosing].compartment], &pairs);
+}
+
+/* rate * (column of exp of the augmented matrix) */
+static ddt_status add_infusion(builder *b, feed *f, size_t index, size_t dosing) {
+    solve_work *work = b->work;
+    size_t column = b->n;
+    for (size_t i = 0; i < dosing; i++) {
+        column += work->dosings[i].is_infusion;
+    }
+    solve_pairs rate_pairs = {0};
+    solve_value rate;
+    SOLVE_TRY(dose_pairs(work, f, index, dosing, work->times.during_max, &rate_pairs));
+    if (rate_pairs.count == 0) {
+        return DDT_OK;
+    }
+    SOLVE_TRY(solve_pairs_node(work, &rate_pairs, &rate));
+    for (size_t i = 0; i < b->n; i++) {
+        if (!solve_matrix_nonzero(&b->infusion, b->infusion.levels, i, column)) {
+            continue;
+        }
+        solve_value entry;
+        solve_pairs pairs = {0};
+        SOLVE_TRY(solve_matrix_entry(&b->infusion, b->infusion.levels, i, column, &entry));
+        SOLVE_TRY(solve_pairs_add(work, &pairs, entry, rate));
+        SOLVE_TRY(add_feed_value(work, f, i, &pairs));
+    }
+    return DDT_OK;
+}
+
+/* Initial values, and the unit state, where an epoch starts. */
+static ddt_status add_initial(builder *b, feed *f, size_t index) {
+    solve_work *work = b->work;
+    for (size_t i = 0; i < b->n; i++) {
+        bool is_unit = work->linear.compartment[i] == SOLVE_UNIT;
+        solve_sum sum = {0};
+        solve_pairs pairs = {0};
+        SOLVE_TRY(solve_lower(work, &work->initial_terms[index * b->n + i], &sum));
+        SOLVE_TRY(solve_sum_pairs(work, &sum, is_unit ? work->times.unit : work->times.start,
+                                  1.0 / (work->state_scale[i] * f->unit), &pairs));
+        SOLVE_TRY(add_feed_value(work, f, i, &pairs));
+    }
+    return DDT_OK;
+}
+
+static ddt_status build_feed(builder *b, size_t index) {
+    feed *f = &b->feeds[index];
+    for (size_t d = 0; d < b->work->dosing_count; d++) {
+        SOLVE_TRY(b->work->dosings[d].is_infusion ? add_infusion(b, f, index, d) : add_bolus(b, f, index, d));
+    }
+    return add_initial(b, f, index);
+}
+
+/* ------------------------------------------------------------------ which sources for which output */
+
+/* Feeds are laid out once, before the first attempt, with the expressions they need. */
+ddt_status solve_feeds_create(solve_work *work) {
+    size_t outputs = work->model->output_count;
+    work->feed_folds = solve_alloc(work, outputs + 1, sizeof *work->feed_folds);
+    work->feed_of_output = solve_alloc(work, outputs, sizeof *work->feed_of_output);
+    if (work->feed_folds == NULL || work->feed_of_output == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    ddt_expr one = ddt_expr_const(work->pool, 1.0);
+    for (size_t o = 0; o < outputs; o++) {
+        size_t state = single_state(work, o);
+        ddt_expr fold = state == SIZE_MAX ? one : work->linear.outputs[o].gain[state];
+        fold = ddt_expr_is_const(work->pool, fold, NULL) ? one : fold;
+        size_t at = 0;
+        while (at < work->feed_count && work->feed_folds[at] != fold) {
+            at++;
+        }
+        work->feed_folds[at] = fold;
+        work->feed_count = at == work->feed_count ? at + 1 : work->feed_count;
+        work->feed_of_output[o] = at;
+    }
+    return work->feed_count > 0 ? DDT_OK : ddt_fail(work->ctx, DDT_ERR_MODEL, "'%s' has no output.", work->model->path);
+}
+
+/* The value that output `o` would have at magnitude 1 of its state. */
+static double gain_constant(const solve_work *work, size_t o, size_t state) {
+    double value = 1.0;
+    return ddt_expr_is_const(work->pool, work->linear.outputs[o].gain[state], &value) ? value : 1.0;
+}
+
+static ddt_status make_feeds(builder *b) {
+    solve_work *work = b->work;
+    b->feed_count = work->feed_count;
+    b->feeds = solve_alloc(work, b->feed_count, sizeof *b->feeds);
+    if (b->feeds == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t i = 0; i < b->feed_count; i++) {
+        feed *f = &b->feeds[i];
+        f->fold = work->feed_folds[i];
+        f->unit = 1.0;
+        f->values = solve_alloc(work, b->n, sizeof *f->values);
+        f->exists = solve_alloc(work, b->n, sizeof *f->exists);
+        f->rows = solve_alloc(work, b->n, sizeof *f->rows);
+        f->inner = solve_alloc(work, b->n, sizeof *f->inner);
+        f->inner_built = solve_alloc(work, b->n, sizeof *f->inner_built);
+        if (f->values == NULL || f->exists == NULL || f->rows == NULL || f->inner == NULL || f->inner_built == NULL) {
+            return DDT_ERR_MEMORY;
+        }
+    }
+    for (size_t o = work->model->output_count; o-- > 0;) {
+        feed *f = &b->feeds[work->feed_of_output[o]];
+        size_t state = single_state(work, o);
+        for (size_t i = 0; i < b->n; i++) {
+            f->rows[i] |= i == state || (state == SIZE_MAX && work->linear.compartment[i] != SOLVE_UNIT);
+        }
+        if (state != SIZE_MAX && !solve_is_constant(work, f->fold, 1.0)) {
+            /* The first output that uses the feed comes out with magnitude 1. */
+            f->unit = work->output_scale[o] / work->state_scale[state];
+        }
+    }
+    return DDT_OK;
+}
+
+/* Whether P (P v) needs fewer products than (P P) v. */
+static void choose_direction(const builder *b, feed *f) {
+    const solve_matrix *m = &b->decay;
+    size_t forward = 0;
+    size_t backward = 0;
+    for (size_t k = 0; k < b->n; k++) {
+        bool used = false;
+        for (size_t i = 0; i < b->n; i++) {
+            used |= f->rows[i] && solve_matrix_nonzero(m, m->levels - 1, i, k);
+            backward += f->rows[i] && f->exists[k] && solve_matrix_nonzero(m, m->levels, i, k);
+        }
+        bool fed = false;
+        for (size_t j = 0; j < b->n; j++) {
+            fed |= f->exists[j] && solve_matrix_nonzero(m, m->levels - 1, k, j);
+        }
+        forward += used && fed;
+    }
+    f->forward = m->exponential->squarings > 0 && forward < backward;
+}
+
+/* ------------------------------------------------------------------ states */
+
+/* (P_level v)_i as pairs. */
+static ddt_status row_pairs(builder *b, const feed *f, size_t level, size_t i, solve_pairs *pairs) {
+    for (size_t j = 0; j < b->n; j++) {
+        if (f->exists[j] && solve_matrix_nonzero(&b->decay, level, i, j)) {
+            solve_value entry;
+            SOLVE_TRY(solve_matrix_entry(&b->decay, level, i, j, &entry));
+            SOLVE_TRY(solve_pairs_add(b->work, pairs, entry, f->values[j]));
+        }
+    }
+    return DDT_OK;
+}
+
+/* u_k = (P_(last - 1) v)_k; *exists false where it is 0 by structure. */
+static ddt_status inner_value(builder *b, feed *f, size_t k, solve_value *out, bool *exists) {
+    solve_pairs pairs = {0};
+    if (!f->inner_built[k]) {
+        SOLVE_TRY(row_pairs(b, f, b->decay.levels - 1, k, &pairs));
+        f->inner_built[k] = true;
+        f->inner[k].node = DDT_NODE_NONE;
+        if (pairs.count > 0) {
+            SOLVE_TRY(solve_pairs_node(b->work, &pairs, &f->inner[k]));
+        }
+    }
+    *out = f->inner[k];
+    *exists = f->inner[k].node != DDT_NODE_NONE;
+    return DDT_OK;
+}
+
+/* State i at the observation, from each source. */
+static ddt_status state_value(builder *b, feed *f, size_t i, solve_value *out) {
+    solve_pairs pairs = {0};
+    if (!f->forward) {
+        SOLVE_TRY(row_pairs(b, f, b->decay.levels, i, &pairs));
+        return solve_pairs_node(b->work, &pairs, out);
+    }
+    size_t level = b->decay.levels - 1;
+    for (size_t k = 0; k < b->n; k++) {
+        solve_value entry;
+        solve_value inner;
+        bool exists = false;
+        if (solve_matrix_nonzero(&b->decay, level, i, k)) {
+            SOLVE_TRY(inner_value(b, f, k, &inner, &exists));
+        }
+        if (exists) {
+            SOLVE_TRY(solve_matrix_entry(&b->decay, level, i, k, &entry));
+            SOLVE_TRY(solve_pairs_add(b->work, &pairs, entry, inner));
+        }
+    }
+    return solve_pairs_node(b->work, &pairs, out);
+}
+
+static solve_value sum_over_sources(builder *b, solve_value value) {
+    const solve_layout *layout = &b->work->solution->layout;
+    value.node = ddt_circuit_sum(b->work->circuit, value.node, (int64_t)layout->columns, layout->rows);
+    return value;
+}
+
+/* ------------------------------------------------------------------ outputs */
+
+/* Appends factor * (sum) * node. */
+static ddt_status add_scaled(solve_work *work, const solve_sum *sum, double factor, solve_value node,
+                             solve_pairs *pairs) {
+    solve_sum copy = {.count = sum->count, .products = solve_alloc(work, sum->count, sizeof *copy.products)};
+    if (copy.products == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t i = 0; i < sum->count; i++) {
+        copy.products[i] = sum->products[i];
+        copy.products[i].values[copy.products[i].count++] = node;
+    }
+    return solve_sum_pairs(work, &copy, NULL, factor, pairs);
+}
+
+/* Row vector of an output over the states, times P_(last - 1): r_k = sum_i gain_i P_ik. */
+static ddt_status output_row(builder *b, size_t o, const solve_sum *gains, size_t k, solve_value *out, bool *exists) {
+    solve_pairs pairs = {0};
+    size_t level = b->decay.levels - 1;
+    for (size_t i = 0; i < b->n; i++) {
+        if (gains[i].count > 0 && solve_matrix_nonzero(&b->decay, level, i, k)) {
+            solve_value entry;
+            SOLVE_TRY(solve_matrix_entry(&b->decay, level, i, k, &entry));
+            SOLVE_TRY(
+                add_scaled(b->work, &gains[i], b->work->state_scale[i] / b->work->output_scale[o], entry, &pairs));
+        }
+    }
+    *exists = pairs.count > 0;
+    return *exists ? solve_pairs_node(b->work, &pairs, out) : DDT_OK;
+}
+
+/* An output that is a combination of several states. */
+static ddt_status combined_output(builder *b, size_t o, solve_value *out) {
+    solve_work *work = b->work;
+    feed *f = &b->feeds[work->feed_of_output[o]];
+    solve_sum *gains = solve_alloc(work, b->n, sizeof *gains);
+    solve_pairs pairs = {0};
+    if (gains == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t i = 0; i < b->n; i++) {
+        SOLVE_TRY(solve_lower(work, &work->gain_terms[o * b->n + i], &gains[i]));
+    }
+    for (size_t k = 0; k < b->n; k++) {
+        solve_value left;
+        solve_value right;
+        bool left_exists = gains[k].count > 0;
+        bool right_exists = false;
+        if (work->decay.squarings > 0) {
+            SOLVE_TRY(output_row(b, o, gains, k, &left, &left_exists));
+            SOLVE_TRY(left_exists ? inner_value(b, f, k, &right, &right_exists) : DDT_OK);
+            SOLVE_TRY(right_exists ? solve_pairs_add(work, &pairs, left, right) : DDT_OK);
+        } else if (left_exists) {
+            SOLVE_TRY(state_value(b, f, k, &right));
+            SOLVE_TRY(add_scaled(work, &gains[k], work->state_scale[k] / work->output_scale[o], right, &pairs));
+        }
+    }
+    work->solution->layout.outputs[o].scale = work->output_scale[o];
+    return solve_pairs_node(work, &pairs, out);
+}
+
+/* An output that is not linear in the states: a function of them after the sum over sources. */
+static ddt_status nonlinear_output(builder *b, size_t o, solve_value *out) {
+    solve_work *work = b->work;
+    feed *f = &b->feeds[work->feed_of_output[o]];
+    for (size_t i = 0; i < b->n; i++) {
+        bool used = work->linear.compartment[i] != SOLVE_UNIT &&
+                    ddt_expr_depends_on(work->pool, work->linear.outputs[o].value,
+                                        work->model->compartments[work->linear.compartment[i]].symbol);
+        if (used && work->state_values[i].node == DDT_NODE_NONE) {
+            solve_value value;
+            SOLVE_TRY(state_value(b, f, i, &value));
+            work->state_values[i] = sum_over_sources(b, value);
+        }
+    }
+    solve_sum sum = {0};
+    SOLVE_TRY(solve_lower(work, &work->offset_terms[o], &sum));
+    work->solution->layout.outputs[o].scale = work->output_scale[o];
+    return solve_sum_node(work, &sum, 1.0 / work->output_scale[o], 0.0, out);
+}
+
+static ddt_status linear_output(builder *b, size_t o, solve_value *out) {
+    solve_work *work = b->work;
+    size_t state = single_state(work, o);
+    solve_output *output = &work->solution->layout.outputs[o];
+    solve_value value;
+    if (state == SIZE_MAX) {
+        SOLVE_TRY(combined_output(b, o, &value));
+    } else {
+        feed *f = &b->feeds[work->feed_of_output[o]];
+        output->scale = work->state_scale[state] * f->unit * gain_constant(work, o, state);
+        SOLVE_TRY(state_value(b, f, state, &value));
+    }
+    value = sum_over_sources(b, value);
+    solve_sum offset = {0};
+    solve_value shift;
+    SOLVE_TRY(solve_lower(work, &work->offset_terms[o], &offset));
+    if (offset.count > 0) {
+        SOLVE_TRY(solve_sum_node(work, &offset, 1.0 / output->scale, 0.0, &shift));
+        value.node = ddt_circuit_add(work->circuit, value.node, shift.node);
+        value.depth = fmax(value.depth, shift.depth);
+    }
+    *out = value;
+    return ddt_circuit_status(work->circuit);
+}
+
+static ddt_status make_outputs(builder *b) {
+    solve_work *work = b->work;
+    for (size_t o = 0; o < work->model->output_count; o++) {
+        solve_value value;
+        SOLVE_TRY(work->linear.outputs[o].is_linear ? linear_output(b, o, &value) : nonlinear_output(b, o, &value));
+        ddt_circuit_output(work->circuit, work->solution->layout.outputs[o].name, value.node);
+    }
+    return ddt_circuit_status(work->circuit);
+}
+
+ddt_status solve_superpose(solve_work *work) {
+    builder b = {.work = work, .n = work->linear.n};
+    for (size_t i = 0; i < b.n; i++) {
+        work->state_values[i].node = DDT_NODE_NONE;
+    }
+    make_circuit_inputs(work);
+    SOLVE_TRY(lower_rates(&b));
+    SOLVE_TRY(make_matrices(&b));
+    SOLVE_TRY(make_feeds(&b));
+    for (size_t i = 0; i < b.feed_count; i++) {
+        SOLVE_TRY(build_feed(&b, i));
+        choose_direction(&b, &b.feeds[i]);
+    }
+    return make_outputs(&b);
+}
