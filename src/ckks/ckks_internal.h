@@ -9,6 +9,7 @@ typedef struct ckks_fft {
     size_t slots;
     double *re;
     double *im;
+    uint32_t *reversed; /* bit reversal of slot numbers */
 } ckks_fft;
 
 struct ddt_ckks_params {

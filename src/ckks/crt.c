@@ -9,6 +9,7 @@
 #include "ckks_internal.h"
 
 #include <math.h>
+#include <omp.h>
 #include <string.h>
 
 typedef unsigned __int128 u128;
@@ -47,14 +48,18 @@ static bool agrees(const ddt_ckks_params *params, const uint64_t *limb, size_t m
     return memcmp(work, limb, n * sizeof *limb) == 0;
 }
 
-static bool fits_two(const ddt_ckks_params *params, const uint64_t *limbs, unsigned level, int64_t *low, int64_t *high,
-                     uint64_t *work, double *out) {
+/* work: two limbs a thread. */
+static bool fits_two(const ddt_ckks_params *params, int threads, const uint64_t *limbs, unsigned level, int64_t *low,
+                     int64_t *high, uint64_t *work, double *out) {
     const size_t n = params->n;
+    bool fits = true;
     combine_two(params, limbs, low, high, n);
+#pragma omp parallel for num_threads(threads) if (threads > 1) schedule(dynamic, 1) reduction(&& : fits)
     for (unsigned m = 2; m <= level; m++) {
-        if (!agrees(params, limbs + m * n, m, low, high, work)) {
-            return false;
-        }
+        fits = fits && agrees(params, limbs + m * n, m, low, high, work + 2 * (size_t)omp_get_thread_num() * n);
+    }
+    if (!fits) {
+        return false;
     }
     const __int128 q0 = (__int128)ddt_ring_modulus(params->ring, 0);
     for (size_t j = 0; j < n; j++) {
@@ -189,12 +194,13 @@ ddt_status ckks_crt_centred(ddt_context *ctx, const ddt_ckks_params *params, con
         }
         return DDT_OK;
     }
-    uint64_t *work = ddt_alloc(4 * n, sizeof *work);
+    const int threads = ddt_context_threads(ctx);
+    uint64_t *work = ddt_alloc((2 + 2 * (size_t)threads) * n, sizeof *work);
     if (work == NULL) {
         return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short to recombine %u limbs.", level + 1);
     }
-    int64_t *low = (int64_t *)(work + 2 * n);
-    const bool small = fits_two(params, limbs, level, low, low + n, work, out);
+    int64_t *low = (int64_t *)work;
+    const bool small = fits_two(params, threads, limbs, level, low, low + n, work + 2 * n, out);
     ddt_free(work);
     return small ? DDT_OK : combine_all(ctx, params, limbs, level, out);
 }

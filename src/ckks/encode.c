@@ -47,14 +47,6 @@ static ddt_status prepare_output(ddt_context *ctx, const ddt_ckks_params *params
     return DDT_OK;
 }
 
-static size_t bit_reverse(size_t j, unsigned bits) {
-    size_t out = 0;
-    for (unsigned b = 0; b < bits; b++) {
-        out |= ((j >> b) & 1) << (bits - 1 - b);
-    }
-    return out;
-}
-
 /* Splits a rounded coefficient into high * 2^60 + low, exactly. */
 static void split(double value, int64_t *high, int64_t *low) {
     const double unit = ldexp(1.0, SPLIT_BITS);
@@ -70,7 +62,7 @@ static void split(double value, int64_t *high, int64_t *low) {
 static bool round_coefficients(const ddt_ckks_params *params, encode_work *w, size_t count, double scale) {
     const size_t slots = params->n / 2;
     const size_t gap = slots / count;
-    const unsigned bits = (unsigned)__builtin_ctzll(count);
+    const unsigned shift = (unsigned)__builtin_ctzll(gap);
     const double factor = scale / (double)count;
     double largest = 0.0;
     for (size_t j = 0; j < count; j++) {
@@ -84,7 +76,7 @@ static bool round_coefficients(const ddt_ckks_params *params, encode_work *w, si
     memset(w->low, 0, 2 * slots * sizeof *w->low);
     memset(w->high, 0, 2 * slots * sizeof *w->high);
     for (size_t j = 0; j < count; j++) {
-        const size_t from = bit_reverse(j, bits);
+        const size_t from = params->fft.reversed[j] >> shift;
         const double re = rint(w->re[from] * factor);
         const double im = rint(w->im[from] * factor);
         if (direct) {
@@ -189,9 +181,8 @@ ddt_status ddt_ckks_encode_real(ddt_context *ctx, const ddt_ckks_params *params,
 static void slots_from_coefficients(const ddt_ckks_params *params, const double *coefficients, double *re, double *im,
                                     double scale, double complex *values) {
     const size_t slots = params->n / 2;
-    const unsigned bits = params->literal.log_n - 1;
     for (size_t j = 0; j < slots; j++) {
-        const size_t from = bit_reverse(j, bits);
+        const size_t from = params->fft.reversed[j];
         re[j] = coefficients[from] / scale;
         im[j] = coefficients[slots + from] / scale;
     }

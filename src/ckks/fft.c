@@ -120,7 +120,8 @@ ddt_status ckks_fft_create(ddt_context *ctx, size_t slots, ckks_fft *out) {
     out->slots = slots;
     out->re = ddt_alloc(slots, sizeof *out->re);
     out->im = ddt_alloc(slots, sizeof *out->im);
-    if (roots == NULL || out->re == NULL || out->im == NULL) {
+    out->reversed = ddt_alloc(slots, sizeof *out->reversed);
+    if (roots == NULL || out->re == NULL || out->im == NULL || out->reversed == NULL) {
         ddt_free(roots);
         ckks_fft_destroy(out);
         return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short for the roots of %zu slots.", slots);
@@ -138,12 +139,17 @@ ddt_status ckks_fft_create(ddt_context *ctx, size_t slots, ckks_fft *out) {
         }
     }
     ddt_free(roots);
+    out->reversed[0] = 0;
+    for (size_t j = 1; j < slots; j++) {
+        out->reversed[j] = (out->reversed[j / 2] / 2) | (j % 2 == 1 ? (uint32_t)(slots / 2) : 0);
+    }
     return DDT_OK;
 }
 
 void ckks_fft_destroy(ckks_fft *fft) {
     ddt_free(fft->re);
     ddt_free(fft->im);
+    ddt_free(fft->reversed);
     memset(fft, 0, sizeof *fft);
 }
 

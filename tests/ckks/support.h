@@ -60,9 +60,12 @@ enum { TEST_MESSAGES = 6 };
 
 static inline void test_message(unsigned kind, size_t count, double complex *out) {
     for (size_t j = 0; j < count; j++) {
+        /* In this order: compilers may evaluate arguments in any. */
+        const double first = test_uniform();
+        const double second = test_uniform();
         switch (kind) {
         case 0:
-            out[j] = test_complex(test_uniform(), test_uniform());
+            out[j] = test_complex(first, second);
             break;
         case 1:
             out[j] = 0.0;
@@ -77,7 +80,7 @@ static inline void test_message(unsigned kind, size_t count, double complex *out
             out[j] = j == count / 3 ? 1.0 : 0.0;
             break;
         default:
-            out[j] = test_complex(0.0, test_uniform());
+            out[j] = test_complex(0.0, first);
             break;
         }
     }

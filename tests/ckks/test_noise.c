@@ -138,6 +138,44 @@ static void measured_is_predicted(void **state) {
     }
 }
 
+/*
+ * Digits that are not centred put a constant into key switching, all of it in slot 0: 4 to 8 bits there. Slot 0's error
+ * over many keys and ciphertexts must be like any other's (its variance is proportional to |s|^2 in that slot, hence
+ * the margin).
+ */
+static void slot_zero_is_like_the_others(void **state) {
+    (void)state;
+    enum { KEYS = 12, CIPHERTEXTS = 6 };
+    const ddt_ckks_literal literal = {11, 8, 50, 45, 3};
+    const int64_t rotation = 1;
+    double square = 0.0;
+    double predicted = 0.0;
+    for (unsigned k = 0; k < KEYS; k++) {
+        test_scheme t;
+        test_scheme_create(&t, &literal, &rotation, 1, 1);
+        double complex *message = test_slots(&t);
+        double complex *before = test_slots(&t);
+        double complex *after = test_slots(&t);
+        for (unsigned c = 0; c < CIPHERTEXTS; c++) {
+            ddt_ciphertext ct;
+            test_message(0, t.slots, message);
+            test_encrypt(&t, message, 8, &ct);
+            test_decrypt(&t, &ct, before);
+            assert_ok(t.ctx, ddt_eval_rotate(t.ev, &ct, 1, &ct));
+            test_decrypt(&t, &ct, after);
+            const double error = cabs(after[0] - before[1]);
+            square += error * error / (KEYS * CIPHERTEXTS);
+            predicted = ddt_ckks_noise_key_switch(t.params, 8, ct.scale);
+            ddt_ciphertext_destroy(&ct);
+        }
+        ddt_free(message);
+        ddt_free(before);
+        ddt_free(after);
+        test_scheme_destroy(&t);
+    }
+    assert_true(sqrt(square) < 2.5 * predicted);
+}
+
 static void print_table(const ddt_ckks_literal *literal) {
     noise_sums sums;
     measure(literal, literal->levels, &sums);
@@ -158,6 +196,7 @@ int main(int argc, char **argv) {
         }
         return 0;
     }
-    const struct CMUnitTest tests[] = {cmocka_unit_test(measured_is_predicted)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(measured_is_predicted),
+                                       cmocka_unit_test(slot_zero_is_like_the_others)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -78,7 +78,7 @@ static void known_answers(void **state) {
     digest_update(&hash, public.limbs, 8 * limb);
     assert_int_equal(crypto_generichash_final(&hash, digest, sizeof digest), 0);
     (void)sodium_bin2hex(hex, sizeof hex, digest, sizeof digest);
-    assert_string_equal(hex, "eb648bc274ab0ce17e39e795a30d9c68cc25b36900afaf6e15e6eebaa2595606");
+    assert_string_equal(hex, "d796ab1e38a51b7b1c00829833155ed5caaedbb3d1436cc1eeb59f63d58eb58b");
     ddt_plaintext_destroy(&plain);
     ddt_ciphertext_destroy(&secret);
     ddt_ciphertext_destroy(&public);
