@@ -287,6 +287,10 @@ static void add_operand(optimiser *o, rebuilt_sum *r, circuit_public c, ddt_node
 }
 
 static void flush_pending(optimiser *o, rebuilt_sum *r) {
+    if (r->pending_count > 0 && r->sum.offset.vector == CIRCUIT_NONE) {
+        r->pending[0].coefficients[0] += r->sum.offset.constant;
+        r->sum.offset = circuit_public_constant(0.0);
+    }
     for (size_t i = 0; i < r->pending_count && o->to->status == DDT_OK; i++) {
         pending_polynomial *pending = &r->pending[i];
         while (pending->degree > 1 && pending->coefficients[pending->degree] == 0.0) {

@@ -158,6 +158,10 @@ unsigned plan_depth(const ddt_plan *plan);
 
 /* ------------------------------------------------------------------ prediction */
 
+/* Draws are made once and reused from random places with random odd strides: a draw for each slot would take most of
+ * the time. */
+enum { NOISE_TABLE_BITS = 14, NOISE_TABLE_SIZE = 1 << NOISE_TABLE_BITS };
+
 /* Noise of one operation, as standard deviations of the real part of a slot, in units of the message. */
 typedef struct noise_model {
     double fresh;                              /* of an encryption, at any level */
@@ -165,6 +169,7 @@ typedef struct noise_model {
     double plain;                              /* of an encoded vector, at the scale of ciphertexts */
     double constant;                           /* of an encoded constant, largest error */
     double switching[DDT_CKKS_LEVELS_MAX + 1]; /* of a rotation at each level */
+    const double *gaussian;                    /* NOISE_TABLE_SIZE draws, for plan_simulate */
 } noise_model;
 void noise_model_fill(const ddt_ckks_literal *literal, bool public_key, noise_model *model);
 

@@ -36,6 +36,7 @@ typedef struct search {
     double largest_output;
     /* Over what was tried, for the message when nothing fits. */
     unsigned bits_wanted, log_n_wanted;
+    bool headroom_missed;
     bool target_missed;
     double best_error;
 } search;
@@ -128,6 +129,7 @@ static void consider_scale(const search *s, unsigned log_n, unsigned scale_bits,
 }
 
 static void note_failure(search *s, unsigned log_n, unsigned scale_bits) {
+    s->headroom_missed |= !headroom_ok(s, DDT_RING_MODULUS_BITS_MAX, scale_bits);
     s->log_n_wanted = log_n;
     s->bits_wanted = scale_bits + headroom_bits(s) + s->depth * scale_bits + DDT_RING_MODULUS_BITS_MAX;
 }
@@ -284,9 +286,15 @@ static ddt_status settle(search *s, const candidate *best) {
 static ddt_status make(search *s) {
     candidate best = {0};
     ddt_status status = measure_outputs(s);
-    for (unsigned level = s->request.output_level; level <= 1 && status == DDT_OK && !best.found; level++) {
+    if (status == DDT_OK) {
+        status = build(s, s->request.output_level);
+    }
+    if (status == DDT_OK) {
+        status = search_all(s, &best);
+    }
+    if (status == DDT_OK && !best.found && s->headroom_missed && s->request.output_level == 0) {
         /* Outputs too large for q_0 alone stay one level higher. */
-        status = build(s, level);
+        status = build(s, 1);
         if (status == DDT_OK) {
             status = search_all(s, &best);
         }

@@ -17,9 +17,6 @@
 #define M_PI 3.14159265358979323846
 #endif
 
-/* Numbers drawn once and reused from random places with random odd strides: drawing each would dominate. */
-enum { TABLE_BITS = 14, TABLE_SIZE = 1 << TABLE_BITS };
-
 typedef struct simulation {
     const ddt_plan *plan;
     const noise_model *model; /* NULL: no noise */
@@ -30,7 +27,6 @@ typedef struct simulation {
     double **spare;
     size_t spare_count;
     double *scratch; /* slots */
-    double *table;
     uint64_t random;
     bool short_of_memory;
 } simulation;
@@ -49,7 +45,7 @@ static double uniform(uint64_t *state) { return ((double)(next_random(state) >> 
 
 /* Box and Muller. */
 static void fill_gaussian(double *table, uint64_t seed) {
-    for (size_t i = 0; i < TABLE_SIZE; i += 2) {
+    for (size_t i = 0; i < NOISE_TABLE_SIZE; i += 2) {
         double radius = sqrt(-2.0 * log(uniform(&seed)));
         double angle = 2.0 * M_PI * uniform(&seed);
         table[i] = radius * cos(angle);
@@ -57,18 +53,18 @@ static void fill_gaussian(double *table, uint64_t seed) {
     }
 }
 
-static double draw(simulation *s) { return s->table[next_random(&s->random) & (TABLE_SIZE - 1)]; }
+static double draw(simulation *s) { return s->model->gaussian[next_random(&s->random) & (NOISE_TABLE_SIZE - 1)]; }
 
 static void add_noise(simulation *s, double deviation, double *out) {
     if (s->model == NULL) {
         return;
     }
     uint64_t r = next_random(&s->random);
-    size_t at = (size_t)r & (TABLE_SIZE - 1);
-    size_t stride = ((size_t)(r >> TABLE_BITS) & (TABLE_SIZE - 1)) | 1;
+    size_t at = (size_t)r & (NOISE_TABLE_SIZE - 1);
+    size_t stride = ((size_t)(r >> NOISE_TABLE_BITS) & (NOISE_TABLE_SIZE - 1)) | 1;
     for (size_t i = 0; i < s->slots; i++) {
-        out[i] += deviation * s->table[at];
-        at = (at + stride) & (TABLE_SIZE - 1);
+        out[i] += deviation * s->model->gaussian[at];
+        at = (at + stride) & (NOISE_TABLE_SIZE - 1);
     }
 }
 
@@ -333,7 +329,6 @@ static void run(simulation *s, uint64_t seed, const double *const *inputs, doubl
     const ddt_plan *plan = s->plan;
     memcpy(s->uses, plan->use_counts, plan->value_count * sizeof *s->uses);
     s->random = seed;
-    fill_gaussian(s->table, seed ^ 0x5851f42d4c957f2dU);
     simulate_inputs(s, inputs);
     for (size_t i = 0; i < plan->instruction_count && !s->short_of_memory; i++) {
         simulate_instruction(s, &plan->instructions[i]);
@@ -351,8 +346,7 @@ ddt_status plan_simulate(ddt_context *ctx, const ddt_plan *plan, const noise_mod
     s.uses = ddt_alloc(plan->value_count, sizeof *s.uses);
     s.spare = ddt_calloc(buffers, sizeof *s.spare);
     s.scratch = ddt_alloc(s.slots, sizeof *s.scratch);
-    s.table = ddt_alloc(TABLE_SIZE, sizeof *s.table);
-    if (s.values == NULL || s.uses == NULL || s.spare == NULL || s.scratch == NULL || s.table == NULL) {
+    if (s.values == NULL || s.uses == NULL || s.spare == NULL || s.scratch == NULL) {
         s.short_of_memory = true;
     } else {
         run(&s, seed, inputs, outputs);
@@ -367,7 +361,6 @@ ddt_status plan_simulate(ddt_context *ctx, const ddt_plan *plan, const noise_mod
     ddt_free(s.uses);
     ddt_free(s.spare);
     ddt_free(s.scratch);
-    ddt_free(s.table);
     return s.short_of_memory ? ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short while simulating a plan.") : DDT_OK;
 }
 
@@ -447,6 +440,7 @@ ddt_status plan_predict_error(ddt_context *ctx, const ddt_plan *plan, const ddt_
     const double deviations = 6.0;
     noise_model model;
     noise_model_fill(literal, public_key, &model);
+    double *gaussian = ddt_alloc(NOISE_TABLE_SIZE, sizeof *gaussian);
     prediction p = {.ctx = ctx, .plan = plan, .model = &model};
     p.samples = circuit_sample_lanes(plan->pool.lanes, plan->pool.block);
     p.slots = p.samples * plan->pool.block;
@@ -455,14 +449,18 @@ ddt_status plan_predict_error(ddt_context *ctx, const ddt_plan *plan, const ddt_
     p.squares = make_rows(plan->output_count, p.slots);
     double variance = 0.0;
     ddt_status status = DDT_OK;
-    if (p.exact == NULL || p.noisy == NULL || p.squares == NULL) {
+    if (gaussian == NULL || p.exact == NULL || p.noisy == NULL || p.squares == NULL) {
         status = ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short while predicting a plan's error.");
+    } else {
+        fill_gaussian(gaussian, 1);
+        model.gaussian = gaussian;
     }
     /* Without inputs there is nothing to draw, but public outputs still carry the error of their encoding. */
     size_t draws = circuit->draw_count == 0 ? 1 : circuit->draw_count;
     for (size_t d = 0; d < draws && status == DDT_OK; d++) {
         status = predict_draw(&p, (const double *const *)circuit->draws[d], d, &variance);
     }
+    ddt_free(gaussian);
     free_rows(p.exact, plan->output_count);
     free_rows(p.noisy, plan->output_count);
     free_rows(p.squares, plan->output_count);
