@@ -12,7 +12,8 @@ typedef struct action {
     double time_h;
     size_t epoch;
     size_t dose;
-    double rate_change; /* of the infusion that starts or ends; 0 for a bolus */
+    double rate_change; /* of the infusion that ends */
+    bool starts;        /* the dose acts, or its infusion begins */
 } action;
 
 typedef struct run {
@@ -71,8 +72,9 @@ static void add_actions(run *s, size_t d, action **next) {
     }
     if (!acts_at_record(r, d)) {
         what.time_h = given->act_h;
-        what.rate_change = given->rate;
+        what.starts = true;
         *(*next)++ = what;
+        what.starts = false;
     }
     if (given->rate != 0.0) {
         what.time_h = given->act_h + given->duration_h;
@@ -133,29 +135,15 @@ static ddt_status list_stops(run *s) {
     return DDT_OK;
 }
 
-/*
- * To time_h, not looking past stop_h. The equations' own breaks divide the way; the one that limits stop_h is met again
- * when the integrator gets there.
- */
 static ddt_status advance(run *s, double time_h, double stop_h) {
-    ddt_integrator *integrator = s->r->integrator;
-    for (;;) {
-        double break_h = ddt_reference_next_break(s->r, ddt_integrator_time(integrator), stop_h);
-        double target_h = fmin(time_h, break_h);
-        double reached_h = 0.0;
-        ddt_status status = ddt_integrator_advance(integrator, target_h, break_h, &reached_h);
-        if (status != DDT_OK) {
-            return ddt_fail(s->r->ctx, status,
-                            "The model %s cannot be integrated beyond time %.15g for the subject %s of '%s'.",
-                            s->r->model->name, reached_h, ddt_reference_subject(s->r)->id, s->r->events->path);
-        }
-        if (target_h >= break_h) {
-            ddt_integrator_restart(integrator, target_h);
-        }
-        if (target_h >= time_h) {
-            return DDT_OK;
-        }
+    double reached_h = 0.0;
+    ddt_status status = ddt_reference_advance(s->r, time_h, stop_h, &reached_h);
+    if (status != DDT_OK) {
+        return ddt_fail(s->r->ctx, status,
+                        "The model %s cannot be integrated beyond time %.15g for the subject %s of '%s'.",
+                        s->r->model->name, reached_h, ddt_reference_subject(s->r)->id, s->r->events->path);
     }
+    return DDT_OK;
 }
 
 static void change_input(run *s, size_t dose, double rate_change) {
@@ -171,10 +159,13 @@ static void change_input(run *s, size_t dose, double rate_change) {
 
 static void start_dose(run *s, size_t d) {
     const ddt_given_dose *given = &s->r->doses[d];
+    const ddt_dose *dose = &s->r->schedule.doses[d];
+    ddt_reference_note_dose(s->r, dose->compartment, given->act_h, dose->amount);
+    ddt_reference_set_breaks(s->r);
     if (given->rate != 0.0) {
         change_input(s, d, given->rate);
     } else {
-        ddt_integrator_state(s->r->integrator)[s->r->schedule.doses[d].compartment] += given->amount;
+        ddt_integrator_state(s->r->integrator)[dose->compartment] += given->amount;
     }
 }
 
@@ -190,10 +181,10 @@ static ddt_status reach_record(run *s, size_t record) {
         if (status != DDT_OK) {
             return status;
         }
-        if (now->rate_change != 0.0) {
-            change_input(s, now->dose, now->rate_change);
-        } else {
+        if (now->starts) {
             start_dose(s, now->dose);
+        } else {
+            change_input(s, now->dose, now->rate_change);
         }
         ddt_integrator_restart(s->r->integrator, now->time_h);
     }
@@ -210,6 +201,8 @@ static void clear_input(run *s) { memset(ddt_integrator_input(s->r->integrator),
 
 static ddt_status reset(run *s, double time_h) {
     clear_input(s);
+    ddt_reference_forget_doses(s->r, time_h);
+    ddt_reference_set_breaks(s->r);
     ddt_integrator_restart(s->r->integrator, time_h);
     return ddt_reference_initial(s->r, ddt_integrator_state(s->r->integrator));
 }
@@ -227,6 +220,9 @@ static void give_dose(run *s, size_t d) {
         for (size_t i = 0; i < state_count(s); i++) {
             state[i] += steady[i];
         }
+    }
+    if (dose->steady_state != 0 && !r->doses[d].is_constant) {
+        ddt_reference_note_dose(r, dose->compartment, r->doses[d].act_h - dose->interval_h, dose->amount);
     }
     size_t residual = residual_count(r, d);
     if (residual > 0) {
@@ -344,9 +340,10 @@ static ddt_status prepare(ddt_reference *r) {
     }
     size_t entries = 0;
     r->symbols = ddt_calloc(r->model->symbol_count, sizeof *r->symbols);
+    r->history = ddt_calloc(r->model->symbol_count, sizeof *r->history);
     r->doses = ddt_alloc(r->schedule.dose_count, sizeof *r->doses);
     r->steady = ddt_size_mul(r->schedule.dose_count, states, &entries) ? ddt_calloc(entries, sizeof *r->steady) : NULL;
-    if (r->symbols == NULL || r->doses == NULL || r->steady == NULL) {
+    if (r->symbols == NULL || r->history == NULL || r->doses == NULL || r->steady == NULL) {
         return fail_memory(r);
     }
     status = ddt_integrator_create(r->ctx, r->model, r->symbols, &r->integrator);
@@ -417,6 +414,7 @@ ddt_status ddt_reference_simulate_with(ddt_context *ctx, const ddt_model *model,
     ddt_free(r.part_places);
     ddt_free(r.break_h);
     ddt_free(r.symbols);
+    ddt_free(r.history);
     ddt_free(r.doses);
     ddt_free(r.steady);
     return status;

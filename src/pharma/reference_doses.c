@@ -9,23 +9,41 @@ static const double duration_modelled = -2.0;
 
 const ddt_subject *ddt_reference_subject(const ddt_reference *r) { return &r->events->subjects[r->subject]; }
 
-void ddt_reference_set_symbols(const ddt_reference *r, size_t record) {
-    const ddt_subject *subject = ddt_reference_subject(r);
-    ddt_events_symbols(r->model, r->events, r->subject, record, r->symbols);
-    if (r->base == NULL) {
-        return;
+static bool is_history(const ddt_symbol *symbol) {
+    return symbol->kind == DDT_SYMBOL_LAST_DOSE_TIME || symbol->kind == DDT_SYMBOL_LAST_DOSE_AMOUNT;
+}
+
+void ddt_reference_forget_doses(const ddt_reference *r, double start_h) {
+    for (size_t i = 0; i < r->model->symbol_count; i++) {
+        if (is_history(&r->model->symbols[i])) {
+            r->history[i] = r->model->symbols[i].kind == DDT_SYMBOL_LAST_DOSE_TIME ? start_h : 0.0;
+            r->symbols[i] = r->history[i];
+        }
     }
+}
+
+void ddt_reference_note_dose(const ddt_reference *r, unsigned compartment, double time_h, double amount) {
+    for (size_t i = 0; i < r->model->symbol_count; i++) {
+        const ddt_symbol *symbol = &r->model->symbols[i];
+        if (is_history(symbol) && (symbol->compartment == compartment || symbol->compartment == UINT32_MAX)) {
+            r->history[i] = symbol->kind == DDT_SYMBOL_LAST_DOSE_TIME ? time_h : amount;
+            r->symbols[i] = r->history[i];
+        }
+    }
+}
+
+/* Values that stand for the model's and the data's: `base`, and over it the data's covariates where they are asked for.
+ */
+static void set_base_symbols(const ddt_reference *r, size_t record) {
+    const ddt_subject *subject = ddt_reference_subject(r);
     for (size_t i = 0; i < r->model->symbol_count; i++) {
         ddt_symbol_kind kind = r->model->symbols[i].kind;
-        if (kind != DDT_SYMBOL_STATE && kind != DDT_SYMBOL_TIME) {
+        if (kind == DDT_SYMBOL_THETA || kind == DDT_SYMBOL_ETA || kind == DDT_SYMBOL_COVARIATE) {
             r->symbols[i] = r->base[i];
         }
     }
-    if (!r->data_covariates) {
-        return;
-    }
     const double *covariates = subject->covariate_values + subject->records[record].covariates;
-    for (size_t i = 0; i < r->events->covariate_count; i++) {
+    for (size_t i = 0; r->data_covariates && i < r->events->covariate_count; i++) {
         uint32_t symbol = r->events->covariate_symbols[i];
         if (r->model->symbols[symbol].kind == DDT_SYMBOL_COVARIATE) {
             r->symbols[symbol] = covariates[i];
@@ -33,13 +51,23 @@ void ddt_reference_set_symbols(const ddt_reference *r, size_t record) {
     }
 }
 
+void ddt_reference_set_symbols(const ddt_reference *r, size_t record) {
+    ddt_events_symbols(r->model, r->events, r->subject, record, r->symbols);
+    if (r->base != NULL) {
+        set_base_symbols(r, record);
+    }
+    for (size_t i = 0; i < r->model->symbol_count; i++) {
+        if (is_history(&r->model->symbols[i])) {
+            r->symbols[i] = r->history[i];
+        }
+    }
+}
+
 /* ------------------------------------------------------------------ parts of compartments */
 
-ddt_status ddt_reference_depends_on(const ddt_reference *r, ddt_expr e, ddt_symbol_kind kind, bool *depends) {
+/* Whether an expression depends on a state, on a dose... */
+static ddt_status depends_on(const ddt_reference *r, ddt_expr e, ddt_symbol_kind kind, bool *depends) {
     *depends = false;
-    if (e == DDT_EXPR_NONE) {
-        return DDT_OK;
-    }
     ddt_expr *order = NULL;
     size_t count = 0;
     ddt_status status = ddt_expr_topological(r->ctx, r->model->pool, &e, 1, &order, &count);
@@ -72,15 +100,28 @@ ddt_expr ddt_reference_part(const ddt_model *model, size_t compartment, ddt_part
 
 static const char *const part_names[DDT_PART_COUNT] = {"initial value", "bioavailability", "lag", "rate", "duration"};
 
+/* Parts are evaluated before the integration: they cannot depend on what happens in it. */
 static ddt_status check_part(const ddt_reference *r, size_t compartment, ddt_part part, ddt_expr e) {
-    bool depends = false;
-    ddt_status status = ddt_reference_depends_on(r, e, DDT_SYMBOL_STATE, &depends);
-    if (status == DDT_OK && depends) {
-        return ddt_fail(r->ctx, DDT_ERR_UNSUPPORTED,
-                        "The %s of compartment %s of the model %s depends on a state; that is not supported.",
-                        part_names[part], r->model->compartments[compartment].name, r->model->name);
+    static const struct {
+        ddt_symbol_kind kind;
+        const char *name;
+    } refused[] = {{DDT_SYMBOL_STATE, "a state"},
+                   {DDT_SYMBOL_LAST_DOSE_TIME, "the time since a dose"},
+                   {DDT_SYMBOL_LAST_DOSE_AMOUNT, "the amount of a dose"}};
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        bool depends = false;
+        ddt_status status = depends_on(r, e, refused[i].kind, &depends);
+        if (status == DDT_OK && depends) {
+            status =
+                ddt_fail(r->ctx, DDT_ERR_UNSUPPORTED,
+                         "The %s of compartment %s of the model %s depends on %s; that is not supported.",
+                         part_names[part], r->model->compartments[compartment].name, r->model->name, refused[i].name);
+        }
+        if (status != DDT_OK) {
+            return status;
+        }
     }
-    return status;
+    return DDT_OK;
 }
 
 ddt_status ddt_reference_compile_parts(ddt_reference *r) {
@@ -124,7 +165,8 @@ void ddt_reference_set_breaks(const ddt_reference *r) {
     }
 }
 
-double ddt_reference_next_break(const ddt_reference *r, double now_h, double limit_h) {
+/* The first time after now_h and before limit_h at which the equations may jump; limit_h where there is none. */
+static double next_break(const ddt_reference *r, double now_h, double limit_h) {
     double next_h = limit_h;
     for (size_t i = 0; i < r->model->break_count; i++) {
         double at_h = r->break_h[i];
@@ -135,6 +177,23 @@ double ddt_reference_next_break(const ddt_reference *r, double now_h, double lim
         }
     }
     return next_h;
+}
+
+ddt_status ddt_reference_advance(const ddt_reference *r, double time_h, double stop_h, double *reached_h) {
+    for (;;) {
+        double break_h = next_break(r, ddt_integrator_time(r->integrator), stop_h);
+        double target_h = fmin(time_h, break_h);
+        ddt_status status = ddt_integrator_advance(r->integrator, target_h, break_h, reached_h);
+        if (status != DDT_OK) {
+            return status;
+        }
+        if (target_h >= break_h) {
+            ddt_integrator_restart(r->integrator, target_h);
+        }
+        if (target_h >= time_h) {
+            return DDT_OK;
+        }
+    }
 }
 
 /* The value of a part after the program has run. */

@@ -247,6 +247,15 @@ static ddt_status prepare(ddt_integrator *in, double stop_h) {
     if (in->restart && CVodeReInit(in->cvode, in->time_h, in->y) != CV_SUCCESS) {
         return DDT_ERR_MODEL;
     }
+    /*
+     * Equations that read the time since a dose start flat and rise later: a first step from the slope alone may jump
+     * over that. Small steps grow tenfold, and so meet it.
+     */
+    const double first_step = 1e-6;
+    double step_h = in->model->uses_dose_history ? fmin(first_step, 0.5 * (stop_h - in->time_h)) : 0.0;
+    if (in->restart && CVodeSetInitStep(in->cvode, step_h) != CV_SUCCESS) {
+        return DDT_ERR_MODEL;
+    }
     in->restart = false;
     return CVodeSetStopTime(in->cvode, stop_h) == CV_SUCCESS ? DDT_OK : DDT_ERR_MODEL;
 }

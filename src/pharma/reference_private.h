@@ -82,6 +82,7 @@ typedef struct ddt_reference {
     size_t part_count;   /* the breaks' values stand behind as many */
     double *break_h;     /* model->break_count */
     size_t *part_places; /* compartment_count x DDT_PART_COUNT */
+    double *history;     /* symbol_count: what the LAST_DOSE symbols hold now */
     ddt_schedule schedule;
     ddt_given_dose *doses; /* schedule.dose_count */
     double *steady;        /* schedule.dose_count x compartment_count, rows of doses with SS */
@@ -89,24 +90,25 @@ typedef struct ddt_reference {
 } ddt_reference;
 
 const ddt_subject *ddt_reference_subject(const ddt_reference *r);
-/* Sets the symbols to their values over the interval that ends at a record; STATE 0, TIME the record's. */
+/* Sets the symbols to their values over the interval that ends at a record; STATE 0, TIME the record's, LAST_DOSE as
+ * noted. */
 void ddt_reference_set_symbols(const ddt_reference *r, size_t record);
+/* No dose has acted since start_h, in r->history and in the symbols. */
+void ddt_reference_forget_doses(const ddt_reference *r, double start_h);
+/* A dose into a compartment acts, or begins to: in r->history and in the symbols. */
+void ddt_reference_note_dose(const ddt_reference *r, unsigned compartment, double time_h, double amount);
 /* Initial values of the compartments with the symbols as set. Errors: DDT_ERR_MODEL. */
 DDT_MUST_CHECK ddt_status ddt_reference_initial(const ddt_reference *r, double *state);
-/* Whether an expression depends on a state, on time... Errors: DDT_ERR_MEMORY. */
-DDT_MUST_CHECK ddt_status ddt_reference_depends_on(const ddt_reference *r, ddt_expr e, ddt_symbol_kind kind,
-                                                   bool *depends);
 /* The expression of a part, DDT_EXPR_NONE where the model says nothing. */
 ddt_expr ddt_reference_part(const ddt_model *model, size_t compartment, ddt_part part);
 /* Compiles the parts and the breaks. Errors: DDT_ERR_MEMORY, DDT_ERR_UNSUPPORTED (a part depends on a state). */
 DDT_MUST_CHECK ddt_status ddt_reference_compile_parts(ddt_reference *r);
-/*
- * The first time after now_h and before limit_h at which the equations may jump (model->breaks), with the symbols as
- * set by ddt_reference_set_breaks; limit_h where there is none.
- */
-double ddt_reference_next_break(const ddt_reference *r, double now_h, double limit_h);
-/* Evaluates the breaks for the symbols as set. */
+/* Evaluates the model's breaks for the symbols as set: before an advance, and when a symbol that they depend on has
+ * changed. */
 void ddt_reference_set_breaks(const ddt_reference *r);
+/* ddt_integrator_advance, starting afresh at every break on the way. */
+DDT_MUST_CHECK ddt_status ddt_reference_advance(const ddt_reference *r, double time_h, double stop_h,
+                                                double *reached_h);
 /* Fills r->doses. Errors: DDT_ERR_DATA, DDT_ERR_UNSUPPORTED. */
 DDT_MUST_CHECK ddt_status ddt_reference_prepare_doses(const ddt_reference *r);
 /* Fills r->steady, where a dose has SS. Errors: DDT_ERR_UNSUPPORTED, DDT_ERR_MODEL, DDT_ERR_MEMORY. */

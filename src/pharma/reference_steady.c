@@ -69,12 +69,14 @@ static bool run(const steady *s, double from_h, double to_h, double infusions) {
     double reached_h = 0.0;
     set_input(s, infusions);
     ddt_integrator_restart(s->r->integrator, from_h);
-    return ddt_integrator_advance(s->r->integrator, to_h, to_h, &reached_h) == DDT_OK;
+    return ddt_reference_advance(s->r, to_h, to_h, &reached_h) == DDT_OK;
 }
 
 /* From just before a dose acts to `phase_h` after it; phase_h = II is just before the next. */
 static bool follow(const steady *s, const double *from, double phase_h, double *to) {
     double *state = ddt_integrator_state(s->r->integrator);
+    ddt_reference_note_dose(s->r, s->dose->compartment, 0.0, s->dose->amount);
+    ddt_reference_set_breaks(s->r);
     memmove(state, from, s->n * sizeof *state);
     if (s->given->rate == 0.0) {
         state[s->dose->compartment] += s->given->amount;
@@ -310,20 +312,55 @@ static ddt_status warm_up_infusion(steady *s) {
 
 /* ------------------------------------------------------------------ conditions */
 
+static bool is_kind(const steady *s, ddt_expr e, ddt_symbol_kind kind) {
+    const ddt_expr_node *node = e == DDT_EXPR_NONE ? NULL : ddt_expr_get(s->r->model->pool, e);
+    return node != NULL && node->op == DDT_EXPR_SYMBOL && s->r->model->symbols[node->symbol].kind == kind;
+}
+
+/* The time since the last dose of this regimen: the one form of time that comes back with every interval. */
+static bool is_time_since_dose(const steady *s, const ddt_expr_node *node) {
+    if (s->given->is_constant || node->op != DDT_EXPR_SUB || !is_kind(s, node->a, DDT_SYMBOL_TIME) ||
+        !is_kind(s, node->b, DDT_SYMBOL_LAST_DOSE_TIME)) {
+        return false;
+    }
+    uint32_t compartment = s->r->model->symbols[ddt_expr_get(s->r->model->pool, node->b)->symbol].compartment;
+    return compartment == s->dose->compartment || compartment == UINT32_MAX;
+}
+
+/* Whether an equation sees any other time. */
+static ddt_status find_time(const steady *s, ddt_expr e, bool *found) {
+    ddt_expr *order = NULL;
+    size_t count = 0;
+    *found = is_kind(s, e, DDT_SYMBOL_TIME) || is_kind(s, e, DDT_SYMBOL_LAST_DOSE_TIME);
+    ddt_status status = ddt_expr_topological(s->r->ctx, s->r->model->pool, &e, 1, &order, &count);
+    for (size_t i = 0; status == DDT_OK && i < count; i++) {
+        const ddt_expr_node *node = ddt_expr_get(s->r->model->pool, order[i]);
+        const ddt_expr operands[] = {node->a, node->b, node->c};
+        for (size_t k = 0; k < ddt_expr_arity(node->op); k++) {
+            bool is_time =
+                is_kind(s, operands[k], DDT_SYMBOL_TIME) || is_kind(s, operands[k], DDT_SYMBOL_LAST_DOSE_TIME);
+            *found = *found || (is_time && !is_time_since_dose(s, node));
+        }
+    }
+    ddt_free(order);
+    return status;
+}
+
 static ddt_status check_autonomous(const steady *s) {
     const ddt_model *model = s->r->model;
     for (size_t i = 0; i < s->n; i++) {
-        bool depends = false;
-        ddt_status status =
-            ddt_reference_depends_on(s->r, model->compartments[i].derivative, DDT_SYMBOL_TIME, &depends);
+        bool found = false;
+        ddt_status status = model->compartments[i].derivative == DDT_EXPR_NONE
+                                ? DDT_OK
+                                : find_time(s, model->compartments[i].derivative, &found);
+        if (status == DDT_OK && found) {
+            status = ddt_fail(s->r->ctx, DDT_ERR_UNSUPPORTED,
+                              "'%s', line %u: the equation of %s depends on time; a steady state is not defined.",
+                              s->r->events->path, ddt_reference_subject(s->r)->records[s->dose->record].line,
+                              model->compartments[i].name);
+        }
         if (status != DDT_OK) {
             return status;
-        }
-        if (depends) {
-            return ddt_fail(s->r->ctx, DDT_ERR_UNSUPPORTED,
-                            "'%s', line %u: the equation of %s depends on time; a steady state is not defined.",
-                            s->r->events->path, ddt_reference_subject(s->r)->records[s->dose->record].line,
-                            model->compartments[i].name);
         }
     }
     return DDT_OK;
@@ -368,7 +405,9 @@ static ddt_status find(steady *s, double *out) {
     if (status == DDT_OK) {
         status = set_overlap(s);
     }
+    ddt_reference_forget_doses(s->r, 0.0);
     ddt_reference_set_symbols(s->r, s->dose->covariate_record);
+    ddt_reference_set_breaks(s->r);
     if (status == DDT_OK) {
         status = s->dose->steady_state == 1 ? ddt_reference_initial(s->r, s->x) : check_additive(s);
     }

@@ -260,6 +260,64 @@ static void test_breaks(void **state) {
     }
 }
 
+/* Absorption through transit steps, n = 1: ktr D (ktr s) exp(-ktr s), s the time since the last dose into the depot, D
+ * its amount. */
+static ddt_expr build_transit(hand *h, double ktr) {
+    ddt_expr t = hand_symbol(h, "t", DDT_SYMBOL_TIME, 0.0);
+    ddt_expr last = hand_symbol(h, "tlast", DDT_SYMBOL_LAST_DOSE_TIME, 0.0);
+    ddt_expr amount = hand_symbol(h, "podo", DDT_SYMBOL_LAST_DOSE_AMOUNT, 0.0);
+    h->model.uses_dose_history = true;
+    ddt_expr depot = hand_state(h, "depot");
+    ddt_expr x = hand_mul(h, hand_const(h, ktr), hand_sub(h, t, last));
+    ddt_expr decay = ddt_expr_unary(h->model.pool, DDT_EXPR_EXP, hand_neg(h, x));
+    ddt_expr rate = hand_mul(h, hand_mul(h, hand_const(h, ktr), amount), hand_mul(h, x, decay));
+    h->compartments[0].derivative = hand_sub(h, rate, hand_mul(h, hand_theta(h, "ke", KE), depot));
+    h->compartments[0].bioavailability = hand_const(h, 0.0);
+    return depot;
+}
+
+static void test_dose_history(void **state) {
+    (void)state;
+    hand h;
+    double values[VALUES];
+    hand_open(&h, ctx);
+    ddt_expr depot = build_transit(&h, 0.7);
+    h.compartments[0].lag_h = hand_const(&h, 0.5);
+    /* integral of ktr^2 s exp(-ktr s) exp(-ke (t - s)), with k = ktr - ke: ktr^2 / k^2 (exp(-ke t) - (1 + k t) exp(-ktr
+     * t)) */
+    double k = 0.7 - KE;
+    double t = 6.5;
+    double exact = 100 * 0.49 / (k * k) * (exp(-KE * t) - (1 + k * t) * exp(-0.7 * t));
+    simulate(&h, "ID,TIME,AMT,EVID\n1,0,.,0\n1,3,100,1\n1,10,.,0\n", depot, values);
+    near(values[0], 0.0, 0.0);
+    near(values[1], exact, TOLERANCE);
+    /* Nothing seen until long after. */
+    t = 30;
+    exact = 100 * 0.49 / (k * k) * (exp(-KE * t) - (1 + k * t) * exp(-0.7 * t));
+    simulate(&h, "ID,TIME,AMT,EVID\n1,-1000,.,0\n1,0,100,1\n1,30.5,.,0\n", depot, values);
+    near(values[1], exact, TOLERANCE);
+    /* What the symbols hold: nothing, then each dose from when it acts; a reset forgets. */
+    ddt_expr shown = hand_add(&h, ddt_expr_symbol(h.model.pool, 1),
+                              hand_mul(&h, hand_const(&h, 1000.0), ddt_expr_symbol(h.model.pool, 2)));
+    simulate(&h,
+             "ID,TIME,AMT,II,ADDL,EVID\n1,2,.,.,.,0\n1,4,7,10,3,1\n1,4.25,.,.,.,0\n1,4.5,.,.,.,0\n1,14,.,.,.,0\n"
+             "1,20,9,.,.,1\n1,20.5,.,.,.,0\n1,24.5,.,.,.,0\n1,30,.,.,.,3\n1,50,.,.,.,0\n",
+             shown, values);
+    static const double expected[] = {2, 2, 7004.5, 7004.5, 9020.5, 7024.5, 30};
+    for (int i = 0; i < 7; i++) {
+        near(values[i], expected[i], TOLERANCE);
+    }
+    /* Other compartments' doses do not count where one is named. */
+    (void)hand_state(&h, "other");
+    h.compartments[1].derivative = hand_const(&h, 0.0);
+    simulate(&h, "ID,TIME,AMT,CMT,EVID\n1,0,7,1,1\n1,1,8,2,1\n1,2,.,.,0\n", shown, values);
+    near(values[0], 7000.5, TOLERANCE);
+    h.symbols[1].compartment = h.symbols[2].compartment = UINT32_MAX;
+    simulate(&h, "ID,TIME,AMT,CMT,EVID\n1,0,7,1,1\n1,1,8,2,1\n1,2,.,.,0\n", shown, values);
+    near(values[0], 8001, TOLERANCE);
+    hand_close(&h);
+}
+
 /* ------------------------------------------------------------------ steady state */
 
 /* A regimen written out for so long that nothing of its start is left. */
@@ -351,6 +409,26 @@ static void test_steady_state_nonlinear(void **state) {
     simulate(&h, "ID,TIME,EVID,AMT,RATE,CMT,SS\n1,0,1,0,7,2,1\n1,0,0,.,.,.,.\n", effect, values);
     near(values[0], 0.5 / 3.4 / 0.05, TOLERANCE);
     refuse(&h, "ID,TIME,EVID,AMT,RATE,CMT,SS\n1,0,1,0,15,2,1\n1,1,0,.,.,.,.\n", DDT_ERR_MODEL, "no steady state");
+    hand_close(&h);
+}
+
+static void test_steady_state_of_dose_history(void **state) {
+    (void)state;
+    hand h;
+    hand_open(&h, ctx);
+    ddt_expr depot = build_transit(&h, 0.7);
+    static const double lags[] = {0, 2.5, 8};
+    for (size_t i = 0; i < sizeof lags / sizeof *lags; i++) {
+        h.compartments[0].lag_h = hand_const(&h, lags[i]);
+        check_steady(&h, "100,.,1", 8, 40, 1.5, depot, TOLERANCE);
+        check_steady(&h, "100,.,1", 8, 40, 7, depot, TOLERANCE);
+    }
+    /* Any other use of time has no steady state. */
+    ddt_expr t = ddt_expr_symbol(h.model.pool, 0);
+    h.compartments[0].derivative = hand_add(&h, h.compartments[0].derivative, hand_mul(&h, hand_const(&h, 1e-3), t));
+    refuse(&h, "ID,TIME,AMT,SS,II\n1,0,1,1,12\n1,1,.,.,.\n", DDT_ERR_UNSUPPORTED, "depends on time");
+    h.compartments[0].bioavailability = ddt_expr_symbol(h.model.pool, 2);
+    refuse(&h, "ID,TIME,AMT\n1,0,1\n1,1,.\n", DDT_ERR_UNSUPPORTED, "depends on the amount of a dose");
     hand_close(&h);
 }
 
@@ -634,8 +712,10 @@ int main(void) {
         cmocka_unit_test(test_time_varying_covariates),
         cmocka_unit_test(test_equations_in_time),
         cmocka_unit_test(test_breaks),
+        cmocka_unit_test(test_dose_history),
         cmocka_unit_test(test_steady_state_linear),
         cmocka_unit_test(test_steady_state_nonlinear),
+        cmocka_unit_test(test_steady_state_of_dose_history),
         cmocka_unit_test(test_steady_state_refusals),
         cmocka_unit_test(test_steady_state_forgets_or_adds),
         cmocka_unit_test(test_sizes_far_apart),

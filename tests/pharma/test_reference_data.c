@@ -106,9 +106,8 @@ static void test_vancomycin(void **state) {
         assert_true(highest > 20.0 && highest < 60.0);
         free(values);
     }
-    /* The first patient has the regimen of the reference trajectory: this amount at the end of the last infusion,
-     * in 47.25 L. */
-    *in 47.25 L.* / double *values = predict(0);
+    /* The first patient has the regimen of the reference trajectory: its amount after the last infusion, in 47.25 L. */
+    double *values = predict(0);
     size_t last = 0;
     for (size_t i = 0; i < events->subjects[0].record_count; i++) {
         if (events->subjects[0].records[i].evid == 0 && events->subjects[0].records[i].time_h < 73.5) {

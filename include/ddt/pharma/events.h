@@ -86,7 +86,7 @@ DDT_MUST_CHECK ddt_status ddt_events_add_points(ddt_context *ctx, ddt_events *ev
 
 /*
  * Values of the model's symbols at a record: symbols[symbol_count] = THETA as in the model, ETA and COVARIATE from the
- * data's columns (ETA 0 without one), STATE 0, TIME the record's time.
+ * data's columns (ETA 0 without one), STATE and LAST_DOSE 0, TIME the record's time.
  */
 void ddt_events_symbols(const ddt_model *model, const ddt_events *events, size_t subject, size_t record,
                         double *symbols);

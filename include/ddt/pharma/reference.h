@@ -26,7 +26,7 @@ DDT_MUST_CHECK ddt_status ddt_reference_simulate(ddt_context *ctx, const ddt_mod
                                                  double *values);
 
 /*
- * The same with other values of the symbols (a fitted or a virtual patient): symbols[] has one value per model symbol (STATE and TIME are ignored) and
+ * The same with other values of the symbols (a fitted or a virtual patient): symbols[] has one value per model symbol (STATE, TIME and LAST_DOSE are ignored) and
  * stands for THETA, ETA and COVARIATE alike; with data_covariates the data's COVARIATE columns win over symbols[]. ETA columns of the data are not used.
  */
 DDT_MUST_CHECK ddt_status ddt_reference_simulate_with(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
