@@ -336,7 +336,7 @@ static ddt_status find_time(const steady *s, ddt_expr e, bool *found) {
     for (size_t i = 0; status == DDT_OK && i < count; i++) {
         const ddt_expr_node *node = ddt_expr_get(s->r->model->pool, order[i]);
         const ddt_expr operands[] = {node->a, node->b, node->c};
-        for (size_t k = 0; k < ddt_expr_arity(node->op); k++) {
+        for (size_t k = 0; k < sizeof operands / sizeof *operands; k++) {
             bool is_time =
                 is_kind(s, operands[k], DDT_SYMBOL_TIME) || is_kind(s, operands[k], DDT_SYMBOL_LAST_DOSE_TIME);
             *found = *found || (is_time && !is_time_since_dose(s, node));
