@@ -83,6 +83,7 @@ unsigned ddt_ckks_digits(const ddt_ckks_params *params, unsigned level);
 /* A digest of the literal and the primes: keys, ciphertexts and plans carry it. */
 const ddt_digest *ddt_ckks_params_digest(const ddt_ckks_params *params);
 
+/* The five numbers as u32, in the order of the struct. Reading refuses sets that cannot exist (DDT_ERR_FORMAT). */
 void ddt_ckks_write_literal(ddt_writer *writer, const ddt_ckks_literal *literal);
 DDT_MUST_CHECK ddt_status ddt_ckks_read_literal(ddt_reader *reader, ddt_ckks_literal *literal);
 
@@ -126,7 +127,13 @@ static inline uint64_t *ddt_ciphertext_limb(const ddt_ciphertext *ct, size_t n, 
     return ct->limbs + ((size_t)part * (ct->level_capacity + 1) + limb) * n;
 }
 
-/* One section "CTXT": level, scale, parts, seed or c1, residues packed to the primes' bits. */
+/*
+ * One section "CTXT":
+ *   bytes[32] digest of the parameters, u32 level, u32 parts (2 or 3), f64 scale, u8 has_seed (0 or 1),
+ *   bytes[32] seed where has_seed is 1 (parts is 2 then),
+ *   packed(N, bits of q_i - 1) limb i = 0..level of c0; then of c1 (and c2), unless there is a seed: c1 is its stream
+ * 0.
+ */
 DDT_MUST_CHECK ddt_status ddt_ciphertext_write(ddt_writer *writer, const ddt_ckks_params *params,
                                                const ddt_ciphertext *ciphertext);
 /* Residues are checked against the primes. Allocates *out. */
@@ -150,8 +157,11 @@ DDT_MUST_CHECK ddt_status ddt_ckks_encode_real(ddt_context *ctx, const ddt_ckks_
 DDT_MUST_CHECK ddt_status ddt_ckks_decode(ddt_context *ctx, const ddt_ckks_params *params,
                                           const ddt_plaintext *plaintext, double complex *values);
 
-/* Expands a seed into the uniform limb of modulus index m and stream number `stream` (NTT domain): ChaCha20 with
- * rejection. */
+/*
+ * Expands a seed into the uniform limb of modulus index m and stream number `stream` (NTT domain). Words w of 64 bits,
+ * little-endian, come from ChaCha20 (RFC 8439) under the seed, nonce u32 stream, u32 m, u32 0, block counter from 0;
+ * those below q floor((2^64 - 1) / q) give w mod q, the others are skipped.
+ */
 void ddt_ckks_expand_seed(const ddt_ckks_params *params, const uint8_t seed[DDT_CKKS_SEED_BYTES], uint32_t stream,
                           size_t m, uint64_t *limb);
 
@@ -184,7 +194,11 @@ const ddt_switch_key *ddt_eval_keys_find(const ddt_eval_keys *keys, uint64_t gal
 void ddt_switch_key_destroy(ddt_switch_key *key);
 /* Memory of the expanded keys, bytes. */
 size_t ddt_eval_keys_bytes(const ddt_eval_keys *keys);
-/* One section "SKEY" a key. Reading checks residues and shape and expands the seed. */
+/*
+ * One section "SKEY" a key. Reading checks residues and shape and expands the seed.
+ *   bytes[32] digest of the parameters, u64 galois, u32 top_level, u32 digits, bytes[32] seed,
+ *   for each digit: packed(N, bits of q - 1) limbs q_0..q_top_level, p_0..p_{p_count-1} of b.
+ */
 DDT_MUST_CHECK ddt_status ddt_switch_key_write(ddt_writer *writer, const ddt_ckks_params *params,
                                                const ddt_switch_key *key);
 DDT_MUST_CHECK ddt_status ddt_switch_key_read(ddt_context *ctx, ddt_reader *reader, const ddt_ckks_params *params,

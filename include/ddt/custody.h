@@ -48,6 +48,15 @@ DDT_MUST_CHECK ddt_status ddt_decrypt(ddt_context *ctx, const ddt_secret_key *se
                                       ddt_plaintext *out);
 
 /*
+ * Sections of the two files, both of which begin with
+ *   "PRMS": the literal of the parameters (five u32), bytes[32] their digest, bytes[32] digest of the plan.
+ * Secret key:
+ *   "SECR": u8 wrapped. 0: bytes[N/4], coefficient j + 1 in bits 2 (j mod 4) of byte j / 4. 1: u64 opslimit, u64
+ * memlimit, bytes[16] salt of Argon2id version 1.3 (libsodium's crypto_pwhash), bytes[24] nonce, bytes[N/4 + 16] the
+ * same coefficients under XChaCha20-Poly1305, associated data: the payload of "PRMS". Public key: "PUBK": bytes[32]
+ * seed, packed(N, bits of q_i - 1) limbs i = 0..levels of b; a is stream 0 of the seed.
+ */
+/*
  * Key files. `plan` is the digest of the plan the key was made for. passphrase NULL: not wrapped. Reading refuses a
  * file whose mode gives group or others any right (DDT_ERR_PERMISSION) and needs the passphrase of a wrapped one
  * (DDT_ERR_PASSPHRASE).
