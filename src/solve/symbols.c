@@ -266,6 +266,12 @@ static ddt_status import_all(solve_work *work) {
 
 ddt_status solve_symbols_create(solve_work *work) {
     size_t count = work->model->symbol_count;
+    if (work->model->uses_dose_history) {
+        return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED,
+                        "'%s' uses tad(), tlast(), podo() or transit(): what depends on the last dose is not supported "
+                        "under encryption.",
+                        work->model->path);
+    }
     work->symbol_count = count;
     work->symbols = solve_alloc(work, count, sizeof *work->symbols);
     if (work->symbols == NULL) {
