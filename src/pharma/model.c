@@ -228,10 +228,6 @@ static void finish(parser *p) {
     if (p->model->compartment_count == 0 && p->assigned_count == 0) {
         parser_refuse(p, 1, nothing, sizeof nothing - 1, "it computes nothing");
     }
-    if (p->model->uses_dose_history) { /* until the solvers follow doses: better refused than wrong */
-        static const char history[] = "tad(), tlast(), podo() or transit()";
-        parser_refuse(p, 1, history, sizeof history - 1, "what depends on the last dose is not supported yet");
-    }
     if (p->lincmt.wanted && !p->lincmt.built && p->status == DDT_OK) {
         parser_refuse(p, p->lincmt.line, "linCmt()", strlen("linCmt()"), "it is never computed");
     }
@@ -262,6 +258,10 @@ static void parser_free(parser *p) {
     ddt_free(p->name_table);
     ddt_free(p->changes);
     ddt_free(p->residuals);
+    for (size_t i = 0; i < p->kept_count; i++) {
+        ddt_free(p->kept[i]);
+    }
+    ddt_free(p->kept);
 }
 
 static ddt_status start_model(parser *p) {

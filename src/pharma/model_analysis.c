@@ -5,7 +5,7 @@
 static ddt_expr *all_expressions(parser *p, size_t *count) {
     enum { PER_COMPARTMENT = 6 };
     const ddt_model *model = p->model;
-    size_t most = PER_COMPARTMENT * model->compartment_count + model->output_count;
+    size_t most = PER_COMPARTMENT * model->compartment_count + model->output_count + model->variable_count;
     ddt_expr *list = ddt_alloc(most, sizeof *list);
     if (list == NULL) {
         parser_out_of_memory(p);
@@ -24,6 +24,9 @@ static ddt_expr *all_expressions(parser *p, size_t *count) {
     }
     for (size_t i = 0; i < model->output_count; i++) {
         list[n++] = model->outputs[i].value;
+    }
+    for (size_t i = 0; i < model->variable_count; i++) {
+        list[n++] = model->variables[i];
     }
     *count = n;
     return list;

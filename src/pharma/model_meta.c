@@ -208,3 +208,28 @@ void parser_covariate_data(parser *p) {
         read_covariate(p, item);
     }
 }
+
+bool parser_declared_range(parser *p, const token *column, double *low, double *high) {
+    size_t before = p->at;
+    ddt_symbol found = {.has_range = false};
+    p->at = p->covariate_data;
+    bool is_list = p->covariate_data != 0 && enter_list(p);
+    const token *item = is_list ? next_item(p) : NULL;
+    for (; item != NULL && p->status == DDT_OK; item = next_item(p)) {
+        bool wanted = item->length == column->length && memcmp(item->text, column->text, item->length) == 0;
+        if (wanted && enter_list(p)) {
+            for (item = next_item(p); item != NULL && p->status == DDT_OK; item = next_item(p)) {
+                if (item_is(item, "range")) {
+                    read_range(p, column, &found);
+                }
+                skip_item(p);
+            }
+            break;
+        }
+        skip_item(p);
+    }
+    p->at = before;
+    *low = found.range_low;
+    *high = found.range_high;
+    return found.has_range;
+}

@@ -146,6 +146,15 @@ char *parser_copy(parser *p, const char *text, size_t length) {
     return copy;
 }
 
+bool parser_keep(parser *p, char *text) {
+    if (!parser_grow(p, (void **)&p->kept, p->kept_count, &p->kept_capacity, sizeof *p->kept)) {
+        ddt_free(text);
+        return false;
+    }
+    p->kept[p->kept_count++] = text;
+    return true;
+}
+
 /* ------------------------------------------------------------------ names */
 
 static uint32_t name_hash(const char *text, size_t length) {

@@ -125,6 +125,9 @@ typedef struct parser {
     size_t residual_capacity;
 
     size_t break_capacity;
+    char **kept; /* texts of names that the file does not contain */
+    size_t kept_count;
+    size_t kept_capacity;
     lincmt lincmt;
 } parser;
 
@@ -159,6 +162,8 @@ uint32_t parser_name(parser *p, const token *t);
 uint32_t parser_find_name(const parser *p, const char *text, size_t length);
 /* A terminated copy of a token's text; NULL with the status set when memory is short. */
 char *parser_copy(parser *p, const char *text, size_t length);
+/* Takes a text that names may point to until the parser ends; frees it and is false when memory is short. */
+bool parser_keep(parser *p, char *text);
 /* Adds a symbol for a name. NO_INDEX with the status set on failure. */
 uint32_t parser_add_symbol(parser *p, uint32_t name, ddt_symbol_kind kind, unsigned line);
 /* The same for a symbol that no name of the file stands for; takes the name, which may be NULL (then the status is set
@@ -201,8 +206,10 @@ void parser_meta(parser *p, const token *name); /* description <- ..., units <- 
 void parser_ini(parser *p);                     /* at the opening brace */
 void parser_model(parser *p);                   /* at the opening brace */
 void parser_residual(parser *p, uint32_t name); /* behind the ~ */
-void parser_covariate_data(parser *p);          /* applied when the columns are known */
-void parser_analyse(parser *p); /* what the finished expressions show: discrete columns, times of jumps */
+/* The range that covariateData declares for a column; false: none. */
+bool parser_declared_range(parser *p, const token *column, double *low, double *high);
+void parser_covariate_data(parser *p); /* applied when the columns are known */
+void parser_analyse(parser *p);        /* what the finished expressions show: discrete columns, times of jumps */
 
 /* linCmt(): chooses the parameters from the names of the file, before the model block is read. */
 void lincmt_prepare(parser *p, size_t model_begin, size_t model_end);

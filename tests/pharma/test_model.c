@@ -247,6 +247,42 @@ static void ini_gives_random_effects(void **state) {
     ddt_model_destroy(m);
 }
 
+static void effects_may_vary_by_occasion(void **state) {
+    (void)state;
+    static const char text[] =
+        "m <- function() {\n"
+        "  covariateData <- list(WT = list(range = c(1, 9)), occ = list(units = '', range = c(1, 3)))\n"
+        "  ini({ e ~ 0.5; a + b ~ c(0.1, 0.02, 0.2) | occ; g ~ 0.3 | id })\n"
+        "  model({ z <- e + 10 * a + 100 * b + WT + g })\n"
+        "}";
+    ddt_model *m = NULL;
+    assert_int_equal(ddt_model_parse(ctx, text, sizeof text - 1, "m.R", &m), DDT_OK);
+    assert_int_equal(m->eta_count, 8);
+    static const char *const names[] = {"e", "a_1", "b_1", "a_2", "b_2", "a_3", "b_3", "g"};
+    double expected[64] = {0};
+    for (size_t i = 0; i < 8; i++) {
+        assert_string_equal(m->symbols[m->etas[i]].name, names[i]);
+        expected[9 * i] = names[i][0] == 'a' ? 0.1 : (names[i][0] == 'b' ? 0.2 : (names[i][0] == 'e' ? 0.5 : 0.3));
+        if (names[i][0] == 'a') {
+            expected[9 * i + 1] = expected[9 * i + 8] = 0.02;
+        }
+    }
+    assert_omega(m, expected);
+    assert_int_equal(symbol(m, "occ")->kind, DDT_SYMBOL_COVARIATE);
+    assert_true(symbol(m, "occ")->is_discrete);
+    double values[64];
+    default_values(m, values);
+    for (unsigned occasion = 1; occasion <= 4; occasion++) {
+        for (size_t i = 0; i < 8; i++) {
+            values[m->etas[i]] = (double)(i + 1);
+        }
+        set_value(m, values, "occ", occasion);
+        double wanted = occasion > 3 ? 9 : 1 + 10 * (2.0 * occasion) + 100 * (2.0 * occasion + 1) + 8;
+        assert_true(value_of(m, variable_of(m, "z"), values) == wanted);
+    }
+    ddt_model_destroy(m);
+}
+
 /* ------------------------------------------------------------------ residuals and outputs */
 
 static void residual_lines_make_outputs(void **state) {
@@ -414,7 +450,9 @@ static void refusals_name_line_and_reason(void **state) {
         {"e + f ~ c(1, 2)", "x <- 1", NULL},
         {"e + f ~ c(1, 2, 1)", "x <- 1", "m.R:2: f cannot be run: its covariance is larger than its variances allow."},
         {"e ~ 1 | occ", "x <- 1",
-         "m.R:2: occ cannot be run: random effects vary by id only; write one effect per occasion instead."},
+         "m.R:2: occ cannot be run: effects by occasion need its number of occasions: range = c(1, n) in "
+         "covariateData."},
+        {"e_1 ~ 1; e ~ 1 | occ", "x <- 1", NULL},
         {"1 <- 2", "x <- 1", NULL},
         {"label(\"a\")", "x <- 1", NULL},
     };
@@ -653,6 +691,7 @@ int main(void) {
         cmocka_unit_test(compartments_are_numbered_in_order),
         cmocka_unit_test(ini_gives_parameters),
         cmocka_unit_test(ini_gives_random_effects),
+        cmocka_unit_test(effects_may_vary_by_occasion),
         cmocka_unit_test(residual_lines_make_outputs),
         cmocka_unit_test(outputs_can_be_chosen),
         cmocka_unit_test(metadata_is_read),
