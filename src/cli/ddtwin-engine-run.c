@@ -266,7 +266,12 @@ static void tell(const engine *e, double seconds) {
 ddt_status engine_run(ddt_context *ctx, const cli_arguments *arguments) {
     engine e = {.ctx = ctx, .arguments = arguments};
     const double started_s = ddt_clock_s();
+    ddt_digest digest;
     ddt_status status = load_plan(&e);
+    if (status == DDT_OK) {
+        /* Batches are read as they are computed; a damaged file is told before the first and not after hours. */
+        status = ddt_wire_file_digest(ctx, arguments->twin, DDT_WIRE_TWIN, &digest);
+    }
     if (status == DDT_OK) {
         status = load_keys(&e);
     }

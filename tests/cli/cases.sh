@@ -352,7 +352,7 @@ case_simulate() {
         result_bytes max_error surrogate discretisation ckks total engine_peak_rss_bytes plan_digest; do
         grep -q "\"$field\"" deep/out/summary.json || fail "$field is not in summary.json"
     done
-    if grep -Eqi 'http|<script|<link|@import|url\(' deep/out/report.html; then
+    if grep -Eqi 'https?:|<script|<link|@import|url\(' deep/out/report.html; then
         fail "the report refers to something outside"
     fi
     [ "$(grep -c '<svg class="panel"' deep/out/report.html)" -eq 2 ] || fail "the report does not draw both subjects"
