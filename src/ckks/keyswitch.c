@@ -8,7 +8,7 @@
 #include <omp.h>
 #include <string.h>
 
-enum { SLICES = 16, FINISH_LIMBS = 1, PARTS = 2 };
+enum { SLICES = 16, GROUP_MAX = 4, PARTS = 2 };
 
 typedef struct ks_work {
     const ddt_ckks_params *params;
@@ -21,18 +21,26 @@ typedef struct ks_work {
     uint64_t *acc;       /* 2 * targets limbs */
     uint64_t *scratch;   /* threads * scratch_limbs */
     size_t scratch_limbs;
+    size_t group; /* target limbs converted together, so that the source limbs are read once for all of them */
 } ks_work;
 
-/* scratch per thread: the converted digits of one target, and a partial sum where there are more digits than one inner
+static size_t group_size(const ddt_ckks_params *params) {
+    return params->literal.p_count < GROUP_MAX ? params->literal.p_count : GROUP_MAX;
+}
+
+/* scratch per thread: the converted digits of a group, and a partial sum where there are more digits than one inner
  * product takes. */
-static size_t scratch_limbs(unsigned digits) { return (size_t)digits + (digits > DDT_RING_DOT_MAX ? 2 : 0); }
+static size_t scratch_limbs(const ddt_ckks_params *params, unsigned digits) {
+    return group_size(params) * digits + (digits > DDT_RING_DOT_MAX ? 2 : 0);
+}
 
 static size_t quotient_limbs(unsigned digits) { return digits < PARTS ? PARTS : digits; }
 
 static size_t work_limbs(const ddt_evaluator *ev, unsigned level) {
     const unsigned digits = ddt_ckks_digits(ev->params, level);
     const size_t targets = (size_t)level + 1 + ev->params->literal.p_count;
-    return (size_t)level + 1 + quotient_limbs(digits) + PARTS * targets + (size_t)ev->threads * scratch_limbs(digits);
+    return (size_t)level + 1 + quotient_limbs(digits) + PARTS * targets +
+           (size_t)ev->threads * scratch_limbs(ev->params, digits);
 }
 
 static void work_take(ddt_evaluator *ev, unsigned level, ks_work *w) {
@@ -41,7 +49,8 @@ static void work_take(ddt_evaluator *ev, unsigned level, ks_work *w) {
     w->level = level;
     w->digits = ddt_ckks_digits(ev->params, level);
     w->targets = (size_t)level + 1 + ev->params->literal.p_count;
-    w->scratch_limbs = scratch_limbs(w->digits);
+    w->group = group_size(ev->params);
+    w->scratch_limbs = scratch_limbs(ev->params, w->digits);
     w->scaled = ckks_arena_take(ev, (size_t)level + 1);
     w->quotients = ckks_arena_take(ev, quotient_limbs(w->digits));
     w->acc = ckks_arena_take(ev, PARTS * w->targets);
@@ -54,6 +63,15 @@ static uint64_t *thread_scratch(const ks_work *w) {
 
 static size_t target_modulus(const ks_work *w, size_t t) {
     return t <= w->level ? t : t - w->level + w->params->literal.levels;
+}
+
+/* Second half of a base conversion for a few targets at once. */
+static void convert(const ddt_baseconv *conversion, size_t n, const uint32_t *targets, size_t count,
+                    uint64_t *const *out, const uint64_t *const *scaled, const uint64_t *quotient) {
+    (void)n;
+    for (size_t k = 0; k < count; k++) {
+        ddt_baseconv_limb(conversion, targets[k], out[k], scaled, quotient);
+    }
 }
 
 /* ------------------------------------------------------------------ decomposition */
@@ -115,19 +133,36 @@ static void decompose(const ks_work *w, const uint64_t *source) {
     prepare_digits(w);
 }
 
-/* Digit d modulo target t in NTT domain: a limb of the source itself, or converted into `limb`. */
-static const uint64_t *extend_digit(const ks_work *w, const uint64_t *source, unsigned d, size_t t, uint64_t *limb) {
+/*
+ * Digit d modulo targets first..first+count-1 in NTT domain: limbs[g] becomes a limb of the source itself, or scratch +
+ * g limbs with the converted residues.
+ */
+static void extend_digit(const ks_work *w, const uint64_t *source, unsigned d, size_t first, size_t count,
+                         uint64_t *scratch, const uint64_t **limbs) {
     const size_t n = w->params->n;
-    if (t >= digit_begin(w, d) && t < digit_end(w, d)) {
-        return source + t * n;
-    }
     const uint64_t *scaled[DDT_CKKS_P_MAX];
+    uint32_t targets[GROUP_MAX];
+    uint64_t *converted[GROUP_MAX];
+    size_t moduli[GROUP_MAX];
+    size_t used = 0;
     for (unsigned i = digit_begin(w, d); i < digit_end(w, d); i++) {
         scaled[i - digit_begin(w, d)] = w->scaled + i * n;
     }
-    ddt_baseconv_limb(digit_conversion(w, d), conversion_target(w, d, t), limb, scaled, w->quotients + d * n);
-    ddt_ring_ntt(w->params->ring, target_modulus(w, t), limb);
-    return limb;
+    for (size_t g = 0; g < count; g++) {
+        const size_t t = first + g;
+        if (t >= digit_begin(w, d) && t < digit_end(w, d)) {
+            limbs[g] = source + t * n;
+            continue;
+        }
+        limbs[g] = scratch + g * n;
+        targets[used] = (uint32_t)conversion_target(w, d, t);
+        converted[used] = scratch + g * n;
+        moduli[used++] = target_modulus(w, t);
+    }
+    convert(digit_conversion(w, d), n, targets, used, converted, scaled, w->quotients + d * n);
+    for (size_t k = 0; k < used; k++) {
+        ddt_ring_ntt(w->params->ring, moduli[k], converted[k]);
+    }
 }
 
 /* ------------------------------------------------------------------ inner product */
@@ -168,18 +203,37 @@ static void lift_part(const ks_work *w, size_t t, const uint64_t *const *lift) {
     }
 }
 
-static void accumulate(const ks_work *w, const ddt_switch_key *key, const uint64_t *source,
-                       const uint64_t *const *lift) {
+static size_t group_count(const ks_work *w, size_t limbs) { return (limbs + w->group - 1) / w->group; }
+
+/* The number of limbs in the group that begins at `first`. */
+static size_t group_length(const ks_work *w, size_t first, size_t limbs) {
+    return limbs - first < w->group ? limbs - first : w->group;
+}
+
+static void accumulate_group(const ks_work *w, const ddt_switch_key *key, const uint64_t *source,
+                             const uint64_t *const *lift, size_t first) {
     const size_t n = w->params->n;
-#pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
-    for (size_t t = 0; t < w->targets; t++) {
-        uint64_t *scratch = thread_scratch(w);
+    const size_t count = group_length(w, first, w->targets);
+    uint64_t *scratch = thread_scratch(w);
+    const uint64_t *limbs[DDT_CKKS_LEVELS_MAX + 1][GROUP_MAX];
+    for (unsigned d = 0; d < w->digits; d++) {
+        extend_digit(w, source, d, first, count, scratch + d * w->group * n, limbs[d]);
+    }
+    for (size_t g = 0; g < count; g++) {
         const uint64_t *digits[DDT_CKKS_LEVELS_MAX + 1];
         for (unsigned d = 0; d < w->digits; d++) {
-            digits[d] = extend_digit(w, source, d, t, scratch + d * n);
+            digits[d] = limbs[d][g];
         }
-        inner_product(w, key, t, digits, scratch + w->digits * n);
-        lift_part(w, t, lift);
+        inner_product(w, key, first + g, digits, scratch + w->digits * w->group * n);
+        lift_part(w, first + g, lift);
+    }
+}
+
+static void accumulate(const ks_work *w, const ddt_switch_key *key, const uint64_t *source,
+                       const uint64_t *const *lift) {
+#pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
+    for (size_t task = 0; task < group_count(w, w->targets); task++) {
+        accumulate_group(w, key, source, lift, task * w->group);
     }
 }
 
@@ -226,12 +280,10 @@ static void prepare_division(const ks_work *w, const ks_result *r, const ddt_bas
     }
 }
 
-static void finish_limb(const ks_work *w, const ks_result *r, const ddt_baseconv *conversion, unsigned p, size_t i,
-                        uint64_t *rest) {
+/* out limb i of part p = (acc - rest) / (P or P q_l) + add, permuted. rest: NTT domain, overwritten. */
+static void finish_limb(const ks_work *w, const ks_result *r, unsigned p, size_t i, uint64_t *rest) {
     const ddt_ring *ring = w->params->ring;
     const size_t n = w->params->n;
-    uint64_t *limbs[DDT_CKKS_P_MAX + 1];
-    (void)dividing_limbs(w, r, p, limbs);
     uint64_t factor = w->params->p_inverse[i];
     if (r->rescale) {
         factor = ddt_ring_scalar_mul(ring, i, factor,
@@ -239,8 +291,6 @@ static void finish_limb(const ks_work *w, const ks_result *r, const ddt_baseconv
     }
     const uint64_t *acc = w->acc + (p * w->targets + i) * n;
     uint64_t *out = r->out[p] + i * n;
-    ddt_baseconv_limb(conversion, i, rest, (const uint64_t *const *)limbs, w->quotients + p * n);
-    ddt_ring_ntt(ring, i, rest);
     uint64_t *quotient = r->add[p] == NULL && r->permutation == NULL ? out : rest;
     ddt_ring_sub_mul_scalar(ring, i, quotient, acc, rest, factor);
     if (r->add[p] != NULL) {
@@ -251,13 +301,33 @@ static void finish_limb(const ks_work *w, const ks_result *r, const ddt_baseconv
     }
 }
 
+static void finish_group(const ks_work *w, const ks_result *r, const ddt_baseconv *conversion, unsigned p, size_t first,
+                         size_t count) {
+    const size_t n = w->params->n;
+    uint64_t *limbs[DDT_CKKS_P_MAX + 1];
+    uint64_t *rest[GROUP_MAX];
+    uint32_t targets[GROUP_MAX];
+    (void)dividing_limbs(w, r, p, limbs);
+    for (size_t g = 0; g < count; g++) {
+        rest[g] = thread_scratch(w) + g * n;
+        targets[g] = (uint32_t)(first + g);
+    }
+    convert(conversion, n, targets, count, rest, (const uint64_t *const *)limbs, w->quotients + p * n);
+    for (size_t g = 0; g < count; g++) {
+        ddt_ring_ntt(w->params->ring, first + g, rest[g]);
+        finish_limb(w, r, p, first + g, rest[g]);
+    }
+}
+
 static void divide(const ks_work *w, const ks_result *r) {
     const ddt_baseconv *conversion = r->rescale ? w->params->down_rescale[w->level] : w->params->down;
-    const unsigned limbs = r->rescale ? w->level : w->level + 1;
+    const size_t limbs = r->rescale ? w->level : (size_t)w->level + 1;
+    const size_t groups = group_count(w, limbs);
     prepare_division(w, r, conversion);
 #pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
-    for (unsigned task = 0; task < PARTS * limbs; task++) {
-        finish_limb(w, r, conversion, task / limbs, task % limbs, thread_scratch(w));
+    for (size_t task = 0; task < PARTS * groups; task++) {
+        const size_t first = task % groups * w->group;
+        finish_group(w, r, conversion, (unsigned)(task / groups), first, group_length(w, first, limbs));
     }
 }
 
@@ -385,9 +455,14 @@ ddt_status ddt_eval_conjugate(ddt_evaluator *ev, const ddt_ciphertext *a, ddt_ci
 /* All extended digits: extended[(d * targets + t) * N]. Limbs of the source itself are not copied. */
 static void extend_all(const ks_work *w, const uint64_t *source, uint64_t *extended) {
     const size_t n = w->params->n;
+    const size_t groups = group_count(w, w->targets);
 #pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
-    for (size_t task = 0; task < w->digits * w->targets; task++) {
-        (void)extend_digit(w, source, (unsigned)(task / w->targets), task % w->targets, extended + task * n);
+    for (size_t task = 0; task < w->digits * groups; task++) {
+        const unsigned d = (unsigned)(task / groups);
+        const size_t first = task % groups * w->group;
+        const uint64_t *limbs[GROUP_MAX];
+        extend_digit(w, source, d, first, group_length(w, first, w->targets), extended + (d * w->targets + first) * n,
+                     limbs);
     }
 }
 
@@ -401,7 +476,7 @@ static void accumulate_extended(const ks_work *w, const ddt_switch_key *key, con
             const bool own = t >= digit_begin(w, d) && t < digit_end(w, d);
             digits[d] = own ? source + t * n : extended + (d * w->targets + t) * n;
         }
-        inner_product(w, key, t, digits, thread_scratch(w) + w->digits * n);
+        inner_product(w, key, t, digits, thread_scratch(w) + w->digits * w->group * n);
     }
 }
 
