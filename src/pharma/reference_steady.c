@@ -3,7 +3,7 @@
  *
  * A repeated dose has the fixed point of the map "state before one dose -> state before the next"; a constant infusion
  * the root of the right-hand side. Both are found by Newton's method with a Jacobian from differences: one step where
- * the model is linear, however slowly it accumulates, where simply repeating the dose would take hundreds of intervals.
+ * the model is linear, however slowly it accumulates, where repeating the dose would take hundreds of intervals.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -13,9 +13,10 @@
 #include <string.h>
 
 enum {
-    WARM_UP = 4,            /* doses given before Newton starts, to leave the initial state's neighbourhood */
-    NEWTON_MAX = 60,        /* Newton steps */
-    HALVINGS_MAX = 12,      /* of one step */
+    WARM_UP = 4, /* doses given before Newton starts, to leave the initial state's neighbourhood */
+    ROUNDS = 3,  /* of doses and Newton, with WARM_UP_GROWTH times more doses each time */
+    WARM_UP_GROWTH = 8,
+    NEWTON_MAX = 40,        /* Newton steps of a round */
     DOUBLINGS_MAX = 40,     /* of the time given to a constant infusion, from one time unit */
     INFUSIONS_MAX = 1000000 /* running at once at steady state */
 };
@@ -46,8 +47,8 @@ typedef struct steady {
     size_t n;
     double whole;  /* infusions that run over the entire interval */
     double rest_h; /* and the time for which one more runs after each dose */
-    double *x, *fx, *trial, *sizes, *jacobian, *work;
-    size_t *row, *column;
+    double *x, *fx, *trial, *sizes, *work, *start, *jacobian;
+    size_t *column;
 } steady;
 
 static ddt_status fail_none(const steady *s) {
@@ -210,14 +211,6 @@ static bool solve_step(steady *s) {
     return true;
 }
 
-static double norm(const steady *s, const double *fx) {
-    double largest = 0.0;
-    for (size_t i = 0; i < s->n; i++) {
-        largest = fmax(largest, fabs(fx[i]) / s->sizes[i]);
-    }
-    return largest;
-}
-
 /* The part of the step that leaves every state some of what it has: amounts do not become negative on the way. */
 static double step_length(const steady *s) {
     double length = 1.0;
@@ -230,69 +223,56 @@ static double step_length(const steady *s) {
     return length;
 }
 
-/* Takes the step in s->trial, halved while the defect grows; *size is what was taken, relative to the sizes. */
-static bool take_step(steady *s, double *size) {
-    double before = norm(s, s->fx);
+/* Takes the step in s->trial; returns its size relative to the states' sizes. */
+static double take_step(steady *s) {
     double length = step_length(s);
-    double *from = s->jacobian; /* no longer needed */
-    memcpy(from, s->x, s->n * sizeof *from);
-    *size = 0.0;
+    double size = 0.0;
     for (size_t i = 0; i < s->n; i++) {
-        *size = fmax(*size, fabs(s->trial[i]));
+        size = fmax(size, fabs(s->trial[i]));
+        s->x[i] += length * s->trial[i] * s->sizes[i];
     }
-    for (int halvings = 0; halvings <= HALVINGS_MAX; halvings++, length *= 0.5) {
-        for (size_t i = 0; i < s->n; i++) {
-            s->x[i] = from[i] + length * s->trial[i] * s->sizes[i];
+    return size;
+}
+
+/* The defect at x, and the sizes that the states have on its way (not those that they had on the way here). */
+static bool measure(steady *s) {
+    ddt_integrator_sizes(s->r->integrator, s->sizes, true);
+    bool ok = defect(s, s->x, s->fx);
+    update_sizes(s);
+    return ok;
+}
+
+static bool newton(steady *s) {
+    for (int i = 0; i < NEWTON_MAX; i++) {
+        if (!measure(s) || !find_jacobian(s) || !solve_step(s)) {
+            return false;
         }
-        /* At the end of the search the defect is rounding, and may grow. */
-        if (defect(s, s->x, s->fx) && (norm(s, s->fx) < before || *size <= step_tolerance)) {
+        if (take_step(s) <= step_tolerance) {
             return true;
         }
     }
     return false;
 }
 
-static ddt_status newton(steady *s) {
-    if (!defect(s, s->x, s->fx)) {
-        return fail_none(s);
-    }
-    for (int i = 0; i < NEWTON_MAX; i++) {
-        double size = 0.0;
-        update_sizes(s);
-        if (!find_jacobian(s) || !solve_step(s) || !take_step(s, &size)) {
-            return fail_none(s);
-        }
-        if (size <= step_tolerance) {
-            return DDT_OK;
-        }
-    }
-    return fail_none(s);
-}
-
 /* ------------------------------------------------------------------ starting points */
 
-static ddt_status tolerances_from(steady *s, double fraction) {
-    update_sizes(s);
-    return ddt_integrator_set_tolerance(s->r->integrator, ddt_reference_rtol, fraction, s->sizes);
-}
-
-static ddt_status warm_up_doses(steady *s) {
-    for (int i = 0; i < WARM_UP; i++) {
+static bool warm_up_doses(steady *s, int doses) {
+    for (int i = 0; i < doses; i++) {
         if (!follow(s, s->x, s->dose->interval_h, s->x)) {
-            return fail_none(s);
+            return false;
         }
     }
-    return DDT_OK;
+    return true;
 }
 
-static ddt_status warm_up_infusion(steady *s) {
+static bool warm_up_infusion(steady *s) {
     double *state = ddt_integrator_state(s->r->integrator);
     memcpy(state, s->x, s->n * sizeof *state);
     double from_h = 0.0;
     double to_h = 1.0;
     for (int i = 0; i < DOUBLINGS_MAX; i++) {
         if (!run(s, from_h, to_h, 1.0)) {
-            return fail_none(s);
+            return false;
         }
         double change = 0.0;
         update_sizes(s);
@@ -302,10 +282,32 @@ static ddt_status warm_up_infusion(steady *s) {
         memcpy(s->x, state, s->n * sizeof *state);
         /* One time unit may be short: a few doublings at least. */
         if (i >= WARM_UP && change <= settled) {
-            return DDT_OK;
+            return true;
         }
         from_h = to_h;
         to_h *= 2.0;
+    }
+    return false;
+}
+
+/* Doses, then Newton; where that does not converge, many more doses first. */
+static ddt_status search(steady *s) {
+    int doses = WARM_UP;
+    for (int round = 0; round < ROUNDS; round++, doses *= WARM_UP_GROWTH) {
+        bool near = s->given->is_constant ? warm_up_infusion(s) : warm_up_doses(s, doses);
+        if (!near || !measure(s)) {
+            break;
+        }
+        ddt_status status =
+            ddt_integrator_set_tolerance(s->r->integrator, ddt_reference_rtol, ddt_reference_atol_fraction, s->sizes);
+        if (status != DDT_OK) {
+            return status;
+        }
+        memcpy(s->start, s->x, s->n * sizeof *s->start);
+        if (newton(s)) {
+            return DDT_OK;
+        }
+        memcpy(s->x, s->start, s->n * sizeof *s->x);
     }
     return fail_none(s);
 }
@@ -421,13 +423,7 @@ static ddt_status find(steady *s, double *out) {
     const double first_fraction = 1e-14;
     status = ddt_integrator_set_tolerance(s->r->integrator, ddt_reference_rtol, first_fraction, s->sizes);
     if (status == DDT_OK) {
-        status = s->given->is_constant ? warm_up_infusion(s) : warm_up_doses(s);
-    }
-    if (status == DDT_OK) {
-        status = tolerances_from(s, ddt_reference_atol_fraction);
-    }
-    if (status == DDT_OK) {
-        status = newton(s);
+        status = search(s);
     }
     if (status != DDT_OK) {
         return status;
@@ -441,8 +437,8 @@ static ddt_status find(steady *s, double *out) {
 }
 
 static ddt_status allocate(steady *s) {
-    const size_t vectors = 5;
-    double *block = ddt_alloc(s->n * (s->n + vectors + 1), sizeof *block);
+    const size_t vectors = 6;
+    double *block = ddt_alloc(s->n * (s->n + vectors), sizeof *block);
     s->column = ddt_alloc(s->n, sizeof *s->column);
     s->x = block;
     if (block == NULL || s->column == NULL) {
@@ -452,7 +448,8 @@ static ddt_status allocate(steady *s) {
     s->trial = s->fx + s->n;
     s->sizes = s->trial + s->n;
     s->work = s->sizes + s->n;
-    s->jacobian = s->work + s->n;
+    s->start = s->work + s->n;
+    s->jacobian = s->start + s->n;
     return DDT_OK;
 }
 

@@ -171,8 +171,8 @@ static ddt_status fill_precedes(builder *b) {
         double time_h = b->subject->records[s->observations[o]].time_h;
         for (size_t d = 0; d < s->dose_count; d++) {
             const ddt_dose *dose = &s->doses[d];
-            bool first_at_same_time =
-                dose->time_h == time_h && (dose->additional > 0 || dose->record < s->observations[o]);
+            /* Additional doses, which act before the records of their time, come from records further above. */
+            bool first_at_same_time = dose->time_h == time_h && dose->record < s->observations[o];
             s->precedes[o * s->dose_count + d] =
                 dose->epoch == s->observation_epoch[o] && (dose->time_h < time_h || first_at_same_time);
         }

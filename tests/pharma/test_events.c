@@ -217,6 +217,15 @@ static void test_refuses_bad_tables(void **state) {
     REFUSE(m, "ID,TIME\n.,0\n", "line 2", "column ID");
     REFUSE(m, "ID,TIME\n1,0\n,1\n", "line 3", "column ID");
     REFUSE(m, "ID,TIME\n\x01,0\n", "line 2", "column ID", "'?'");
+    static const char *const broken[] = {
+        "\xC0\x80", "\xE0\x80\xAF", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xF8\x88\x80\x80\x80",
+        "\x80",     "\xE2\x82",     "a\x7F"};
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        char text[32];
+        (void)snprintf(text, sizeof text, "ID,TIME\n%s,0\n", broken[i]);
+        REFUSE(m, text, "line 2", "column ID", "UTF-8");
+    }
+    ddt_events_destroy(read_ok(m, "ID,TIME\n\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x98\x80,0\n"));
     REFUSE(m, "ID,TIME\n\xC3(,0\n", "line 2", "column ID", "UTF-8");
     REFUSE(m, "ID,TIME\n1,2\n1,1.5\n", "line 3", "column TIME", "'1.5'", "'2'", "line 2", "subject 1");
 }

@@ -318,6 +318,29 @@ static void test_dose_history(void **state) {
     hand_close(&h);
 }
 
+static void test_breaks_after_doses(void **state) {
+    (void)state;
+    /* A slope of 1e6 for a thousandth of an hour, from one hour after each dose on. */
+    hand h;
+    double values[VALUES];
+    hand_open(&h, ctx);
+    ddt_expr t = hand_symbol(&h, "t", DDT_SYMBOL_TIME, 0.0);
+    ddt_expr last = hand_symbol(&h, "tlast", DDT_SYMBOL_LAST_DOSE_TIME, 0.0);
+    h.model.uses_dose_history = true;
+    ddt_expr x = hand_state(&h, "x");
+    ddt_expr since = hand_sub(&h, t, last);
+    ddt_expr started = ddt_expr_binary(h.model.pool, DDT_EXPR_LT, hand_const(&h, 1.0), since);
+    ddt_expr ended = ddt_expr_binary(h.model.pool, DDT_EXPR_LT, hand_const(&h, 1.001), since);
+    h.compartments[0].derivative = hand_mul(&h, hand_const(&h, 1e6), hand_sub(&h, started, ended));
+    ddt_expr breaks[] = {hand_add(&h, last, hand_const(&h, 1.0)), hand_add(&h, last, hand_const(&h, 1.001))};
+    h.model.breaks = breaks;
+    h.model.break_count = 2;
+    simulate(&h, "ID,TIME,AMT,II,ADDL,EVID\n1,0,0,100,4,1\n1,450,.,.,.,0\n1,500.5,0,.,.,1\n1,600,.,.,.,0\n", x, values);
+    near(values[0], 5000, 1e-3);
+    near(values[1], 6000, 1e-3);
+    hand_close(&h);
+}
+
 /* ------------------------------------------------------------------ steady state */
 
 /* A regimen written out for so long that nothing of its start is left. */
@@ -400,6 +423,10 @@ static void test_steady_state_nonlinear(void **state) {
     check_steady(&h, "100,.,1", 12, 300, 4, effect, 1e-6);
     check_steady(&h, "100,10,2", 12, 300, 11, blood, 1e-6);
     check_steady(&h, "100,.,1", 12, 300, 4, constant, 1e-9);
+    /* From far above, where the slope says little about where the steady state lies. */
+    h.compartments[1].initial = hand_const(&h, 20000.0);
+    check_steady(&h, "20,.,1", 12, 600, 4, blood, 1e-6);
+    h.compartments[1].initial = DDT_EXPR_NONE;
     refuse(&h, "ID,TIME,AMT,CMT,SS,II\n1,0,180,1,1,12\n1,1,.,.,.,.\n", DDT_ERR_MODEL, "no steady state");
     refuse(&h, "ID,TIME,AMT,CMT,SS,II\n1,0,100,1,2,12\n1,1,.,.,.,.\n", DDT_ERR_UNSUPPORTED, "SS 2");
     /* A constant infusion: 0.5 x 14 = Vmax C / (Km + C) at C = Km. */
@@ -712,6 +739,7 @@ int main(void) {
         cmocka_unit_test(test_time_varying_covariates),
         cmocka_unit_test(test_equations_in_time),
         cmocka_unit_test(test_breaks),
+        cmocka_unit_test(test_breaks_after_doses),
         cmocka_unit_test(test_dose_history),
         cmocka_unit_test(test_steady_state_linear),
         cmocka_unit_test(test_steady_state_nonlinear),
