@@ -204,8 +204,8 @@ void lincmt_prepare(parser *p, size_t model_begin, size_t model_end) {
     }
     l->central = p->status == DDT_OK ? add_state(p, "central", l->line) : NO_INDEX;
     static const char *const peripherals[] = {"peripheral1", "peripheral2"};
-    for (unsigned i = 1; i < l->compartments && p->status == DDT_OK; i++) {
-        l->peripheral[i - 1] = add_state(p, peripherals[i - 1], l->line);
+    for (unsigned i = 0; i < 2 && i + 1 < l->compartments && p->status == DDT_OK; i++) {
+        l->peripheral[i] = add_state(p, peripherals[i], l->line);
     }
 }
 

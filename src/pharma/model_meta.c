@@ -209,24 +209,25 @@ void parser_covariate_data(parser *p) {
     }
 }
 
+/* Moves to the value that a list gives a name, the list's bracket just behind; false when it has none. */
+static bool find_item(parser *p, const char *name, size_t length) {
+    for (const token *item = next_item(p); item != NULL && p->status == DDT_OK; item = next_item(p)) {
+        if (item->length == length && memcmp(item->text, name, length) == 0) {
+            return true;
+        }
+        skip_item(p);
+    }
+    return false;
+}
+
 bool parser_declared_range(parser *p, const token *column, double *low, double *high) {
+    static const char range[] = "range";
     size_t before = p->at;
     ddt_symbol found = {.has_range = false};
     p->at = p->covariate_data;
-    bool is_list = p->covariate_data != 0 && enter_list(p);
-    const token *item = is_list ? next_item(p) : NULL;
-    for (; item != NULL && p->status == DDT_OK; item = next_item(p)) {
-        bool wanted = item->length == column->length && memcmp(item->text, column->text, item->length) == 0;
-        if (wanted && enter_list(p)) {
-            for (item = next_item(p); item != NULL && p->status == DDT_OK; item = next_item(p)) {
-                if (item_is(item, "range")) {
-                    read_range(p, column, &found);
-                }
-                skip_item(p);
-            }
-            break;
-        }
-        skip_item(p);
+    bool declared = p->covariate_data != 0 && enter_list(p) && find_item(p, column->text, column->length);
+    if (declared && enter_list(p) && find_item(p, range, sizeof range - 1)) {
+        read_range(p, column, &found);
     }
     p->at = before;
     *low = found.range_low;

@@ -10,10 +10,10 @@ m <- function() {
     s <- 0.1
   })
   model({
-    cmt(z); mtime(stop) <- 2 * a
+    cmt(z); mtime(stop) <- 2 * a; td <- tad() + podo(z)
     x <- a * exp(e1) + (WT / 70)^0.75 - -b %% 2 %/% 3 ** 2
     if (S == 1 && WT > 50 || !(t < stop)) { x <- x + 1; w <- 1 } else if (S %in% c(2, 3)) x <- 2 else { w <- ifelse(x >= 1, 1, 0) }
-    d/dt(z) <- -x * z / (1 + z) + min(a, b, z) - max(z, 0)
+    d/dt(z) <- transit(2, 3, 0.5) - td - x * z / (1 + z) + min(a, b, z) - max(z, 0)
     d/dt(u) = tanh(z) - expit(u, 0, 1) + logit(0.5) * lgamma(1 + x)
     z(0) <- 1; f(z) <- expit(c1 + e2); alag(u) <- abs(d1); rate(u) <- 3; dur(u) <- g
     y <- log10(1 + z) + d/dt(z) + pi + e3 + e4 + e5 + e6 + e7 + e8 * e9 + w
