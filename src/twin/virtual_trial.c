@@ -1,6 +1,7 @@
 /* A virtual trial: what `check` runs when no data set is given. SPDX-License-Identifier: Apache-2.0 */
 #include "twin_internal.h"
 
+#include <math.h>
 #include <string.h>
 
 enum {
@@ -30,10 +31,19 @@ static void trial_header(twin_text *text, const ddt_model *model) {
     twin_text_raw(text, "\n", 1);
 }
 
-static void trial_covariates(twin_text *text, const ddt_model *model, const double *symbols) {
+/* A value that data can have: of a discrete covariate one of its whole numbers, in turn; of others the draw. */
+static double trial_value(const ddt_symbol *symbol, double drawn, unsigned subject) {
+    if (!symbol->is_discrete || !symbol->has_range) {
+        return drawn;
+    }
+    const double choices = floor(symbol->range_high) - ceil(symbol->range_low) + 1;
+    return ceil(symbol->range_low) + (choices > 1 ? fmod(subject, choices) : 0);
+}
+
+static void trial_covariates(twin_text *text, const ddt_model *model, const double *symbols, unsigned subject) {
     for (size_t i = 0; i < model->symbol_count; i++) {
         if (model->symbols[i].kind == DDT_SYMBOL_COVARIATE || model->symbols[i].kind == DDT_SYMBOL_ETA) {
-            twin_text_add(text, ",%.9g", symbols[i]);
+            twin_text_add(text, ",%.9g", trial_value(&model->symbols[i], symbols[i], subject));
         }
     }
     twin_text_raw(text, "\n", 1);
@@ -54,10 +64,10 @@ ddt_status twin_virtual_trial(ddt_context *ctx, const ddt_model *model, char **o
             break;
         }
         twin_text_add(&text, "%u,0,%d,%.9g,%d,1", s + 1, TRIAL_AMOUNT, interval, TRIAL_DOSES - 1);
-        trial_covariates(&text, model, symbols);
+        trial_covariates(&text, model, symbols, s);
         for (int k = 1; k <= TRIAL_OBSERVATIONS; k++) {
             twin_text_add(&text, "%u,%.9g,.,.,.,2", s + 1, interval * TRIAL_DOSES * k / TRIAL_OBSERVATIONS);
-            trial_covariates(&text, model, symbols);
+            trial_covariates(&text, model, symbols, s);
         }
     }
     ddt_free(symbols);
