@@ -3,26 +3,12 @@
  * inner product with the key and forgotten while it is in the cache. All digits of a limb share one lazy reduction.
  * Digits and the final rounding are centred. SPDX-License-Identifier: Apache-2.0
  */
-#include "ckks_internal.h"
+#include "keyswitch.h"
 
 #include <omp.h>
 #include <string.h>
 
-enum { SLICES = 16, GROUP_MAX = 4, PARTS = 2 };
-
-typedef struct ks_work {
-    const ddt_ckks_params *params;
-    int threads;
-    unsigned level;
-    unsigned digits;
-    size_t targets;      /* level + 1 + p_count */
-    uint64_t *scaled;    /* level + 1 limbs: digits in the coefficient domain, prepared for conversion */
-    uint64_t *quotients; /* one limb a digit, at least two */
-    uint64_t *acc;       /* 2 * targets limbs */
-    uint64_t *scratch;   /* threads * scratch_limbs */
-    size_t scratch_limbs;
-    size_t group; /* target limbs converted together, so that the source limbs are read once for all of them */
-} ks_work;
+enum { SLICES = 16, GROUP_MAX = 4 };
 
 static size_t group_size(const ddt_ckks_params *params) {
     return params->literal.p_count < GROUP_MAX ? params->literal.p_count : GROUP_MAX;
@@ -36,14 +22,14 @@ static size_t scratch_limbs(const ddt_ckks_params *params, unsigned digits) {
 
 static size_t quotient_limbs(unsigned digits) { return digits < PARTS ? PARTS : digits; }
 
-static size_t work_limbs(const ddt_evaluator *ev, unsigned level) {
+size_t ks_work_limbs(const ddt_evaluator *ev, unsigned level) {
     const unsigned digits = ddt_ckks_digits(ev->params, level);
     const size_t targets = (size_t)level + 1 + ev->params->literal.p_count;
     return (size_t)level + 1 + quotient_limbs(digits) + PARTS * targets +
            (size_t)ev->threads * scratch_limbs(ev->params, digits);
 }
 
-static void work_take(ddt_evaluator *ev, unsigned level, ks_work *w) {
+void ks_work_take(ddt_evaluator *ev, unsigned level, ks_work *w) {
     w->params = ev->params;
     w->threads = ev->threads;
     w->level = level;
@@ -57,11 +43,11 @@ static void work_take(ddt_evaluator *ev, unsigned level, ks_work *w) {
     w->scratch = ckks_arena_take(ev, (size_t)ev->threads * w->scratch_limbs);
 }
 
-static uint64_t *thread_scratch(const ks_work *w) {
+uint64_t *ks_thread_scratch(const ks_work *w) {
     return w->scratch + (size_t)omp_get_thread_num() * w->scratch_limbs * w->params->n;
 }
 
-static size_t target_modulus(const ks_work *w, size_t t) {
+size_t ks_target_modulus(const ks_work *w, size_t t) {
     return t <= w->level ? t : t - w->level + w->params->literal.levels;
 }
 
@@ -123,7 +109,7 @@ static void prepare_digits(const ks_work *w) {
 }
 
 /* source: level + 1 limbs in NTT domain, kept. */
-static void decompose(const ks_work *w, const uint64_t *source) {
+void ks_decompose(const ks_work *w, const uint64_t *source) {
     const size_t n = w->params->n;
 #pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
     for (size_t i = 0; i <= w->level; i++) {
@@ -157,7 +143,7 @@ static void extend_digit(const ks_work *w, const uint64_t *source, unsigned d, s
         limbs[g] = scratch + g * n;
         targets[used] = (uint32_t)conversion_target(w, d, t);
         converted[used] = scratch + g * n;
-        moduli[used++] = target_modulus(w, t);
+        moduli[used++] = ks_target_modulus(w, t);
     }
     convert(digit_conversion(w, d), n, targets, used, converted, scaled, w->quotients + d * n);
     for (size_t k = 0; k < used; k++) {
@@ -173,7 +159,7 @@ static void inner_product(const ks_work *w, const ddt_switch_key *key, size_t t,
     const size_t n = w->params->n;
     const size_t stride = ((size_t)key->top_level + 1 + w->params->literal.p_count) * n;
     const size_t limb = t <= w->level ? t : t - w->level + key->top_level;
-    const size_t m = target_modulus(w, t);
+    const size_t m = ks_target_modulus(w, t);
     uint64_t *out0 = w->acc + t * n;
     uint64_t *out1 = w->acc + (w->targets + t) * n;
     for (unsigned done = 0; done < w->digits; done += DDT_RING_DOT_MAX) {
@@ -214,7 +200,7 @@ static void accumulate_group(const ks_work *w, const ddt_switch_key *key, const 
                              const uint64_t *const *lift, size_t first) {
     const size_t n = w->params->n;
     const size_t count = group_length(w, first, w->targets);
-    uint64_t *scratch = thread_scratch(w);
+    uint64_t *scratch = ks_thread_scratch(w);
     const uint64_t *limbs[DDT_CKKS_LEVELS_MAX + 1][GROUP_MAX];
     for (unsigned d = 0; d < w->digits; d++) {
         extend_digit(w, source, d, first, count, scratch + d * w->group * n, limbs[d]);
@@ -229,8 +215,7 @@ static void accumulate_group(const ks_work *w, const ddt_switch_key *key, const 
     }
 }
 
-static void accumulate(const ks_work *w, const ddt_switch_key *key, const uint64_t *source,
-                       const uint64_t *const *lift) {
+void ks_accumulate(const ks_work *w, const ddt_switch_key *key, const uint64_t *source, const uint64_t *const *lift) {
 #pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
     for (size_t task = 0; task < group_count(w, w->targets); task++) {
         accumulate_group(w, key, source, lift, task * w->group);
@@ -238,13 +223,6 @@ static void accumulate(const ks_work *w, const ddt_switch_key *key, const uint64
 }
 
 /* ------------------------------------------------------------------ division by P, or by P q_l */
-
-typedef struct ks_result {
-    bool rescale;                /* divide by the top prime too */
-    const uint64_t *add[PARTS];  /* added after the division, may be NULL */
-    const uint32_t *permutation; /* applied to the sum, may be NULL */
-    uint64_t *out[PARTS];        /* limb stride N */
-} ks_result;
 
 static unsigned dividing_limbs(const ks_work *w, const ks_result *r, unsigned p, uint64_t **limbs) {
     const size_t n = w->params->n;
@@ -309,7 +287,7 @@ static void finish_group(const ks_work *w, const ks_result *r, const ddt_basecon
     uint32_t targets[GROUP_MAX];
     (void)dividing_limbs(w, r, p, limbs);
     for (size_t g = 0; g < count; g++) {
-        rest[g] = thread_scratch(w) + g * n;
+        rest[g] = ks_thread_scratch(w) + g * n;
         targets[g] = (uint32_t)(first + g);
     }
     convert(conversion, n, targets, count, rest, (const uint64_t *const *)limbs, w->quotients + p * n);
@@ -319,7 +297,7 @@ static void finish_group(const ks_work *w, const ks_result *r, const ddt_basecon
     }
 }
 
-static void divide(const ks_work *w, const ks_result *r) {
+void ks_divide(const ks_work *w, const ks_result *r) {
     const ddt_baseconv *conversion = r->rescale ? w->params->down_rescale[w->level] : w->params->down;
     const size_t limbs = r->rescale ? w->level : (size_t)w->level + 1;
     const size_t groups = group_count(w, limbs);
@@ -331,129 +309,8 @@ static void divide(const ks_work *w, const ks_result *r) {
     }
 }
 
-/* ------------------------------------------------------------------ relinearisation */
-
-static ddt_status find_key(ddt_evaluator *ev, const char *operation, uint64_t galois, unsigned level,
-                           const ckks_key_entry **out) {
-    *out = ckks_keys_entry(ev->keys, galois);
-    if (*out == NULL) {
-        return ddt_fail(ev->ctx, DDT_ERR_KEY_MISSING, "%s: the key for Galois element %llu is missing.", operation,
-                        (unsigned long long)galois);
-    }
-    if ((*out)->key.top_level < level) {
-        return ddt_fail(ev->ctx, DDT_ERR_KEY_MISSING,
-                        "%s: the key for Galois element %llu serves levels up to %u, not %u.", operation,
-                        (unsigned long long)galois, (*out)->key.top_level, level);
-    }
-    return DDT_OK;
-}
-
-static ddt_status relinearise(ddt_evaluator *ev, const char *operation, bool rescale, const ddt_ciphertext *a,
-                              ddt_ciphertext *out) {
-    const ckks_key_entry *entry = NULL;
-    ddt_status status = ckks_check_input(ev, operation, a);
-    if (status == DDT_OK && (a->parts != 3 || (rescale && a->level == 0))) {
-        status = ddt_fail(ev->ctx, DDT_ERR_ARGUMENT, "%s: %u parts at level %u cannot be taken.", operation, a->parts,
-                          a->level);
-    }
-    if (status == DDT_OK) {
-        status = ckks_check_room(ev, operation, out, rescale ? a->level - 1 : a->level, 2);
-    }
-    if (status == DDT_OK) {
-        status = find_key(ev, operation, 0, a->level, &entry);
-    }
-    if (status == DDT_OK) {
-        status = ckks_arena_begin(ev, work_limbs(ev, a->level));
-    }
-    if (status != DDT_OK) {
-        return status;
-    }
-    const size_t n = ev->params->n;
-    const unsigned level = a->level;
-    ks_work w;
-    work_take(ev, level, &w);
-    const uint64_t *source = ddt_ciphertext_limb(a, n, 2, 0);
-    const uint64_t *parts[PARTS] = {ddt_ciphertext_limb(a, n, 0, 0), ddt_ciphertext_limb(a, n, 1, 0)};
-    ks_result result = {.rescale = rescale,
-                        .out = {ddt_ciphertext_limb(out, n, 0, 0), ddt_ciphertext_limb(out, n, 1, 0)}};
-    for (unsigned p = 0; p < PARTS && !rescale; p++) {
-        result.add[p] = parts[p];
-    }
-    decompose(&w, source);
-    accumulate(&w, &entry->key, source, rescale ? parts : NULL);
-    divide(&w, &result);
-    const double scale = rescale ? a->scale / (double)ddt_ring_modulus(ev->params->ring, level) : a->scale;
-    ckks_set_result(out, rescale ? level - 1 : level, 2, scale);
-    return DDT_OK;
-}
-
-ddt_status ddt_eval_relinearise(ddt_evaluator *ev, const ddt_ciphertext *a, ddt_ciphertext *out) {
-    return relinearise(ev, "relinearise", false, a, out);
-}
-
-ddt_status ddt_eval_relinearise_rescale(ddt_evaluator *ev, const ddt_ciphertext *a, ddt_ciphertext *out) {
-    return relinearise(ev, "relinearise_rescale", true, a, out);
-}
-
-/* ------------------------------------------------------------------ automorphisms */
-
-static ddt_status check_rotation(ddt_evaluator *ev, const char *operation, const ddt_ciphertext *a,
-                                 const ddt_ciphertext *out) {
-    ddt_status status = ckks_check_input(ev, operation, a);
-    if (status == DDT_OK && a->parts != 2) {
-        status = ddt_fail(ev->ctx, DDT_ERR_ARGUMENT, "%s: relinearise the product first.", operation);
-    }
-    return status == DDT_OK ? ckks_check_room(ev, operation, out, a->level, 2) : status;
-}
-
-static void automorphism_result(const ddt_ckks_params *params, const ddt_ciphertext *a, const ckks_key_entry *entry,
-                                const ddt_ciphertext *out, ks_result *result) {
-    const size_t n = params->n;
-    *result = (ks_result){.add = {ddt_ciphertext_limb(a, n, 0, 0), NULL},
-                          .permutation = entry->permutation,
-                          .out = {ddt_ciphertext_limb(out, n, 0, 0), ddt_ciphertext_limb(out, n, 1, 0)}};
-}
-
-static ddt_status automorphism(ddt_evaluator *ev, const char *operation, const ddt_ciphertext *a, uint64_t galois,
-                               ddt_ciphertext *out) {
-    const ckks_key_entry *entry = NULL;
-    ddt_status status = check_rotation(ev, operation, a, out);
-    if (status == DDT_OK && galois == 1) {
-        ckks_copy(ev, a, a->level, out);
-        ckks_set_result(out, a->level, 2, a->scale);
-        return DDT_OK;
-    }
-    if (status == DDT_OK) {
-        status = find_key(ev, operation, galois, a->level, &entry);
-    }
-    if (status == DDT_OK) {
-        status = ckks_arena_begin(ev, work_limbs(ev, a->level));
-    }
-    if (status != DDT_OK) {
-        return status;
-    }
-    ks_work w;
-    ks_result result;
-    work_take(ev, a->level, &w);
-    automorphism_result(ev->params, a, entry, out, &result);
-    const uint64_t *source = ddt_ciphertext_limb(a, ev->params->n, 1, 0);
-    decompose(&w, source);
-    accumulate(&w, &entry->key, source, NULL);
-    divide(&w, &result);
-    ckks_set_result(out, a->level, 2, a->scale);
-    return DDT_OK;
-}
-
-ddt_status ddt_eval_rotate(ddt_evaluator *ev, const ddt_ciphertext *a, int64_t steps, ddt_ciphertext *out) {
-    return automorphism(ev, "rotate", a, ddt_ring_galois_rotation(ev->params->ring, steps), out);
-}
-
-ddt_status ddt_eval_conjugate(ddt_evaluator *ev, const ddt_ciphertext *a, ddt_ciphertext *out) {
-    return automorphism(ev, "conjugate", a, ddt_ring_galois_conjugation(ev->params->ring), out);
-}
-
 /* All extended digits: extended[(d * targets + t) * N]. Limbs of the source itself are not copied. */
-static void extend_all(const ks_work *w, const uint64_t *source, uint64_t *extended) {
+void ks_extend_all(const ks_work *w, const uint64_t *source, uint64_t *extended) {
     const size_t n = w->params->n;
     const size_t groups = group_count(w, w->targets);
 #pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
@@ -466,8 +323,8 @@ static void extend_all(const ks_work *w, const uint64_t *source, uint64_t *exten
     }
 }
 
-static void accumulate_extended(const ks_work *w, const ddt_switch_key *key, const uint64_t *source,
-                                const uint64_t *extended) {
+void ks_accumulate_extended(const ks_work *w, const ddt_switch_key *key, const uint64_t *source,
+                            const uint64_t *extended) {
     const size_t n = w->params->n;
 #pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
     for (size_t t = 0; t < w->targets; t++) {
@@ -476,47 +333,21 @@ static void accumulate_extended(const ks_work *w, const ddt_switch_key *key, con
             const bool own = t >= digit_begin(w, d) && t < digit_end(w, d);
             digits[d] = own ? source + t * n : extended + (d * w->targets + t) * n;
         }
-        inner_product(w, key, t, digits, thread_scratch(w) + w->digits * w->group * n);
+        inner_product(w, key, t, digits, ks_thread_scratch(w) + w->digits * w->group * n);
     }
 }
 
-ddt_status ddt_eval_rotate_hoisted(ddt_evaluator *ev, const ddt_ciphertext *a, const int64_t *steps, size_t count,
-                                   ddt_ciphertext *const *out) {
-    const ddt_ckks_params *params = ev->params;
-    const ckks_key_entry *entry = NULL;
-    ddt_status status = DDT_OK;
-    for (size_t r = 0; r < count && status == DDT_OK; r++) {
-        const uint64_t galois = ddt_ring_galois_rotation(params->ring, steps[r]);
-        status = check_rotation(ev, "rotate_hoisted", a, out[r]);
-        if (status == DDT_OK && galois != 1) {
-            status = find_key(ev, "rotate_hoisted", galois, a->level, &entry);
-        }
+ddt_status ks_find_key(ddt_evaluator *ev, const char *operation, uint64_t galois, unsigned level,
+                       const ckks_key_entry **out) {
+    *out = ckks_keys_entry(ev->keys, galois);
+    if (*out == NULL) {
+        return ddt_fail(ev->ctx, DDT_ERR_KEY_MISSING, "%s: the key for Galois element %llu is missing.", operation,
+                        (unsigned long long)galois);
     }
-    const size_t stored = ddt_ckks_digits(params, a->level) * ((size_t)a->level + 1 + params->literal.p_count);
-    if (status == DDT_OK) {
-        status = ckks_arena_begin(ev, work_limbs(ev, a->level) + stored);
-    }
-    if (status != DDT_OK) {
-        return status;
-    }
-    ks_work w;
-    work_take(ev, a->level, &w);
-    uint64_t *extended = ckks_arena_take(ev, stored);
-    const uint64_t *source = ddt_ciphertext_limb(a, params->n, 1, 0);
-    decompose(&w, source);
-    extend_all(&w, source, extended);
-    for (size_t r = 0; r < count; r++) {
-        const uint64_t galois = ddt_ring_galois_rotation(params->ring, steps[r]);
-        entry = ckks_keys_entry(ev->keys, galois);
-        if (galois == 1) {
-            ckks_copy(ev, a, a->level, out[r]);
-        } else {
-            ks_result result;
-            automorphism_result(params, a, entry, out[r], &result);
-            accumulate_extended(&w, &entry->key, source, extended);
-            divide(&w, &result);
-        }
-        ckks_set_result(out[r], a->level, 2, a->scale);
+    if ((*out)->key.top_level < level) {
+        return ddt_fail(ev->ctx, DDT_ERR_KEY_MISSING,
+                        "%s: the key for Galois element %llu serves levels up to %u, not %u.", operation,
+                        (unsigned long long)galois, (*out)->key.top_level, level);
     }
     return DDT_OK;
 }

@@ -1,0 +1,49 @@
+/* Relinearisation. SPDX-License-Identifier: Apache-2.0 */
+#include "keyswitch.h"
+
+static ddt_status relinearise(ddt_evaluator *ev, const char *operation, bool rescale, const ddt_ciphertext *a,
+                              ddt_ciphertext *out) {
+    const ckks_key_entry *entry = NULL;
+    ddt_status status = ckks_check_input(ev, operation, a);
+    if (status == DDT_OK && (a->parts != 3 || (rescale && a->level == 0))) {
+        status = ddt_fail(ev->ctx, DDT_ERR_ARGUMENT, "%s: %u parts at level %u cannot be taken.", operation, a->parts,
+                          a->level);
+    }
+    if (status == DDT_OK) {
+        status = ckks_check_room(ev, operation, out, rescale ? a->level - 1 : a->level, 2);
+    }
+    if (status == DDT_OK) {
+        status = ks_find_key(ev, operation, 0, a->level, &entry);
+    }
+    if (status == DDT_OK) {
+        status = ckks_arena_begin(ev, ks_work_limbs(ev, a->level));
+    }
+    if (status != DDT_OK) {
+        return status;
+    }
+    const size_t n = ev->params->n;
+    const unsigned level = a->level;
+    ks_work w;
+    ks_work_take(ev, level, &w);
+    const uint64_t *source = ddt_ciphertext_limb(a, n, 2, 0);
+    const uint64_t *parts[PARTS] = {ddt_ciphertext_limb(a, n, 0, 0), ddt_ciphertext_limb(a, n, 1, 0)};
+    ks_result result = {.rescale = rescale,
+                        .out = {ddt_ciphertext_limb(out, n, 0, 0), ddt_ciphertext_limb(out, n, 1, 0)}};
+    for (unsigned p = 0; p < PARTS && !rescale; p++) {
+        result.add[p] = parts[p];
+    }
+    ks_decompose(&w, source);
+    ks_accumulate(&w, &entry->key, source, rescale ? parts : NULL);
+    ks_divide(&w, &result);
+    const double scale = rescale ? a->scale / (double)ddt_ring_modulus(ev->params->ring, level) : a->scale;
+    ckks_set_result(out, rescale ? level - 1 : level, 2, scale);
+    return DDT_OK;
+}
+
+ddt_status ddt_eval_relinearise(ddt_evaluator *ev, const ddt_ciphertext *a, ddt_ciphertext *out) {
+    return relinearise(ev, "relinearise", false, a, out);
+}
+
+ddt_status ddt_eval_relinearise_rescale(ddt_evaluator *ev, const ddt_ciphertext *a, ddt_ciphertext *out) {
+    return relinearise(ev, "relinearise_rescale", true, a, out);
+}
