@@ -20,11 +20,11 @@ extern "C" {
 typedef enum ddt_symbol_kind {
     DDT_SYMBOL_THETA,     /* population parameter, public, value from ini or --param */
     DDT_SYMBOL_ETA,       /* between-subject random effect, encrypted */
-    DDT_SYMBOL_COVARIATE, /* data column, encrypted unless public is set */
+    DDT_SYMBOL_COVARIATE, /* data column, encrypted */
     DDT_SYMBOL_STATE,     /* amount (or whatever the model says) in a compartment */
     DDT_SYMBOL_TIME,      /* t or time */
-    /* What tad(), tlast(), podo() and transit() read: piecewise constant, set by each dose when it acts (behind its
-       lag). */
+    /* What tad(), tlast(), podo() and transit() read: piecewise constant, set by a dose when it acts (behind its lag).
+     */
     DDT_SYMBOL_LAST_DOSE_TIME,  /* public; before the first dose: the start of the epoch */
     DDT_SYMBOL_LAST_DOSE_AMOUNT /* encrypted: AMT, without F; before the first dose 0 */
 } ddt_symbol_kind;
@@ -40,10 +40,9 @@ typedef struct ddt_symbol {
     bool has_range; /* COVARIATE: declared by covariateData (range = c(low, high)) */
     double range_low;
     double range_high;
-    bool is_discrete; /* COVARIATE: covariateData says type = "binary" or "categorical", or the model compares it with
-                         == or != */
-    char *unit;       /* may be NULL */
-    char *label;      /* may be NULL */
+    bool is_discrete;     /* COVARIATE: type = "binary" or "categorical", or compared with == or != in the model */
+    char *unit;           /* may be NULL */
+    char *label;          /* may be NULL */
     uint32_t compartment; /* STATE: its own; LAST_DOSE_*: whose doses count, UINT32_MAX for those of any compartment */
     unsigned line;        /* first seen in the model file */
 } ddt_symbol;
@@ -65,8 +64,7 @@ typedef enum ddt_residual_kind {
     DDT_RESIDUAL_NONE,
     DDT_RESIDUAL_ADDITIVE,
     DDT_RESIDUAL_PROPORTIONAL,
-    DDT_RESIDUAL_COMBINED,    /* variance additive^2 + (proportional f)^2 (nlmixr2's combined2 is chosen explicitly, see
-                                 docs) */
+    DDT_RESIDUAL_COMBINED,    /* variance additive^2 + (proportional f)^2: nlmixr2's combined2(), its default */
     DDT_RESIDUAL_LOG,         /* lnorm: additive_sd is the standard deviation on the log scale */
     DDT_RESIDUAL_COMBINED_SD, /* combined1(): standard deviation additive + proportional f */
     DDT_RESIDUAL_OTHER /* a residual of nlmixr2 that is not modelled here: the output can be simulated, not fitted */
@@ -80,8 +78,7 @@ typedef struct ddt_output {
     double proportional_sd;
     ddt_expr additive; /* the same as expressions of THETAs, DDT_EXPR_NONE where absent */
     ddt_expr proportional;
-    unsigned line; /* of its residual line; of its compartment where there is none; 0 after ddt_model_select_outputs of
-                      a variable */
+    unsigned line; /* of its residual line, of its compartment where there is none; 0 for a selected variable */
 } ddt_output;
 
 typedef struct ddt_model {
