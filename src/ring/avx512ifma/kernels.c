@@ -1,5 +1,7 @@
 /* The avx512ifma kernel set; entries without a kernel of their own yet run the scalar one.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "avx512ifma_kernels.h"
+
 #include "../scalar/scalar_kernels.h"
 
 static bool supported(void) {
@@ -11,10 +13,10 @@ static bool supported(void) {
 const ddt_kernels ddt_kernels_avx512ifma = {
     .name = "avx512ifma",
     .supported = supported,
-    .table_words = ddt_scalar_table_words,
-    .fill_tables = ddt_scalar_fill_tables,
-    .ntt = ddt_scalar_ntt,
-    .intt = ddt_scalar_intt,
+    .table_words = ddt_avx512ifma_table_words,
+    .fill_tables = ddt_avx512ifma_fill_tables,
+    .ntt = ddt_avx512ifma_ntt,
+    .intt = ddt_avx512ifma_intt,
     .add = ddt_scalar_add,
     .sub = ddt_scalar_sub,
     .neg = ddt_scalar_neg,

@@ -1,0 +1,348 @@
+/*
+ * Forward NTT with IFMA.
+ *
+ * Ranges. A butterfly takes x and y to x + t and x - t, t = y w in (-q, q), and wants y in [0, 2^52). The period
+ * P = 1, 2, 4, 8, 16 for moduli of 50, 49, 48, 47 and at most 46 bits makes 4 P q < 2^52: residues are kept in
+ * [0, 4 P q). Each layer widens the range by q on either side, so x is brought from [0, 4Pq) to [Pq, 3Pq), by a
+ * subtraction, a minimum and an addition, in every P-th layer at the latest:
+ * - P = 1: in every layer;
+ * - P = 2: in every second layer of a pass;
+ * - P = 4: in the first layer of a pass, which has at most four;
+ * - P = 8: in the first layer of the tail only. At most ten layers come before it and start from [11q, 12q), so
+ *   [q, 22q) reaches it; the tail's seven layers make [8q, 24q) into [q, 31q);
+ * - P = 16: never. Seventeen layers make [17q, 18q) into [0, 35q).
+ * The transform's first layer has x in [0, q) and adds a bias (Pq, 11q, 17q) in place of the reduction.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "ntt.h"
+
+#include "../scalar/scalar_kernels.h"
+
+typedef enum pass_kind { PASS_FIRST, PASS_MIDDLE, PASS_TAIL } pass_kind;
+
+typedef enum range_step { RANGE_KEEP, RANGE_BIAS, RANGE_REDUCE } range_step;
+
+typedef struct constants {
+    vec q;
+    vec inverse;  /* q^-1 mod 2^52 */
+    vec step;     /* 2Pq */
+    vec bias;     /* Pq, in the first pass the first bias */
+    vec quotient; /* floor(2^52 / q) */
+} constants;
+
+/* What layer `layer` of a pass does to x: see the head of the file. */
+DDT_INLINE range_step range_of_layer(int period, pass_kind kind, int layer) {
+    if (kind == PASS_FIRST && layer == 0) {
+        return RANGE_BIAS;
+    }
+    bool reduce = period == 1 || (period == 2 && layer % 2 == 0) || (period == 4 && layer == 0) ||
+                  (period == 8 && layer == 0 && kind == PASS_TAIL);
+    return reduce ? RANGE_REDUCE : RANGE_KEEP;
+}
+
+/* ------------------------------------------------------------------ butterflies */
+
+/*
+ * Two butterflies side by side, in assembly because the order of the instructions decides the speed: processors hand
+ * consecutive instructions to alternating schedulers, and only pairs keep both multipliers busy. t is never formed:
+ * with h = x + high(y W) and z = high(m q) the results are x' = h - z = x + t and 2x - x' = x - t.
+ */
+#define BUTTERFLY_REDUCE                                                                                               \
+    "vpsubq %[step], %[x1], %[m1]\n\t"                                                                                 \
+    "vpsubq %[step], %[x2], %[m2]\n\t"                                                                                 \
+    "vpminuq %[m1], %[x1], %[x1]\n\t"                                                                                  \
+    "vpminuq %[m2], %[x2], %[x2]\n\t"
+#define BUTTERFLY_BIAS                                                                                                 \
+    "vpaddq %[bias], %[x1], %[x1]\n\t"                                                                                 \
+    "vpaddq %[bias], %[x2], %[x2]\n\t"
+#define BUTTERFLY_CORE(broadcast, inverse_broadcast)                                                                   \
+    "vmovdqa64 %[zero], %[m1]\n\t"                                                                                     \
+    "vmovdqa64 %[zero], %[m2]\n\t"                                                                                     \
+    "vpmadd52luq %[i1]" inverse_broadcast ", %[y1], %[m1]\n\t"                                                         \
+    "vpmadd52luq %[i2]" inverse_broadcast ", %[y2], %[m2]\n\t"                                                         \
+    "vpaddq %[x1], %[x1], %[d1]\n\t"                                                                                   \
+    "vpaddq %[x2], %[x2], %[d2]\n\t"                                                                                   \
+    "vpmadd52huq %[w1]" broadcast ", %[y1], %[x1]\n\t"                                                                 \
+    "vpmadd52huq %[w2]" broadcast ", %[y2], %[x2]\n\t"                                                                 \
+    "vmovdqa64 %[zero], %[y1]\n\t"                                                                                     \
+    "vmovdqa64 %[zero], %[y2]\n\t"                                                                                     \
+    "vpmadd52huq %[q], %[m1], %[y1]\n\t"                                                                               \
+    "vpmadd52huq %[q], %[m2], %[y2]\n\t"                                                                               \
+    "vpsubq %[y1], %[x1], %[x1]\n\t"                                                                                   \
+    "vpsubq %[y2], %[x2], %[x2]\n\t"                                                                                   \
+    "vpsubq %[x1], %[d1], %[y1]\n\t"                                                                                   \
+    "vpsubq %[x2], %[d2], %[y2]\n\t"
+#define BUTTERFLY_OPERANDS(...)                                                                                        \
+    : [x1] "+v"(u1), [y1] "+v"(v1), [x2] "+v"(u2), [y2] "+v"(v2), [m1] "=&v"(m1), [m2] "=&v"(m2), [d1] "=&v"(d1),      \
+      [d2] "=&v"(d2)                                                                                                   \
+    : __VA_ARGS__, [q] "v"(c->q), [zero] "v"(zero()), [step] "v"(range == RANGE_REDUCE ? c->step : c->q),              \
+      [bias] "v"(range != RANGE_KEEP ? c->bias : c->q)
+#define ONE_TO_EIGHT "%{1to8%}"
+
+#define BUTTERFLY_CASES(core, ...)                                                                                     \
+    vec u1 = *x1, u2 = *x2, v1 = *y1, v2 = *y2, m1, m2, d1, d2;                                                        \
+    if (range == RANGE_REDUCE) {                                                                                       \
+        __asm__(BUTTERFLY_REDUCE BUTTERFLY_BIAS core BUTTERFLY_OPERANDS(__VA_ARGS__));                                 \
+    } else if (range == RANGE_BIAS) {                                                                                  \
+        __asm__(BUTTERFLY_BIAS core BUTTERFLY_OPERANDS(__VA_ARGS__));                                                  \
+    } else {                                                                                                           \
+        __asm__(core BUTTERFLY_OPERANDS(__VA_ARGS__));                                                                 \
+    }                                                                                                                  \
+    *x1 = u1, *x2 = u2, *y1 = v1, *y2 = v2
+
+/* Butterflies (x1, y1) by the pair at t1 and (x2, y2) by the pair at t2. */
+DDT_INLINE void butterflies(vec *x1, vec *y1, const uint64_t *t1, vec *x2, vec *y2, const uint64_t *t2,
+                            const constants *c, range_step range) {
+    BUTTERFLY_CASES(
+        BUTTERFLY_CORE(ONE_TO_EIGHT, ONE_TO_EIGHT), [w1] "m"(t1[0]), [i1] "m"(t1[1]), [w2] "m"(t2[0]), [i2] "m"(t2[1]));
+}
+
+/* The same with a twiddle for each lane: W in memory, W' in a register. */
+DDT_INLINE void lane_butterflies(vec *x1, vec *y1, const vec *w1, vec i1, vec *x2, vec *y2, const vec *w2, vec i2,
+                                 const constants *c, range_step range) {
+    BUTTERFLY_CASES(BUTTERFLY_CORE("", ""), [w1] "m"(*w1), [i1] "v"(i1), [w2] "m"(*w2), [i2] "v"(i2));
+}
+
+/* ------------------------------------------------------------------ groups: 2^k vectors in registers */
+
+/* One layer on v[0..2 half): both halves by the one pair at t. */
+DDT_INLINE void split(vec *v, int half, const uint64_t *t, const constants *c, range_step range) {
+    butterflies(&v[0], &v[half], t, &v[1], &v[half + 1], t, c, range);
+    if (half >= 4) {
+        butterflies(&v[2], &v[half + 2], t, &v[3], &v[half + 3], t, c, range);
+    }
+    if (half >= 8) {
+        butterflies(&v[4], &v[half + 4], t, &v[5], &v[half + 5], t, c, range);
+        butterflies(&v[6], &v[half + 6], t, &v[7], &v[half + 7], t, c, range);
+    }
+}
+
+/* The last layer of two neighbouring pairs of vectors. */
+DDT_INLINE void split_pairs(vec *v, const uint64_t *t, const constants *c, range_step range) {
+    butterflies(&v[0], &v[1], t, &v[2], &v[3], t + 2, c, range);
+}
+
+DDT_INLINE void group_4(vec *v, const uint64_t *t, const constants *c, int period, pass_kind kind) {
+    split(v, 2, t, c, range_of_layer(period, kind, 0));
+    split_pairs(v, t + 2, c, range_of_layer(period, kind, 1));
+}
+
+DDT_INLINE void group_8(vec *v, const uint64_t *t, const constants *c, int period, pass_kind kind) {
+    split(v, 4, t, c, range_of_layer(period, kind, 0));
+    split(v, 2, t + 2, c, range_of_layer(period, kind, 1));
+    split(v + 4, 2, t + 4, c, range_of_layer(period, kind, 1));
+    split_pairs(v, t + 6, c, range_of_layer(period, kind, 2));
+    split_pairs(v + 4, t + 10, c, range_of_layer(period, kind, 2));
+}
+
+DDT_INLINE void group_16(vec *v, const uint64_t *t, const constants *c, int period, pass_kind kind) {
+    split(v, 8, t, c, range_of_layer(period, kind, 0));
+    split(v, 4, t + 2, c, range_of_layer(period, kind, 1));
+    split(v + 8, 4, t + 4, c, range_of_layer(period, kind, 1));
+    range_step third = range_of_layer(period, kind, 2);
+    split(v, 2, t + 6, c, third);
+    split(v + 4, 2, t + 8, c, third);
+    split(v + 8, 2, t + 10, c, third);
+    split(v + 12, 2, t + 12, c, third);
+    range_step fourth = range_of_layer(period, kind, 3);
+    split_pairs(v, t + 14, c, fourth);
+    split_pairs(v + 4, t + 18, c, fourth);
+    split_pairs(v + 8, t + 22, c, fourth);
+    split_pairs(v + 12, t + 26, c, fourth);
+}
+
+/* `layers` layers on 2^layers vectors at a stride, in place. */
+DDT_INLINE void run_group(uint64_t *a, size_t stride, unsigned layers, const uint64_t *t, const constants *c,
+                          int period, pass_kind kind) {
+    vec v[16];
+    DDT_UNROLL
+    for (size_t k = 0; k < (size_t)1 << layers; k++) {
+        v[k] = load(a + k * stride);
+    }
+    if (layers == 4) {
+        group_16(v, t, c, period, kind);
+    } else if (layers == 3) {
+        group_8(v, t, c, period, kind);
+    } else {
+        group_4(v, t, c, period, kind);
+    }
+    DDT_UNROLL
+    for (size_t k = 0; k < (size_t)1 << layers; k++) {
+        store(a + k * stride, v[k]);
+    }
+}
+
+/* ------------------------------------------------------------------ the tail */
+
+/* Two vectors from [0, 4Pq) to [0, q). */
+DDT_INLINE void canonical(vec *a, vec *b, const constants *c, int period) {
+    vec x = *a;
+    vec y = *b;
+    if (period == 1) {
+        vec x_less = sub(x, c->step);
+        vec y_less = sub(y, c->step);
+        x = min(x, x_less);
+        y = min(y, y_less);
+    } else { /* the quotient is at most 1 too small: x / q - x floor(2^52/q) / 2^52 < x / 2^52 < 1, and the product is
+                rounded down */
+        vec e = add_high(zero(), x, c->quotient);
+        vec f = add_high(zero(), y, c->quotient);
+        x = sub(x, add_low(zero(), e, c->q));
+        y = sub(y, add_low(zero(), f, c->q));
+    }
+    vec x_less = sub(x, c->q);
+    vec y_less = sub(y, c->q);
+    *a = min(x, x_less);
+    *b = min(y, y_less);
+}
+
+/* One butterfly of each of two blocks of 64, v and v + 8, in the transposed order: twiddle `at` of either block. */
+DDT_INLINE void lane_layer(vec *v, const uint64_t *t, int at, int x, int half, int count, const constants *c,
+                           range_step range) {
+    const vec *w1 = (const vec *)(const void *)(t + (size_t)at * LANES);
+    const vec *w2 = (const vec *)(const void *)(t + (size_t)(LANE_TWIDDLES + at) * LANES);
+    vec i1 = add_low(zero(), c->inverse, *w1);
+    vec i2 = add_low(zero(), c->inverse, *w2);
+    lane_butterflies(&v[x], &v[x + half], w1, i1, &v[8 + x], &v[8 + x + half], w2, i2, c, range);
+    if (count >= 2) {
+        lane_butterflies(&v[x + 1], &v[x + 1 + half], w1, i1, &v[9 + x], &v[9 + x + half], w2, i2, c, range);
+    }
+    if (count >= 4) {
+        lane_butterflies(&v[x + 2], &v[x + 2 + half], w1, i1, &v[10 + x], &v[10 + x + half], w2, i2, c, range);
+        lane_butterflies(&v[x + 3], &v[x + 3 + half], w1, i1, &v[11 + x], &v[11 + x + half], w2, i2, c, range);
+    }
+}
+
+/* The last seven layers on 128 contiguous residues. */
+DDT_INLINE void tail(uint64_t *a, const uint64_t *t, const constants *c, int period) {
+    vec v[TAIL_VECTORS];
+    DDT_UNROLL
+    for (size_t k = 0; k < TAIL_VECTORS; k++) {
+        v[k] = load(a + k * LANES);
+    }
+    group_16(v, t, c, period, PASS_TAIL);
+    transpose(v);
+    transpose(v + LANES);
+    t += TAIL_PAIR_WORDS;
+    lane_layer(v, t, 0, 0, 4, 4, c, range_of_layer(period, PASS_MIDDLE, 0));
+    range_step second = range_of_layer(period, PASS_MIDDLE, 1);
+    lane_layer(v, t, 1, 0, 2, 2, c, second);
+    lane_layer(v, t, 2, 4, 2, 2, c, second);
+    range_step third = range_of_layer(period, PASS_MIDDLE, 2);
+    lane_layer(v, t, 3, 0, 1, 1, c, third);
+    lane_layer(v, t, 4, 2, 1, 1, c, third);
+    lane_layer(v, t, 5, 4, 1, 1, c, third);
+    lane_layer(v, t, 6, 6, 1, 1, c, third);
+    DDT_UNROLL
+    for (size_t k = 0; k < LANES; k++) {
+        canonical(&v[k], &v[LANES + k], c, period);
+    }
+    transpose(v);
+    transpose(v + LANES);
+    DDT_UNROLL
+    for (size_t k = 0; k < TAIL_VECTORS; k++) {
+        store(a + k * LANES, v[k]);
+    }
+}
+
+/* ------------------------------------------------------------------ passes */
+
+typedef struct transform {
+    ntt_plan plan;
+    const uint64_t *tables;
+    constants first; /* constants of the first pass: its bias is another */
+    constants rest;
+} transform;
+
+/* `layers` layers on the block of 2^layers parts of `part` residues at a. */
+DDT_INLINE void sweep_layers(uint64_t *a, size_t part, unsigned layers, const uint64_t *t, const constants *c,
+                             int period, pass_kind kind) {
+    for (size_t j = 0; j < part; j += LANES) {
+        run_group(a + j, part, layers, t, c, period, kind);
+    }
+}
+
+DDT_INLINE void sweep(uint64_t *a, size_t part, unsigned layers, const uint64_t *t, const constants *c, int period,
+                      pass_kind kind) {
+    if (layers == 4) {
+        sweep_layers(a, part, 4, t, c, period, kind);
+    } else if (layers == 3) {
+        sweep_layers(a, part, 3, t, c, period, kind);
+    } else {
+        sweep_layers(a, part, 2, t, c, period, kind);
+    }
+}
+
+/* The tails of the block of `size` residues that begins at residue `from`. */
+DDT_INLINE void tails(const transform *job, uint64_t *a, size_t from, size_t size, int period) {
+    const uint64_t *t = job->tables + job->plan.tail_at + from / TAIL * TAIL_WORDS;
+    for (size_t j = 0; j < size; j += TAIL, t += TAIL_WORDS) {
+        tail(a + from + j, t, &job->rest, period);
+    }
+}
+
+/* Everything after the first sweep on the block of `size` residues that is node `node` of it. */
+DDT_INLINE void finish_block(const transform *job, uint64_t *a, size_t node, size_t size, int period) {
+    const ntt_plan *plan = &job->plan;
+    size_t from = node * size;
+    if (plan->layers[1] == 0) {
+        tails(job, a, from, size, period);
+        return;
+    }
+    size_t part = size >> plan->layers[1];
+    sweep(a + from, part, plan->layers[1], job->tables + plan->sweep_at[1] + (node << (plan->layers[1] + 1)),
+          &job->rest, period, PASS_MIDDLE);
+    if (plan->layers[2] == 0) {
+        tails(job, a, from, size, period);
+        return;
+    }
+    const uint64_t *t = job->tables + plan->sweep_at[2] + (node << (plan->layers[1] + plan->layers[2] + 1));
+    for (size_t j = 0; j < size; j += part, t += (size_t)2 << plan->layers[2]) {
+        sweep(a + from + j, part >> plan->layers[2], plan->layers[2], t, &job->rest, period, PASS_MIDDLE);
+        tails(job, a, from + j, part, period);
+    }
+}
+
+DDT_INLINE void forward(const ddt_modulus *modulus, uint64_t *a, int period) {
+    const uint64_t q = modulus->q;
+    const uint64_t first_bias = period == 8 ? 11 : period == 16 ? 17 : (uint64_t)period;
+    transform job = {.plan = ddt_avx512ifma_plan(modulus->log_n), .tables = modulus->tables};
+    job.rest = (constants){.q = splat(q),
+                           .inverse = splat(modulus->inverse_52),
+                           .step = splat(2 * (uint64_t)period * q),
+                           .bias = splat((uint64_t)period * q),
+                           .quotient = splat((UINT64_C(1) << WORD_BITS) / q)};
+    job.first = job.rest;
+    job.first.bias = splat(first_bias * q);
+    unsigned layers = job.plan.layers[0];
+    size_t size = modulus->n >> layers;
+    sweep(a, size, layers, modulus->tables + TABLE_HEAD_WORDS, &job.first, period, PASS_FIRST);
+    for (size_t node = 0; node < (size_t)1 << layers; node++) {
+        finish_block(&job, a, node, size, period);
+    }
+}
+
+/* Out of line: five times the same code with other constants. */
+#define DDT_NOINLINE __attribute__((noinline))
+static DDT_NOINLINE void forward_50(const ddt_modulus *modulus, uint64_t *a) { forward(modulus, a, 1); }
+static DDT_NOINLINE void forward_49(const ddt_modulus *modulus, uint64_t *a) { forward(modulus, a, 2); }
+static DDT_NOINLINE void forward_48(const ddt_modulus *modulus, uint64_t *a) { forward(modulus, a, 4); }
+static DDT_NOINLINE void forward_47(const ddt_modulus *modulus, uint64_t *a) { forward(modulus, a, 8); }
+static DDT_NOINLINE void forward_46(const ddt_modulus *modulus, uint64_t *a) { forward(modulus, a, 16); }
+
+void ddt_avx512ifma_ntt(const ddt_modulus *modulus, uint64_t *a) {
+    if (modulus->log_n < LOG_N_VECTOR) {
+        ddt_scalar_ntt(modulus, a);
+    } else if (modulus->bits == 50) {
+        forward_50(modulus, a);
+    } else if (modulus->bits == 49) {
+        forward_49(modulus, a);
+    } else if (modulus->bits == 48) {
+        forward_48(modulus, a);
+    } else if (modulus->bits == 47) {
+        forward_47(modulus, a);
+    } else {
+        forward_46(modulus, a);
+    }
+}
