@@ -6,4 +6,27 @@ size_t ddt_avx512ifma_table_words(unsigned log_n);
 void ddt_avx512ifma_fill_tables(const ddt_modulus *modulus, const uint64_t *roots, uint64_t *tables);
 void ddt_avx512ifma_ntt(const ddt_modulus *modulus, uint64_t *a);
 void ddt_avx512ifma_intt(const ddt_modulus *modulus, uint64_t *a);
+void ddt_avx512ifma_add(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b);
+void ddt_avx512ifma_sub(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b);
+void ddt_avx512ifma_neg(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a);
+void ddt_avx512ifma_mul(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b);
+void ddt_avx512ifma_mul_add(const ddt_modulus *modulus, uint64_t *out, const uint64_t *acc, const uint64_t *a,
+                            const uint64_t *b);
+void ddt_avx512ifma_add_scalar(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, uint64_t s);
+void ddt_avx512ifma_mul_scalar(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, uint64_t s);
+void ddt_avx512ifma_mul_scalar_add(const ddt_modulus *modulus, uint64_t *out, const uint64_t *acc, const uint64_t *a,
+                                   uint64_t s);
+void ddt_avx512ifma_sub_mul_scalar(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b,
+                                   uint64_t s);
+void ddt_avx512ifma_tensor(const ddt_modulus *modulus, uint64_t *const d[3], const uint64_t *const a[2],
+                           const uint64_t *const b[2], bool accumulate);
+void ddt_avx512ifma_dot2(const ddt_modulus *modulus, uint64_t *out0, uint64_t *out1, const uint64_t *const *a,
+                         const uint64_t *const *b0, const uint64_t *const *b1, size_t count);
+void ddt_avx512ifma_change_modulus(const ddt_modulus *from, const ddt_modulus *to, uint64_t *out, const uint64_t *in);
+void ddt_avx512ifma_from_signed(const ddt_modulus *modulus, uint64_t *out, const int64_t *values);
+void ddt_avx512ifma_permute(size_t n, uint64_t *out, const uint64_t *in, const uint32_t *permutation);
+void ddt_avx512ifma_baseconv_prepare(const ddt_baseconv_source *sources, size_t count, const uint64_t *const *in,
+                                     uint64_t *const *y, uint64_t *quotient, size_t begin, size_t end);
+void ddt_avx512ifma_baseconv_limb(const ddt_modulus *to, const uint64_t *factors, size_t count, uint64_t *out,
+                                  const uint64_t *const *y, const uint64_t *quotient);
 #endif
