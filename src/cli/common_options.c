@@ -9,43 +9,43 @@
 typedef enum value_kind { VALUE_FLAG, VALUE_TEXT, VALUE_NUMBER, VALUE_COUNT, VALUE_LIST, VALUE_SETTING } value_kind;
 
 typedef struct option_spec {
-    cli_option option;
     const char *name;     /* with dashes */
     const char *argument; /* NULL for flags */
-    value_kind kind;
-    size_t field; /* offset in cli_arguments */
     const char *help;
+    size_t field; /* offset in cli_arguments */
+    cli_option option;
+    value_kind kind;
 } option_spec;
 
 #define FIELD(name) offsetof(cli_arguments, name)
 
 static const option_spec specs[] = {
-    {CLI_DATA, "--data", "EVENTS.csv", VALUE_TEXT, FIELD(data), "the event table (NONMEM columns; see docs/events.md)"},
-    {CLI_DATA_TEMPLATE, "--data-template", "EVENTS.csv", VALUE_TEXT, FIELD(data),
-     "a table with the times and event types to plan for; its values do not matter"},
-    {CLI_PLAN, "--plan", "plan.ddt", VALUE_TEXT, FIELD(plan), "the plan that ddtwin compile wrote"},
-    {CLI_KEYS, "--keys", "KEYS", VALUE_TEXT, FIELD(keys), "the folder that ddtwin keygen made"},
-    {CLI_EVAL_KEYS, "--eval-keys", "KEYS/eval.ddt", VALUE_TEXT, FIELD(eval_keys),
-     "the evaluation keys that ddtwin keygen made"},
-    {CLI_TWIN, "--twin", "twin.ddt", VALUE_TEXT, FIELD(twin), "the encrypted data that ddtwin encrypt wrote"},
-    {CLI_RESULT, "--result", "result.ddt", VALUE_TEXT, FIELD(result), "the encrypted result that ddtwin-engine wrote"},
-    {CLI_OUT, "-o", NULL, VALUE_TEXT, FIELD(out), "where the result goes"},
-    {CLI_MODEL, "--model", "MODEL", VALUE_TEXT, FIELD(model), "refuse unless the plan was made for this model file"},
-    {CLI_GRID, "--grid", "STEP", VALUE_NUMBER, FIELD(grid_h),
-     "also every STEP (in the model's time unit) from each subject's first record to the last"},
-    {CLI_OUTPUT, "--output", "A,B", VALUE_LIST, FIELD(outputs),
-     "variables or compartments to compute instead of the model's own outputs"},
-    {CLI_PARAM, "--param", "NAME=VALUE", VALUE_SETTING, FIELD(settings),
-     "set a population parameter of the model's ini block (may be repeated)"},
-    {CLI_PASSPHRASE, "--passphrase-file", "FILE", VALUE_TEXT, FIELD(passphrase_file),
-     "the passphrase of the secret key: first line of FILE; - asks on the terminal"},
-    {CLI_PLOT, "--plot", "FILE.svg", VALUE_TEXT, FIELD(plot), "also write the curves as one SVG file"},
-    {CLI_TERMINAL_PLOT, "--terminal-plot", NULL, VALUE_FLAG, FIELD(terminal_plot),
-     "also draw the first subject's curve as text"},
-    {CLI_THREADS, "--threads", "N", VALUE_COUNT, FIELD(threads), "use N threads (default: all processors)"},
-    {CLI_PROGRESS_FD, "--progress-fd", "N", VALUE_COUNT, FIELD(progress_fd),
-     "write lines 'done total' to the open file descriptor N"},
-    {CLI_JSON, "--json", NULL, VALUE_FLAG, FIELD(json), "print one JSON object instead of text"},
+    {"--data", "EVENTS.csv", "the event table (NONMEM columns; see docs/events.md)", FIELD(data), CLI_DATA, VALUE_TEXT},
+    {"--data-template", "EVENTS.csv", "a table with the times and event types to plan for; its values do not matter",
+     FIELD(data), CLI_DATA_TEMPLATE, VALUE_TEXT},
+    {"--plan", "plan.ddt", "the plan that ddtwin compile wrote", FIELD(plan), CLI_PLAN, VALUE_TEXT},
+    {"--keys", "KEYS", "the folder that ddtwin keygen made", FIELD(keys), CLI_KEYS, VALUE_TEXT},
+    {"--eval-keys", "KEYS/eval.ddt", "the evaluation keys that ddtwin keygen made", FIELD(eval_keys), CLI_EVAL_KEYS,
+     VALUE_TEXT},
+    {"--twin", "twin.ddt", "the encrypted data that ddtwin encrypt wrote", FIELD(twin), CLI_TWIN, VALUE_TEXT},
+    {"--result", "result.ddt", "the encrypted result that ddtwin-engine wrote", FIELD(result), CLI_RESULT, VALUE_TEXT},
+    {"-o", NULL, "where the result goes", FIELD(out), CLI_OUT, VALUE_TEXT},
+    {"--model", "MODEL", "refuse unless the plan was made for this model file", FIELD(model), CLI_MODEL, VALUE_TEXT},
+    {"--grid", "STEP", "also every STEP (in the model's time unit) from each subject's first record to the last",
+     FIELD(grid_h), CLI_GRID, VALUE_NUMBER},
+    {"--output", "A,B", "variables or compartments to compute instead of the model's own outputs", FIELD(outputs),
+     CLI_OUTPUT, VALUE_LIST},
+    {"--param", "NAME=VALUE", "set a population parameter of the model's ini block (may be repeated)", FIELD(settings),
+     CLI_PARAM, VALUE_SETTING},
+    {"--passphrase-file", "FILE", "the passphrase of the secret key: first line of FILE; - asks on the terminal",
+     FIELD(passphrase_file), CLI_PASSPHRASE, VALUE_TEXT},
+    {"--plot", "FILE.svg", "also write the curves as one SVG file", FIELD(plot), CLI_PLOT, VALUE_TEXT},
+    {"--terminal-plot", NULL, "also draw the first subject's curve as text", FIELD(terminal_plot), CLI_TERMINAL_PLOT,
+     VALUE_FLAG},
+    {"--threads", "N", "use N threads (default: all processors)", FIELD(threads), CLI_THREADS, VALUE_COUNT},
+    {"--progress-fd", "N", "write lines 'done total' to the open file descriptor N", FIELD(progress_fd),
+     CLI_PROGRESS_FD, VALUE_COUNT},
+    {"--json", NULL, "print one JSON object instead of text", FIELD(json), CLI_JSON, VALUE_FLAG},
 };
 
 enum { SPEC_COUNT = sizeof specs / sizeof specs[0], THREADS_MAX = 4096 };
@@ -62,8 +62,8 @@ typedef struct parse {
 } parse;
 
 static ddt_status usage(const parse *p, const char *what, const char *value) {
-    return ddt_fail(p->ctx, DDT_ERR_USAGE, "%s: %s '%s'; '%s %s --help' shows how it is called.", p->command->name, what,
-                    value, p->program->name, p->command->name);
+    return ddt_fail(p->ctx, DDT_ERR_USAGE, "%s: %s '%s'; '%s %s --help' shows how it is called.", p->command->name,
+                    what, value, p->program->name, p->command->name);
 }
 
 static const option_spec *find_spec(const cli_command *command, const char *name, size_t length) {

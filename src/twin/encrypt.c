@@ -72,28 +72,34 @@ static ddt_status check_bound(ddt_context *ctx, const ddt_plan_input *input, con
     return DDT_OK;
 }
 
+/* The ciphertext of one input and batch. slots and plaintext are scratch. */
+static ddt_status encrypt_item(ddt_context *ctx, const ddt_twin_plan *plan, const encryptor *keys,
+                               const double *const *inputs, size_t item, double *slots, ddt_plaintext *plaintext,
+                               ddt_writer *writer) {
+    const size_t input_count = ddt_plan_input_count(plan->plan);
+    const size_t index = item % input_count;
+    const ddt_plan_input input = ddt_plan_get_input(plan->plan, index);
+    ddt_plan_pack(plan->plan, item / input_count, inputs[index], slots);
+    ddt_status status = check_bound(ctx, &input, slots, ddt_ckks_slots(keys->params));
+    return status == DDT_OK ? encrypt_vector(ctx, keys, slots, input.level, plaintext, writer) : status;
+}
+
 static ddt_status encrypt_batches(ddt_context *ctx, const ddt_twin_plan *plan, const encryptor *keys,
                                   const double *const *inputs, ddt_writer *writer) {
     ddt_plan_info info;
     ddt_plan_get_info(plan->plan, &info);
-    const size_t input_count = ddt_plan_input_count(plan->plan);
     const size_t slot_count = ddt_ckks_slots(keys->params);
-    const size_t total = info.batches * input_count;
+    const size_t total = info.batches * ddt_plan_input_count(plan->plan);
     double *slots = ddt_calloc(slot_count, sizeof *slots);
+    if (slots == NULL) {
+        return twin_no_memory(ctx);
+    }
     ddt_plaintext plaintext = {0};
-    ddt_status status = slots == NULL
-                            ? twin_no_memory(ctx)
-                            : ddt_plaintext_create(ctx, keys->params, ddt_ckks_levels(keys->params), &plaintext);
+    ddt_status status = ddt_plaintext_create(ctx, keys->params, ddt_ckks_levels(keys->params), &plaintext);
     for (size_t k = 0; status == DDT_OK && k < total; k++) {
-        const size_t batch = k / input_count;
-        const ddt_plan_input input = ddt_plan_get_input(plan->plan, k % input_count);
-        ddt_plan_pack(plan->plan, batch, inputs[k % input_count], slots);
         status = ddt_progress(ctx, "encrypt", k, total);
         if (status == DDT_OK) {
-            status = check_bound(ctx, &input, slots, slot_count);
-        }
-        if (status == DDT_OK) {
-            status = encrypt_vector(ctx, keys, slots, input.level, &plaintext, writer);
+            status = encrypt_item(ctx, plan, keys, inputs, k, slots, &plaintext, writer);
         }
     }
     if (status == DDT_OK) {
@@ -149,7 +155,10 @@ static ddt_status encrypt_with_plan(ddt_context *ctx, ddt_twin_plan *plan, const
     const size_t input_count = ddt_plan_input_count(plan->plan);
     encryptor keys = {0};
     double **inputs = twin_vectors_create(input_count, info.lanes, info.block);
-    ddt_status status = inputs == NULL ? twin_no_memory(ctx) : check_keys_directory(ctx, paths, plan);
+    if (inputs == NULL) {
+        return twin_no_memory(ctx);
+    }
+    ddt_status status = check_keys_directory(ctx, paths, plan);
     if (status == DDT_OK) {
         status = fill_inputs(ctx, plan, data_path, inputs);
     }

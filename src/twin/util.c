@@ -1,6 +1,7 @@
 /* Paths, vectors and wiped memory of the twin room. SPDX-License-Identifier: Apache-2.0 */
 #include "twin_internal.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -16,13 +17,10 @@ void twin_wipe_free(void *block, size_t bytes) {
 }
 
 char *twin_path_join(const char *directory, const char *name) {
-    size_t directory_length = strlen(directory);
-    size_t name_length = strlen(name);
-    char *path = ddt_alloc(directory_length + name_length + 2, 1);
+    const size_t room = strlen(directory) + strlen(name) + sizeof "/";
+    char *path = ddt_alloc(room, 1);
     if (path != NULL) {
-        memcpy(path, directory, directory_length);
-        path[directory_length] = '/';
-        memcpy(path + directory_length + 1, name, name_length + 1);
+        (void)snprintf(path, room, "%s/%s", directory, name);
     }
     return path;
 }
