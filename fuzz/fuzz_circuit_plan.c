@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "forge.h"
 
-#include "ddt/circuit.h"
+#include "plan.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -35,6 +35,27 @@ static void describe(const ddt_plan *plan) {
     }
 }
 
+/* Runs the program of a small plan in double precision: the walk of the engine, without its arithmetic. */
+static void run(ddt_context *ctx, const ddt_plan *plan) {
+    enum { SLOTS_MAX = 4096, WORK_MAX = 1 << 16 };
+    size_t slots = plan->pool.lanes * plan->pool.block;
+    size_t rows = plan->input_count + plan->output_count;
+    if (slots > SLOTS_MAX || rows * slots > WORK_MAX || plan->value_count * slots > WORK_MAX) {
+        return;
+    }
+    double *memory = calloc(rows * slots + 1, sizeof *memory);
+    double **list = calloc(rows + 1, sizeof *list);
+    if (memory != NULL && list != NULL) {
+        for (size_t r = 0; r < rows; r++) {
+            list[r] = memory + r * slots;
+        }
+        require(plan_simulate(ctx, plan, NULL, 0, plan->pool.lanes, (const double *const *)list,
+                              list + plan->input_count) == DDT_OK);
+    }
+    free(memory);
+    free(list);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     ddt_context *ctx = forge_context();
     ddt_reader *reader = NULL;
@@ -47,6 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     require(ddt_reader_open_memory(ctx, file, length, DDT_WIRE_PLAN, &reader) == DDT_OK);
     if (ddt_plan_read(ctx, reader, &plan) == DDT_OK) {
         describe(plan);
+        run(ctx, plan);
         ddt_plan_destroy(plan);
     } else {
         require(plan == NULL && ddt_error_detail(ctx)[0] != '\0');

@@ -26,7 +26,8 @@ typedef struct cost_model {
 static double key_switch(const cost_model *m, unsigned level, bool rescale, unsigned results) {
     double limbs = level + 1.0;
     double special = m->p_count;
-    double digits = level / m->p_count + 1;
+    unsigned digit_count = level / m->p_count + 1;
+    double digits = digit_count;
     double targets = limbs + special;
     double decompose = limbs * m->transform + (digits * targets - limbs) * m->transform +
                        (targets - special) * limbs * conversion_ns * m->n + limbs * special * conversion_ns * m->n;

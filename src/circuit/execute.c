@@ -179,7 +179,7 @@ static ddt_status execute_combination(engine_run *run, engine_worker *w, const p
         status = add_exact(w, engine_value(run, exact->a), exact->k, &sum, out);
     }
     if (status == DDT_OK) {
-        status = add_offset(run, w, instruction->offset, &sum, out);
+        status = sum == NULL ? DDT_ERR_INTERNAL : add_offset(run, w, instruction->offset, &sum, out);
     }
     if (status == DDT_OK && sum != out) {
         status = ddt_eval_drop_level(w->evaluator, sum, level, out);
@@ -239,7 +239,7 @@ ddt_status engine_execute(engine_run *run, engine_worker *worker, const plan_ins
         status = engine_take(run, run->plan->levels[instruction->first + r], &out[r]);
     }
     if (status == DDT_OK) {
-        status = execute(run, worker, instruction, out);
+        status = out[0] == NULL ? DDT_ERR_INTERNAL : execute(run, worker, instruction, out);
     }
     for (size_t r = 0; r < instruction->results; r++) {
         run->values[instruction->first + r] = out[r]; /* after a failure too: freed at the end of the run */

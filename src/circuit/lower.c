@@ -112,7 +112,8 @@ static plan_instruction blank(plan_opcode opcode, uint32_t operand) {
 }
 
 static uint32_t find_adjusted(const lowering *l, uint32_t value, int level) {
-    for (uint32_t i = l->adjusted_head[value]; i != CIRCUIT_NONE; i = l->copies[i].next) {
+    uint32_t head = l->adjusted_head == NULL ? CIRCUIT_NONE : l->adjusted_head[value];
+    for (uint32_t i = head; i != CIRCUIT_NONE; i = l->copies[i].next) {
         if (l->plan->levels[l->copies[i].result] == level) {
             return l->copies[i].result;
         }

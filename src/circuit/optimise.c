@@ -384,9 +384,19 @@ static void rebuild_all(optimiser *o, const bool *live) {
             continue;
         }
         update_heights(o);
-        if (o->to->status == DDT_OK) {
+        if (o->to->status == DDT_OK && o->map[n] < o->height_count) {
             o->to_uses[o->map[n]] += o->uses[n];
         }
+    }
+}
+
+static void optimise(optimiser *o, const ddt_circuit *circuit, const ddt_node *roots, bool *live, ddt_node *outputs) {
+    memset(o->vectors, 0xff, o->from->pool.count * sizeof *o->vectors);
+    circuit_graph_live(o->from, roots, circuit->output_count, live);
+    count_uses(o, live, roots, circuit->output_count);
+    rebuild_all(o, live);
+    for (size_t i = 0; o->to->status == DDT_OK && i < circuit->output_count; i++) {
+        outputs[i] = o->map[roots[i]];
     }
 }
 
@@ -404,13 +414,7 @@ ddt_status circuit_optimise(ddt_context *ctx, const ddt_circuit *circuit, circui
         o.vector_values == NULL) {
         (void)circuit_graph_fail(to, ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short while planning."));
     } else {
-        memset(o.vectors, 0xff, from->pool.count * sizeof *o.vectors);
-        circuit_graph_live(from, roots, circuit->output_count, live);
-        count_uses(&o, live, roots, circuit->output_count);
-        rebuild_all(&o, live);
-    }
-    for (size_t i = 0; to->status == DDT_OK && i < circuit->output_count; i++) {
-        outputs[i] = o.map[roots[i]];
+        optimise(&o, circuit, roots, live, outputs);
     }
     ddt_free(roots);
     ddt_free(live);

@@ -117,8 +117,13 @@ static size_t public_count(const circuit_pool *pool, circuit_public p) {
     return p.vector == CIRCUIT_NONE ? 1 : pool->vectors[p.vector].count;
 }
 
+/* Vectors have a block or all lanes; i runs over the longer of two operands, a multiple of both. */
 static double public_entry(const circuit_pool *pool, circuit_public p, size_t i) {
-    return p.vector == CIRCUIT_NONE ? p.constant : pool->vectors[p.vector].values[i % pool->vectors[p.vector].count];
+    if (p.vector == CIRCUIT_NONE) {
+        return p.constant;
+    }
+    const circuit_vector *vector = &pool->vectors[p.vector];
+    return vector->values[vector->count == pool->block ? i & (pool->block - 1) : i];
 }
 
 static ddt_status combine(ddt_context *ctx, circuit_pool *pool, circuit_public a, circuit_public b, bool multiply,

@@ -130,7 +130,7 @@ static void run_one(engine_run *run, engine_worker *worker, const plan_instructi
 
 /* How many instructions of a wave run side by side; the others take all threads one after the other. */
 static size_t side_by_side(size_t width, size_t threads) {
-    if (threads == 1) {
+    if (threads <= 1) {
         return 0;
     }
     if (width < threads) {

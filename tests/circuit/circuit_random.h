@@ -289,7 +289,7 @@ static inline void random_circuit_make(ddt_context *ctx, random_circuit *r, uint
     /* The last nodes, and some others. */
     r->output_count = 1 + random_below(r, RANDOM_OUTPUTS_MAX - 1);
     for (size_t o = 0; o < r->output_count; o++) {
-        char name[16];
+        char name[32];
         (void)snprintf(name, sizeof name, "out%zu", o);
         r->outputs[o] = o < 2 ? r->count - 1 - o : random_below(r, r->count);
         ddt_circuit_output(r->circuit, name, r->nodes[r->outputs[o]].node);

@@ -207,7 +207,7 @@ static void test_forgeries(void **state) {
         ddt_plan *plan = random_plan(ctx, &r, seed, 15);
         file_bytes sound = write_plan(ctx, plan);
         double **out = test_rows(r.output_count, r.slots);
-        for (unsigned i = 0; i < 60; i++) {
+        for (unsigned i = 0; i < 30; i++) {
             ddt_plan *forged = NULL;
             ddt_plan *read = NULL;
             assert_ok(ctx, read_plan(ctx, sound, &forged));
