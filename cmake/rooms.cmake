@@ -8,7 +8,7 @@ add_library(ddt_flags INTERFACE)
 target_include_directories(ddt_flags INTERFACE ${PROJECT_SOURCE_DIR}/include)
 target_compile_definitions(ddt_flags INTERFACE _GNU_SOURCE)
 # -ffp-contract=off: encoded plaintexts are the same bytes on every machine and compiler.
-target_compile_options(ddt_flags INTERFACE -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes
+target_compile_options(ddt_flags INTERFACE -Wall -Wextra -Wno-missing-field-initializers -Wconversion -Wshadow -Wstrict-prototypes
                        -Wmissing-prototypes -ffp-contract=off -fno-math-errno -fstack-protector-strong)
 target_link_options(ddt_flags INTERFACE -Wl,-z,relro -Wl,-z,now)
 if(DDT_WERROR)

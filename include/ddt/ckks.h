@@ -38,6 +38,7 @@ enum { DDT_CKKS_SEED_BYTES = 32, DDT_CKKS_LEVELS_MAX = 60, DDT_CKKS_P_MAX = 16 }
  *   scale_bits  size of q_1..q_levels, and of the default scale; 20..49 (primes are below 2^50, and the canonical
  *               scales stay near 2^scale_bits only with primes on both sides of it)
  *   p_count     number of special primes (near 2^50) of hybrid key switching: digits have p_count limbs each
+ *   boot_levels levels of bootstrapping (primes near 2^50) above `levels`; 0: none (ddt/ckks/bootstrap.h)
  */
 typedef struct ddt_ckks_literal {
     unsigned log_n;
@@ -45,6 +46,7 @@ typedef struct ddt_ckks_literal {
     unsigned first_bits;
     unsigned scale_bits;
     unsigned p_count;
+    unsigned boot_levels;
 } ddt_ckks_literal;
 
 typedef struct ddt_ckks_params ddt_ckks_params;
@@ -66,16 +68,22 @@ void ddt_ckks_params_destroy(ddt_ckks_params *params);
 
 const ddt_ckks_literal *ddt_ckks_params_literal(const ddt_ckks_params *params);
 bool ddt_ckks_params_is_secure(const ddt_ckks_params *params);
-/* The ring over q_0..q_levels, p_0..p_{p_count-1}: modulus index i <= levels is q_i, levels + 1 + j is p_j. */
+/*
+ * The ring over q_0..q_top, p_0..p_{p_count-1}, top = levels + boot_levels: modulus index i <= top is q_i, top + 1 + j
+ * is p_j.
+ */
 const ddt_ring *ddt_ckks_params_ring(const ddt_ckks_params *params);
 size_t ddt_ckks_n(const ddt_ckks_params *params);
 size_t ddt_ckks_slots(const ddt_ckks_params *params);
 unsigned ddt_ckks_levels(const ddt_ckks_params *params);
+/* levels + boot_levels: only the steps of bootstrapping work above `levels`. */
+unsigned ddt_ckks_top_level(const ddt_ckks_params *params);
 uint64_t ddt_ckks_prime(const ddt_ckks_params *params, unsigned level);
 double ddt_ckks_log2_qp(const ddt_ckks_params *params);
 /*
  * The canonical scale of a level: S_L = 2^scale_bits at the top, S_{l-1} = S_l^2 / q_l. A product of two ciphertexts
- * with canonical scale, rescaled, has the canonical scale of the level below.
+ * with canonical scale, rescaled, has the canonical scale of the level below. Above `levels` (bootstrapping) the same
+ * rule starts anew from 2^50 at the top.
  */
 double ddt_ckks_canonical_scale(const ddt_ckks_params *params, unsigned level);
 /* Number of key-switching digits at a level: ceil((level+1) / p_count). */

@@ -11,8 +11,8 @@ static uint64_t *alloc_limbs(size_t limbs, size_t n) {
 
 ddt_status ddt_plaintext_create(ddt_context *ctx, const ddt_ckks_params *params, unsigned level, ddt_plaintext *out) {
     memset(out, 0, sizeof *out);
-    if (level > params->literal.levels) {
-        return ddt_fail(ctx, DDT_ERR_ARGUMENT, "Level %u is above the top level %u.", level, params->literal.levels);
+    if (level > params->top) {
+        return ddt_fail(ctx, DDT_ERR_ARGUMENT, "Level %u is above the top level %u.", level, params->top);
     }
     out->limbs = alloc_limbs((size_t)level + 1, params->n);
     if (out->limbs == NULL) {
@@ -33,9 +33,9 @@ void ddt_plaintext_destroy(ddt_plaintext *plaintext) {
 ddt_status ddt_ciphertext_create(ddt_context *ctx, const ddt_ckks_params *params, unsigned level, unsigned parts,
                                  ddt_ciphertext *out) {
     memset(out, 0, sizeof *out);
-    if (level > params->literal.levels || parts < 2 || parts > 3) {
+    if (level > params->top || parts < 2 || parts > 3) {
         return ddt_fail(ctx, DDT_ERR_ARGUMENT, "A ciphertext of %u parts at level %u does not exist (top level %u).",
-                        parts, level, params->literal.levels);
+                        parts, level, params->top);
     }
     out->limbs = alloc_limbs(((size_t)level + 1) * parts, params->n);
     if (out->limbs == NULL) {

@@ -16,7 +16,8 @@ struct ddt_ckks_params {
     ddt_ckks_literal literal;
     bool secure;
     size_t n;
-    size_t modulus_count; /* levels + 1 + p_count */
+    unsigned top;         /* levels + boot_levels */
+    size_t modulus_count; /* top + 1 + p_count */
     ddt_ring *ring;
     double log2_qp;
     double scales[DDT_CKKS_LEVELS_MAX + 1];
@@ -25,7 +26,7 @@ struct ddt_ckks_params {
     ckks_fft fft;
     uint64_t p_mod_q[DDT_CKKS_LEVELS_MAX + 1];
     uint64_t p_inverse[DDT_CKKS_LEVELS_MAX + 1];
-    uint64_t *q_inverse; /* [l * (levels + 1) + i] = q_l^-1 mod q_i, i < l */
+    uint64_t *q_inverse; /* [l * (top + 1) + i] = q_l^-1 mod q_i, i < l */
     uint64_t
         imaginary[DDT_CKKS_LEVELS_MAX + 1 + DDT_CKKS_P_MAX]; /* X^(N/2) at NTT positions below N/2; minus that above */
     /*
@@ -35,7 +36,7 @@ struct ddt_ckks_params {
      */
     ddt_baseconv *whole[DDT_CKKS_LEVELS_MAX + 1];
     ddt_baseconv *part[DDT_CKKS_LEVELS_MAX + 1];
-    /* P -> q_0..q_levels, and (P, q_l) -> q_0..q_{l-1}. */
+    /* P -> q_0..q_top, and (P, q_l) -> q_0..q_{l-1}. */
     ddt_baseconv *down;
     ddt_baseconv *down_rescale[DDT_CKKS_LEVELS_MAX + 1];
 };

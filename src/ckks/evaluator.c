@@ -117,7 +117,7 @@ void ckks_pool_give(ddt_evaluator *ev, const ddt_ciphertext *ciphertext) {
 
 ddt_status ckks_check_input(ddt_evaluator *ev, const char *operation, const ddt_ciphertext *a) {
     if (a->limbs == NULL || a->parts < 2 || a->parts > a->parts_capacity || a->level > a->level_capacity ||
-        a->level > ev->params->literal.levels || !(a->scale > 0.0)) {
+        a->level > ev->params->top || !(a->scale > 0.0)) {
         return ddt_fail(ev->ctx, DDT_ERR_ARGUMENT, "%s: the input is not a ciphertext (level %u, %u parts, scale %g).",
                         operation, a->level, a->parts, a->scale);
     }

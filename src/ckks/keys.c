@@ -68,7 +68,7 @@ const ddt_switch_key *ddt_eval_keys_find(const ddt_eval_keys *keys, uint64_t gal
 static ddt_status check_shape(ddt_context *ctx, const ddt_ckks_params *params, uint64_t galois, unsigned top_level,
                               unsigned digits) {
     const bool galois_ok = galois == 0 || (galois % 2 == 1 && galois < 2 * params->n);
-    if (!galois_ok || top_level > params->literal.levels || digits != ddt_ckks_digits(params, top_level)) {
+    if (!galois_ok || top_level > params->top || digits != ddt_ckks_digits(params, top_level)) {
         return ddt_fail(
             ctx, DDT_ERR_ARGUMENT,
             "A switching key for Galois element %llu, level %u, with %u digits does not fit the parameters.",
@@ -139,7 +139,7 @@ size_t ddt_eval_keys_bytes(const ddt_eval_keys *keys) {
 
 /* The modulus index of limb i of a key: q_0..q_top, then the P primes. */
 static size_t limb_modulus(const ddt_ckks_params *params, unsigned top_level, size_t i) {
-    return i <= top_level ? i : i - top_level + params->literal.levels;
+    return i <= top_level ? i : i - top_level + params->top;
 }
 
 ddt_status ddt_switch_key_write(ddt_writer *writer, const ddt_ckks_params *params, const ddt_switch_key *key) {
@@ -216,7 +216,7 @@ ddt_status ddt_switch_key_read(ddt_context *ctx, ddt_reader *reader, const ddt_c
                                ddt_switch_key *out) {
     enum { HEAD_BYTES_MAX = 128 };
     memset(out, 0, sizeof *out);
-    const size_t bytes = key_limbs(params, params->literal.levels) * params->n * sizeof(uint64_t);
+    const size_t bytes = key_limbs(params, params->top) * params->n * sizeof(uint64_t);
     ddt_status status = ddt_reader_begin(reader, "SKEY", HEAD_BYTES_MAX + bytes);
     if (status == DDT_OK) {
         status = read_head(ctx, reader, params, out);

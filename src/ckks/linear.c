@@ -298,7 +298,7 @@ ddt_status ddt_eval_rescale(ddt_evaluator *ev, const ddt_ciphertext *a, ddt_ciph
         ddt_ring_change_modulus(ring, top, i, rest, tops + p * n);
         ddt_ring_ntt(ring, i, rest);
         ddt_ring_sub_mul_scalar(ring, i, ddt_ciphertext_limb(out, n, p, i), ddt_ciphertext_limb(a, n, p, i), rest,
-                                params->q_inverse[top * ((size_t)params->literal.levels + 1) + i]);
+                                params->q_inverse[top * ((size_t)params->top + 1) + i]);
     }
     ckks_set_result(out, top - 1, a->parts, a->scale / (double)ddt_ring_modulus(ring, top));
     return DDT_OK;

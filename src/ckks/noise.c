@@ -29,7 +29,7 @@ static double switch_slot(const ddt_ckks_params *params, unsigned level) {
     const unsigned k = params->literal.p_count;
     double log2_p = 0.0;
     for (unsigned j = 0; j < k; j++) {
-        log2_p += log2((double)ddt_ring_modulus(params->ring, (size_t)params->literal.levels + 1 + j));
+        log2_p += log2((double)ddt_ring_modulus(params->ring, (size_t)params->top + 1 + j));
     }
     double variance = 0.0;
     for (unsigned begin = 0; begin <= level; begin += k) {

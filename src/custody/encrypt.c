@@ -5,7 +5,7 @@
 #include <string.h>
 
 static ddt_status check_plaintext(ddt_context *ctx, const ddt_ckks_params *params, const ddt_plaintext *plaintext) {
-    if (plaintext->limbs == NULL || plaintext->level > ddt_ckks_levels(params) || !(plaintext->scale > 0.0)) {
+    if (plaintext->limbs == NULL || plaintext->level > ddt_ckks_top_level(params) || !(plaintext->scale > 0.0)) {
         return ddt_fail(ctx, DDT_ERR_ARGUMENT, "A plaintext at level %u with scale %g cannot be encrypted.",
                         plaintext->level, plaintext->scale);
     }
@@ -161,7 +161,7 @@ ddt_status ddt_decrypt(ddt_context *ctx, const ddt_secret_key *secret, const ddt
     custody_scratch *scratch = NULL;
     memset(out, 0, sizeof *out);
     if (ciphertext->limbs == NULL || ciphertext->parts < 2 || ciphertext->parts > 3 ||
-        ciphertext->level > ddt_ckks_levels(params)) {
+        ciphertext->level > ddt_ckks_top_level(params)) {
         return ddt_fail(ctx, DDT_ERR_ARGUMENT, "A ciphertext of %u parts at level %u cannot be decrypted.",
                         ciphertext->parts, ciphertext->level);
     }

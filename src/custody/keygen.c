@@ -90,7 +90,7 @@ static ddt_status switch_key_memory(ddt_context *ctx, const ddt_ckks_params *par
                                     unsigned top_level, ddt_switch_key *out) {
     const size_t n = ddt_ckks_n(params);
     memset(out, 0, sizeof *out);
-    if (top_level > ddt_ckks_levels(params) || (galois != 0 && (galois % 2 == 0 || galois >= 2 * n))) {
+    if (top_level > ddt_ckks_top_level(params) || (galois != 0 && (galois % 2 == 0 || galois >= 2 * n))) {
         return ddt_fail(ctx, DDT_ERR_ARGUMENT, "No switching key exists for Galois element %llu and level %u.",
                         (unsigned long long)galois, top_level);
     }
@@ -111,7 +111,7 @@ static ddt_status switch_key_memory(ddt_context *ctx, const ddt_ckks_params *par
 static uint64_t special_product(const ddt_ckks_params *params, size_t m) {
     const ddt_ring *ring = ddt_ckks_params_ring(params);
     uint64_t product = 1;
-    for (size_t j = (size_t)ddt_ckks_levels(params) + 1; j < ddt_ring_count(ring); j++) {
+    for (size_t j = (size_t)ddt_ckks_top_level(params) + 1; j < ddt_ring_count(ring); j++) {
         product = ddt_ring_scalar_mul(ring, m, product, ddt_ring_modulus(ring, j) % ddt_ring_modulus(ring, m));
     }
     return product;
@@ -138,7 +138,7 @@ static void switch_limb(const switch_work *w, size_t i, uint64_t *under, uint64_
     const size_t n = ddt_ckks_n(w->params);
     const unsigned p_count = ddt_ckks_params_literal(w->params)->p_count;
     const bool is_special = i > w->key->top_level;
-    const size_t m = is_special ? i - w->key->top_level + ddt_ckks_levels(w->params) : i;
+    const size_t m = is_special ? i - w->key->top_level + ddt_ckks_top_level(w->params) : i;
     switch_secrets(w, m, under, carried);
     for (size_t d = 0; d < w->key->digits; d++) {
         uint64_t *a = w->key->a + (d * w->limbs + i) * n;
