@@ -5,251 +5,222 @@
 #include <string.h>
 
 typedef struct encode_work {
-  double *re;
-  double *im;
-  int64_t *low;  /* N signed coefficients */
-  int64_t *high; /* NULL unless coefficients reach 2^62: value = high *
-                    2^SPLIT_BITS + low */
-  double *block;
+    double *re;
+    double *im;
+    int64_t *low;  /* N signed coefficients */
+    int64_t *high; /* NULL unless coefficients reach 2^62: value = high * 2^SPLIT_BITS + low */
+    double *block;
 } encode_work;
 
 enum { SPLIT_BITS = 60, DIRECT_BITS = 62, COEFFICIENT_BITS_MAX = 120 };
 
 static ddt_status work_create(ddt_context *ctx, size_t slots, encode_work *w) {
-  w->block = ddt_alloc(6 * slots, sizeof *w->block);
-  if (w->block == NULL) {
-    return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short to encode %zu slots.",
-                    slots);
-  }
-  w->re = w->block;
-  w->im = w->block + slots;
-  w->low = (int64_t *)(w->block + 2 * slots);
-  w->high = (int64_t *)(w->block + 4 * slots);
-  return DDT_OK;
+    w->block = ddt_alloc(6 * slots, sizeof *w->block);
+    if (w->block == NULL) {
+        return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short to encode %zu slots.", slots);
+    }
+    w->re = w->block;
+    w->im = w->block + slots;
+    w->low = (int64_t *)(w->block + 2 * slots);
+    w->high = (int64_t *)(w->block + 4 * slots);
+    return DDT_OK;
 }
 
-static ddt_status prepare_output(ddt_context *ctx,
-                                 const ddt_ckks_params *params, unsigned level,
-                                 double scale, ddt_plaintext *out) {
-  if (level > params->top || !isfinite(scale) || scale <= 0.0) {
-    return ddt_fail(ctx, DDT_ERR_ARGUMENT,
-                    "Cannot encode at level %u of %u with scale %g.", level,
-                    params->top, scale);
-  }
-  if (out->limbs == NULL) {
-    ddt_status status = ddt_plaintext_create(ctx, params, level, out);
-    if (status != DDT_OK) {
-      return status;
+static ddt_status prepare_output(ddt_context *ctx, const ddt_ckks_params *params, unsigned level, double scale,
+                                 ddt_plaintext *out) {
+    if (level > params->top || !isfinite(scale) || scale <= 0.0) {
+        return ddt_fail(ctx, DDT_ERR_ARGUMENT, "Cannot encode at level %u of %u with scale %g.", level, params->top,
+                        scale);
     }
-  }
-  if (out->level_capacity < level) {
-    return ddt_fail(ctx, DDT_ERR_ARGUMENT,
-                    "The plaintext has room for level %u, not for %u.",
-                    out->level_capacity, level);
-  }
-  out->level = level;
-  out->scale = scale;
-  return DDT_OK;
+    if (out->limbs == NULL) {
+        ddt_status status = ddt_plaintext_create(ctx, params, level, out);
+        if (status != DDT_OK) {
+            return status;
+        }
+    }
+    if (out->level_capacity < level) {
+        return ddt_fail(ctx, DDT_ERR_ARGUMENT, "The plaintext has room for level %u, not for %u.", out->level_capacity,
+                        level);
+    }
+    out->level = level;
+    out->scale = scale;
+    return DDT_OK;
 }
 
 /* Splits a rounded coefficient into high * 2^60 + low, exactly. */
 static void split(double value, int64_t *high, int64_t *low) {
-  const double unit = ldexp(1.0, SPLIT_BITS);
-  const double top = rint(value / unit);
-  *high = (int64_t)top;
-  *low = (int64_t)(value - top * unit);
+    const double unit = ldexp(1.0, SPLIT_BITS);
+    const double top = rint(value / unit);
+    *high = (int64_t)top;
+    *low = (int64_t)(value - top * unit);
 }
 
 /*
- * The transform's output (bit-reversed, scaled by count) to signed
- * coefficients: entry j is coefficient j gap, its imaginary part coefficient
- * N/2 + j gap. Returns false when one is too large.
+ * The transform's output (bit-reversed, scaled by count) to signed coefficients: entry j is coefficient j gap, its
+ * imaginary part coefficient N/2 + j gap. Returns false when one is too large.
  */
-static bool round_coefficients(const ddt_ckks_params *params, encode_work *w,
-                               size_t count, double scale) {
-  const size_t slots = params->n / 2;
-  const size_t gap = slots / count;
-  const unsigned shift = (unsigned)__builtin_ctzll(gap);
-  const double factor = scale / (double)count;
-  double largest = 0.0;
-  for (size_t j = 0; j < count; j++) {
-    largest = fmax(largest, fmax(fabs(w->re[j]), fabs(w->im[j])));
-  }
-  /* Negated, so that NaN is refused too. */
-  if (!(largest * factor < ldexp(1.0, COEFFICIENT_BITS_MAX))) {
-    return false;
-  }
-  const bool direct = largest * factor < ldexp(1.0, DIRECT_BITS) - 1.0;
-  memset(w->low, 0, 2 * slots * sizeof *w->low);
-  memset(w->high, 0, 2 * slots * sizeof *w->high);
-  for (size_t j = 0; j < count; j++) {
-    const size_t from = params->fft.reversed[j] >> shift;
-    const double re = rint(w->re[from] * factor);
-    const double im = rint(w->im[from] * factor);
-    if (direct) {
-      w->low[j * gap] = (int64_t)re;
-      w->low[slots + j * gap] = (int64_t)im;
-    } else {
-      split(re, &w->high[j * gap], &w->low[j * gap]);
-      split(im, &w->high[slots + j * gap], &w->low[slots + j * gap]);
+static bool round_coefficients(const ddt_ckks_params *params, encode_work *w, size_t count, double scale) {
+    const size_t slots = params->n / 2;
+    const size_t gap = slots / count;
+    const unsigned shift = (unsigned)__builtin_ctzll(gap);
+    const double factor = scale / (double)count;
+    double largest = 0.0;
+    for (size_t j = 0; j < count; j++) {
+        largest = fmax(largest, fmax(fabs(w->re[j]), fabs(w->im[j])));
     }
-  }
-  if (direct) {
-    w->high = NULL;
-  }
-  return true;
+    /* Negated, so that NaN is refused too. */
+    if (!(largest * factor < ldexp(1.0, COEFFICIENT_BITS_MAX))) {
+        return false;
+    }
+    const bool direct = largest * factor < ldexp(1.0, DIRECT_BITS) - 1.0;
+    memset(w->low, 0, 2 * slots * sizeof *w->low);
+    memset(w->high, 0, 2 * slots * sizeof *w->high);
+    for (size_t j = 0; j < count; j++) {
+        const size_t from = params->fft.reversed[j] >> shift;
+        const double re = rint(w->re[from] * factor);
+        const double im = rint(w->im[from] * factor);
+        if (direct) {
+            w->low[j * gap] = (int64_t)re;
+            w->low[slots + j * gap] = (int64_t)im;
+        } else {
+            split(re, &w->high[j * gap], &w->low[j * gap]);
+            split(im, &w->high[slots + j * gap], &w->low[slots + j * gap]);
+        }
+    }
+    if (direct) {
+        w->high = NULL;
+    }
+    return true;
 }
 
-static void fill_limb(const ddt_ckks_params *params, const encode_work *w,
-                      size_t m, uint64_t *limb) {
-  const ddt_ring *ring = params->ring;
-  ddt_ring_from_signed(ring, m, limb, w->low);
-  if (w->high != NULL) {
-    const uint64_t q = ddt_ring_modulus(ring, m);
-    const uint64_t unit = ((uint64_t)1 << SPLIT_BITS) % q;
-    for (size_t j = 0; j < params->n; j++) {
-      const int64_t rest = w->high[j] % (int64_t)q;
-      const uint64_t residue =
-          rest < 0 ? (uint64_t)(rest + (int64_t)q) : (uint64_t)rest;
-      limb[j] = (limb[j] + ddt_ring_scalar_mul(ring, m, residue, unit)) % q;
+static void fill_limb(const ddt_ckks_params *params, const encode_work *w, size_t m, uint64_t *limb) {
+    const ddt_ring *ring = params->ring;
+    ddt_ring_from_signed(ring, m, limb, w->low);
+    if (w->high != NULL) {
+        const uint64_t q = ddt_ring_modulus(ring, m);
+        const uint64_t unit = ((uint64_t)1 << SPLIT_BITS) % q;
+        for (size_t j = 0; j < params->n; j++) {
+            const int64_t rest = w->high[j] % (int64_t)q;
+            const uint64_t residue = rest < 0 ? (uint64_t)(rest + (int64_t)q) : (uint64_t)rest;
+            limb[j] = (limb[j] + ddt_ring_scalar_mul(ring, m, residue, unit)) % q;
+        }
     }
-  }
-  ddt_ring_ntt(ring, m, limb);
+    ddt_ring_ntt(ring, m, limb);
 }
 
 /* w->re, w->im hold count slots. */
-static ddt_status encode_slots(ddt_context *ctx, const ddt_ckks_params *params,
-                               encode_work *w, size_t count, unsigned level,
-                               double scale, ddt_plaintext *out) {
-  for (size_t j = 0; j < count; j++) {
-    if (!isfinite(w->re[j]) || !isfinite(w->im[j])) {
-      return ddt_fail(ctx, DDT_ERR_RANGE, "Slot %zu is not a finite number.",
-                      j);
+static ddt_status encode_slots(ddt_context *ctx, const ddt_ckks_params *params, encode_work *w, size_t count,
+                               unsigned level, double scale, ddt_plaintext *out) {
+    for (size_t j = 0; j < count; j++) {
+        if (!isfinite(w->re[j]) || !isfinite(w->im[j])) {
+            return ddt_fail(ctx, DDT_ERR_RANGE, "Slot %zu is not a finite number.", j);
+        }
     }
-  }
-  ckks_fft_inverse(&params->fft, w->re, w->im, count);
-  if (!round_coefficients(params, w, count, scale)) {
-    return ddt_fail(ctx, DDT_ERR_RANGE,
-                    "The message is too large to encode at scale 2^%.1f.",
-                    log2(scale));
-  }
-  ddt_status status = prepare_output(ctx, params, level, scale, out);
-  if (status != DDT_OK) {
-    return status;
-  }
-  const int threads = ddt_context_threads(ctx);
-#pragma omp parallel for num_threads(threads) if (threads > 1)                 \
-    schedule(dynamic, 1)
-  for (size_t m = 0; m <= level; m++) {
-    fill_limb(params, w, m, out->limbs + m * params->n);
-  }
-  return DDT_OK;
+    ckks_fft_inverse(&params->fft, w->re, w->im, count);
+    if (!round_coefficients(params, w, count, scale)) {
+        return ddt_fail(ctx, DDT_ERR_RANGE, "The message is too large to encode at scale 2^%.1f.", log2(scale));
+    }
+    ddt_status status = prepare_output(ctx, params, level, scale, out);
+    if (status != DDT_OK) {
+        return status;
+    }
+    const int threads = ddt_context_threads(ctx);
+#pragma omp parallel for num_threads(threads) if (threads > 1) schedule(dynamic, 1)
+    for (size_t m = 0; m <= level; m++) {
+        fill_limb(params, w, m, out->limbs + m * params->n);
+    }
+    return DDT_OK;
 }
 
-static ddt_status check_count(ddt_context *ctx, const ddt_ckks_params *params,
-                              size_t count) {
-  if (count == 0 || (count & (count - 1)) != 0 || count > params->n / 2) {
-    return ddt_fail(
-        ctx, DDT_ERR_ARGUMENT,
-        "%zu values cannot be encoded: a power of two up to %zu is needed.",
-        count, params->n / 2);
-  }
-  return DDT_OK;
+static ddt_status check_count(ddt_context *ctx, const ddt_ckks_params *params, size_t count) {
+    if (count == 0 || (count & (count - 1)) != 0 || count > params->n / 2) {
+        return ddt_fail(ctx, DDT_ERR_ARGUMENT, "%zu values cannot be encoded: a power of two up to %zu is needed.",
+                        count, params->n / 2);
+    }
+    return DDT_OK;
 }
 
-ddt_status ddt_ckks_encode(ddt_context *ctx, const ddt_ckks_params *params,
-                           const double complex *values, size_t count,
+ddt_status ddt_ckks_encode(ddt_context *ctx, const ddt_ckks_params *params, const double complex *values, size_t count,
                            unsigned level, double scale, ddt_plaintext *out) {
-  encode_work w = {0};
-  ddt_status status = check_count(ctx, params, count);
-  if (status == DDT_OK) {
-    status = work_create(ctx, params->n / 2, &w);
-  }
-  if (status != DDT_OK) {
+    encode_work w = {0};
+    ddt_status status = check_count(ctx, params, count);
+    if (status == DDT_OK) {
+        status = work_create(ctx, params->n / 2, &w);
+    }
+    if (status != DDT_OK) {
+        return status;
+    }
+    for (size_t j = 0; j < count; j++) {
+        w.re[j] = creal(values[j]);
+        w.im[j] = cimag(values[j]);
+    }
+    status = encode_slots(ctx, params, &w, count, level, scale, out);
+    ddt_free(w.block);
     return status;
-  }
-  for (size_t j = 0; j < count; j++) {
-    w.re[j] = creal(values[j]);
-    w.im[j] = cimag(values[j]);
-  }
-  status = encode_slots(ctx, params, &w, count, level, scale, out);
-  ddt_free(w.block);
-  return status;
 }
 
-ddt_status ddt_ckks_encode_real(ddt_context *ctx, const ddt_ckks_params *params,
-                                const double *values, size_t count,
-                                unsigned level, double scale,
-                                ddt_plaintext *out) {
-  encode_work w = {0};
-  ddt_status status = check_count(ctx, params, count);
-  if (status == DDT_OK) {
-    status = work_create(ctx, params->n / 2, &w);
-  }
-  if (status != DDT_OK) {
+ddt_status ddt_ckks_encode_real(ddt_context *ctx, const ddt_ckks_params *params, const double *values, size_t count,
+                                unsigned level, double scale, ddt_plaintext *out) {
+    encode_work w = {0};
+    ddt_status status = check_count(ctx, params, count);
+    if (status == DDT_OK) {
+        status = work_create(ctx, params->n / 2, &w);
+    }
+    if (status != DDT_OK) {
+        return status;
+    }
+    memcpy(w.re, values, count * sizeof *values);
+    memset(w.im, 0, count * sizeof *values);
+    status = encode_slots(ctx, params, &w, count, level, scale, out);
+    ddt_free(w.block);
     return status;
-  }
-  memcpy(w.re, values, count * sizeof *values);
-  memset(w.im, 0, count * sizeof *values);
-  status = encode_slots(ctx, params, &w, count, level, scale, out);
-  ddt_free(w.block);
-  return status;
 }
 
-/* ------------------------------------------------------------------ decoding
- */
+/* ------------------------------------------------------------------ decoding */
 
-static void slots_from_coefficients(const ddt_ckks_params *params,
-                                    const double *coefficients, double *re,
-                                    double *im, double scale,
-                                    double complex *values) {
-  const size_t slots = params->n / 2;
-  for (size_t j = 0; j < slots; j++) {
-    const size_t from = params->fft.reversed[j];
-    re[j] = coefficients[from] / scale;
-    im[j] = coefficients[slots + from] / scale;
-  }
-  ckks_fft_forward(&params->fft, re, im, slots);
-  double *parts =
-      (double *)values; /* C17 6.2.5: a complex is an array of two */
-  for (size_t j = 0; j < slots; j++) {
-    parts[2 * j] = re[j];
-    parts[2 * j + 1] = im[j];
-  }
+static void slots_from_coefficients(const ddt_ckks_params *params, const double *coefficients, double *re, double *im,
+                                    double scale, double complex *values) {
+    const size_t slots = params->n / 2;
+    for (size_t j = 0; j < slots; j++) {
+        const size_t from = params->fft.reversed[j];
+        re[j] = coefficients[from] / scale;
+        im[j] = coefficients[slots + from] / scale;
+    }
+    ckks_fft_forward(&params->fft, re, im, slots);
+    double *parts = (double *)values; /* C17 6.2.5: a complex is an array of two */
+    for (size_t j = 0; j < slots; j++) {
+        parts[2 * j] = re[j];
+        parts[2 * j + 1] = im[j];
+    }
 }
 
-ddt_status ddt_ckks_decode(ddt_context *ctx, const ddt_ckks_params *params,
-                           const ddt_plaintext *plaintext,
+ddt_status ddt_ckks_decode(ddt_context *ctx, const ddt_ckks_params *params, const ddt_plaintext *plaintext,
                            double complex *values) {
-  const size_t n = params->n;
-  const size_t limbs = (size_t)plaintext->level + 1;
-  if (plaintext->level > params->top || !(plaintext->scale > 0.0)) {
-    return ddt_fail(ctx, DDT_ERR_ARGUMENT,
-                    "A plaintext at level %u with scale %g cannot be decoded.",
-                    plaintext->level, plaintext->scale);
-  }
-  uint64_t *work = ddt_alloc(limbs * n, sizeof *work);
-  double *coefficients = ddt_alloc(2 * n, sizeof *coefficients);
-  if (work == NULL || coefficients == NULL) {
+    const size_t n = params->n;
+    const size_t limbs = (size_t)plaintext->level + 1;
+    if (plaintext->level > params->top || !(plaintext->scale > 0.0)) {
+        return ddt_fail(ctx, DDT_ERR_ARGUMENT, "A plaintext at level %u with scale %g cannot be decoded.",
+                        plaintext->level, plaintext->scale);
+    }
+    uint64_t *work = ddt_alloc(limbs * n, sizeof *work);
+    double *coefficients = ddt_alloc(2 * n, sizeof *coefficients);
+    if (work == NULL || coefficients == NULL) {
+        ddt_free(work);
+        ddt_free(coefficients);
+        return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short to decode %zu limbs.", limbs);
+    }
+    const int threads = ddt_context_threads(ctx);
+#pragma omp parallel for num_threads(threads) if (threads > 1) schedule(dynamic, 1)
+    for (size_t m = 0; m < limbs; m++) {
+        memcpy(work + m * n, plaintext->limbs + m * n, n * sizeof *work);
+        ddt_ring_intt(params->ring, m, work + m * n);
+    }
+    ddt_status status = ckks_crt_centred(ctx, params, work, plaintext->level, coefficients);
+    if (status == DDT_OK) {
+        slots_from_coefficients(params, coefficients, coefficients + n, coefficients + n + n / 2, plaintext->scale,
+                                values);
+    }
     ddt_free(work);
     ddt_free(coefficients);
-    return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short to decode %zu limbs.",
-                    limbs);
-  }
-  const int threads = ddt_context_threads(ctx);
-#pragma omp parallel for num_threads(threads) if (threads > 1)                 \
-    schedule(dynamic, 1)
-  for (size_t m = 0; m < limbs; m++) {
-    memcpy(work + m * n, plaintext->limbs + m * n, n * sizeof *work);
-    ddt_ring_intt(params->ring, m, work + m * n);
-  }
-  ddt_status status =
-      ckks_crt_centred(ctx, params, work, plaintext->level, coefficients);
-  if (status == DDT_OK) {
-    slots_from_coefficients(params, coefficients, coefficients + n,
-                            coefficients + n + n / 2, plaintext->scale, values);
-  }
-  ddt_free(work);
-  ddt_free(coefficients);
-  return status;
+    return status;
 }
