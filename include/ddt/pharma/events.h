@@ -79,8 +79,8 @@ void ddt_events_destroy(ddt_events *events);
  */
 DDT_MUST_CHECK ddt_status ddt_events_add_grid(ddt_context *ctx, ddt_events *events, double step_h);
 /*
- * The same with `count` >= 2 points evenly from each subject's first record to its last, each subject having its own step. Errors: those of
- * ddt_events_add_grid.
+ * The same with `count` >= 2 points evenly from each subject's first record to its last, each subject having its own
+ * step. Errors: those of ddt_events_add_grid.
  */
 DDT_MUST_CHECK ddt_status ddt_events_add_points(ddt_context *ctx, ddt_events *events, size_t count);
 

@@ -13,34 +13,39 @@ extern "C" {
 #endif
 
 /*
- * Integrates one subject with SUNDIALS CVODE (BDF, rtol 1e-10), stopping at every event, and evaluates `count` expressions (outputs, states, any
- * expression in base symbols) at every observation record, after the record, in record order: values[observation * count + i], zeros on failure. All dosing
- * conventions of ddt/pharma/events.h, covariates by NONMEM's convention. Thread-safe for one model as long as nobody builds expressions in its pool.
+ * Integrates one subject with SUNDIALS CVODE (BDF, rtol 1e-10), stopping at every event, and evaluates `count`
+ * expressions (outputs, states, any expression in base symbols) at every observation record, after the record, in
+ * record order: values[observation * count + i], zeros on failure. All dosing conventions of ddt/pharma/events.h,
+ * covariates by NONMEM's convention. Thread-safe for one model as long as nobody builds expressions in its pool.
  *
- * Errors: DDT_ERR_DATA (a lag longer than II at steady state, a modelled rate that is not positive...: file and line), DDT_ERR_UNSUPPORTED (steady
- * state of equations that depend on time, or SS 2 where compartments fill without doses; F, lag, rate or duration depending on a state),
- * DDT_ERR_MODEL (no steady state, or the integration fails: the subject and the time), DDT_ERR_CAPACITY, DDT_ERR_MEMORY.
+ * Errors: DDT_ERR_DATA (a lag longer than II at steady state, a modelled rate that is not positive...: file and line),
+ * DDT_ERR_UNSUPPORTED (steady state of equations that depend on time, or SS 2 where compartments fill without doses; F,
+ * lag, rate or duration depending on a state), DDT_ERR_MODEL (no steady state, or the integration fails: the subject
+ * and the time), DDT_ERR_CAPACITY, DDT_ERR_MEMORY.
  */
 DDT_MUST_CHECK ddt_status ddt_reference_simulate(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
                                                  size_t subject, const ddt_expr *expressions, size_t count,
                                                  double *values);
 
 /*
- * The same with other values of the symbols (a fitted or a virtual patient): symbols[] has one value per model symbol (STATE, TIME and LAST_DOSE are ignored) and
- * stands for THETA, ETA and COVARIATE alike; with data_covariates the data's COVARIATE columns win over symbols[]. ETA columns of the data are not used.
+ * The same with other values of the symbols (a fitted or a virtual patient): symbols[] has one value per model symbol
+ * (STATE, TIME and LAST_DOSE are ignored) and stands for THETA, ETA and COVARIATE alike; with data_covariates the
+ * data's COVARIATE columns win over symbols[]. ETA columns of the data are not used.
  */
-DDT_MUST_CHECK ddt_status ddt_reference_simulate_with(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
-                                                      size_t subject, const double *symbols, bool data_covariates,
-                                                      const ddt_expr *expressions, size_t count, double *values);
+DDT_MUST_CHECK ddt_status ddt_reference_simulate_with(ddt_context *ctx, const ddt_model *model,
+                                                      const ddt_events *events, size_t subject, const double *symbols,
+                                                      bool data_covariates, const ddt_expr *expressions, size_t count,
+                                                      double *values);
 
 /*
- * A virtual population for calibration: draws etas from omega (clipped to +-3 standard deviations) and covariates uniformly from their ranges with a
- * deterministic generator; draw 0 is typical (etas 0, covariates at mid-range). symbols[]: one value per model symbol (THETA as in the model, STATE and TIME 0).
- * The generator: SplitMix64 (Steele, Lea & Flood 2014) from a seed made of the index, uniforms of 53 bits, normals by the polar method (Marsaglia & Bray
+ * A virtual population for calibration: draws etas from omega (clipped to +-3 standard deviations) and covariates
+ * uniformly from their ranges with a deterministic generator; draw 0 is typical (etas 0, covariates at mid-range).
+ * symbols[]: one value per model symbol (THETA as in the model, STATE and TIME 0). The generator: SplitMix64 (Steele,
+ * Lea & Flood 2014) from a seed made of the index, uniforms of 53 bits, normals by the polar method (Marsaglia & Bray
  * 1964). Covariates are drawn in symbol order, then etas in model order.
  *
- * Errors: DDT_ERR_MODEL (omega is not a covariance matrix, a range is not one), DDT_ERR_RANGE (a covariate has no declared range: it names it),
- * DDT_ERR_MEMORY.
+ * Errors: DDT_ERR_MODEL (omega is not a covariance matrix, a range is not one), DDT_ERR_RANGE (a covariate has no
+ * declared range: it names it), DDT_ERR_MEMORY.
  */
 DDT_MUST_CHECK ddt_status ddt_population_draw(ddt_context *ctx, const ddt_model *model, uint64_t index,
                                               double *symbols);
