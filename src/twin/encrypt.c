@@ -38,6 +38,9 @@ static ddt_status encryptor_open(ddt_context *ctx, const ddt_twin_plan *plan, co
         ddt_status status = ddt_secret_key_load(ctx, paths->secret, keys->params, passphrase, &keys->secret, &digest);
         return status == DDT_OK ? twin_check_key_plan(ctx, &digest, paths->secret, &plan->digest, plan->path) : status;
     }
+    if (!twin_path_exists(paths->public)) {
+        return ddt_fail(ctx, DDT_ERR_IO, "There is neither %s nor %s to encrypt with.", paths->secret, paths->public);
+    }
     ddt_status status = ddt_public_key_load(ctx, paths->public, keys->params, &keys->public, &digest);
     keys->has_public = status == DDT_OK;
     return status == DDT_OK ? twin_check_key_plan(ctx, &digest, paths->public, &plan->digest, plan->path) : status;
