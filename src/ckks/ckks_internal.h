@@ -90,6 +90,10 @@ void ckks_fft_inverse(const ckks_fft *fft, double *re, double *im, size_t count)
 ddt_status ckks_crt_centred(ddt_context *ctx, const ddt_ckks_params *params, const uint64_t *limbs, unsigned level,
                             double *out);
 
+/* encode.c: an encoding over q_0..q_level and the P primes; limbs: level + 1 + p_count of them. */
+ddt_status ckks_encode_extended(ddt_context *ctx, const ddt_ckks_params *params, const double complex *values,
+                                size_t count, unsigned level, double scale, uint64_t *limbs);
+
 /* A rounded double as a residue: exact for any magnitude. */
 uint64_t ckks_double_residue(const ddt_ring *ring, size_t m, double integer);
 /* Fills a limb with the NTT domain of the constant polynomial re + im X^(N/2), both integers. */

@@ -108,9 +108,9 @@ static void fill_limb(const ddt_ckks_params *params, const encode_work *w, size_
     ddt_ring_ntt(ring, m, limb);
 }
 
-/* w->re, w->im hold count slots. */
-static ddt_status encode_slots(ddt_context *ctx, const ddt_ckks_params *params, encode_work *w, size_t count,
-                               unsigned level, double scale, ddt_plaintext *out) {
+/* w->re, w->im hold count slots; signed coefficients come out. */
+static ddt_status transform_slots(ddt_context *ctx, const ddt_ckks_params *params, encode_work *w, size_t count,
+                                  double scale) {
     for (size_t j = 0; j < count; j++) {
         if (!isfinite(w->re[j]) || !isfinite(w->im[j])) {
             return ddt_fail(ctx, DDT_ERR_RANGE, "Slot %zu is not a finite number.", j);
@@ -120,7 +120,15 @@ static ddt_status encode_slots(ddt_context *ctx, const ddt_ckks_params *params, 
     if (!round_coefficients(params, w, count, scale)) {
         return ddt_fail(ctx, DDT_ERR_RANGE, "The message is too large to encode at scale 2^%.1f.", log2(scale));
     }
-    ddt_status status = prepare_output(ctx, params, level, scale, out);
+    return DDT_OK;
+}
+
+static ddt_status encode_slots(ddt_context *ctx, const ddt_ckks_params *params, encode_work *w, size_t count,
+                               unsigned level, double scale, ddt_plaintext *out) {
+    ddt_status status = transform_slots(ctx, params, w, count, scale);
+    if (status == DDT_OK) {
+        status = prepare_output(ctx, params, level, scale, out);
+    }
     if (status != DDT_OK) {
         return status;
     }
@@ -140,21 +148,43 @@ static ddt_status check_count(ddt_context *ctx, const ddt_ckks_params *params, s
     return DDT_OK;
 }
 
+static ddt_status complex_work(ddt_context *ctx, const ddt_ckks_params *params, const double complex *values,
+                               size_t count, encode_work *w) {
+    ddt_status status = check_count(ctx, params, count);
+    if (status == DDT_OK) {
+        status = work_create(ctx, params->n / 2, w);
+    }
+    for (size_t j = 0; j < count && status == DDT_OK; j++) {
+        w->re[j] = creal(values[j]);
+        w->im[j] = cimag(values[j]);
+    }
+    return status;
+}
+
 ddt_status ddt_ckks_encode(ddt_context *ctx, const ddt_ckks_params *params, const double complex *values, size_t count,
                            unsigned level, double scale, ddt_plaintext *out) {
     encode_work w = {0};
-    ddt_status status = check_count(ctx, params, count);
+    ddt_status status = complex_work(ctx, params, values, count, &w);
     if (status == DDT_OK) {
-        status = work_create(ctx, params->n / 2, &w);
+        status = encode_slots(ctx, params, &w, count, level, scale, out);
     }
-    if (status != DDT_OK) {
-        return status;
+    ddt_free(w.block);
+    return status;
+}
+
+ddt_status ckks_encode_extended(ddt_context *ctx, const ddt_ckks_params *params, const double complex *values,
+                                size_t count, unsigned level, double scale, uint64_t *limbs) {
+    encode_work w = {0};
+    ddt_status status = complex_work(ctx, params, values, count, &w);
+    if (status == DDT_OK) {
+        status = transform_slots(ctx, params, &w, count, scale);
     }
-    for (size_t j = 0; j < count; j++) {
-        w.re[j] = creal(values[j]);
-        w.im[j] = cimag(values[j]);
+    const int threads = ddt_context_threads(ctx);
+    const size_t targets = status == DDT_OK ? (size_t)level + 1 + params->literal.p_count : 0;
+#pragma omp parallel for num_threads(threads) if (threads > 1) schedule(dynamic, 1)
+    for (size_t t = 0; t < targets; t++) {
+        fill_limb(params, &w, t <= level ? t : t - level + params->top, limbs + t * params->n);
     }
-    status = encode_slots(ctx, params, &w, count, level, scale, out);
     ddt_free(w.block);
     return status;
 }

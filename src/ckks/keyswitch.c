@@ -150,15 +150,12 @@ static void extend_digit(const ks_work *w, const uint64_t *source, unsigned d, s
 
 /* ------------------------------------------------------------------ inner product */
 
-/* acc[part][t] = sum over digits of digit * key; `digits`: extended digits modulo target t. */
-static void inner_product(const ks_work *w, const ddt_switch_key *key, size_t t, const uint64_t *const *digits,
-                          uint64_t *partial) {
+void ks_inner_product(const ks_work *w, const ddt_switch_key *key, size_t t, const uint64_t *const *digits,
+                      uint64_t *out0, uint64_t *out1, uint64_t *partial) {
     const size_t n = w->params->n;
     const size_t stride = ((size_t)key->top_level + 1 + w->params->literal.p_count) * n;
     const size_t limb = t <= w->level ? t : t - w->level + key->top_level;
     const size_t m = ks_target_modulus(w, t);
-    uint64_t *out0 = w->acc + t * n;
-    uint64_t *out1 = w->acc + (w->targets + t) * n;
     for (unsigned done = 0; done < w->digits; done += DDT_RING_DOT_MAX) {
         const uint64_t *b[DDT_RING_DOT_MAX];
         const uint64_t *a[DDT_RING_DOT_MAX];
@@ -207,7 +204,9 @@ static void accumulate_group(const ks_work *w, const ddt_switch_key *key, const 
         for (unsigned d = 0; d < w->digits; d++) {
             digits[d] = limbs[d][g];
         }
-        inner_product(w, key, first + g, digits, scratch + w->digits * w->group * n);
+        const size_t t = first + g;
+        ks_inner_product(w, key, t, digits, w->acc + t * n, w->acc + (w->targets + t) * n,
+                         scratch + w->digits * w->group * n);
         lift_part(w, first + g, lift);
     }
 }
@@ -235,20 +234,21 @@ static unsigned dividing_limbs(const ks_work *w, const ks_result *r, unsigned p,
 static void prepare_division(const ks_work *w, const ks_result *r, const ddt_baseconv *conversion) {
     const size_t n = w->params->n;
     const size_t step = n / SLICES;
+    const unsigned parts = PARTS - r->first_part;
     uint64_t *limbs[PARTS][DDT_CKKS_P_MAX + 1];
     unsigned count = 0;
     for (unsigned p = 0; p < PARTS; p++) {
         count = dividing_limbs(w, r, p, limbs[p]);
     }
 #pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
-    for (unsigned task = 0; task < PARTS * count; task++) {
-        const unsigned j = task / PARTS;
+    for (unsigned task = 0; task < parts * count; task++) {
+        const unsigned j = task / parts;
         const size_t m = j < w->params->literal.p_count ? (size_t)w->params->top + 1 + j : w->level;
-        ddt_ring_intt(w->params->ring, m, limbs[task % PARTS][j]);
+        ddt_ring_intt(w->params->ring, m, limbs[r->first_part + task % parts][j]);
     }
 #pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(static)
-    for (size_t task = 0; task < (size_t)PARTS * SLICES; task++) {
-        const size_t p = task / SLICES;
+    for (size_t task = 0; task < (size_t)parts * SLICES; task++) {
+        const size_t p = r->first_part + task / SLICES;
         const size_t begin = task % SLICES * step;
         ddt_baseconv_prepare(conversion, (const uint64_t *const *)limbs[p], limbs[p], w->quotients + p * n, begin,
                              begin + step);
@@ -300,7 +300,7 @@ void ks_divide(const ks_work *w, const ks_result *r) {
     const size_t groups = group_count(w, limbs);
     prepare_division(w, r, conversion);
 #pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
-    for (size_t task = 0; task < PARTS * groups; task++) {
+    for (size_t task = r->first_part * groups; task < PARTS * groups; task++) {
         const size_t first = task % groups * w->group;
         finish_group(w, r, conversion, (unsigned)(task / groups), first, group_length(w, first, limbs));
     }
@@ -320,17 +320,24 @@ void ks_extend_all(const ks_work *w, const uint64_t *source, uint64_t *extended)
     }
 }
 
+void ks_extended_digits(const ks_work *w, const uint64_t *source, const uint64_t *extended, size_t t,
+                        const uint64_t **digits) {
+    const size_t n = w->params->n;
+    for (unsigned d = 0; d < w->digits; d++) {
+        const bool own = t >= digit_begin(w, d) && t < digit_end(w, d);
+        digits[d] = own ? source + t * n : extended + (d * w->targets + t) * n;
+    }
+}
+
 void ks_accumulate_extended(const ks_work *w, const ddt_switch_key *key, const uint64_t *source,
                             const uint64_t *extended) {
     const size_t n = w->params->n;
 #pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
     for (size_t t = 0; t < w->targets; t++) {
         const uint64_t *digits[DDT_CKKS_LEVELS_MAX + 1];
-        for (unsigned d = 0; d < w->digits; d++) {
-            const bool own = t >= digit_begin(w, d) && t < digit_end(w, d);
-            digits[d] = own ? source + t * n : extended + (d * w->targets + t) * n;
-        }
-        inner_product(w, key, t, digits, ks_thread_scratch(w) + w->digits * w->group * n);
+        ks_extended_digits(w, source, extended, t, digits);
+        ks_inner_product(w, key, t, digits, w->acc + t * n, w->acc + (w->targets + t) * n,
+                         ks_thread_scratch(w) + w->digits * w->group * n);
     }
 }
 

@@ -47,7 +47,15 @@ void ks_extend_all(const ks_work *w, const uint64_t *source, uint64_t *extended)
 void ks_accumulate_extended(const ks_work *w, const ddt_switch_key *key, const uint64_t *source,
                             const uint64_t *extended);
 
+/* Pointers to all digits modulo target t, and their inner product with a key into one limb each. partial: scratch
+ * behind the group's. */
+void ks_extended_digits(const ks_work *w, const uint64_t *source, const uint64_t *extended, size_t t,
+                        const uint64_t **digits);
+void ks_inner_product(const ks_work *w, const ddt_switch_key *key, size_t t, const uint64_t *const *digits,
+                      uint64_t *out0, uint64_t *out1, uint64_t *partial);
+
 typedef struct ks_result {
+    unsigned first_part;         /* 1: only the second part is wanted */
     bool rescale;                /* divide by the top prime too */
     const uint64_t *add[PARTS];  /* added after the division, may be NULL */
     const uint32_t *permutation; /* applied to the sum, may be NULL */
