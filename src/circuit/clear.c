@@ -39,6 +39,7 @@ void circuit_polynomial_clear(const double *coefficients, unsigned degree, const
 /* One group of lanes on its way through the graph. */
 typedef struct chunk {
     const circuit_evaluation *evaluation;
+    unsigned worker;
     size_t lane_begin;
     size_t lanes;
     size_t slots;
@@ -53,35 +54,48 @@ static double *take_buffer(chunk *c, size_t capacity_slots) {
     return c->spare_count > 0 ? c->spare[--c->spare_count] : ddt_alloc(capacity_slots, sizeof(double));
 }
 
-static void add_linear(chunk *c, const circuit_linear *term, double *out) {
-    const circuit_graph *graph = c->evaluation->graph;
-    const double *a = c->values[term->a];
+static void add_linear(const circuit_linear *term, const double *a, const double *c, size_t count, double *out) {
     if (term->c.vector == CIRCUIT_NONE) {
         double k = term->c.constant;
-        for (size_t i = 0; i < c->slots; i++) {
+        for (size_t i = 0; i < count; i++) {
             out[i] += k * a[i];
         }
         return;
     }
-    circuit_public_expand(graph->pool.vectors, graph->pool.block, term->c, c->lane_begin, c->lanes, c->scratch);
-    for (size_t i = 0; i < c->slots; i++) {
-        out[i] += c->scratch[i] * a[i];
+    for (size_t i = 0; i < count; i++) {
+        out[i] += c[i] * a[i];
     }
 }
 
+void circuit_add_product(double k, const double *a, const double *b, size_t count, double *out) {
+    if (k == 1.0) {
+        for (size_t i = 0; i < count; i++) {
+            out[i] += a[i] * b[i];
+        }
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        out[i] += k * a[i] * b[i];
+    }
+}
+
+/* In tiles, so that the sum stays in the first-level cache while the operands stream past. */
 static void evaluate_combination(chunk *c, const circuit_node *node, double *out) {
     const circuit_graph *graph = c->evaluation->graph;
     circuit_public_expand(graph->pool.vectors, graph->pool.block, node->value, c->lane_begin, c->lanes, out);
     for (size_t t = 0; t < node->linear_count; t++) {
-        add_linear(c, &graph->linears[node->linear_begin + t], out);
+        const circuit_linear *term = &graph->linears[node->linear_begin + t];
+        if (term->c.vector != CIRCUIT_NONE) {
+            circuit_public_expand(graph->pool.vectors, graph->pool.block, term->c, c->lane_begin, c->lanes, c->scratch);
+        }
+        add_linear(term, c->values[term->a], c->scratch, c->slots, out);
     }
-    for (size_t t = 0; t < node->product_count; t++) {
-        const circuit_product *product = &graph->products[node->product_begin + t];
-        const double *a = c->values[product->a];
-        const double *b = c->values[product->b];
-        double k = product->k;
-        for (size_t i = 0; i < c->slots; i++) {
-            out[i] += k * a[i] * b[i];
+    for (size_t begin = 0; begin < c->slots && node->product_count > 0; begin += CIRCUIT_TILE) {
+        size_t count = c->slots - begin < CIRCUIT_TILE ? c->slots - begin : CIRCUIT_TILE;
+        for (size_t t = 0; t < node->product_count; t++) {
+            const circuit_product *product = &graph->products[node->product_begin + t];
+            circuit_add_product(product->k, c->values[product->a] + begin, c->values[product->b] + begin, count,
+                                out + begin);
         }
     }
 }
@@ -159,7 +173,7 @@ static ddt_status evaluate_chunk(ddt_context *ctx, chunk *c, size_t capacity_slo
         evaluate_node(c, (ddt_node)n, inputs, out);
         c->values[n] = out;
         if (evaluation->visit != NULL) {
-            evaluation->visit(evaluation->user, (ddt_node)n, out, c->slots);
+            evaluation->visit(evaluation->user, c->worker, (ddt_node)n, out, c->slots);
         }
         release_state state = {.c = c, .node = (ddt_node)n};
         circuit_node_operands(graph, (ddt_node)n, release_operand, &state);
@@ -201,42 +215,79 @@ static void find_last_uses(const circuit_evaluation *evaluation, uint32_t *last_
     }
 }
 
-ddt_status circuit_evaluate(ddt_context *ctx, const circuit_evaluation *evaluation, const double *const *inputs,
-                            double *const *outputs) {
-    const circuit_graph *graph = evaluation->graph;
-    size_t block = graph->pool.block;
-    size_t lanes = graph->pool.lanes;
-    size_t group = block >= CHUNK_SLOTS ? 1 : CHUNK_SLOTS / block;
-    group = group < lanes ? group : lanes;
-    chunk c = {.evaluation = evaluation};
-    uint32_t *last_use = ddt_alloc(graph->node_count, sizeof *last_use);
-    c.values = ddt_calloc(graph->node_count, sizeof *c.values);
-    c.spare = ddt_calloc(graph->node_count, sizeof *c.spare);
-    c.scratch = ddt_alloc(group * block, sizeof *c.scratch);
-    ddt_status status = DDT_OK;
-    if (last_use == NULL || c.values == NULL || c.spare == NULL || c.scratch == NULL) {
-        status = ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short while running a circuit in the clear.");
-    } else {
-        find_last_uses(evaluation, last_use);
-        c.last_use = last_use;
+static ddt_status make_chunk(ddt_context *ctx, const circuit_evaluation *evaluation, const uint32_t *last_use,
+                             size_t capacity_slots, chunk *c) {
+    size_t count = evaluation->graph->node_count;
+    *c = (chunk){.evaluation = evaluation, .last_use = last_use};
+    c->values = ddt_calloc(count, sizeof *c->values);
+    c->spare = ddt_calloc(count, sizeof *c->spare);
+    c->scratch = ddt_alloc(capacity_slots, sizeof *c->scratch);
+    if (c->values == NULL || c->spare == NULL || c->scratch == NULL) {
+        return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short while running a circuit in the clear.");
     }
-    for (size_t lane = 0; status == DDT_OK && lane < lanes; lane += group) {
+    return DDT_OK;
+}
+
+static void free_chunk(chunk *c) {
+    for (size_t i = 0; c->spare != NULL && i < c->spare_count; i++) {
+        ddt_free(c->spare[i]);
+    }
+    for (size_t n = 0; c->values != NULL && n < c->evaluation->graph->node_count; n++) {
+        ddt_free(c->values[n]);
+    }
+    ddt_free(c->values);
+    ddt_free(c->spare);
+    ddt_free(c->scratch);
+}
+
+/* The groups of lanes `first`, `first` + `step`, ... */
+static ddt_status evaluate_groups(ddt_context *ctx, const circuit_evaluation *evaluation, const uint32_t *last_use,
+                                  size_t group, unsigned first, unsigned step, const double *const *inputs,
+                                  double *const *outputs) {
+    size_t lanes = evaluation->graph->pool.lanes;
+    size_t block = evaluation->graph->pool.block;
+    chunk c;
+    ddt_status status = make_chunk(ctx, evaluation, last_use, group * block, &c);
+    c.worker = first;
+    for (size_t lane = first * group; status == DDT_OK && lane < lanes; lane += step * group) {
         c.lane_begin = lane;
         c.lanes = lanes - lane < group ? lanes - lane : group;
         c.slots = c.lanes * block;
         status = evaluate_chunk(ctx, &c, group * block, inputs, outputs);
     }
-    for (size_t i = 0; c.spare != NULL && i < c.spare_count; i++) {
-        ddt_free(c.spare[i]);
+    free_chunk(&c);
+    return status;
+}
+
+unsigned circuit_evaluation_workers(const ddt_context *ctx) {
+    int threads = ddt_context_threads(ctx);
+    return threads < CIRCUIT_WORKERS_MAX ? (unsigned)threads : CIRCUIT_WORKERS_MAX;
+}
+
+ddt_status circuit_evaluate(ddt_context *ctx, const circuit_evaluation *evaluation, const double *const *inputs,
+                            double *const *outputs) {
+    const circuit_graph *graph = evaluation->graph;
+    size_t block = graph->pool.block;
+    size_t group = block >= CHUNK_SLOTS ? 1 : CHUNK_SLOTS / block;
+    group = group < graph->pool.lanes ? group : graph->pool.lanes;
+    uint32_t *last_use = ddt_alloc(graph->node_count, sizeof *last_use);
+    if (last_use == NULL) {
+        return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short while running a circuit in the clear.");
     }
-    for (size_t n = 0; c.values != NULL && n < graph->node_count; n++) {
-        ddt_free(c.values[n]);
+    find_last_uses(evaluation, last_use);
+    unsigned workers = circuit_evaluation_workers(ctx);
+    ddt_status statuses[CIRCUIT_WORKERS_MAX] = {DDT_OK};
+#pragma omp parallel for num_threads(workers) if (workers > 1) schedule(static, 1)
+    for (unsigned w = 0; w < workers; w++) {
+        statuses[w] = evaluate_groups(ctx, evaluation, last_use, group, w, workers, inputs, outputs);
     }
     ddt_free(last_use);
-    ddt_free(c.values);
-    ddt_free(c.spare);
-    ddt_free(c.scratch);
-    return status;
+    for (unsigned w = 0; w < workers; w++) {
+        if (statuses[w] != DDT_OK) {
+            return statuses[w];
+        }
+    }
+    return DDT_OK;
 }
 
 /* ------------------------------------------------------------------ the public functions */
@@ -316,19 +367,19 @@ static ddt_status keep_draw(ddt_context *ctx, ddt_circuit *circuit, const double
     return DDT_OK;
 }
 
+/* What one worker has seen; workers are joined in order. */
 typedef struct calibration {
-    circuit_graph *graph;
     const uint8_t *domain; /* for each node: it is the argument of a polynomial */
-    double *max;
-    double *square_sum;
-    uint64_t violations;
+    double *max[CIRCUIT_WORKERS_MAX];
+    double *square_sum[CIRCUIT_WORKERS_MAX];
+    uint64_t violations[CIRCUIT_WORKERS_MAX];
 } calibration;
 
-static void calibrate_node(void *user, ddt_node n, const double *values, size_t count) {
+static void calibrate_node(void *user, unsigned worker, ddt_node n, const double *values, size_t count) {
     /* Rounding in the affine map to [-1, 1] must not count as a violation. */
     const double border = 1.0 + 1e-9;
     calibration *state = user;
-    double largest = state->max[n];
+    double largest = state->max[worker][n];
     double squares = 0.0;
     uint64_t outside = 0;
     for (size_t i = 0; i < count; i++) {
@@ -337,47 +388,68 @@ static void calibrate_node(void *user, ddt_node n, const double *values, size_t 
         squares += magnitude * magnitude;
         outside += !(magnitude <= border);
     }
-    state->max[n] = largest;
-    state->square_sum[n] += squares;
+    state->max[worker][n] = largest;
+    state->square_sum[worker][n] += squares;
     if (state->domain[n]) {
-        state->violations += outside;
+        state->violations[worker] += outside;
     }
+}
+
+static bool make_calibration(const circuit_graph *graph, unsigned workers, uint8_t *domain, calibration *state) {
+    bool complete = domain != NULL;
+    *state = (calibration){.domain = domain};
+    for (unsigned w = 0; w < workers && complete; w++) {
+        state->max[w] = ddt_calloc(graph->node_count, sizeof(double));
+        state->square_sum[w] = ddt_calloc(graph->node_count, sizeof(double));
+        complete = state->max[w] != NULL && state->square_sum[w] != NULL;
+    }
+    for (size_t n = 0; n < graph->node_count && complete; n++) {
+        if (graph->nodes[n].kind == NODE_POLYNOMIAL) {
+            domain[graph->nodes[n].operand] = 1;
+        }
+    }
+    return complete;
+}
+
+static uint64_t join_calibration(ddt_circuit *circuit, unsigned workers, const calibration *state) {
+    uint64_t violations = 0;
+    for (unsigned w = 0; w < workers; w++) {
+        for (size_t n = 0; n < circuit->graph.node_count; n++) {
+            circuit_node *node = &circuit->graph.nodes[n];
+            node->max = state->max[w][n] <= node->max ? node->max : state->max[w][n];
+            node->square_sum += state->square_sum[w][n];
+        }
+        violations += state->violations[w];
+    }
+    circuit->samples += (uint64_t)circuit->graph.pool.lanes * circuit->graph.pool.block;
+    return violations;
 }
 
 ddt_status ddt_circuit_calibrate(ddt_context *ctx, ddt_circuit *circuit, const double *const *inputs,
                                  uint64_t *violations) {
-    size_t count = circuit->graph.node_count;
-    uint8_t *domain = ddt_calloc(count, 1);
-    double *max = ddt_calloc(count, sizeof *max);
-    double *square_sum = ddt_calloc(count, sizeof *square_sum);
-    calibration state = {.graph = &circuit->graph, .domain = domain, .max = max, .square_sum = square_sum};
+    calibration state;
+    unsigned workers = circuit_evaluation_workers(ctx);
+    uint8_t *domain = ddt_calloc(circuit->graph.node_count, 1);
     ddt_status status = DDT_OK;
-    if (domain == NULL || max == NULL || square_sum == NULL) {
+    if (!make_calibration(&circuit->graph, workers, domain, &state)) {
         status = ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short while calibrating a circuit.");
-    } else {
-        for (size_t n = 0; n < count; n++) {
-            if (circuit->graph.nodes[n].kind == NODE_POLYNOMIAL) {
-                domain[circuit->graph.nodes[n].operand] = 1;
-            }
-        }
+    }
+    if (status == DDT_OK) {
         status = run(ctx, circuit, inputs, false, NULL, calibrate_node, &state);
     }
     if (status == DDT_OK) {
         status = keep_draw(ctx, circuit, inputs);
     }
     if (status == DDT_OK) {
-        for (size_t n = 0; n < count; n++) {
-            circuit_node *node = &circuit->graph.nodes[n];
-            node->max = max[n] <= node->max ? node->max : max[n];
-            node->square_sum += square_sum[n];
-        }
-        circuit->samples += (uint64_t)circuit->graph.pool.lanes * circuit->graph.pool.block;
+        uint64_t found = join_calibration(circuit, workers, &state);
         if (violations != NULL) {
-            *violations = state.violations;
+            *violations = found;
         }
     }
+    for (unsigned w = 0; w < workers; w++) {
+        ddt_free(state.max[w]);
+        ddt_free(state.square_sum[w]);
+    }
     ddt_free(domain);
-    ddt_free(max);
-    ddt_free(square_sum);
     return status;
 }

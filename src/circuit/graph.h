@@ -190,10 +190,20 @@ void circuit_graph_live(const circuit_graph *graph, const ddt_node *roots, size_
 /* values[i] = p(x[i]), Chebyshev basis, Clenshaw's recurrence. out may alias x. */
 void circuit_polynomial_clear(const double *coefficients, unsigned degree, const double *x, size_t count, double *out);
 
-/*
- * Sees each node's values in node order, lanes [lane_begin, lane_begin + lane_count).
- */
-typedef void (*circuit_visitor)(void *user, ddt_node node, const double *values, size_t count);
+enum {
+    CIRCUIT_TILE = 512, /* slots of a sum worked on at a time */
+    CIRCUIT_WORKERS_MAX = 64
+};
+
+/* out[i] += k a[i] b[i] */
+void circuit_add_product(double k, const double *a, const double *b, size_t count, double *out);
+
+/* Threads that circuit_evaluate uses. */
+unsigned circuit_evaluation_workers(const ddt_context *ctx);
+
+/* Sees the values of a node, `count` slots of some lanes; called from several workers at once,
+ * 0..circuit_evaluation_workers - 1. */
+typedef void (*circuit_visitor)(void *user, unsigned worker, ddt_node node, const double *values, size_t count);
 
 typedef struct circuit_evaluation {
     const circuit_graph *graph;

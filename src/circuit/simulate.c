@@ -124,13 +124,12 @@ static void simulate_combination(simulation *s, const plan_instruction *instruct
     if (instruction->offset.vector != CIRCUIT_NONE && s->model != NULL) {
         add_noise(s, s->model->plain, out);
     }
-    for (size_t t = 0; t < instruction->product_count; t++) {
-        const plan_product *product = &plan->products[instruction->product_begin + t];
-        const double *a = s->values[product->a];
-        const double *b = s->values[product->b];
-        double k = product->k;
-        for (size_t i = 0; i < s->slots; i++) {
-            out[i] += k * a[i] * b[i];
+    for (size_t begin = 0; begin < s->slots && instruction->product_count > 0; begin += CIRCUIT_TILE) {
+        size_t count = s->slots - begin < CIRCUIT_TILE ? s->slots - begin : CIRCUIT_TILE;
+        for (size_t t = 0; t < instruction->product_count; t++) {
+            const plan_product *product = &plan->products[instruction->product_begin + t];
+            circuit_add_product(product->k, s->values[product->a] + begin, s->values[product->b] + begin, count,
+                                out + begin);
         }
     }
     for (size_t t = 0; t < instruction->scaled_count; t++) {
@@ -367,11 +366,12 @@ ddt_status plan_simulate(ddt_context *ctx, const ddt_plan *plan, const noise_mod
 /* ------------------------------------------------------------------ prediction */
 
 enum {
-    PREDICTION_RUNS = 8,
-    PREDICTION_RUNS_LARGE = 3,
-    /* Slot values computed beyond which fewer runs must do. */
-    PREDICTION_LARGE = 40000000
+    PREDICTION_RUNS_MAX = 8, /* on each draw */
+    /* Fewer squares than this say too little about a variance: neighbouring slots are taken together then. */
+    PREDICTION_SAMPLES = 8
 };
+/* Slot operations that a prediction may take, in all its runs together. */
+static const double prediction_work = 4e8;
 
 typedef struct prediction {
     ddt_context *ctx;
@@ -379,6 +379,7 @@ typedef struct prediction {
     const noise_model *model;
     size_t samples;
     size_t slots;
+    size_t runs;
     double **exact;
     double **noisy;
     double **squares;
@@ -404,40 +405,70 @@ static double **make_rows(size_t count, size_t slots) {
 }
 
 /* Adds the squared noise of one run to squares. */
-static ddt_status add_run(const prediction *p, uint64_t seed, const double *const *inputs) {
+static ddt_status add_run(const prediction *p, uint64_t seed, const double *const *inputs, double *largest) {
     ddt_status status = plan_simulate(p->ctx, p->plan, p->model, seed, p->samples, inputs, p->noisy);
     for (size_t o = 0; status == DDT_OK && o < p->plan->output_count; o++) {
         for (size_t i = 0; i < p->slots; i++) {
-            double error = p->noisy[o][i] - p->exact[o][i];
+            double error = fabs(p->noisy[o][i] - p->exact[o][i]);
             p->squares[o][i] += error * error;
+            *largest = error <= *largest ? *largest : error; /* NaN sticks */
         }
     }
     return status;
 }
 
-/* The largest variance of a slot on one draw of inputs. */
-static ddt_status predict_draw(const prediction *p, const double *const *inputs, size_t draw_index, double *variance) {
-    size_t work = p->plan->value_count * p->slots;
-    size_t runs = work > PREDICTION_LARGE ? PREDICTION_RUNS_LARGE : PREDICTION_RUNS;
+/* The largest variance of a slot, from `runs` squares in each. */
+static double largest_variance(const prediction *p) {
+    size_t width = (PREDICTION_SAMPLES + p->runs - 1) / p->runs;
+    double largest = 0.0;
+    for (size_t o = 0; o < p->plan->output_count; o++) {
+        for (size_t begin = 0; begin < p->slots; begin += width) {
+            size_t end = begin + width < p->slots ? begin + width : p->slots;
+            double sum = 0.0;
+            for (size_t i = begin; i < end; i++) {
+                sum += p->squares[o][i];
+            }
+            double variance = sum / (double)(p->runs * (end - begin));
+            largest = variance <= largest ? largest : variance;
+        }
+    }
+    return largest;
+}
+
+/* Six standard deviations on one draw of inputs, and not less than half more than any error that was seen. */
+static ddt_status predict_draw(const prediction *p, const double *const *inputs, size_t draw_index, double *error) {
+    const double deviations = 6.0;
+    const double margin = 1.5;
+    double largest = 0.0;
     ddt_status status = plan_simulate(p->ctx, p->plan, NULL, 0, p->samples, inputs, p->exact);
     for (size_t o = 0; o < p->plan->output_count; o++) {
         memset(p->squares[o], 0, p->slots * sizeof(double));
     }
-    for (size_t r = 0; r < runs && status == DDT_OK; r++) {
-        status = add_run(p, 1 + r + runs * draw_index, inputs);
+    for (size_t r = 0; r < p->runs && status == DDT_OK; r++) {
+        status = add_run(p, 1 + r + p->runs * draw_index, inputs, &largest);
     }
-    for (size_t o = 0; status == DDT_OK && o < p->plan->output_count; o++) {
-        for (size_t i = 0; i < p->slots; i++) {
-            double v = p->squares[o][i] / (double)runs;
-            *variance = v <= *variance ? *variance : v; /* NaN sticks */
-        }
+    if (status == DDT_OK) {
+        double spread = deviations * sqrt(largest_variance(p));
+        double predicted = spread > margin * largest ? spread : margin * largest;
+        predicted = isnan(largest) ? largest : predicted;
+        *error = predicted <= *error ? *error : predicted;
     }
     return status;
 }
 
+/* Terms of all instructions: what a run takes for each slot. */
+static double work_of_a_run(const ddt_plan *plan) {
+    double coefficients = (double)plan->coefficient_count;
+    return (double)(plan->value_count + plan->product_count + plan->scaled_count + plan->exact_count) + coefficients;
+}
+
+static size_t count_runs(const ddt_plan *plan, size_t slots, size_t draws) {
+    double runs = prediction_work / (work_of_a_run(plan) * (double)(slots * draws)) - 1.0;
+    return runs > PREDICTION_RUNS_MAX ? PREDICTION_RUNS_MAX : runs < 1.0 ? 1 : (size_t)runs;
+}
+
 ddt_status plan_predict_error(ddt_context *ctx, const ddt_plan *plan, const ddt_circuit *circuit,
                               const ddt_ckks_literal *literal, bool public_key, double *error) {
-    const double deviations = 6.0;
     noise_model model;
     noise_model_fill(literal, public_key, &model);
     double *gaussian = ddt_alloc(NOISE_TABLE_SIZE, sizeof *gaussian);
@@ -447,8 +478,8 @@ ddt_status plan_predict_error(ddt_context *ctx, const ddt_plan *plan, const ddt_
     p.exact = make_rows(plan->output_count, p.slots);
     p.noisy = make_rows(plan->output_count, p.slots);
     p.squares = make_rows(plan->output_count, p.slots);
-    double variance = 0.0;
     ddt_status status = DDT_OK;
+    *error = 0.0;
     if (gaussian == NULL || p.exact == NULL || p.noisy == NULL || p.squares == NULL) {
         status = ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short while predicting a plan's error.");
     } else {
@@ -457,13 +488,13 @@ ddt_status plan_predict_error(ddt_context *ctx, const ddt_plan *plan, const ddt_
     }
     /* Without inputs there is nothing to draw, but public outputs still carry the error of their encoding. */
     size_t draws = circuit->draw_count == 0 ? 1 : circuit->draw_count;
+    p.runs = count_runs(plan, p.slots, draws);
     for (size_t d = 0; d < draws && status == DDT_OK; d++) {
-        status = predict_draw(&p, (const double *const *)circuit->draws[d], d, &variance);
+        status = predict_draw(&p, (const double *const *)circuit->draws[d], d, error);
     }
     ddt_free(gaussian);
     free_rows(p.exact, plan->output_count);
     free_rows(p.noisy, plan->output_count);
     free_rows(p.squares, plan->output_count);
-    *error = deviations * sqrt(variance);
     return status;
 }
