@@ -121,7 +121,7 @@ uint64_t ddt_ring_galois_rotation(const ddt_ring *ring, int64_t steps);
 uint64_t ddt_ring_galois_conjugation(const ddt_ring *ring);
 /* Fills permutation[0..N): automorphism X -> X^galois in NTT domain is out[j] = in[permutation[j]]. galois odd, below 2N. */
 void ddt_ring_galois_permutation(const ddt_ring *ring, uint64_t galois, uint32_t *permutation);
-/* out[j] = in[permutation[j]]; out does not alias in. */
+/* out[j] = in[permutation[j]], permutation from ddt_ring_galois_permutation (it keeps aligned blocks of 8 together); out does not alias in. */
 void ddt_ring_permute(const ddt_ring *ring, uint64_t *out, const uint64_t *in, const uint32_t *permutation);
 
 /* ------------------------------------------------------------------ RNS base conversion */
@@ -145,6 +145,12 @@ void ddt_baseconv_prepare(const ddt_baseconv *conversion, const uint64_t *const 
 /* Second half, once for each target limb j: out gets the residues modulo to[j]. Aliases nothing. */
 void ddt_baseconv_limb(const ddt_baseconv *conversion, size_t j, uint64_t *out, const uint64_t *const *y,
                        const uint64_t *quotient);
+/*
+ * The same for several target limbs at once, which reads y from memory once instead of `count` times: out[i] gets the residues modulo
+ * to[targets[i]] of coefficients [begin, end), multiples of 8. The outputs alias neither each other nor an input.
+ */
+void ddt_baseconv_limbs(const ddt_baseconv *conversion, const uint32_t *targets, size_t count, uint64_t *const *out,
+                        const uint64_t *const *y, const uint64_t *quotient, size_t begin, size_t end);
 
 #ifdef __cplusplus
 }

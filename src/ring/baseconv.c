@@ -15,6 +15,10 @@
 
 #include "arith.h"
 
+enum {
+    BLOCK_WORDS = 512
+}; /* a block of every source limb stays in the level-2 cache while all targets are made from it */
+
 struct ddt_baseconv {
     const ddt_ring *ring;
     size_t from_count;
@@ -63,6 +67,7 @@ static uint64_t product_mod(const ddt_modulus *modulus, const ddt_baseconv_sourc
 
 static void fill_factors(ddt_baseconv *conversion) {
     size_t count = conversion->from_count;
+    uint64_t (*form)(const ddt_modulus *, uint64_t) = conversion->ring->kernels->baseconv_factor;
     for (size_t k = 0; k < count; k++) {
         ddt_baseconv_source *source = &conversion->sources[k];
         uint64_t cofactor = product_mod(source->modulus, conversion->sources, count, k);
@@ -72,9 +77,10 @@ static void fill_factors(ddt_baseconv *conversion) {
         const ddt_modulus *modulus = &conversion->ring->moduli[conversion->to[j]];
         uint64_t *row = conversion->factors + j * (count + 1);
         for (size_t k = 0; k < count; k++) {
-            row[k] = product_mod(modulus, conversion->sources, count, k);
+            row[k] = form(modulus, product_mod(modulus, conversion->sources, count, k));
         }
-        row[count] = ddt_reduce_once(modulus->q - product_mod(modulus, conversion->sources, count, count), modulus->q);
+        uint64_t whole = product_mod(modulus, conversion->sources, count, count);
+        row[count] = form(modulus, ddt_reduce_once(modulus->q - whole, modulus->q));
     }
 }
 
@@ -126,9 +132,26 @@ void ddt_baseconv_prepare(const ddt_baseconv *conversion, const uint64_t *const 
                                                 end);
 }
 
+void ddt_baseconv_limbs(const ddt_baseconv *conversion, const uint32_t *targets, size_t count, uint64_t *const *out,
+                        const uint64_t *const *y, const uint64_t *quotient, size_t begin, size_t end) {
+    for (size_t from = begin; from < end; from += BLOCK_WORDS) {
+        size_t to = end - from > BLOCK_WORDS ? from + BLOCK_WORDS : end;
+        for (size_t i = 0; i < count; i += DDT_BASECONV_TARGETS) {
+            size_t together = count - i > DDT_BASECONV_TARGETS ? DDT_BASECONV_TARGETS : count - i;
+            ddt_baseconv_target chosen[DDT_BASECONV_TARGETS] = {{NULL, NULL}};
+            for (size_t t = 0; t < together; t++) {
+                size_t j = targets[i + t];
+                chosen[t].modulus = &conversion->ring->moduli[conversion->to[j]];
+                chosen[t].factors = conversion->factors + j * (conversion->from_count + 1);
+            }
+            conversion->ring->kernels->baseconv_limbs(chosen, together, conversion->from_count, out + i, y, quotient,
+                                                      from, to);
+        }
+    }
+}
+
 void ddt_baseconv_limb(const ddt_baseconv *conversion, size_t j, uint64_t *out, const uint64_t *const *y,
                        const uint64_t *quotient) {
-    const uint64_t *factors = conversion->factors + j * (conversion->from_count + 1);
-    conversion->ring->kernels->baseconv_limb(&conversion->ring->moduli[conversion->to[j]], factors,
-                                             conversion->from_count, out, y, quotient);
+    uint32_t target = (uint32_t)j;
+    ddt_baseconv_limbs(conversion, &target, 1, &out, y, quotient, 0, conversion->ring->n);
 }

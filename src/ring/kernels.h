@@ -18,7 +18,9 @@ enum {
     /* Fraction bits of the base-conversion quotient, see baseconv.c. */
     DDT_BASECONV_FRACTION_BITS = 49,
     /* Most source moduli of a base conversion: 128 products of 2^100 stay within reach of ddt_reduce_wide. */
-    DDT_BASECONV_FROM_MAX = 128
+    DDT_BASECONV_FROM_MAX = 128,
+    /* Target limbs that one pass of the second half over the sources makes. */
+    DDT_BASECONV_TARGETS = 2
 };
 
 /* One source limb of the first half of a base conversion. */
@@ -26,6 +28,13 @@ typedef struct ddt_baseconv_source {
     const ddt_modulus *modulus;
     uint64_t factor; /* (Q / q)^-1 mod q */
 } ddt_baseconv_source;
+
+/* One target limb of the second half; factors[0..count): Q / q_k mod q, factors[count]: -Q mod q, in the kernel set's
+ * form. */
+typedef struct ddt_baseconv_target {
+    const ddt_modulus *modulus;
+    const uint64_t *factors;
+} ddt_baseconv_target;
 
 typedef struct ddt_kernels {
     const char *name;
@@ -60,9 +69,11 @@ typedef struct ddt_kernels {
 
     void (*baseconv_prepare)(const ddt_baseconv_source *sources, size_t count, const uint64_t *const *in,
                              uint64_t *const *y, uint64_t *quotient, size_t begin, size_t end);
-    /* factors[0..count): Q / q_k mod q; factors[count]: -Q mod q. */
-    void (*baseconv_limb)(const ddt_modulus *to, const uint64_t *factors, size_t count, uint64_t *out,
-                          const uint64_t *const *y, const uint64_t *quotient);
+    /* The form in which a factor of the second half is stored. */
+    uint64_t (*baseconv_factor)(const ddt_modulus *to, uint64_t factor);
+    /* out[i] gets the residues modulo targets[i]; target_count is 1 or 2. */
+    void (*baseconv_limbs)(const ddt_baseconv_target *targets, size_t target_count, size_t count, uint64_t *const *out,
+                           const uint64_t *const *y, const uint64_t *quotient, size_t begin, size_t end);
 } ddt_kernels;
 
 extern const ddt_kernels ddt_kernels_scalar;

@@ -1,11 +1,14 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* The entries of the AVX-512 IFMA kernel set; contracts in ddt/ring.h and kernels.h. SPDX-License-Identifier: Apache-2.0 */
 #ifndef DDT_RING_AVX512IFMA_KERNELS_H
 #define DDT_RING_AVX512IFMA_KERNELS_H
+
 #include "../kernels.h"
+
 size_t ddt_avx512ifma_table_words(unsigned log_n);
 void ddt_avx512ifma_fill_tables(const ddt_modulus *modulus, const uint64_t *roots, uint64_t *tables);
 void ddt_avx512ifma_ntt(const ddt_modulus *modulus, uint64_t *a);
 void ddt_avx512ifma_intt(const ddt_modulus *modulus, uint64_t *a);
+
 void ddt_avx512ifma_add(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b);
 void ddt_avx512ifma_sub(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b);
 void ddt_avx512ifma_neg(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a);
@@ -25,8 +28,12 @@ void ddt_avx512ifma_dot2(const ddt_modulus *modulus, uint64_t *out0, uint64_t *o
 void ddt_avx512ifma_change_modulus(const ddt_modulus *from, const ddt_modulus *to, uint64_t *out, const uint64_t *in);
 void ddt_avx512ifma_from_signed(const ddt_modulus *modulus, uint64_t *out, const int64_t *values);
 void ddt_avx512ifma_permute(size_t n, uint64_t *out, const uint64_t *in, const uint32_t *permutation);
+
 void ddt_avx512ifma_baseconv_prepare(const ddt_baseconv_source *sources, size_t count, const uint64_t *const *in,
                                      uint64_t *const *y, uint64_t *quotient, size_t begin, size_t end);
-void ddt_avx512ifma_baseconv_limb(const ddt_modulus *to, const uint64_t *factors, size_t count, uint64_t *out,
-                                  const uint64_t *const *y, const uint64_t *quotient);
+uint64_t ddt_avx512ifma_baseconv_factor(const ddt_modulus *to, uint64_t factor);
+void ddt_avx512ifma_baseconv_limbs(const ddt_baseconv_target *targets, size_t target_count, size_t count,
+                                   uint64_t *const *out, const uint64_t *const *y, const uint64_t *quotient,
+                                   size_t begin, size_t end);
+
 #endif

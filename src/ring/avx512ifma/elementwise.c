@@ -1,198 +1,300 @@
-/* Element-wise limb functions, eight residues at a time. N is a multiple of 16. SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Element-wise limb functions with IFMA, two vectors at a time (see ntt_forward.c for why pairs; the smallest limb has
+ * two vectors).
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
 #include "avx512ifma_kernels.h"
-#include "reduce.h"
+#include "vector.h"
 
-#include "../scalar/scalar_kernels.h"
+#include "../arith.h"
+
+enum { PAIR = 2 * LANES };
+
+typedef struct two {
+    vec a;
+    vec b;
+} two;
+
+DDT_INLINE two load_two(const uint64_t *p) { return (two){load(p), load(p + LANES)}; }
+DDT_INLINE void store_two(uint64_t *p, two v) {
+    store(p, v.a);
+    store(p + LANES, v.b);
+}
+DDT_INLINE two add_two(two x, two y) { return (two){add(x.a, y.a), add(x.b, y.b)}; }
+DDT_INLINE two sub_two(two x, two y) { return (two){sub(x.a, y.a), sub(x.b, y.b)}; }
+DDT_INLINE two min_two(two x, two y) { return (two){min(x.a, y.a), min(x.b, y.b)}; }
+DDT_INLINE two low_two(two accumulator, two x, two y) {
+    return (two){add_low(accumulator.a, x.a, y.a), add_low(accumulator.b, x.b, y.b)};
+}
+DDT_INLINE two high_two(two accumulator, two x, two y) {
+    return (two){add_high(accumulator.a, x.a, y.a), add_high(accumulator.b, x.b, y.b)};
+}
+DDT_INLINE two splat_two(uint64_t x) { return (two){splat(x), splat(x)}; }
+DDT_INLINE two zero_two(void) { return (two){zero(), zero()}; }
+DDT_INLINE two reduce_two(two x, two s) { return min_two(x, sub_two(x, s)); }
+/* (-q, q) to [0, q) */
+DDT_INLINE two lift_two(two x, two q) { return min_two(x, add_two(x, q)); }
+
+/* ------------------------------------------------------------------ sums */
 
 void ddt_avx512ifma_add(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b) {
-    const vec q = splat(modulus->q);
-    const size_t n = modulus->n;
-    for (size_t j = 0; j < n; j += LANES) {
-        store(out + j, reduce_once(add(load(a + j), load(b + j)), q));
+    const two q = splat_two(modulus->q);
+    size_t n = modulus->n;
+    for (size_t j = 0; j < n; j += PAIR) {
+        store_two(out + j, reduce_two(add_two(load_two(a + j), load_two(b + j)), q));
     }
 }
 
 void ddt_avx512ifma_sub(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b) {
-    const vec q = splat(modulus->q);
-    const size_t n = modulus->n;
-    for (size_t j = 0; j < n; j += LANES) {
-        /* a - b wraps to a huge number exactly when a < b. */
-        const vec difference = sub(load(a + j), load(b + j));
-        store(out + j, min(difference, add(difference, q)));
+    const two q = splat_two(modulus->q);
+    size_t n = modulus->n;
+    for (size_t j = 0; j < n; j += PAIR) {
+        store_two(out + j, lift_two(sub_two(load_two(a + j), load_two(b + j)), q));
     }
 }
 
 void ddt_avx512ifma_neg(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a) {
-    const vec q = splat(modulus->q);
-    const size_t n = modulus->n;
-    for (size_t j = 0; j < n; j += LANES) {
-        store(out + j, reduce_once(sub(q, load(a + j)), q));
-    }
-}
-
-void ddt_avx512ifma_mul(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b) {
-    const reducer r = make_reducer(modulus);
-    const size_t n = modulus->n;
-    for (size_t j = 0; j < n; j += LANES) {
-        store(out + j, reduce_short(wide_add_product(wide_zero(), load(a + j), load(b + j)), &r));
-    }
-}
-
-void ddt_avx512ifma_mul_add(const ddt_modulus *modulus, uint64_t *out, const uint64_t *acc, const uint64_t *a,
-                            const uint64_t *b) {
-    const reducer r = make_reducer(modulus);
-    const size_t n = modulus->n;
-    for (size_t j = 0; j < n; j += LANES) {
-        store(out + j, reduce_short(wide_add_product(wide_of(load(acc + j)), load(a + j), load(b + j)), &r));
+    const two q = splat_two(modulus->q);
+    size_t n = modulus->n;
+    for (size_t j = 0; j < n; j += PAIR) {
+        store_two(out + j, lift_two(sub_two(zero_two(), load_two(a + j)), q));
     }
 }
 
 void ddt_avx512ifma_add_scalar(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, uint64_t s) {
-    const vec q = splat(modulus->q);
-    const vec scalar = splat(s);
-    const size_t n = modulus->n;
-    for (size_t j = 0; j < n; j += LANES) {
-        store(out + j, reduce_once(add(load(a + j), scalar), q));
+    const two q = splat_two(modulus->q);
+    const two addend = splat_two(s);
+    size_t n = modulus->n;
+    for (size_t j = 0; j < n; j += PAIR) {
+        store_two(out + j, reduce_two(add_two(load_two(a + j), addend), q));
     }
 }
 
-/* A fixed factor with its quotient for Shoup's product. */
+/* ------------------------------------------------------------------ products with a scalar */
+
+/* A constant factor in Montgomery form: see ntt.h. */
 typedef struct factor {
-    vec w;
-    vec shoup;
-    vec q;
-    vec mask;
+    two w;
+    two w_inverse;
+    two q;
 } factor;
 
-DDT_INLINE factor make_factor(const ddt_modulus *modulus, uint64_t s) {
-    return (factor){splat(s), splat(ddt_modulus_quotient(modulus, s, WORD_BITS)), splat(modulus->q), splat(WORD_MASK)};
+static factor make_factor(const ddt_modulus *modulus, uint64_t s) {
+    uint64_t w = ddt_modulus_mul(modulus, s, modulus->montgomery_52);
+    return (factor){splat_two(w), splat_two(w * modulus->inverse_52 & WORD_MASK), splat_two(modulus->q)};
 }
 
-DDT_INLINE vec times(vec x, const factor *f) { return shoup_lazy(x, f->w, f->shoup, f->q, f->mask); }
+/* y s mod q in (-q, q) for y in [0, 2^52) */
+DDT_INLINE two multiply(two y, const factor *f) {
+    two m = low_two(zero_two(), y, f->w_inverse);
+    two h = high_two(zero_two(), y, f->w);
+    return sub_two(h, high_two(zero_two(), m, f->q));
+}
 
 void ddt_avx512ifma_mul_scalar(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, uint64_t s) {
     const factor f = make_factor(modulus, s);
-    const size_t n = modulus->n;
-    for (size_t j = 0; j < n; j += LANES) {
-        store(out + j, reduce_once(times(load(a + j), &f), f.q));
+    size_t n = modulus->n;
+    for (size_t j = 0; j < n; j += PAIR) {
+        store_two(out + j, lift_two(multiply(load_two(a + j), &f), f.q));
     }
 }
 
 void ddt_avx512ifma_mul_scalar_add(const ddt_modulus *modulus, uint64_t *out, const uint64_t *acc, const uint64_t *a,
                                    uint64_t s) {
     const factor f = make_factor(modulus, s);
-    const vec twice_q = splat(2 * modulus->q);
-    const size_t n = modulus->n;
-    for (size_t j = 0; j < n; j += LANES) {
-        const vec sum = add(load(acc + j), times(load(a + j), &f));
-        store(out + j, reduce_once(reduce_once(sum, twice_q), f.q));
+    size_t n = modulus->n;
+    for (size_t j = 0; j < n; j += PAIR) {
+        two product = lift_two(multiply(load_two(a + j), &f), f.q);
+        store_two(out + j, reduce_two(add_two(product, load_two(acc + j)), f.q));
     }
 }
 
 void ddt_avx512ifma_sub_mul_scalar(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b,
                                    uint64_t s) {
     const factor f = make_factor(modulus, s);
-    const size_t n = modulus->n;
-    for (size_t j = 0; j < n; j += LANES) {
-        const vec difference = sub(add(load(a + j), f.q), load(b + j));
-        store(out + j, reduce_once(times(difference, &f), f.q));
+    size_t n = modulus->n;
+    for (size_t j = 0; j < n; j += PAIR) {
+        two difference = add_two(sub_two(load_two(a + j), load_two(b + j)), f.q);
+        store_two(out + j, lift_two(multiply(difference, &f), f.q));
     }
 }
 
-DDT_INLINE void tensor_vector(const reducer *r, uint64_t *const d[3], const uint64_t *const a[2],
-                              const uint64_t *const b[2], size_t j, wide p0, wide p1, wide p2) {
-    const vec a0 = load(a[0] + j);
-    const vec a1 = load(a[1] + j);
-    const vec b0 = load(b[0] + j);
-    const vec b1 = load(b[1] + j);
-    p0 = wide_add_product(p0, a0, b0);
-    p1 = wide_add_product(wide_add_product(p1, a0, b1), a1, b0);
-    p2 = wide_add_product(p2, a1, b1);
-    store(d[0] + j, reduce_short(p0, r));
-    store(d[1] + j, reduce_short(p1, r));
-    store(d[2] + j, reduce_short(p2, r));
+/* ------------------------------------------------------------------ products of two limbs */
+
+/*
+ * Barrett reduction of x = a b < q^2, q of s bits. t = floor(x / 2^(s-1)) is the high word of (a 2^(52-s)) (2 b), both
+ * below 2^52; with r = floor(2^(s+51) / q) the quotient estimate floor(t r / 2^52) is below x / q by less than 1 (t) +
+ * 1/2 (r, as t < 2^(s+1) <= 2^51) + 1, so that the remainder is in [0, 2.5 q) and fits the low word.
+ */
+typedef struct barrett {
+    two q;
+    two twice_q;
+    two reciprocal;
+    vec left_shift; /* 52 - s */
+    vec mask;
+} barrett;
+
+static barrett make_barrett(const ddt_modulus *modulus) {
+    return (barrett){splat_two(modulus->q), splat_two(2 * modulus->q), splat_two(modulus->reciprocal_52),
+                     splat(WORD_BITS - modulus->bits), splat(WORD_MASK)};
+}
+
+DDT_INLINE two shift_left(two a, const barrett *k) {
+    return (two){_mm512_sllv_epi64(a.a, k->left_shift), _mm512_sllv_epi64(a.b, k->left_shift)};
+}
+
+/* a b + c mod q in [0, q), c in [0, q); shifted = a 2^(52-s), twice = 2 b: below 3.5 q < 2^52 before the last two
+ * steps. */
+DDT_INLINE two product(two a, two shifted, two b, two twice, two c, const barrett *k) {
+    two t = high_two(zero_two(), shifted, twice);
+    two low = low_two(c, a, b);
+    two e = high_two(zero_two(), t, k->reciprocal);
+    two r = sub_two(low, low_two(zero_two(), e, k->q));
+    r.a = _mm512_and_si512(r.a, k->mask);
+    r.b = _mm512_and_si512(r.b, k->mask);
+    return reduce_two(reduce_two(r, k->twice_q), k->q);
+}
+
+void ddt_avx512ifma_mul(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b) {
+    const barrett k = make_barrett(modulus);
+    size_t n = modulus->n;
+    for (size_t j = 0; j < n; j += PAIR) {
+        two x = load_two(a + j);
+        two y = load_two(b + j);
+        store_two(out + j, product(x, shift_left(x, &k), y, add_two(y, y), zero_two(), &k));
+    }
+}
+
+void ddt_avx512ifma_mul_add(const ddt_modulus *modulus, uint64_t *out, const uint64_t *acc, const uint64_t *a,
+                            const uint64_t *b) {
+    const barrett k = make_barrett(modulus);
+    size_t n = modulus->n;
+    for (size_t j = 0; j < n; j += PAIR) {
+        two x = load_two(a + j);
+        two y = load_two(b + j);
+        store_two(out + j, product(x, shift_left(x, &k), y, add_two(y, y), load_two(acc + j), &k));
+    }
+}
+
+/* ------------------------------------------------------------------ sums of products */
+
+/*
+ * Reduction of x = high 2^52 + low, sums of at most 16 products' words (and a residue in low): low < 2^57 and high plus
+ * the carry from low below 2^52, because q <= 2^50 - 31 makes floor((q-1)^2 / 2^52) <= 2^48 - 16. One Montgomery step
+ * divides by 2^52 and leaves (-q, 2^52); a product with the constant 2^52 undoes the division.
+ */
+typedef struct wide {
+    factor undo;
+    two inverse; /* q^-1 mod 2^52 */
+} wide;
+
+static wide make_wide(const ddt_modulus *modulus) {
+    return (wide){make_factor(modulus, modulus->montgomery_52), splat_two(modulus->inverse_52)};
+}
+
+DDT_INLINE two reduce_wide(two low, two high, const wide *k) {
+    two m = low_two(zero_two(), low, k->inverse);
+    two carry = {_mm512_srli_epi64(low.a, WORD_BITS), _mm512_srli_epi64(low.b, WORD_BITS)};
+    high = add_two(high, carry);
+    two r = sub_two(high, high_two(zero_two(), m, k->undo.q));
+    r = lift_two(r, k->undo.q); /* no longer negative, and still below 2^52 */
+    return lift_two(multiply(r, &k->undo), k->undo.q);
 }
 
 void ddt_avx512ifma_tensor(const ddt_modulus *modulus, uint64_t *const d[3], const uint64_t *const a[2],
                            const uint64_t *const b[2], bool accumulate) {
-    const reducer r = make_reducer(modulus);
-    const size_t n = modulus->n;
-    if (accumulate) {
-        for (size_t j = 0; j < n; j += LANES) {
-            tensor_vector(&r, d, a, b, j, wide_of(load(d[0] + j)), wide_of(load(d[1] + j)), wide_of(load(d[2] + j)));
-        }
-    } else {
-        for (size_t j = 0; j < n; j += LANES) {
-            tensor_vector(&r, d, a, b, j, wide_zero(), wide_zero(), wide_zero());
-        }
+    const barrett k = make_barrett(modulus);
+    const wide w = make_wide(modulus);
+    size_t n = modulus->n;
+    for (size_t j = 0; j < n; j += PAIR) {
+        two a0 = load_two(a[0] + j);
+        two a1 = load_two(a[1] + j);
+        two b0 = load_two(b[0] + j);
+        two b1 = load_two(b[1] + j);
+        two c0 = accumulate ? load_two(d[0] + j) : zero_two();
+        two c1 = accumulate ? load_two(d[1] + j) : zero_two();
+        two c2 = accumulate ? load_two(d[2] + j) : zero_two();
+        two low = low_two(low_two(c1, a0, b1), a1, b0);
+        two high = high_two(high_two(zero_two(), a0, b1), a1, b0);
+        store_two(d[0] + j, product(a0, shift_left(a0, &k), b0, add_two(b0, b0), c0, &k));
+        store_two(d[2] + j, product(a1, shift_left(a1, &k), b1, add_two(b1, b1), c2, &k));
+        store_two(d[1] + j, reduce_wide(low, high, &w));
     }
 }
 
-/* Two vectors at once, so that the sums' chains of multiply-adds do not wait for each other. */
 void ddt_avx512ifma_dot2(const ddt_modulus *modulus, uint64_t *out0, uint64_t *out1, const uint64_t *const *a,
                          const uint64_t *const *b0, const uint64_t *const *b1, size_t count) {
-    const reducer r = make_reducer(modulus);
-    const size_t n = modulus->n;
-    for (size_t j = 0; j < n; j += 2 * LANES) {
-        wide sum0 = wide_zero();
-        wide sum1 = wide_zero();
-        wide next0 = wide_zero();
-        wide next1 = wide_zero();
+    const wide w = make_wide(modulus);
+    size_t n = modulus->n;
+    for (size_t j = 0; j < n; j += PAIR) {
+        two low0 = zero_two();
+        two low1 = zero_two();
+        two high0 = zero_two();
+        two high1 = zero_two();
         for (size_t k = 0; k < count; k++) {
-            const vec x = load(a[k] + j);
-            const vec y = load(a[k] + j + LANES);
-            sum0 = wide_add_product(sum0, x, load(b0[k] + j));
-            sum1 = wide_add_product(sum1, x, load(b1[k] + j));
-            next0 = wide_add_product(next0, y, load(b0[k] + j + LANES));
-            next1 = wide_add_product(next1, y, load(b1[k] + j + LANES));
+            two x = load_two(a[k] + j);
+            two y0 = load_two(b0[k] + j);
+            two y1 = load_two(b1[k] + j);
+            low0 = low_two(low0, x, y0);
+            low1 = low_two(low1, x, y1);
+            high0 = high_two(high0, x, y0);
+            high1 = high_two(high1, x, y1);
         }
-        store(out0 + j, reduce_long(sum0, &r));
-        store(out1 + j, reduce_long(sum1, &r));
-        store(out0 + j + LANES, reduce_long(next0, &r));
-        store(out1 + j + LANES, reduce_long(next1, &r));
+        store_two(out0 + j, reduce_wide(low0, high0, &w));
+        store_two(out1 + j, reduce_wide(low1, high1, &w));
     }
+}
+
+/* ------------------------------------------------------------------ other moduli, other orders */
+
+/*
+ * x mod q for x < 2^52, the quotient estimated with floor(2^52 / q): too small by less than x / 2^52 + 1 < 2, hence the
+ * remainder in [0, 2q).
+ */
+DDT_INLINE two reduce_word(two x, two quotient, two q) {
+    two e = high_two(zero_two(), x, quotient);
+    return reduce_two(sub_two(x, low_two(zero_two(), e, q)), q);
 }
 
 void ddt_avx512ifma_change_modulus(const ddt_modulus *from, const ddt_modulus *to, uint64_t *out, const uint64_t *in) {
-    const reducer r = make_reducer(to);
+    const uint64_t q_word = to->q;
+    const two q = splat_two(q_word);
+    const two quotient = splat_two((UINT64_C(1) << WORD_BITS) / q_word);
     const vec half = splat(from->q / 2);
-    const vec minus_from = splat(to->q - from->q % to->q);
-    const size_t n = from->n;
-    for (size_t j = 0; j < n; j += LANES) {
-        const vec x = load(in + j);
-        const __mmask8 negative = _mm512_cmpgt_epu64_mask(x, half);
-        store(out + j, reduce_short(wide_of(_mm512_mask_add_epi64(x, negative, x, minus_from)), &r));
+    const vec minus_from = splat(q_word - from->q % q_word); /* a multiple of q_to less q_from */
+    size_t n = from->n;
+    for (size_t j = 0; j < n; j += PAIR) {
+        two x = load_two(in + j);
+        x.a = _mm512_mask_add_epi64(x.a, _mm512_cmpgt_epu64_mask(x.a, half), x.a, minus_from);
+        x.b = _mm512_mask_add_epi64(x.b, _mm512_cmpgt_epu64_mask(x.b, half), x.b, minus_from);
+        store_two(out + j, reduce_word(x, quotient, q));
     }
 }
 
 void ddt_avx512ifma_from_signed(const ddt_modulus *modulus, uint64_t *out, const int64_t *values) {
-    enum { SHORT_BITS = 12 }; /* below, 2^63 is beyond the reach of reduce_short */
-    if (modulus->bits < SHORT_BITS) {
-        ddt_scalar_from_signed(modulus, out, values);
-        return;
-    }
-    const reducer r = make_reducer(modulus);
-    const vec offset = splat(modulus->signed_offset);
-    const size_t n = modulus->n;
-    for (size_t j = 0; j < n; j += LANES) {
-        const vec x = add(_mm512_loadu_si512(values + j), offset);
-        store(out + j, reduce_short(wide_of(x), &r));
+    /* value + offset is below 2^64: its twelve high bits times 2^52 mod q, plus its low word, is reduced in two steps
+     */
+    const factor high_weight = make_factor(modulus, modulus->montgomery_52);
+    const two q = splat_two(modulus->q);
+    const two quotient = splat_two((UINT64_C(1) << WORD_BITS) / modulus->q);
+    const two offset = splat_two(modulus->signed_offset);
+    const vec mask = splat(WORD_MASK);
+    size_t n = modulus->n;
+    for (size_t j = 0; j < n; j += PAIR) {
+        two x = add_two(load_two((const uint64_t *)values + j), offset);
+        two high = {_mm512_srli_epi64(x.a, WORD_BITS), _mm512_srli_epi64(x.b, WORD_BITS)};
+        two low = {_mm512_and_si512(x.a, mask), _mm512_and_si512(x.b, mask)};
+        two weighted = lift_two(multiply(high, &high_weight), q);
+        store_two(out + j, reduce_two(add_two(weighted, reduce_word(low, quotient, q)), q));
     }
 }
 
-/*
- * A Galois permutation takes blocks of eight positions to blocks of eight (they are the values at one point times the
- * 8th roots of unity), so one load and one shuffle serve; any other permutation is gathered.
- */
 void ddt_avx512ifma_permute(size_t n, uint64_t *out, const uint64_t *in, const uint32_t *permutation) {
-    const vec lane_mask = splat(LANES - 1);
+    /* a Galois permutation keeps aligned blocks of eight together: one load and one shuffle each */
     for (size_t j = 0; j < n; j += LANES) {
-        const vec index = _mm512_cvtepu32_epi64(_mm256_loadu_si256((const __m256i *)(permutation + j)));
-        const size_t block = permutation[j] & ~(uint32_t)(LANES - 1);
-        if (_mm512_cmpneq_epi64_mask(_mm512_andnot_si512(lane_mask, index), splat(block)) == 0) {
-            store(out + j, _mm512_permutexvar_epi64(index, load(in + block)));
-        } else {
-            store(out + j, _mm512_i64gather_epi64(index, in, sizeof *in));
-        }
+        vec index = _mm512_cvtepu32_epi64(_mm256_loadu_si256((const __m256i *)(const void *)(permutation + j)));
+        const uint64_t *block = in + (permutation[j] & ~(uint32_t)(LANES - 1));
+        store(out + j, _mm512_permutexvar_epi64(index, load(block)));
     }
 }

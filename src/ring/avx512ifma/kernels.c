@@ -1,8 +1,6 @@
-/* The avx512ifma kernel set; entries without a kernel of their own yet run the scalar one.
+/* The AVX-512 IFMA kernel set.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "avx512ifma_kernels.h"
-
-#include "../scalar/scalar_kernels.h"
 
 static bool supported(void) {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
@@ -32,5 +30,6 @@ const ddt_kernels ddt_kernels_avx512ifma = {
     .from_signed = ddt_avx512ifma_from_signed,
     .permute = ddt_avx512ifma_permute,
     .baseconv_prepare = ddt_avx512ifma_baseconv_prepare,
-    .baseconv_limb = ddt_avx512ifma_baseconv_limb,
+    .baseconv_factor = ddt_avx512ifma_baseconv_factor,
+    .baseconv_limbs = ddt_avx512ifma_baseconv_limbs,
 };

@@ -33,14 +33,28 @@ void ddt_scalar_baseconv_prepare(const ddt_baseconv_source *sources, size_t coun
     }
 }
 
-void ddt_scalar_baseconv_limb(const ddt_modulus *to, const uint64_t *factors, size_t count, uint64_t *out,
-                              const uint64_t *const *y, const uint64_t *quotient) {
-    const ddt_modulus modulus = *to;
-    for (size_t j = 0; j < modulus.n; j++) {
+uint64_t ddt_scalar_baseconv_factor(const ddt_modulus *to, uint64_t factor) {
+    (void)to;
+    return factor;
+}
+
+static void convert_limb(const ddt_baseconv_target *target, size_t count, uint64_t *out, const uint64_t *const *y,
+                         const uint64_t *quotient, size_t begin, size_t end) {
+    const ddt_modulus modulus = *target->modulus;
+    const uint64_t *factors = target->factors;
+    for (size_t j = begin; j < end; j++) {
         ddt_wide sum = ddt_wide_mul(quotient[j], factors[count]);
         for (size_t k = 0; k < count; k++) {
             sum = ddt_wide_add(sum, ddt_wide_mul(y[k][j], factors[k]));
         }
         out[j] = ddt_reduce_wide(sum, modulus.q, modulus.bits, modulus.reciprocal);
+    }
+}
+
+void ddt_scalar_baseconv_limbs(const ddt_baseconv_target *targets, size_t target_count, size_t count,
+                               uint64_t *const *out, const uint64_t *const *y, const uint64_t *quotient, size_t begin,
+                               size_t end) {
+    for (size_t t = 0; t < target_count; t++) {
+        convert_limb(&targets[t], count, out[t], y, quotient, begin, end);
     }
 }

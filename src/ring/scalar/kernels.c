@@ -25,5 +25,6 @@ const ddt_kernels ddt_kernels_scalar = {
     .from_signed = ddt_scalar_from_signed,
     .permute = ddt_scalar_permute,
     .baseconv_prepare = ddt_scalar_baseconv_prepare,
-    .baseconv_limb = ddt_scalar_baseconv_limb,
+    .baseconv_factor = ddt_scalar_baseconv_factor,
+    .baseconv_limbs = ddt_scalar_baseconv_limbs,
 };

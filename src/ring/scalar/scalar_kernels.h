@@ -31,7 +31,9 @@ void ddt_scalar_permute(size_t n, uint64_t *out, const uint64_t *in, const uint3
 
 void ddt_scalar_baseconv_prepare(const ddt_baseconv_source *sources, size_t count, const uint64_t *const *in,
                                  uint64_t *const *y, uint64_t *quotient, size_t begin, size_t end);
-void ddt_scalar_baseconv_limb(const ddt_modulus *to, const uint64_t *factors, size_t count, uint64_t *out,
-                              const uint64_t *const *y, const uint64_t *quotient);
+uint64_t ddt_scalar_baseconv_factor(const ddt_modulus *to, uint64_t factor);
+void ddt_scalar_baseconv_limbs(const ddt_baseconv_target *targets, size_t target_count, size_t count,
+                               uint64_t *const *out, const uint64_t *const *y, const uint64_t *quotient, size_t begin,
+                               size_t end);
 
 #endif
