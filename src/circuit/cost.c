@@ -11,11 +11,11 @@
 #include <string.h>
 
 /* Nanoseconds for each coefficient (the transforms: for each coefficient and layer). */
-static const double transform_ns = 0.045;
+static const double transform_ns = 0.08;
 static const double conversion_ns = 0.06;
-static const double inner_product_ns = 0.25; /* a digit times both halves of a key */
-static const double pass_ns = 0.35;
-static const double encode_ns = 0.6;
+static const double inner_product_ns = 0.35; /* a digit times both halves of a key */
+static const double pass_ns = 0.4;
+static const double encode_ns = 12.0; /* without the transforms */
 
 typedef struct cost_model {
     double n;
@@ -45,7 +45,7 @@ static double rescale(const cost_model *m, unsigned level) {
 static double passes(const cost_model *m, double limbs) { return limbs * pass_ns * m->n; }
 
 static double encoding(const cost_model *m, unsigned level) {
-    return encode_ns * m->n * log2(m->n) / 4.0 + (level + 1.0) * (m->transform + pass_ns * m->n);
+    return encode_ns * m->n + (level + 1.0) * (m->transform + pass_ns * m->n);
 }
 
 /* ------------------------------------------------------------------ polynomials */
