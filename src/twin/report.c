@@ -18,7 +18,7 @@ static const char *const page_style =
     "h2{font-size:18px;margin:0 0 "
     ".6em}.kicker{text-transform:uppercase;letter-spacing:.08em;font-size:12px;font-weight:600}"
     "section{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:20px;margin-top:18px}"
-    ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(190px,1fr));gap:12px;margin-top:18px}"
+    ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin-top:18px}"
     ".tile{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px 16px}"
     ".tile b{display:block;font-size:24px;font-weight:650;line-height:1.3;font-variant-numeric:tabular-nums}"
     ".tile span{color:var(--soft);font-size:13px}.good{color:var(--good)}.bad{color:var(--bad)}"
@@ -164,11 +164,14 @@ static void legend(twin_text *text, const ddt_twin_outcome *outcome) {
         twin_text_add(text, "<span><svg width=\"30\" height=\"8\"><path class=\"c-ref\" d=\"M1 4h28\"/></svg>"
                             "CVODE in the clear</span>");
     }
-    if (outcome->events != NULL) {
+    if (twin_has_measurements(outcome)) {
         twin_text_add(text,
                       "<span><svg width=\"10\" height=\"10\"><circle class=\"c-dv\" cx=\"5\" cy=\"5\" r=\"3\"/></svg>"
-                      "measured</span><span><svg width=\"10\" height=\"10\"><path class=\"c-dose\" "
-                      "d=\"M5 9l-3.5 -7h7z\"/></svg>dose</span>");
+                      "measured</span>");
+    }
+    if (outcome->events != NULL) {
+        twin_text_add(text, "<span><svg width=\"10\" height=\"10\"><path class=\"c-dose\" d=\"M5 9l-3.5 -7h7z\"/></svg>"
+                            "dose</span>");
     }
     twin_text_add(text, "</p>\n");
 }
@@ -182,11 +185,13 @@ static void curves(twin_text *text, const ddt_twin_outcome *outcome) {
         twin_text_add(text, "</div>\n");
     }
     if (outcome->assessment != NULL) {
-        twin_text_add(
-            text,
-            "<p class=\"note\">Where the dashed line covers the solid one, the encrypted computation and the "
-            "reference agree within the width of the line. Distance from the measured points is the model&rsquo;s "
-            "own misfit and has nothing to do with encryption.</p>");
+        twin_text_add(text,
+                      "<p class=\"note\">Where the dashed line covers the solid one, the encrypted computation and the "
+                      "reference agree within the width of the line.%s</p>",
+                      twin_has_measurements(outcome)
+                          ? " Distance from the measured points is the model&rsquo;s own misfit and has "
+                            "nothing to do with encryption."
+                          : "");
     }
     twin_text_add(text, "</section>\n");
 }
@@ -274,7 +279,7 @@ static void subject_table_head(twin_text *text, const char *output_name, bool me
 
 static void subject_table(twin_text *text, const ddt_twin_outcome *outcome, size_t output) {
     const ddt_profile *run = outcome->profile;
-    const bool measured = outcome->events != NULL && twin_output_is_measured(outcome->model, output);
+    const bool measured = twin_has_measurements(outcome) && twin_output_is_measured(outcome->model, output);
     const char *unit = twin_output_unit(outcome->model, output);
     const char *time_unit = twin_time_unit(outcome->model);
     subject_table_head(text, run->output_names[output], measured, outcome->assessment != NULL);

@@ -168,6 +168,8 @@ static inline const ddt_subject *twin_subject(const ddt_twin_outcome *outcome, s
 /* Unit of an output or of time, or "". */
 const char *twin_output_unit(const ddt_model *model, size_t output);
 const char *twin_time_unit(const ddt_model *model);
+/* Whether there is any DV at all. */
+bool twin_has_measurements(const ddt_twin_outcome *outcome);
 /* Whether the data's DV are measurements of this output. */
 bool twin_output_is_measured(const ddt_model *model, size_t output);
 #endif

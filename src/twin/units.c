@@ -54,3 +54,15 @@ bool twin_output_is_measured(const ddt_model *model, size_t output) {
     }
     return residual_outputs(model) == 1 && model->outputs[output].residual != DDT_RESIDUAL_NONE;
 }
+
+bool twin_has_measurements(const ddt_twin_outcome *outcome) {
+    for (size_t s = 0; outcome->events != NULL && s < outcome->events->subject_count; s++) {
+        const ddt_subject *subject = &outcome->events->subjects[s];
+        for (size_t r = 0; r < subject->record_count; r++) {
+            if (subject->records[r].has_dv) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
