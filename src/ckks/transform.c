@@ -1,0 +1,327 @@
+/* Linear transforms of the slots: construction. SPDX-License-Identifier: Apache-2.0 */
+#include "transform_internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What a baby step and a giant step cost, roughly, in key switches. */
+static const double baby_cost = 0.25;
+static const double giant_cost = 1.0;
+
+/* Diagonals of full period are kept as coefficients where more limbs than this would be stored for each. */
+enum { STORED_LIMBS_MAX = 16 };
+
+/* ------------------------------------------------------------------ the split into steps */
+
+static uint64_t gcd(uint64_t a, uint64_t b) {
+    while (b != 0) {
+        const uint64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+typedef struct steps {
+    int64_t offset; /* index = offset + stride * (giant * baby + small) */
+    int64_t stride;
+    int64_t extent; /* largest multiple of the stride */
+} steps;
+
+static steps find_steps(const ddt_diagonal *diagonals, size_t count) {
+    int64_t least = diagonals[0].index;
+    int64_t largest = least;
+    uint64_t stride = 0;
+    for (size_t i = 1; i < count; i++) {
+        least = diagonals[i].index < least ? diagonals[i].index : least;
+        largest = diagonals[i].index > largest ? diagonals[i].index : largest;
+    }
+    for (size_t i = 0; i < count; i++) {
+        stride = gcd((uint64_t)(diagonals[i].index - least), stride);
+    }
+    steps s = {.offset = least, .stride = stride == 0 ? 1 : (int64_t)stride};
+    /* Rotation by 0 needs no key: start from it where the first group of baby steps would hold it anyway. */
+    if (least >= 0 && least % s.stride == 0 && least / s.stride < TRANSFORM_BABIES_MAX / 2) {
+        s.offset = 0;
+    }
+    s.extent = (largest - s.offset) / s.stride;
+    return s;
+}
+
+/* The number of distinct giant steps with this number of baby steps. */
+static size_t count_giants(const ddt_diagonal *diagonals, size_t count, const steps *s, int64_t baby, bool *seen) {
+    size_t giants = 0;
+    memset(seen, 0, (size_t)(s->extent / baby + 1) * sizeof *seen);
+    for (size_t i = 0; i < count; i++) {
+        bool *mark = &seen[(diagonals[i].index - s->offset) / s->stride / baby];
+        giants += *mark ? 0 : 1;
+        *mark = true;
+    }
+    return giants;
+}
+
+static int64_t choose_baby(const ddt_diagonal *diagonals, size_t count, const steps *s, bool *seen) {
+    int64_t best = 1;
+    double best_cost = INFINITY;
+    for (int64_t baby = 1; baby <= TRANSFORM_BABIES_MAX; baby *= 2) {
+        const double cost =
+            baby_cost * (double)baby + giant_cost * (double)count_giants(diagonals, count, s, baby, seen);
+        if (cost < best_cost) {
+            best_cost = cost;
+            best = baby;
+        }
+    }
+    return best;
+}
+
+/* ------------------------------------------------------------------ encoding */
+
+typedef struct encoder {
+    ddt_context *ctx;
+    ddt_transform *transform;
+    double complex *rotated; /* one diagonal */
+    uint64_t *limbs;         /* all targets of one diagonal, and one more limb */
+} encoder;
+
+/* A polynomial in X^gap has the same value at `gap` neighbouring positions of the NTT domain. */
+static void keep_runs(const encoder *e, transform_term *term) {
+    const size_t n = e->transform->params->n;
+    for (size_t t = 0; t < e->transform->targets; t++) {
+        for (size_t j = 0; j < n / term->run; j++) {
+            term->stored[t * (n / term->run) + j] = e->limbs[t * n + j * term->run];
+        }
+    }
+}
+
+/* Coefficients modulo q_0, if all are small enough that q_0 tells them: the test is limb 1, made from them. */
+static bool find_coefficients(const encoder *e) {
+    const ddt_ckks_params *params = e->transform->params;
+    const size_t n = params->n;
+    uint64_t *limb = e->limbs;
+    uint64_t *check = e->limbs + e->transform->targets * n;
+    ddt_ring_intt(params->ring, 0, limb);
+    ddt_ring_change_modulus(params->ring, 0, 1, check, limb);
+    ddt_ring_ntt(params->ring, 1, check);
+    if (memcmp(check, limb + n, n * sizeof *check) == 0) {
+        return true;
+    }
+    ddt_ring_ntt(params->ring, 0, limb);
+    return false;
+}
+
+static ddt_status encode_term(const encoder *e, const ddt_diagonal *diagonal, int64_t giant, transform_term *term) {
+    ddt_transform *transform = e->transform;
+    const size_t n = transform->params->n;
+    const size_t period = diagonal->period;
+    for (size_t j = 0; j < period; j++) {
+        /* Rotated back by the giant step; the period is a power of two. */
+        e->rotated[(j + (size_t)giant) & (period - 1)] = diagonal->values[j];
+    }
+    ddt_status status = ckks_encode_extended(e->ctx, transform->params, e->rotated, period, transform->level,
+                                             transform->scale, e->limbs);
+    if (status != DDT_OK) {
+        return status;
+    }
+    term->run = n / 2 / period;
+    term->is_coefficients = term->run == 1 && transform->targets > STORED_LIMBS_MAX && find_coefficients(e);
+    term->words = term->is_coefficients ? n : transform->targets * (n / term->run);
+    term->stored = ddt_alloc(term->words, sizeof *term->stored);
+    if (term->stored == NULL) {
+        return ddt_fail(e->ctx, DDT_ERR_MEMORY, "Memory is short for a diagonal of a linear transform.");
+    }
+    if (term->is_coefficients) {
+        memcpy(term->stored, e->limbs, n * sizeof *term->stored);
+    } else {
+        keep_runs(e, term);
+    }
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ construction */
+
+static int compare_terms(const void *a, const void *b) {
+    const transform_term *x = a;
+    const transform_term *y = b;
+    return x->giant != y->giant ? (x->giant > y->giant) - (x->giant < y->giant)
+                                : (x->baby > y->baby) - (x->baby < y->baby);
+}
+
+static ddt_status check_shape(ddt_context *ctx, const ddt_ckks_params *params, const ddt_diagonal *diagonals,
+                              size_t count, const ddt_transform_shape *shape) {
+    const int64_t slots = (int64_t)(params->n / 2);
+    int64_t least = slots;
+    int64_t largest = -slots;
+    if (shape->level < 1 || shape->level > params->top || count == 0 || count > params->n ||
+        shape->baby > TRANSFORM_BABIES_MAX || !(shape->scale > 0.0)) {
+        return ddt_fail(ctx, DDT_ERR_ARGUMENT, "A transform of %zu diagonals at level %u is not possible.", count,
+                        shape->level);
+    }
+    for (size_t i = 0; i < count; i++) {
+        const size_t period = diagonals[i].period;
+        const int64_t index = diagonals[i].index;
+        if (period == 0 || (period & (period - 1)) != 0 || period > params->n / 2 || index > slots || index < -slots) {
+            return ddt_fail(ctx, DDT_ERR_ARGUMENT, "Diagonal %lld with period %zu is not possible.", (long long)index,
+                            period);
+        }
+        least = index < least ? index : least;
+        largest = index > largest ? index : largest;
+    }
+    if (largest - least >= slots) {
+        return ddt_fail(ctx, DDT_ERR_ARGUMENT, "The diagonals %lld and %lld are further apart than there are slots.",
+                        (long long)least, (long long)largest);
+    }
+    return DDT_OK;
+}
+
+/* Places of the terms, sorted; giants[] in increasing order. */
+static ddt_status place_terms(ddt_context *ctx, const ddt_diagonal *diagonals, const steps *s, int64_t baby,
+                              ddt_transform *transform) {
+    for (size_t i = 0; i < transform->terms_count; i++) {
+        const int64_t multiple = (diagonals[i].index - s->offset) / s->stride;
+        transform->terms[i].source = i;
+        transform->terms[i].baby = (size_t)(multiple % baby);
+        transform->terms[i].giant = (size_t)(multiple / baby);
+    }
+    qsort(transform->terms, transform->terms_count, sizeof *transform->terms, compare_terms);
+    for (int64_t b = 0; b < baby; b++) {
+        transform->babies[b] = s->offset + b * s->stride;
+    }
+    transform->babies_count = (size_t)baby;
+    size_t giants = 0;
+    for (size_t i = 0; i < transform->terms_count; i++) {
+        transform_term *term = &transform->terms[i];
+        if (i > 0 && compare_terms(term - 1, term) == 0) {
+            return ddt_fail(ctx, DDT_ERR_ARGUMENT, "A transform has two diagonals of index %lld.",
+                            (long long)diagonals[term->source].index);
+        }
+        const int64_t step = (int64_t)term->giant * baby * s->stride;
+        if (giants == 0 || transform->giants[giants - 1] != step) {
+            transform->giants[giants++] = step;
+        }
+    }
+    transform->giants_count = giants;
+    for (size_t i = 0, g = 0; i < transform->terms_count; i++) {
+        const int64_t step = (int64_t)transform->terms[i].giant * baby * s->stride;
+        g += transform->giants[g] == step ? 0 : 1;
+        transform->terms[i].giant = g;
+        transform->used[transform->terms[i].baby] = true;
+    }
+    return DDT_OK;
+}
+
+static ddt_status encode_terms(ddt_context *ctx, const ddt_diagonal *diagonals, ddt_transform *transform) {
+    encoder e = {.ctx = ctx, .transform = transform};
+    const size_t n = transform->params->n;
+    e.rotated = ddt_alloc(n / 2, sizeof *e.rotated);
+    e.limbs = ddt_alloc((transform->targets + 1) * n, sizeof *e.limbs);
+    ddt_status status = DDT_OK;
+    if (e.rotated == NULL || e.limbs == NULL) {
+        status = ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short to encode a linear transform.");
+    }
+    for (size_t i = 0; i < transform->terms_count && status == DDT_OK; i++) {
+        transform_term *term = &transform->terms[i];
+        status = encode_term(&e, &diagonals[term->source], transform->giants[term->giant], term);
+    }
+    ddt_free(e.rotated);
+    ddt_free(e.limbs);
+    return status;
+}
+
+static ddt_status fill(ddt_context *ctx, const ddt_diagonal *diagonals, size_t count, unsigned wanted_baby,
+                       ddt_transform *transform) {
+    const steps s = find_steps(diagonals, count);
+    bool *seen = ddt_alloc((size_t)s.extent + 1, sizeof *seen);
+    transform->terms = ddt_calloc(count, sizeof *transform->terms);
+    transform->giants = ddt_calloc(count, sizeof *transform->giants);
+    ddt_status status = DDT_OK;
+    if (seen == NULL || transform->terms == NULL || transform->giants == NULL) {
+        status = ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short for a linear transform.");
+    } else {
+        transform->terms_count = count;
+        const int64_t baby = wanted_baby != 0 ? (int64_t)wanted_baby : choose_baby(diagonals, count, &s, seen);
+        status = place_terms(ctx, diagonals, &s, baby, transform);
+    }
+    ddt_free(seen);
+    return status == DDT_OK ? encode_terms(ctx, diagonals, transform) : status;
+}
+
+ddt_status ddt_transform_create(ddt_context *ctx, const ddt_ckks_params *params, const ddt_diagonal *diagonals,
+                                size_t count, const ddt_transform_shape *shape, ddt_transform **out) {
+    *out = NULL;
+    ddt_status status = check_shape(ctx, params, diagonals, count, shape);
+    if (status != DDT_OK) {
+        return status;
+    }
+    ddt_transform *transform = ddt_calloc(1, sizeof *transform);
+    if (transform == NULL) {
+        return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short for a linear transform.");
+    }
+    transform->params = params;
+    transform->level = shape->level;
+    transform->scale = shape->scale;
+    transform->targets = (size_t)shape->level + 1 + params->literal.p_count;
+    status = fill(ctx, diagonals, count, shape->baby, transform);
+    if (status != DDT_OK) {
+        ddt_transform_destroy(transform);
+        return status;
+    }
+    *out = transform;
+    return DDT_OK;
+}
+
+void ddt_transform_destroy(ddt_transform *transform) {
+    if (transform == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < transform->terms_count; i++) {
+        ddt_free(transform->terms[i].stored);
+    }
+    ddt_free(transform->terms);
+    ddt_free(transform->giants);
+    ddt_free(transform);
+}
+
+/* ------------------------------------------------------------------ questions */
+
+int64_t transform_giant_step(const ddt_transform *transform, size_t giant) {
+    return transform->giants[giant] - (giant == 0 ? 0 : transform->giants[giant - 1]);
+}
+
+static size_t add_step(const ddt_transform *transform, int64_t step, int64_t *found, size_t count, size_t capacity) {
+    const int64_t slots = (int64_t)(transform->params->n / 2);
+    bool known = step % slots == 0;
+    for (size_t i = 0; i < count && i < capacity; i++) {
+        known = known || (found[i] - step) % slots == 0;
+    }
+    if (known) {
+        return count;
+    }
+    if (count < capacity) {
+        found[count] = step;
+    }
+    return count + 1;
+}
+
+size_t ddt_transform_rotations(const ddt_transform *transform, int64_t *found, size_t capacity) {
+    size_t count = 0;
+    for (size_t b = 0; b < transform->babies_count; b++) {
+        if (transform->used[b]) {
+            count = add_step(transform, transform->babies[b], found, count, capacity);
+        }
+    }
+    for (size_t g = 0; g < transform->giants_count; g++) {
+        count = add_step(transform, transform_giant_step(transform, g), found, count, capacity);
+    }
+    return count;
+}
+
+unsigned ddt_transform_level(const ddt_transform *transform) { return transform->level; }
+
+size_t ddt_transform_bytes(const ddt_transform *transform) {
+    size_t words = 0;
+    for (size_t i = 0; i < transform->terms_count; i++) {
+        words += transform->terms[i].words;
+    }
+    return words * sizeof(uint64_t);
+}

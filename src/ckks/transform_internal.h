@@ -1,0 +1,37 @@
+/* The inside of a linear transform. SPDX-License-Identifier: Apache-2.0 */
+#ifndef DDT_CKKS_TRANSFORM_INTERNAL_H
+#define DDT_CKKS_TRANSFORM_INTERNAL_H
+
+#include "ckks_internal.h"
+#include "ddt/ckks/transform.h"
+
+enum { TRANSFORM_BABIES_MAX = 32 };
+
+typedef struct transform_term {
+    size_t source; /* index of the caller's diagonal */
+    size_t giant;
+    size_t baby;
+    size_t run;           /* equal neighbours in the NTT domain: one of each run is stored */
+    bool is_coefficients; /* stored: N coefficients modulo q_0, centred; else NTT values of all targets */
+    size_t words;
+    uint64_t *stored;
+} transform_term;
+
+struct ddt_transform {
+    const ddt_ckks_params *params;
+    unsigned level;
+    double scale;
+    size_t targets;
+    size_t terms_count;
+    transform_term *terms; /* sorted by giant, then baby */
+    size_t babies_count;
+    int64_t babies[TRANSFORM_BABIES_MAX];
+    bool used[TRANSFORM_BABIES_MAX];
+    size_t giants_count;
+    int64_t *giants; /* increasing */
+};
+
+/* The rotation that follows the sum of this giant step in Horner's rule. */
+int64_t transform_giant_step(const ddt_transform *transform, size_t giant);
+
+#endif
