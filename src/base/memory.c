@@ -4,8 +4,15 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { ALIGNMENT = 64 };
+enum {
+    ALIGNMENT = 64,
+    /* Polynomials are swept limb by limb, a page table entry every 512 words: from this size on blocks ask for huge
+       pages. */
+    HUGE_PAGE = 1 << 21,
+    HUGE_FROM = 2 * HUGE_PAGE
+};
 
 static atomic_uint_fast64_t allocations = 0;
 static atomic_uint_fast64_t allocations_allowed = UINT64_MAX;
@@ -19,6 +26,18 @@ bool ddt_size_mul(size_t a, size_t b, size_t *out) { return !__builtin_mul_overf
 
 bool ddt_size_add(size_t a, size_t b, size_t *out) { return !__builtin_add_overflow(a, b, out); }
 
+/* A block of at least HUGE_FROM bytes. The advice may be ignored: it only costs time. */
+static void *alloc_huge(size_t bytes) {
+    void *block = NULL;
+    if (posix_memalign(&block, HUGE_PAGE, bytes) != 0) {
+        return NULL;
+    }
+#ifdef MADV_HUGEPAGE
+    (void)madvise(block, bytes, MADV_HUGEPAGE);
+#endif
+    return block;
+}
+
 void *ddt_alloc(size_t count, size_t size) {
     size_t bytes = 0;
     size_t rounded = 0;
@@ -27,6 +46,9 @@ void *ddt_alloc(size_t count, size_t size) {
     }
     if (atomic_fetch_add(&allocations, 1) >= atomic_load(&allocations_allowed)) {
         return NULL;
+    }
+    if (bytes >= HUGE_FROM) {
+        return alloc_huge(rounded);
     }
     /* aligned_alloc wants a multiple of the alignment; a zero size still yields a block of its own. */
     return aligned_alloc(ALIGNMENT, bytes == 0 ? ALIGNMENT : rounded - 1 - (rounded - 1) % ALIGNMENT);
