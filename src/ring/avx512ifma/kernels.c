@@ -1,5 +1,4 @@
-/* The AVX-512 IFMA kernel set.
- * SPDX-License-Identifier: Apache-2.0 */
+/* The AVX-512 IFMA kernel set. SPDX-License-Identifier: Apache-2.0 */
 #include "avx512ifma_kernels.h"
 
 static bool supported(void) {
