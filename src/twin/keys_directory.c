@@ -8,6 +8,7 @@ void twin_key_paths_destroy(twin_key_paths *paths) {
     ddt_free(paths->public);
     ddt_free(paths->eval);
     ddt_free(paths->plan);
+    *paths = (twin_key_paths){0};
 }
 
 ddt_status twin_key_paths_create(ddt_context *ctx, const char *directory, twin_key_paths *out) {

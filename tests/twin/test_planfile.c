@@ -144,7 +144,6 @@ typedef void (*spoil_function)(twin_recipe *recipe);
 
 static void spoil_subjects(twin_recipe *recipe) { recipe->subject_count = 1; }
 static void spoil_observations(twin_recipe *recipe) { recipe->observation_counts[1]--; }
-static void spoil_flag(twin_recipe *recipe) { memset(&recipe->requested[1][2], 2, 1); }
 static void spoil_grid(twin_recipe *recipe) { recipe->grid_h = -1; }
 static void spoil_infinite_grid(twin_recipe *recipe) { recipe->grid_h = 1.0 / 0.0; }
 static void spoil_points(twin_recipe *recipe) { recipe->grid_points = TWIN_GRID_POINTS_MAX + 1; }
@@ -174,8 +173,8 @@ static ddt_status write_spoiled(fixture *f, spoil_function spoil) {
 
 static void test_spoiled(void **state) {
     fixture *f = *state;
-    static const spoil_function spoils[] = {spoil_subjects, spoil_observations,  spoil_flag,
-                                            spoil_grid,     spoil_infinite_grid, spoil_points};
+    static const spoil_function spoils[] = {spoil_subjects, spoil_observations, spoil_grid, spoil_infinite_grid,
+                                            spoil_points};
     for (size_t i = 0; i < sizeof spoils / sizeof spoils[0]; i++) {
         ddt_twin_plan *plan = NULL;
         ddt_context_clear(f->ctx);
@@ -184,6 +183,34 @@ static void test_spoiled(void **state) {
         assert_null(plan);
         assert_non_null(strstr(ddt_error_detail(f->ctx), f->plan));
     }
+}
+
+/* A flag of 2 is neither yes nor no; the section is written by hand, since no bool holds it. */
+static void test_spoiled_flag(void **state) {
+    fixture *f = *state;
+    ddt_writer *writer = NULL;
+    assert_int_equal(ddt_writer_open(f->ctx, f->plan, DDT_WIRE_PLAN, false, &writer), DDT_OK);
+    assert_int_equal(ddt_plan_write(writer, f->problem->plan), DDT_OK);
+    assert_int_equal(ddt_solution_write(writer, f->problem->solution), DDT_OK);
+    ddt_writer_begin(writer, "MODL");
+    ddt_writer_string(writer, "decay.R");
+    ddt_writer_string(writer, model_text);
+    ddt_writer_u32(writer, 0);
+    ddt_writer_u32(writer, 0);
+    ddt_writer_f64(writer, 0);
+    ddt_writer_u64(writer, 0);
+    ddt_writer_u32(writer, 2);
+    for (size_t s = 0; s < 2; s++) {
+        ddt_writer_u32(writer, (uint32_t)f->problem->recipe.observation_counts[s]);
+        for (size_t k = 0; k < f->problem->recipe.observation_counts[s]; k++) {
+            ddt_writer_u8(writer, s == 1 && k == 2 ? 2 : 1);
+        }
+    }
+    assert_int_equal(ddt_writer_end(writer), DDT_OK);
+    assert_int_equal(ddt_writer_commit(writer, NULL), DDT_OK);
+    ddt_twin_plan *plan = NULL;
+    assert_int_equal(ddt_twin_plan_read(f->ctx, f->plan, &plan), DDT_ERR_FORMAT);
+    assert_null(plan);
 }
 
 /* ------------------------------------------------------------------ memory */
@@ -244,6 +271,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_requested, setup, teardown),
         cmocka_unit_test_setup_teardown(test_round_trip, setup, teardown),
         cmocka_unit_test_setup_teardown(test_spoiled, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_spoiled_flag, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory_of_reading, setup, teardown),
         cmocka_unit_test_setup_teardown(test_memory_of_creating, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_options, setup, teardown),
