@@ -81,24 +81,29 @@ static ddt_status plan_read_sections(ddt_context *ctx, ddt_reader *reader, ddt_t
     return status == DDT_OK ? ddt_reader_digest(reader, &plan->digest) : status;
 }
 
-ddt_status ddt_twin_plan_read(ddt_context *ctx, const char *path, ddt_twin_plan **out) {
-    ddt_reader *reader = NULL;
-    ddt_status status = ddt_reader_open(ctx, path, DDT_WIRE_PLAN, &reader);
-    if (status != DDT_OK) {
-        return status;
-    }
+ddt_status twin_plan_read_sections(ddt_context *ctx, ddt_reader *reader, ddt_twin_plan **out) {
     ddt_twin_plan *plan = ddt_calloc(1, sizeof *plan);
     if (plan != NULL) {
-        plan->path = ddt_strdup(path);
+        plan->path = ddt_strdup(ddt_reader_path(reader));
     }
-    status = plan == NULL || plan->path == NULL ? twin_no_memory(ctx) : plan_read_sections(ctx, reader, plan);
-    ddt_reader_close(reader);
+    ddt_status status =
+        plan == NULL || plan->path == NULL ? twin_no_memory(ctx) : plan_read_sections(ctx, reader, plan);
     if (status != DDT_OK) {
         ddt_twin_plan_destroy(plan);
         return status;
     }
     *out = plan;
     return DDT_OK;
+}
+
+ddt_status ddt_twin_plan_read(ddt_context *ctx, const char *path, ddt_twin_plan **out) {
+    ddt_reader *reader = NULL;
+    ddt_status status = ddt_reader_open(ctx, path, DDT_WIRE_PLAN, &reader);
+    if (status == DDT_OK) {
+        status = twin_plan_read_sections(ctx, reader, out);
+    }
+    ddt_reader_close(reader);
+    return status;
 }
 
 ddt_status ddt_twin_plan_check_model(ddt_context *ctx, const ddt_twin_plan *plan, const char *model_path) {

@@ -91,6 +91,9 @@ struct ddt_twin_plan {
     ddt_solution *solution;
 };
 
+/* ddt_twin_plan_read on a reader just opened. */
+DDT_MUST_CHECK ddt_status twin_plan_read_sections(ddt_context *ctx, ddt_reader *reader, ddt_twin_plan **out);
+
 /* lanes x block doubles for each of `count` vectors; NULL when memory is short. Wiped when freed: they hold patients'
  * values. */
 DDT_MUST_CHECK double **twin_vectors_create(size_t count, size_t lanes, size_t block);
