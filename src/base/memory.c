@@ -11,7 +11,7 @@ enum {
     /* Polynomials are swept limb by limb, a page table entry every 512 words: from this size on blocks ask for huge
        pages. */
     HUGE_PAGE = 1 << 21,
-    HUGE_FROM = 2 * HUGE_PAGE
+    HUGE_FROM = HUGE_PAGE
 };
 
 static atomic_uint_fast64_t allocations = 0;
