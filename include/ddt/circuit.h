@@ -178,7 +178,8 @@ DDT_MUST_CHECK ddt_status ddt_plan_read(ddt_context *ctx, ddt_reader *reader, dd
 /*
  * Runs the plan on one batch. inputs[i]: ciphertext of input i at its level; outputs[o]: created here (2 parts).
  * Instructions without mutual dependence run in parallel, limbs too when there are fewer instructions than threads.
- * Progress stage "engine". Memory is freed after the last use of a value.
+ * Progress stage "engine" over all batches. One run of a plan at a time (it keeps encoded vectors). Memory is freed
+ * after the last use of a value.
  */
 DDT_MUST_CHECK ddt_status ddt_plan_run(ddt_context *ctx, ddt_plan *plan, const ddt_eval_keys *keys, size_t batch,
                                        const ddt_ciphertext *inputs, ddt_ciphertext *outputs);

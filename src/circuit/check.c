@@ -199,6 +199,9 @@ static ddt_status check_shape(ddt_context *ctx, const ddt_plan *plan) {
         plan->scaled_count > PLAN_TERMS_MAX || plan->exact_count > PLAN_TERMS_MAX) {
         return refuse_plan(ctx, "it has no outputs, or too many parts");
     }
+    if (plan->literal.boot_levels != 0) {
+        return refuse_plan(ctx, "it asks for bootstrapping, which this program's instructions do not have");
+    }
     if (plan->output_level > plan->literal.levels || !(plan->predicted_error >= 0.0) ||
         !isfinite(plan->predicted_error)) {
         return refuse_plan(ctx, "its output level or predicted error is out of range");

@@ -140,14 +140,25 @@ static size_t side_by_side(size_t width, size_t threads) {
     return 2 * rest > threads ? width : width - rest;
 }
 
-/* workers[0..threads) have one thread each, workers[threads] has all. */
+/* The most instructions that ever run side by side: so many workers of one thread are made. */
+static size_t widest(const ddt_plan *plan, size_t threads) {
+    size_t most = 0;
+    for (size_t w = 0; w < plan->wave_count; w++) {
+        size_t parallel = side_by_side(plan->wave_begin[w + 1] - plan->wave_begin[w], threads);
+        most = parallel > most ? parallel : most;
+    }
+    return most < threads ? most : threads;
+}
+
+/* workers[0..widest) have one thread each, workers[threads] has all. */
 static void run_waves(engine_run *run, engine_worker *workers, int threads) {
     const ddt_plan *plan = run->plan;
     for (size_t w = 0; w < plan->wave_count && healthy(run); w++) {
         const uint32_t *order = plan->order + plan->wave_begin[w];
         size_t width = plan->wave_begin[w + 1] - plan->wave_begin[w];
         size_t parallel = side_by_side(width, (size_t)threads);
-#pragma omp parallel for num_threads(threads) if (parallel > 0) schedule(dynamic, 1)
+        size_t team = parallel < (size_t)threads ? parallel : (size_t)threads;
+#pragma omp parallel for num_threads(team) if (team > 1) schedule(dynamic, 1)
         for (size_t i = 0; i < parallel; i++) {
             run_one(run, &workers[omp_get_thread_num()], &plan->instructions[order[i]]);
         }
@@ -234,13 +245,15 @@ static void clean(engine_run *run) {
 
 static ddt_status run_with_workers(engine_run *run, const ddt_eval_keys *keys, ddt_ciphertext *outputs) {
     int threads = ddt_context_threads(run->ctx);
-    size_t count = threads == 1 ? 1 : (size_t)threads + 1;
+    size_t singles = widest(run->plan, (size_t)threads);
     engine_worker *workers = ddt_calloc((size_t)threads + 1, sizeof *workers);
     ddt_status status =
         workers == NULL ? ddt_fail(run->ctx, DDT_ERR_MEMORY, "Memory is short for running a plan.") : prepare(run);
-    for (size_t w = 0; w < count && status == DDT_OK; w++) {
-        size_t at = threads == 1 ? 1 : w;
-        status = create_worker(run, keys, at == (size_t)threads ? threads : 1, &workers[at]);
+    for (size_t w = 0; w < singles && status == DDT_OK; w++) {
+        status = create_worker(run, keys, 1, &workers[w]);
+    }
+    if (status == DDT_OK) {
+        status = create_worker(run, keys, threads, &workers[threads]);
     }
     if (status == DDT_OK) {
         run_waves(run, workers, threads);

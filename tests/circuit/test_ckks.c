@@ -5,6 +5,8 @@
  */
 #include "circuit_random.h"
 
+#include <unistd.h>
+
 static double hill(double x, const void *user) {
     double k = *(const double *)user;
     return x / (k + x);
@@ -266,6 +268,39 @@ static void test_deterministic(void **state) {
     bench_end(&b);
 }
 
+static void check_size(ddt_context *ctx, ddt_writer *writer, uint64_t predicted) {
+    uint64_t written = 0;
+    assert_ok(ctx, ddt_writer_commit(writer, &written));
+    assert_true(fabs((double)written / (double)predicted - 1.0) < 0.05);
+}
+
+/* Key and twin files have the sizes that the plan predicts. */
+static void check_sizes(ddt_context *ctx, ddt_plan *plan, const test_keys *keys, double *const *inputs) {
+    char path[64];
+    ddt_plan_info info;
+    ddt_writer *writer = NULL;
+    const ddt_ckks_params *params = NULL;
+    ddt_plan_get_info(plan, &info);
+    assert_ok(ctx, ddt_plan_params(ctx, plan, &params));
+    (void)snprintf(path, sizeof path, "/tmp/ddt_circuit_sizes_%ld.ddt", (long)getpid());
+    assert_ok(ctx, ddt_writer_open(ctx, path, DDT_WIRE_EVAL_KEYS, false, &writer));
+    for (size_t k = 0; k < ddt_plan_key_count(plan); k++) {
+        const ddt_switch_key *key = ddt_eval_keys_find(keys->eval, ddt_plan_get_key(plan, k).galois);
+        assert_ok(ctx, ddt_switch_key_write(writer, params, key));
+    }
+    check_size(ctx, writer, info.eval_key_bytes);
+    assert_ok(ctx, ddt_writer_open(ctx, path, DDT_WIRE_TWIN, false, &writer));
+    for (size_t b = 0; b < info.batches; b++) {
+        ddt_ciphertext *in = test_encrypt(ctx, plan, keys, b, inputs);
+        for (size_t i = 0; i < ddt_plan_input_count(plan); i++) {
+            assert_ok(ctx, ddt_ciphertext_write(writer, params, &in[i]));
+        }
+        test_free_ciphertexts(in, ddt_plan_input_count(plan));
+    }
+    check_size(ctx, writer, info.twin_bytes);
+    (void)unlink(path);
+}
+
 /* A secure plan end to end: a saturable elimination rate, scaled and summed over a block, for 20 lanes. */
 static void test_secure(void **state) {
     ddt_context *ctx = *state;
@@ -295,6 +330,7 @@ static void test_secure(void **state) {
     double **got = test_rows(1, SLOTS);
     assert_ok(ctx, ddt_circuit_run_clear(ctx, c, TEST_CONST(inputs), false, clear));
     test_keys_make(ctx, plan, &keys);
+    check_sizes(ctx, plan, &keys, inputs);
     test_run(ctx, plan, &keys, inputs, got);
     for (size_t lane = 0; lane < LANES; lane++) {
         assert_true(fabs(got[0][lane * BLOCK] - clear[0][lane * BLOCK]) <= info.predicted_error);
