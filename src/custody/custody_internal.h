@@ -33,6 +33,8 @@ typedef struct custody_random {
 enum { CUSTODY_RANDOM_WORDS = (sizeof(custody_random) + 63) / 64 * 8 };
 
 ddt_status custody_random_create(ddt_context *ctx, custody_scratch *scratch, custody_random **out);
+/* Fills out with the next stream. */
+void custody_random_words(custody_random *random, size_t n, int64_t *out);
 /* Centred binomial with 21 pairs of bits: variance 10.5, sigma 3.24. Constant time. */
 void custody_sample_error(custody_random *random, size_t n, int64_t *out);
 /* Uniform in {-1, 0, 1}. Constant time. */

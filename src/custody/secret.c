@@ -49,8 +49,8 @@ ddt_status custody_random_create(ddt_context *ctx, custody_scratch *scratch, cus
     return ddt_entropy(ctx, random->key, sizeof random->key);
 }
 
-/* Fills out with the next stream. Every call has a nonce of its own. */
-static void random_words(custody_random *random, size_t n, int64_t *out) {
+/* Every call has a nonce of its own. */
+void custody_random_words(custody_random *random, size_t n, int64_t *out) {
     uint8_t nonce[crypto_stream_chacha20_NONCEBYTES];
     for (size_t i = 0; i < sizeof nonce; i++) {
         nonce[i] = (uint8_t)(random->next_stream >> (8 * i));
@@ -70,7 +70,7 @@ static uint64_t popcount32(uint64_t x) {
 
 void custody_sample_error(custody_random *random, size_t n, int64_t *out) {
     const uint64_t mask = ((uint64_t)1 << ERROR_PAIRS) - 1;
-    random_words(random, n, out);
+    custody_random_words(random, n, out);
     for (size_t j = 0; j < n; j++) {
         const uint64_t word = (uint64_t)out[j];
         out[j] = (int64_t)(popcount32(word & mask) - popcount32((word >> ERROR_PAIRS) & mask));
@@ -82,7 +82,7 @@ void custody_sample_error(custody_random *random, size_t n, int64_t *out) {
  * Renyi divergence of any order that matters from the uniform distribution stays below 1 + 2^-100.
  */
 void custody_sample_ternary(custody_random *random, size_t n, int64_t *out) {
-    random_words(random, n, out);
+    custody_random_words(random, n, out);
     for (size_t j = 0; j < n; j++) {
         const uint64_t word = (uint64_t)out[j];
         out[j] = (int64_t)(uint64_t)(((unsigned __int128)word * 3) >> 64) - 1;
