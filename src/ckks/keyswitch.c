@@ -8,16 +8,7 @@
 #include <omp.h>
 #include <string.h>
 
-enum {
-    SLICES = 16,
-    GROUP_MAX = 4,
-    /*
-     * Digits of one inner product. Each adds three streams of memory, and beyond about sixteen the prefetchers lose
-     * track: measured 7 GB/s of keys with eight digits at once, 21 GB/s with four.
-     */
-    DOT_DIGITS = 4
-};
-_Static_assert((int)DOT_DIGITS <= (int)DDT_RING_DOT_MAX, "one inner product of the ring");
+enum { SLICES = 16, GROUP_MAX = 4 };
 
 static size_t group_size(const ddt_ckks_params *params) {
     return params->literal.p_count < GROUP_MAX ? params->literal.p_count : GROUP_MAX;
@@ -26,7 +17,7 @@ static size_t group_size(const ddt_ckks_params *params) {
 /* scratch per thread: the converted digits of a group, and a partial sum where there are more digits than one inner
  * product takes. */
 static size_t scratch_limbs(const ddt_ckks_params *params, unsigned digits) {
-    return group_size(params) * digits + (digits > DOT_DIGITS ? PARTS : 0);
+    return group_size(params) * digits + (digits > KS_DOT_TERMS ? PARTS : 0);
 }
 
 static size_t quotient_limbs(unsigned digits) { return digits < PARTS ? PARTS : digits; }
@@ -173,10 +164,10 @@ void ks_inner_product(const ks_work *w, const ddt_switch_key *key, size_t t, con
     const size_t stride = ((size_t)key->top_level + 1 + w->params->literal.p_count) * n;
     const size_t limb = t <= w->level ? t : t - w->level + key->top_level;
     const size_t m = ks_target_modulus(w, t);
-    for (unsigned done = 0; done < w->digits; done += DOT_DIGITS) {
-        const uint64_t *b[DOT_DIGITS];
-        const uint64_t *a[DOT_DIGITS];
-        const unsigned count = w->digits - done < DOT_DIGITS ? w->digits - done : DOT_DIGITS;
+    for (unsigned done = 0; done < w->digits; done += KS_DOT_TERMS) {
+        const uint64_t *b[KS_DOT_TERMS];
+        const uint64_t *a[KS_DOT_TERMS];
+        const unsigned count = w->digits - done < KS_DOT_TERMS ? w->digits - done : KS_DOT_TERMS;
         for (unsigned d = 0; d < count; d++) {
             b[d] = key->b + (done + d) * stride + limb * n;
             a[d] = key->a + (done + d) * stride + limb * n;

@@ -300,11 +300,11 @@ static void sum_terms(const linear_work *w, size_t t, uint64_t *const (*rotated)
         uint64_t *sums[PARTS] = {sum_limb(w, giant, 0, t), sum_limb(w, giant, 1, t)};
         bool started = false;
         while (i < w->linear->terms_count && w->linear->terms[i].giant == giant) {
-            const uint64_t *plain[DDT_RING_DOT_MAX];
-            const uint64_t *first[DDT_RING_DOT_MAX];
-            const uint64_t *second[DDT_RING_DOT_MAX];
+            const uint64_t *plain[KS_DOT_TERMS];
+            const uint64_t *first[KS_DOT_TERMS];
+            const uint64_t *second[KS_DOT_TERMS];
             size_t count = 0;
-            for (; i < w->linear->terms_count && w->linear->terms[i].giant == giant && count < DDT_RING_DOT_MAX; i++) {
+            for (; i < w->linear->terms_count && w->linear->terms[i].giant == giant && count < KS_DOT_TERMS; i++) {
                 const ddt_linear_term *term = &w->linear->terms[i];
                 if (present[term->baby]) {
                     plain[count] = term->limbs + t * n;
