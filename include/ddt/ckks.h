@@ -347,4 +347,8 @@ double ddt_ckks_noise_relinearise_rescale(const ddt_ckks_params *params, unsigne
 #ifdef __cplusplus
 }
 #endif
+/* Parts of this room with headers of their own. */
+#include "ddt/ckks/bootstrap.h"
+#include "ddt/ckks/transform.h"
+
 #endif

@@ -37,6 +37,15 @@ void ddt_public_key_destroy(ddt_public_key *key);
 DDT_MUST_CHECK ddt_status ddt_switch_key_generate(ddt_context *ctx, const ddt_secret_key *secret, uint64_t galois,
                                                   unsigned top_level, ddt_switch_key *out);
 
+/*
+ * All keys that a bootstrapper asks for, added to `keys`: switching keys (those that are there already for a high enough
+ * level are kept) and the encapsulation. Its sparse secret of DDT_BOOTSTRAP_SPARSE_WEIGHT coefficients lives in protected
+ * memory for the time of this call only; the one key under it has the modulus q_0 p_0. Reports progress. On failure
+ * `keys` keeps what it got so far.
+ */
+DDT_MUST_CHECK ddt_status ddt_bootstrap_keys_generate(ddt_context *ctx, const ddt_secret_key *secret,
+                                                      const ddt_bootstrapper *bootstrapper, ddt_eval_keys *keys);
+
 /* Fresh encryptions at the plaintext's level and scale. *out is created here. Secret-key encryption is seeded (half the
  * size). */
 DDT_MUST_CHECK ddt_status ddt_encrypt_secret(ddt_context *ctx, const ddt_secret_key *secret,

@@ -77,6 +77,7 @@ struct ddt_eval_keys {
     const ddt_ckks_params *params;
     ckks_key_entry **entries; /* sorted by Galois element */
     size_t count;
+    ddt_encapsulation encapsulation; /* for bootstrapping; its arrays may be NULL */
 };
 
 /* fft.c */
@@ -107,6 +108,9 @@ unsigned ckks_modulus_bits(uint64_t q);
 ddt_status ckks_read_digest(ddt_context *ctx, ddt_reader *reader, const ddt_ckks_params *params, const char *what);
 ddt_status ckks_read_limb(ddt_context *ctx, ddt_reader *reader, const ddt_ckks_params *params, size_t m,
                           uint64_t *limb);
+
+/* bootstrap_keys.c */
+size_t ckks_encapsulation_bytes(const ddt_eval_keys *keys);
 
 /* evaluator.c */
 ddt_status ckks_arena_begin(ddt_evaluator *ev, size_t limbs);

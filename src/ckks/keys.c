@@ -29,6 +29,7 @@ void ddt_eval_keys_destroy(ddt_eval_keys *keys) {
         entry_destroy(keys->entries[i]);
     }
     ddt_free(keys->entries);
+    ddt_encapsulation_destroy(&keys->encapsulation);
     ddt_free(keys);
 }
 
@@ -128,7 +129,7 @@ static size_t key_limbs(const ddt_ckks_params *params, unsigned top_level) {
 }
 
 size_t ddt_eval_keys_bytes(const ddt_eval_keys *keys) {
-    size_t bytes = 0;
+    size_t bytes = ckks_encapsulation_bytes(keys);
     for (size_t i = 0; i < keys->count; i++) {
         bytes += 2 * key_limbs(keys->params, keys->entries[i]->key.top_level) * keys->params->n * sizeof(uint64_t);
     }

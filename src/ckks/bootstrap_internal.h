@@ -1,0 +1,59 @@
+/* The inside of a bootstrapper. SPDX-License-Identifier: Apache-2.0 */
+#ifndef DDT_CKKS_BOOTSTRAP_INTERNAL_H
+#define DDT_CKKS_BOOTSTRAP_INTERNAL_H
+
+#include "ckks_internal.h"
+#include "ddt/ckks/bootstrap.h"
+#include "ddt/ckks/transform.h"
+
+enum {
+    BOOT_STAGES_MAX = 5,
+    BOOT_SINE_DEGREE = 15,
+    BOOT_DOUBLE_ANGLES = 5,
+    BOOT_ARCSINE_DEGREE = 3,
+    BOOT_LAYERS_MAX = 6, /* of one stage */
+    BOOT_BABY = 8,
+    BOOT_SLOTS_LEVELS = 3
+};
+
+/*
+ * A factor of the transform between coefficients (bit-reversed, complex) and slots: butterfly layers low..high-1
+ * merged. Diagonal k has index (least + k) * 2^low and values[k * period ...].
+ */
+typedef struct boot_matrix {
+    unsigned low;
+    unsigned high;
+    size_t period;
+    int64_t least;
+    size_t count;
+    double complex *values;
+} boot_matrix;
+
+struct ddt_bootstrapper {
+    const ddt_ckks_params *params;
+    unsigned log_slots;
+    unsigned slots_levels;
+    unsigned coefficients_levels;
+    unsigned baby;
+    double ratio; /* q_0 / scale of the message before the modulus is raised */
+    double range; /* |quotient by q_0 - 1/4| is at most this */
+    ddt_transform *to_coefficients[BOOT_STAGES_MAX];
+    ddt_transform *to_slots[BOOT_STAGES_MAX];
+    double sine[BOOT_SINE_DEGREE + 1];
+    double arcsine[BOOT_ARCSINE_DEGREE + 1];
+    uint64_t p_inverse[DDT_CKKS_LEVELS_MAX + 1]; /* p_0^-1 mod q_i */
+};
+
+/* The level at which the modular reduction begins. */
+unsigned boot_mod_level(const ddt_bootstrapper *bootstrapper);
+
+/* forward: coefficients -> slots; else back, each layer halved. */
+ddt_status boot_matrix_create(ddt_context *ctx, const ckks_fft *fft, unsigned log_slots, unsigned low, unsigned high,
+                              bool forward, boot_matrix *out);
+void boot_matrix_destroy(boot_matrix *matrix);
+
+/* The polynomials of the modular reduction. */
+void boot_fill_sine(double range, double *coefficients);
+void boot_fill_arcsine(double ratio, double *coefficients);
+
+#endif

@@ -1,0 +1,66 @@
+/* What the tests of bootstrapping share. SPDX-License-Identifier: Apache-2.0 */
+#ifndef DDT_TEST_CKKS_BOOTSTRAP_SUPPORT_H
+#define DDT_TEST_CKKS_BOOTSTRAP_SUPPORT_H
+
+#include "ckks/support.h"
+
+typedef struct boot_fixture {
+    test_scheme t;
+    ddt_bootstrapper *b;
+    double complex *message;
+    double complex *got;
+} boot_fixture;
+
+static inline void boot_fixture_create(boot_fixture *f, const ddt_ckks_literal *literal,
+                                       const ddt_bootstrap_literal *boot, int threads) {
+    test_scheme_create(&f->t, literal, NULL, 0, threads);
+    assert_ok(f->t.ctx, ddt_bootstrapper_create(f->t.ctx, f->t.params, boot, &f->b));
+    assert_ok(f->t.ctx, ddt_bootstrap_keys_generate(f->t.ctx, f->t.secret, f->b, f->t.keys));
+    f->message = test_slots(&f->t);
+    f->got = test_slots(&f->t);
+}
+
+static inline void boot_fixture_destroy(boot_fixture *f) {
+    ddt_free(f->message);
+    ddt_free(f->got);
+    ddt_bootstrapper_destroy(f->b);
+    test_scheme_destroy(&f->t);
+}
+
+/* Bits: minus the base-2 logarithm of the error, of its mean over the slots, its root mean square and its worst. */
+typedef struct boot_errors {
+    double mean_bits;
+    double rms_bits;
+    double worst_bits;
+} boot_errors;
+
+static inline boot_errors boot_measure(const double complex *a, const double complex *b, size_t count) {
+    double logs = 0.0;
+    double squares = 0.0;
+    double worst = 0.0;
+    for (size_t j = 0; j < count; j++) {
+        const double error = cabs(a[j] - b[j]);
+        logs += log2(fmax(error, 0x1p-60));
+        squares += error * error;
+        worst = fmax(worst, error);
+    }
+    return (boot_errors){-logs / (double)count, -0.5 * log2(squares / (double)count), -log2(worst)};
+}
+
+/* Bootstraps a message of this kind from `level` and measures the error. */
+static inline boot_errors boot_check(boot_fixture *f, unsigned kind, unsigned level) {
+    ddt_ciphertext a;
+    ddt_ciphertext out;
+    test_message(kind, f->t.slots, f->message);
+    test_encrypt(&f->t, f->message, level, &a);
+    assert_ok(f->t.ctx, ddt_ciphertext_create(f->t.ctx, f->t.params, ddt_bootstrap_output_level(f->b), 2, &out));
+    assert_ok(f->t.ctx, ddt_eval_bootstrap(f->t.ev, f->b, &a, &out));
+    assert_int_equal(out.level, ddt_bootstrap_output_level(f->b));
+    assert_true(out.scale == ddt_ckks_canonical_scale(f->t.params, out.level));
+    test_decrypt(&f->t, &out, f->got);
+    ddt_ciphertext_destroy(&a);
+    ddt_ciphertext_destroy(&out);
+    return boot_measure(f->got, f->message, f->t.slots);
+}
+
+#endif
