@@ -106,7 +106,8 @@ static void run_change_modulus(const bench *b) {
 }
 static void run_from_signed(const bench *b) { ddt_ring_from_signed(b->ring, b->m, b->limb[1], b->values); }
 static void run_prepare(const bench *b) {
-    ddt_baseconv_prepare(b->conversion, (const uint64_t *const *)b->limb, b->limb + LIMBS, b->quotient, 0, b->n);
+    ddt_baseconv_prepare(b->conversion, (const uint64_t *const *)(b->limb + LIMBS), b->limb + LIMBS, b->quotient, 0,
+                         b->n);
 }
 static void run_limb(const bench *b) {
     ddt_baseconv_limb(b->conversion, b->m, b->limb[0], (const uint64_t *const *)(b->limb + LIMBS), b->quotient);

@@ -2,7 +2,7 @@
  * Forward NTT with IFMA.
  *
  * Ranges. A butterfly takes x and y to x + t and x - t, t = y w in (-q, q), and wants y in [0, 2^52). The period
- * P = 1, 2, 4, 8, 16 for moduli of 50, 49, 48, 47 and at most 46 bits makes 4 P q < 2^52: residues are kept in
+ * P = 1, 2, 4, 8, 16 for moduli of 50, 49, 48, 47 and at most 45 bits makes 4 P q < 2^52: residues are kept in
  * [0, 4 P q). Each layer widens the range by q on either side, so x is brought from [0, 4Pq) to [Pq, 3Pq), by a
  * subtraction, a minimum and an addition, in every P-th layer at the latest:
  * - P = 1: in every layer;
@@ -11,13 +11,16 @@
  * - P = 8: in the first layer of the tail only. At most ten layers come before it and start from [11q, 12q), so
  *   [q, 22q) reaches it; the tail's seven layers make [8q, 24q) into [q, 31q);
  * - P = 16: never. Seventeen layers make [17q, 18q) into [0, 35q).
- * The transform's first layer has x in [0, q) and adds a bias (Pq, 11q, 17q) in place of the reduction.
+ * The transform's first layer has x in [0, q) and adds a bias (Pq, 11q, 17q) in place of the reduction. Moduli of 46
+ * bits have the period 8, too, because that leaves results below 2^51, from where [0, q) is nearer: see canonical().
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "ntt.h"
 
 #include "../scalar/scalar_kernels.h"
+
+enum { EXACT_BITS = 46 }; /* the largest moduli with an exact quotient at the end */
 
 typedef enum pass_kind { PASS_FIRST, PASS_MIDDLE, PASS_TAIL } pass_kind;
 
@@ -28,7 +31,8 @@ typedef struct constants {
     vec inverse;  /* q^-1 mod 2^52 */
     vec step;     /* 2Pq */
     vec bias;     /* Pq, in the first pass the first bias */
-    vec quotient; /* floor(2^52 / q) */
+    vec quotient; /* floor(2^52 / q), or, for at most 46 bits, ceil(2^(bits + 51) / q) */
+    vec shift;    /* bits - 1 */
 } constants;
 
 /* What layer `layer` of a pass does to x: see the head of the file. */
@@ -175,8 +179,15 @@ DDT_INLINE void run_group(uint64_t *a, size_t stride, unsigned layers, const uin
 
 /* ------------------------------------------------------------------ the tail */
 
-/* Two vectors from [0, 4Pq) to [0, q). */
-DDT_INLINE void canonical(vec *a, vec *b, const constants *c, int period) {
+/*
+ * Two vectors from [0, 4Pq) to [0, q).
+ *
+ * P = 1: two conditional subtractions.
+ * Moduli of at most s = 46 bits: x < 35 * 2^45 or x < 31 * 2^46, in both cases below 2^51. With B = 2^(s+51) / q + d, 0
+ * < d < 1, the error of x B / 2^(s+51), x d / 2^(s+51) < 2^51 / 2^(s+51) < 1 / q, is too small to carry x / q over an
+ * integer: the quotient is exact. Others: floor(x floor(2^52 / q) / 2^52) is at most 1 too small, as x < 2^52.
+ */
+DDT_INLINE void canonical(vec *a, vec *b, const constants *c, int period, bool exact) {
     vec x = *a;
     vec y = *b;
     if (period == 1) {
@@ -184,17 +195,24 @@ DDT_INLINE void canonical(vec *a, vec *b, const constants *c, int period) {
         vec y_less = sub(y, c->step);
         x = min(x, x_less);
         y = min(y, y_less);
-    } else { /* the quotient is at most 1 too small: x / q - x floor(2^52/q) / 2^52 < x / 2^52 < 1, and the product is
-                rounded down */
+    } else {
         vec e = add_high(zero(), x, c->quotient);
         vec f = add_high(zero(), y, c->quotient);
+        if (exact) {
+            e = _mm512_srlv_epi64(e, c->shift);
+            f = _mm512_srlv_epi64(f, c->shift);
+        }
         x = sub(x, add_low(zero(), e, c->q));
         y = sub(y, add_low(zero(), f, c->q));
     }
-    vec x_less = sub(x, c->q);
-    vec y_less = sub(y, c->q);
-    *a = min(x, x_less);
-    *b = min(y, y_less);
+    if (!exact) {
+        vec x_less = sub(x, c->q);
+        vec y_less = sub(y, c->q);
+        x = min(x, x_less);
+        y = min(y, y_less);
+    }
+    *a = x;
+    *b = y;
 }
 
 /* One butterfly of each of two blocks of 64, v and v + 8, in the transposed order: twiddle `at` of either block. */
@@ -215,7 +233,7 @@ DDT_INLINE void lane_layer(vec *v, const uint64_t *t, int at, int x, int half, i
 }
 
 /* The last seven layers on 128 contiguous residues. */
-DDT_INLINE void tail(uint64_t *a, const uint64_t *t, const constants *c, int period) {
+DDT_INLINE void tail(uint64_t *a, const uint64_t *t, const constants *c, int period, bool exact) {
     vec v[TAIL_VECTORS];
     DDT_UNROLL
     for (size_t k = 0; k < TAIL_VECTORS; k++) {
@@ -236,7 +254,7 @@ DDT_INLINE void tail(uint64_t *a, const uint64_t *t, const constants *c, int per
     lane_layer(v, t, 6, 6, 1, 1, c, third);
     DDT_UNROLL
     for (size_t k = 0; k < LANES; k++) {
-        canonical(&v[k], &v[LANES + k], c, period);
+        canonical(&v[k], &v[LANES + k], c, period, exact);
     }
     transpose(v);
     transpose(v + LANES);
@@ -250,6 +268,7 @@ DDT_INLINE void tail(uint64_t *a, const uint64_t *t, const constants *c, int per
 
 typedef struct transform {
     ntt_plan plan;
+    void (*tails)(const struct transform *job, uint64_t *a, size_t from, size_t size);
     const uint64_t *tables;
     constants first; /* constants of the first pass: its bias is another */
     constants rest;
@@ -259,7 +278,7 @@ typedef struct transform {
 DDT_INLINE void sweep_layers(uint64_t *a, size_t part, unsigned layers, const uint64_t *t, const constants *c,
                              int period, pass_kind kind) {
     for (size_t j = 0; j < part; j += LANES) {
-        run_group(a + j, part, layers, t, c, period, kind);
+        run_group(a + j, part, layers, opaque(t), c, period, kind);
     }
 }
 
@@ -275,74 +294,98 @@ DDT_INLINE void sweep(uint64_t *a, size_t part, unsigned layers, const uint64_t 
 }
 
 /* The tails of the block of `size` residues that begins at residue `from`. */
-DDT_INLINE void tails(const transform *job, uint64_t *a, size_t from, size_t size, int period) {
+DDT_INLINE void run_tails(const transform *job, uint64_t *a, size_t from, size_t size, int period, bool exact) {
     const uint64_t *t = job->tables + job->plan.tail_at + from / TAIL * TAIL_WORDS;
     for (size_t j = 0; j < size; j += TAIL, t += TAIL_WORDS) {
-        tail(a + from + j, t, &job->rest, period);
+        tail(a + from + j, t, &job->rest, period, exact);
     }
 }
+
+/* The largest pieces of code: once for each size of moduli, and not once for each place that needs it. */
+#define DDT_NOINLINE __attribute__((noinline))
+#define DEFINE_TAILS(bits, period, exact)                                                                              \
+    static DDT_NOINLINE void tails_##bits(const transform *job, uint64_t *a, size_t from, size_t size) {               \
+        run_tails(job, a, from, size, period, exact);                                                                  \
+    }
+DEFINE_TAILS(50, 1, false)
+DEFINE_TAILS(49, 2, false)
+DEFINE_TAILS(48, 4, false)
+DEFINE_TAILS(47, 8, false)
+DEFINE_TAILS(46, 8, true)
+DEFINE_TAILS(45, 16, true)
 
 /* Everything after the first sweep on the block of `size` residues that is node `node` of it. */
 DDT_INLINE void finish_block(const transform *job, uint64_t *a, size_t node, size_t size, int period) {
     const ntt_plan *plan = &job->plan;
     size_t from = node * size;
     if (plan->layers[1] == 0) {
-        tails(job, a, from, size, period);
+        job->tails(job, a, from, size);
         return;
     }
     size_t part = size >> plan->layers[1];
     sweep(a + from, part, plan->layers[1], job->tables + plan->sweep_at[1] + (node << (plan->layers[1] + 1)),
           &job->rest, period, PASS_MIDDLE);
     if (plan->layers[2] == 0) {
-        tails(job, a, from, size, period);
+        job->tails(job, a, from, size);
         return;
     }
     const uint64_t *t = job->tables + plan->sweep_at[2] + (node << (plan->layers[1] + plan->layers[2] + 1));
     for (size_t j = 0; j < size; j += part, t += (size_t)2 << plan->layers[2]) {
         sweep(a + from + j, part >> plan->layers[2], plan->layers[2], t, &job->rest, period, PASS_MIDDLE);
-        tails(job, a, from + j, part, period);
+        job->tails(job, a, from + j, part);
     }
 }
 
-DDT_INLINE void forward(const ddt_modulus *modulus, uint64_t *a, int period) {
+DDT_INLINE void forward(transform *job, const ddt_modulus *modulus, uint64_t *a, int period) {
     const uint64_t q = modulus->q;
     const uint64_t first_bias = period == 8 ? 11 : period == 16 ? 17 : (uint64_t)period;
-    transform job = {.plan = ddt_avx512ifma_plan(modulus->log_n), .tables = modulus->tables};
-    job.rest = (constants){.q = splat(q),
-                           .inverse = splat(modulus->inverse_52),
-                           .step = splat(2 * (uint64_t)period * q),
-                           .bias = splat((uint64_t)period * q),
-                           .quotient = splat((UINT64_C(1) << WORD_BITS) / q)};
-    job.first = job.rest;
-    job.first.bias = splat(first_bias * q);
-    unsigned layers = job.plan.layers[0];
+    const bool exact = modulus->bits <= EXACT_BITS;
+    job->plan = ddt_avx512ifma_plan(modulus->log_n);
+    job->tables = modulus->tables;
+    job->rest = (constants){.q = splat(q),
+                            .inverse = splat(modulus->inverse_52),
+                            .step = splat(2 * (uint64_t)period * q),
+                            .bias = splat((uint64_t)period * q),
+                            .quotient = splat(exact ? modulus->reciprocal_52 + 1 : (UINT64_C(1) << WORD_BITS) / q),
+                            .shift = splat(modulus->bits - 1)};
+    job->first = job->rest;
+    job->first.bias = splat(first_bias * q);
+    unsigned layers = job->plan.layers[0];
     size_t size = modulus->n >> layers;
-    sweep(a, size, layers, modulus->tables + TABLE_HEAD_WORDS, &job.first, period, PASS_FIRST);
+    sweep(a, size, layers, modulus->tables + TABLE_HEAD_WORDS, &job->first, period, PASS_FIRST);
     for (size_t node = 0; node < (size_t)1 << layers; node++) {
-        finish_block(&job, a, node, size, period);
+        finish_block(job, a, node, size, period);
     }
 }
 
-/* Out of line: five times the same code with other constants. */
-#define DDT_NOINLINE __attribute__((noinline))
-static DDT_NOINLINE void forward_50(const ddt_modulus *modulus, uint64_t *a) { forward(modulus, a, 1); }
-static DDT_NOINLINE void forward_49(const ddt_modulus *modulus, uint64_t *a) { forward(modulus, a, 2); }
-static DDT_NOINLINE void forward_48(const ddt_modulus *modulus, uint64_t *a) { forward(modulus, a, 4); }
-static DDT_NOINLINE void forward_47(const ddt_modulus *modulus, uint64_t *a) { forward(modulus, a, 8); }
-static DDT_NOINLINE void forward_46(const ddt_modulus *modulus, uint64_t *a) { forward(modulus, a, 16); }
+#define DEFINE_FORWARD(period)                                                                                         \
+    static DDT_NOINLINE void forward_##period(transform *job, const ddt_modulus *modulus, uint64_t *a) {               \
+        forward(job, modulus, a, period);                                                                              \
+    }
+DEFINE_FORWARD(1)
+DEFINE_FORWARD(2)
+DEFINE_FORWARD(4)
+DEFINE_FORWARD(8)
+DEFINE_FORWARD(16)
 
 void ddt_avx512ifma_ntt(const ddt_modulus *modulus, uint64_t *a) {
+    transform job;
     if (modulus->log_n < LOG_N_VECTOR) {
         ddt_scalar_ntt(modulus, a);
     } else if (modulus->bits == 50) {
-        forward_50(modulus, a);
+        job.tails = tails_50;
+        forward_1(&job, modulus, a);
     } else if (modulus->bits == 49) {
-        forward_49(modulus, a);
+        job.tails = tails_49;
+        forward_2(&job, modulus, a);
     } else if (modulus->bits == 48) {
-        forward_48(modulus, a);
-    } else if (modulus->bits == 47) {
-        forward_47(modulus, a);
+        job.tails = tails_48;
+        forward_4(&job, modulus, a);
+    } else if (modulus->bits >= 46) {
+        job.tails = modulus->bits == 47 ? tails_47 : tails_46;
+        forward_8(&job, modulus, a);
     } else {
-        forward_46(modulus, a);
+        job.tails = tails_45;
+        forward_16(&job, modulus, a);
     }
 }

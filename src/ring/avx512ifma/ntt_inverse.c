@@ -296,7 +296,7 @@ static __attribute__((noinline)) void tails(const transform *job, uint64_t *a, s
 DDT_INLINE void sweep_layers(uint64_t *a, size_t part, unsigned layers, const uint64_t *t, const constants *c,
                              bool last_sweep, role out) {
     for (size_t j = 0; j < part; j += LANES) {
-        run_group(a + j, part, layers, t, c, last_sweep, out);
+        run_group(a + j, part, layers, opaque(t), c, last_sweep, out);
     }
 }
 

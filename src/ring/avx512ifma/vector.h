@@ -39,6 +39,15 @@ DDT_INLINE vec zero(void) { return _mm512_setzero_si512(); }
 DDT_INLINE vec add_low(vec accumulator, vec a, vec b) { return _mm512_madd52lo_epu64(accumulator, a, b); }
 DDT_INLINE vec add_high(vec accumulator, vec a, vec b) { return _mm512_madd52hi_epu64(accumulator, a, b); }
 
+/*
+ * Makes a pointer opaque. In a loop this keeps the compiler from computing the address of every operand beforehand,
+ * more of them than there are registers, when a displacement from one register does.
+ */
+DDT_INLINE const uint64_t *opaque(const uint64_t *p) {
+    __asm__("" : "+r"(p));
+    return p;
+}
+
 /* x mod s for x in [0, 2s): x - s wraps to a huge number exactly when x < s. */
 DDT_INLINE vec reduce_once(vec x, vec s) { return min(x, sub(x, s)); }
 
