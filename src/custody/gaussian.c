@@ -8,15 +8,9 @@
 
 #include <math.h>
 
-enum { BASE_STD = 4, TAILS = 52 };
+enum { BASE_STD = 4 };
 
-typedef struct tail {
-    uint64_t high;
-    uint64_t low;
-} tail;
-
-/* 2^127 times the probability that |x| > v, rounded, for v = 0, 1, ...; later ones are 0. */
-static const tail tails[TAILS] = {
+const custody_tail custody_tails[CUSTODY_TAILS] = {
     {UINT64_C(0x733bdd6615e4d7b9), UINT64_C(0x781a61d7fa2a38e8)},
     {UINT64_C(0x5a7cb1c511260b47), UINT64_C(0x459c4e8e15446895)},
     {UINT64_C(0x43f474c2f09f5f1d), UINT64_C(0xfa12f3fb02163e0f)},
@@ -78,8 +72,8 @@ static int64_t narrow(uint64_t high, uint64_t low) {
     const int64_t sign = -(int64_t)(high & 1U);
     const uint64_t top = high >> 1;
     uint64_t size = 0;
-    for (size_t v = 0; v < TAILS; v++) {
-        const unsigned __int128 bound = ((unsigned __int128)tails[v].high << 64) | tails[v].low;
+    for (size_t v = 0; v < CUSTODY_TAILS; v++) {
+        const unsigned __int128 bound = ((unsigned __int128)custody_tails[v].high << 64) | custody_tails[v].low;
         const unsigned __int128 drawn = ((unsigned __int128)top << 64) | low;
         size += (uint64_t)((drawn - bound) >> 127); /* both are below 2^127: the top bit is the borrow */
     }

@@ -6,6 +6,17 @@
 
 #include "ddt/custody_release.h"
 
+/*
+ * The discrete Gaussian of standard deviation 4: 2^127 times the probability that |x| > v, rounded, for v = 0, 1, ...;
+ * those after the last are 0.
+ */
+enum { CUSTODY_TAILS = 52 };
+typedef struct custody_tail {
+    uint64_t high;
+    uint64_t low;
+} custody_tail;
+extern const custody_tail custody_tails[CUSTODY_TAILS];
+
 /* Standard deviation of custody_sample_gaussian. */
 double custody_gaussian_std(unsigned digits);
 /*
