@@ -25,7 +25,7 @@ extern "C" {
 typedef struct ddt_solution ddt_solution;
 
 typedef struct ddt_solve_options {
-    double tolerance;      /* surrogate error aimed at, relative to each output's maximum; 0: 1e-5 */
+    double tolerance;      /* surrogate error aimed at, relative to each output's maximum; 0: 2e-5 */
     size_t block_max;      /* most slots a lane may take; 0: 16384. Longer subjects are cut into several lanes */
     unsigned draws;        /* virtual patients for calibration; 0: 200 */
     double range_margin;   /* covariates without declared range: the template's range widened by this fraction; 0: 0.2 */

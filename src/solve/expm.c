@@ -66,34 +66,27 @@ void solve_expm(const double *a, size_t n, double t, double *scratch, double *ou
 
 /* ------------------------------------------------------------------ schemes */
 
-/*
- * Taylor's polynomial of degree 4 in two products: with p = 24 exp(z), p = ((z + 1)^2 + 3)^2 + 8 z + 8, everything
- * divided by 24. Bounded by 1 on the real axis down to z = -2.78.
- */
-#define ROOT4_24 2.2133638394006434 /* 24^(1/4) */
-#define ROOT2_24 4.8989794855663558
-static const solve_scheme taylor4 = {.steps = 2,
-                                     .first = 1.0 / ROOT4_24,
-                                     .shift = 1.0 / ROOT4_24,
-                                     .linear = {0.0, 1.0 / 3.0},
-                                     .constant = {3.0 / ROOT2_24, 1.0 / 3.0}};
-
-static const solve_scheme *const schemes[] = {&taylor4};
-
 void solve_scheme_run(const solve_exponential *exponential, const double *a, size_t n, double t, double *scratch,
                       double *out) {
     const solve_scheme *scheme = exponential->scheme;
     double *product = scratch;
+    double *earlier = scratch + n * n; /* P_1, P_2, P_3 */
     double step = ldexp(t, -(int)exponential->squarings);
     for (size_t i = 0; i < n * n; i++) {
         out[i] = scheme->first * step * a[i] + (i % (n + 1) == 0 ? scheme->shift : 0.0);
     }
-    for (unsigned k = 0; k < scheme->steps + exponential->squarings; k++) {
+    for (unsigned level = 1; level <= scheme->steps + exponential->squarings; level++) {
         multiply(out, out, n, product);
-        double linear = k < scheme->steps ? scheme->linear[k] * step : 0.0;
-        double constant = k < scheme->steps ? scheme->constant[k] : 0.0;
-        for (size_t i = 0; i < n * n; i++) {
-            out[i] = product[i] + linear * a[i] + (i % (n + 1) == 0 ? constant : 0.0);
+        for (size_t i = 0; i < n * n && level <= scheme->steps; i++) {
+            product[i] +=
+                scheme->linear[level - 1] * step * a[i] + (i % (n + 1) == 0 ? scheme->constant[level - 1] : 0.0);
+            for (size_t k = 1; k <= SOLVE_SCHEME_MIX_MAX && k + 1 < level; k++) {
+                product[i] += scheme->mix[level - 1][k - 1] * earlier[(k - 1) * n * n + i];
+            }
+        }
+        memcpy(out, product, n * n * sizeof *out);
+        if (level <= SOLVE_SCHEME_MIX_MAX) {
+            memcpy(earlier + (level - 1) * n * n, out, n * n * sizeof *out);
         }
     }
 }
@@ -150,9 +143,9 @@ static double scheme_error(const check_set *set, const solve_exponential *e, dou
 
 static ddt_status choose(solve_work *work, const check_set *set, double tolerance, solve_exponential *best) {
     unsigned best_levels = UINT32_MAX;
-    for (size_t k = 0; k < sizeof schemes / sizeof *schemes; k++) {
+    for (size_t k = 0; k < solve_scheme_count; k++) {
         size_t hint = 0;
-        solve_exponential e = {.scheme = schemes[k]};
+        solve_exponential e = {.scheme = solve_schemes[k]};
         for (e.squarings = 0; e.squarings <= SOLVE_SQUARINGS_MAX && e.scheme->steps + e.squarings < best_levels;
              e.squarings++) {
             e.error = scheme_error(set, &e, tolerance, &hint);
@@ -190,7 +183,7 @@ static ddt_status make_set(solve_work *work, bool with_infusions, check_set *set
         return solve_no_memory(work->ctx);
     }
     set->a = solve_alloc(work, entries, sizeof *set->a);
-    set->scratch = solve_alloc(work, 3 * m * m, sizeof *set->scratch);
+    set->scratch = solve_alloc(work, (1 + SOLVE_SCHEME_MIX_MAX) * m * m, sizeof *set->scratch);
     set->approximation = solve_alloc(work, m * m, sizeof *set->approximation);
     set->exact = solve_alloc(work, m * m, sizeof *set->exact);
     solve_numbers numbers;
@@ -217,7 +210,7 @@ static ddt_status make_set(solve_work *work, bool with_infusions, check_set *set
 }
 
 ddt_status solve_exponential_choose(solve_work *work) {
-    const double part = 0.3; /* of the tolerance; the rest is for functions */
+    const double part = 0.5; /* of the tolerance; the rest is for functions */
     check_set set = {0};
     SOLVE_TRY(make_set(work, false, &set));
     SOLVE_TRY(choose(work, &set, part * work->options.tolerance, &work->decay));

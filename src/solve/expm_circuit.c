@@ -48,28 +48,46 @@ bool solve_matrix_nonzero(const solve_matrix *m, size_t level, size_t i, size_t 
     return m->is_nonzero[(level * m->n + i) * m->n + j];
 }
 
-/* Adds coefficient * z_ij and, on the diagonal, a constant. */
-static ddt_status add_affine(const solve_matrix *m, size_t i, size_t j, double coefficient, double constant,
-                             solve_pairs *pairs) {
+/* Adds coefficient * z_ij, where z is the matrix times each slot's time. */
+static ddt_status add_rate(const solve_matrix *m, size_t i, size_t j, double coefficient, solve_pairs *pairs) {
     size_t at = i * m->n + j;
-    if (coefficient != 0.0) {
-        double step = ldexp(coefficient, -(int)m->exponential->squarings);
-        SOLVE_TRY(solve_sum_pairs(m->work, &m->rates[at], m->time, step * m->factors[at], pairs));
+    if (coefficient == 0.0) {
+        return DDT_OK;
     }
-    if (i == j && constant != 0.0) {
-        SOLVE_TRY(solve_pairs_add(m->work, pairs, solve_constant(m->work, constant), solve_constant(m->work, 1.0)));
+    double step = ldexp(coefficient, -(int)m->exponential->squarings);
+    return solve_sum_pairs(m->work, &m->rates[at], m->time, step * m->factors[at], pairs);
+}
+
+static ddt_status add_scaled(const solve_matrix *m, double coefficient, solve_value value, solve_pairs *pairs) {
+    return coefficient == 0.0 ? DDT_OK : solve_pairs_add(m->work, pairs, value, solve_constant(m->work, coefficient));
+}
+
+ddt_status solve_matrix_rest(solve_matrix *m, size_t level, size_t i, size_t j, solve_pairs *pairs) {
+    const solve_scheme *scheme = m->exponential->scheme;
+    solve_value one = solve_constant(m->work, 1.0);
+    if (level == 0) {
+        SOLVE_TRY(add_rate(m, i, j, scheme->first, pairs));
+        return i == j ? add_scaled(m, scheme->shift, one, pairs) : DDT_OK;
+    }
+    if (level > scheme->steps) {
+        return DDT_OK;
+    }
+    SOLVE_TRY(add_rate(m, i, j, scheme->linear[level - 1], pairs));
+    SOLVE_TRY(i == j ? add_scaled(m, scheme->constant[level - 1], one, pairs) : DDT_OK);
+    for (size_t k = 1; k <= SOLVE_SCHEME_MIX_MAX && k + 1 < level; k++) {
+        double mix = scheme->mix[level - 1][k - 1];
+        if (mix != 0.0 && solve_matrix_nonzero(m, k, i, j)) {
+            solve_value earlier;
+            SOLVE_TRY(solve_matrix_entry(m, k, i, j, &earlier));
+            SOLVE_TRY(add_scaled(m, mix, earlier, pairs));
+        }
     }
     return DDT_OK;
 }
 
 static ddt_status build(solve_matrix *m, size_t level, size_t i, size_t j, solve_value *out) {
-    const solve_scheme *scheme = m->exponential->scheme;
     solve_pairs pairs = {0};
-    if (level == 0) {
-        SOLVE_TRY(add_affine(m, i, j, scheme->first, scheme->shift, &pairs));
-        return solve_pairs_node(m->work, &pairs, out);
-    }
-    for (size_t k = 0; k < m->n; k++) {
+    for (size_t k = 0; level > 0 && k < m->n; k++) {
         if (solve_matrix_nonzero(m, level - 1, i, k) && solve_matrix_nonzero(m, level - 1, k, j)) {
             solve_value a;
             solve_value b;
@@ -78,9 +96,7 @@ static ddt_status build(solve_matrix *m, size_t level, size_t i, size_t j, solve
             SOLVE_TRY(solve_pairs_add(m->work, &pairs, a, b));
         }
     }
-    if (level <= scheme->steps) {
-        SOLVE_TRY(add_affine(m, i, j, scheme->linear[level - 1], scheme->constant[level - 1], &pairs));
-    }
+    SOLVE_TRY(solve_matrix_rest(m, level, i, j, &pairs));
     return solve_pairs_node(m->work, &pairs, out);
 }
 

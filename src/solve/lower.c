@@ -324,7 +324,7 @@ static ddt_status group_node(solve_work *work, solve_group *group) {
     }
     f->a = group->domain / group->stretch;
     f->b = -group->reach;
-    solve_value value;
+    solve_value value = {0};
     SOLVE_TRY(function_node(work, x, f, tolerance_of(work, exp(-2.0 * group->reach)), "an exponential", &value));
     group->node = value.node;
     group->depth = value.depth;

@@ -183,7 +183,7 @@ static void work_clear(solve_work *work) {
 }
 
 static ddt_status set_options(ddt_context *ctx, const ddt_solve_options *options, ddt_solve_options *out) {
-    const double default_tolerance = 1e-5;
+    const double default_tolerance = 2e-5;
     const double default_margin = 0.2;
     *out = options == NULL ? (ddt_solve_options){0} : *options;
     out->tolerance = out->tolerance == 0.0 ? default_tolerance : out->tolerance;

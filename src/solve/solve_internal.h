@@ -324,16 +324,18 @@ typedef struct solve_sum {
 
 /* ------------------------------------------------------------------ exponential */
 
-enum { SOLVE_SCHEME_STEPS_MAX = 6 };
+enum { SOLVE_SCHEME_STEPS_MAX = 12, SOLVE_SCHEME_MIX_MAX = 3 };
 
 /*
- * exp(z) ~ P_steps: P_0 = first z + shift, P_i = P_(i-1)^2 + linear[i-1] z + constant[i-1].
- * Then `squarings` plain squarings: exp(2^squarings z).
+ * exp(z) ~ P_steps: P_0 = first z + shift, P_i = P_(i-1)^2 + linear[i-1] z + constant[i-1] + sum_k mix[i-1][k] P_(k+1),
+ * k + 1 < i - 1. Then `squarings` plain squarings: exp(2^squarings z).
  */
 typedef struct solve_scheme {
     unsigned steps;
+    double reach; /* made for real z from -reach to 0 */
     double first, shift;
     double linear[SOLVE_SCHEME_STEPS_MAX], constant[SOLVE_SCHEME_STEPS_MAX];
+    double mix[SOLVE_SCHEME_STEPS_MAX][SOLVE_SCHEME_MIX_MAX];
 } solve_scheme;
 
 typedef struct solve_exponential {
@@ -397,6 +399,7 @@ typedef struct solve_work {
     double *slots;             /* lanes x block, scratch */
     solve_value *state_values; /* n: after the sum over sources, for outputs that are not linear */
     struct trial *trial;
+    struct solve_newton *newton; /* newton.h */
 } solve_work;
 
 /* Arena memory; NULL after recording DDT_ERR_MEMORY. */
@@ -453,10 +456,14 @@ void solve_record_of(const ddt_record *from, solve_record *to);
 ddt_status solve_layout_create(solve_work *work);
 double solve_round_up(double value);
 
+/* schemes.c */
+extern const solve_scheme *const solve_schemes[];
+extern const size_t solve_scheme_count;
+
 /* expm.c */
 void solve_expm(const double *a, size_t n, double t, double *scratch, double *out); /* scratch: 3 n^2 */
 void solve_scheme_run(const solve_exponential *exponential, const double *a, size_t n, double t, double *scratch,
-                      double *out); /* scratch: 2 n^2 */
+                      double *out); /* scratch: 4 n^2 */
 ddt_status solve_exponential_choose(solve_work *work);
 
 /* expand.c */
@@ -501,6 +508,8 @@ ddt_status solve_matrix_create(solve_work *work, const solve_exponential *expone
 void solve_matrix_structure(solve_matrix *m);
 bool solve_matrix_nonzero(const solve_matrix *m, size_t level, size_t i, size_t j);
 ddt_status solve_matrix_entry(solve_matrix *m, size_t level, size_t i, size_t j, solve_value *out);
+/* Appends what entry (i, j) of P_level has beside the square of P_(level-1). Nothing for plain squarings. */
+ddt_status solve_matrix_rest(solve_matrix *m, size_t level, size_t i, size_t j, solve_pairs *pairs);
 
 /* superpose.c */
 ddt_status solve_feeds_create(solve_work *work);

@@ -286,7 +286,7 @@ static void choose_direction(const builder *b, feed *f) {
         }
         forward += used && fed;
     }
-    f->forward = m->exponential->squarings > 0 && forward < backward;
+    f->forward = forward < backward;
 }
 
 /* ------------------------------------------------------------------ states */
@@ -319,6 +319,20 @@ static ddt_status inner_value(builder *b, feed *f, size_t k, solve_value *out, b
     return DDT_OK;
 }
 
+/* What the last step adds to P_(last - 1) u in row i: (rest v)_i. Nothing after a plain squaring. */
+static ddt_status last_step_pairs(builder *b, const feed *f, size_t i, solve_pairs *pairs) {
+    for (size_t j = 0; j < b->n; j++) {
+        solve_pairs rest = {0};
+        solve_value value;
+        SOLVE_TRY(f->exists[j] ? solve_matrix_rest(&b->decay, b->decay.levels, i, j, &rest) : DDT_OK);
+        if (rest.count > 0) {
+            SOLVE_TRY(solve_pairs_node(b->work, &rest, &value));
+            SOLVE_TRY(solve_pairs_add(b->work, pairs, value, f->values[j]));
+        }
+    }
+    return DDT_OK;
+}
+
 /* State i at the observation, from each source. */
 static ddt_status state_value(builder *b, feed *f, size_t i, solve_value *out) {
     solve_pairs pairs = {0};
@@ -339,6 +353,7 @@ static ddt_status state_value(builder *b, feed *f, size_t i, solve_value *out) {
             SOLVE_TRY(solve_pairs_add(b->work, &pairs, entry, inner));
         }
     }
+    SOLVE_TRY(last_step_pairs(b, f, i, &pairs));
     return solve_pairs_node(b->work, &pairs, out);
 }
 
@@ -380,7 +395,7 @@ static ddt_status output_row(builder *b, size_t o, const solve_sum *gains, size_
     return *exists ? solve_pairs_node(b->work, &pairs, out) : DDT_OK;
 }
 
-/* An output that is a combination of several states. */
+/* An output that is a combination of several states: (gains P) (P v), and what the last step adds. */
 static ddt_status combined_output(builder *b, size_t o, solve_value *out) {
     solve_work *work = b->work;
     feed *f = &b->feeds[work->feed_of_output[o]];
@@ -395,15 +410,17 @@ static ddt_status combined_output(builder *b, size_t o, solve_value *out) {
     for (size_t k = 0; k < b->n; k++) {
         solve_value left;
         solve_value right;
-        bool left_exists = gains[k].count > 0;
+        solve_value added;
+        bool left_exists = false;
         bool right_exists = false;
-        if (work->decay.squarings > 0) {
-            SOLVE_TRY(output_row(b, o, gains, k, &left, &left_exists));
-            SOLVE_TRY(left_exists ? inner_value(b, f, k, &right, &right_exists) : DDT_OK);
-            SOLVE_TRY(right_exists ? solve_pairs_add(work, &pairs, left, right) : DDT_OK);
-        } else if (left_exists) {
-            SOLVE_TRY(state_value(b, f, k, &right));
-            SOLVE_TRY(add_scaled(work, &gains[k], work->state_scale[k] / work->output_scale[o], right, &pairs));
+        SOLVE_TRY(output_row(b, o, gains, k, &left, &left_exists));
+        SOLVE_TRY(left_exists ? inner_value(b, f, k, &right, &right_exists) : DDT_OK);
+        SOLVE_TRY(right_exists ? solve_pairs_add(work, &pairs, left, right) : DDT_OK);
+        solve_pairs last = {0};
+        SOLVE_TRY(gains[k].count > 0 ? last_step_pairs(b, f, k, &last) : DDT_OK);
+        if (last.count > 0) {
+            SOLVE_TRY(solve_pairs_node(work, &last, &added));
+            SOLVE_TRY(add_scaled(work, &gains[k], work->state_scale[k] / work->output_scale[o], added, &pairs));
         }
     }
     work->solution->layout.outputs[o].scale = work->output_scale[o];
