@@ -1,7 +1,7 @@
 /* The ledger of releases beside a secret key. SPDX-License-Identifier: Apache-2.0 */
 #include "custody_internal.h"
 
-#include "ddt/custody_release.h"
+#include "ddt/custody/release.h"
 
 #include <errno.h>
 #include <fcntl.h>

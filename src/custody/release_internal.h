@@ -4,7 +4,7 @@
 
 #include "custody_internal.h"
 
-#include "ddt/custody_release.h"
+#include "ddt/custody/release.h"
 
 /*
  * The discrete Gaussian of standard deviation 4: 2^127 times the probability that |x| > v, rounded, for v = 0, 1, ...;

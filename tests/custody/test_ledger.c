@@ -3,7 +3,7 @@
 
 #include "custody_internal.h"
 
-#include "ddt/custody_release.h"
+#include "ddt/custody/release.h"
 
 #include <dirent.h>
 #include <signal.h>

@@ -1,5 +1,5 @@
 /*
- * ddt/custody_release.h - how a decrypted value leaves the custodian.
+ * ddt/custody/release.h - how a decrypted value leaves the custodian.
  *
  * A decryption of CKKS is the exact result plus a small noise that depends on the secret key: whoever sees it and the
  * ciphertext learns about the key (Li, Micciancio 2021). What stays with the custodian needs no care; what is given to
