@@ -114,7 +114,7 @@ double ddt_circuit_node_rms(const ddt_circuit *circuit, ddt_node node);
 typedef struct ddt_plan ddt_plan;
 
 typedef struct ddt_plan_request {
-    double target_error;       /* absolute, per output value: CKKS noise (6 sigma) must stay below it; 0: 1e-5 */
+    double target_error;       /* absolute, per output value: the predicted CKKS noise must stay below it; 0: 1e-5 */
     unsigned log_n;            /* 0: the cheapest that fits */
     unsigned scale_bits;       /* 0: the smallest that meets target_error */
     bool insecure_for_testing; /* small rings for tests; such plans are refused by the commands */
@@ -132,7 +132,7 @@ typedef struct ddt_plan_info {
     size_t multiplications, rotations, rotation_keys;
     uint64_t eval_key_bytes, twin_bytes, result_bytes; /* predicted file sizes */
     double predicted_seconds;                          /* on one thread of the machine that planned: a rough guide */
-    double predicted_error;                            /* largest over outputs, absolute, 6 sigma */
+    double predicted_error; /* largest over outputs, absolute: 8 sigma of the noisiest slot */
     size_t instructions;
     uint64_t engine_bytes; /* ciphertexts alive at once at most, for one batch; evaluation keys come on top */
 } ddt_plan_info;

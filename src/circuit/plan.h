@@ -180,7 +180,7 @@ void noise_model_fill(const ddt_ckks_literal *literal, bool public_key, noise_mo
  */
 DDT_MUST_CHECK ddt_status plan_simulate(ddt_context *ctx, const ddt_plan *plan, const noise_model *model, uint64_t seed,
                                         size_t samples, const double *const *inputs, double *const *outputs);
-/* Six standard deviations of the noisiest output slot, over the circuit's calibration draws. */
+/* Eight standard deviations of the noisiest output slot, over the circuit's calibration draws. */
 DDT_MUST_CHECK ddt_status plan_predict_error(ddt_context *ctx, const ddt_plan *plan, const ddt_circuit *circuit,
                                              const ddt_ckks_literal *literal, bool public_key, double *error);
 

@@ -132,6 +132,44 @@ static void test_random_circuits(void **state) {
     assert_true(ratios[CIRCUITS / 2] <= 64.0);
 }
 
+/* All slots of a ring of secure size: errors have exponential tails, and the prediction covers them. */
+static void test_tails(void **state) {
+    ddt_context *ctx = *state;
+    enum { BLOCK = 4096, REPETITIONS = 6 };
+    uint64_t random = 31;
+    ddt_circuit *c = NULL;
+    assert_ok(ctx, ddt_circuit_create(ctx, 1, BLOCK, &c));
+    ddt_node x = ddt_circuit_input(c, "x", 1.0);
+    ddt_node y = ddt_circuit_input(c, "y", 1.0);
+    ddt_node xy = ddt_circuit_mul(c, x, y);
+    ddt_circuit_output(c, "shallow", xy);
+    ddt_circuit_output(c, "deep", ddt_circuit_mul(c, ddt_circuit_mul(c, xy, y), ddt_circuit_mul(c, y, y)));
+    double **inputs = test_random_rows(&random, 2, BLOCK, 1.0);
+    double **clear = test_rows(2, BLOCK);
+    double **got = test_rows(2, BLOCK);
+    assert_ok(ctx, ddt_circuit_calibrate(ctx, c, TEST_CONST(inputs), NULL));
+    assert_ok(ctx, ddt_circuit_run_clear(ctx, c, TEST_CONST(inputs), false, clear));
+    ddt_plan_request request = {.target_error = 1e-3, .log_n = 13};
+    ddt_plan *plan = NULL;
+    ddt_plan_info info;
+    assert_ok(ctx, ddt_plan_create(ctx, c, &request, &plan));
+    ddt_plan_get_info(plan, &info);
+    for (unsigned i = 0; i < REPETITIONS; i++) {
+        test_keys keys;
+        test_keys_make(ctx, plan, &keys);
+        test_run(ctx, plan, &keys, inputs, got);
+        double error = test_max_difference(got, clear, 2, BLOCK);
+        assert_true(error <= info.predicted_error);
+        assert_true(error >= info.predicted_error / 64.0);
+        test_keys_free(&keys);
+    }
+    test_free_rows(inputs);
+    test_free_rows(clear);
+    test_free_rows(got);
+    ddt_plan_destroy(plan);
+    ddt_circuit_destroy(c);
+}
+
 /* ------------------------------------------------------------------ a small plan and its keys, for what can go wrong
  */
 
@@ -358,6 +396,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_one_of_each, clear_errors),
         cmocka_unit_test_setup(test_random_circuits, clear_errors),
+        cmocka_unit_test_setup(test_tails, clear_errors),
         cmocka_unit_test_setup(test_refusals, clear_errors),
         cmocka_unit_test_setup(test_deterministic, clear_errors),
         cmocka_unit_test_setup(test_secure, clear_errors),
