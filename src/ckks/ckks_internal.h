@@ -87,7 +87,7 @@ void ckks_fft_destroy(ckks_fft *fft);
 void ckks_fft_forward(const ckks_fft *fft, double *re, double *im, size_t count);
 void ckks_fft_inverse(const ckks_fft *fft, double *re, double *im, size_t count);
 
-/* crt.c: centred value of each coefficient as a double. limbs: coefficient domain, level + 1 of them, contiguous. */
+/* crt.c: centred value of each coefficient as a double. limbs: NTT domain, level + 1 of them, contiguous. */
 ddt_status ckks_crt_centred(ddt_context *ctx, const ddt_ckks_params *params, const uint64_t *limbs, unsigned level,
                             double *out);
 

@@ -36,7 +36,12 @@ static void combine_two(const ddt_ckks_params *params, const uint64_t *limbs, in
     }
 }
 
-/* Whether limb m holds low + q0 * high everywhere. work: two limbs. */
+static void to_coefficients(const ddt_ckks_params *params, const uint64_t *limb, size_t m, uint64_t *out) {
+    memcpy(out, limb, params->n * sizeof *out);
+    ddt_ring_intt(params->ring, m, out);
+}
+
+/* Whether limb m (NTT domain) holds low + q0 * high everywhere. work: three limbs. */
 static bool agrees(const ddt_ckks_params *params, const uint64_t *limb, size_t m, const int64_t *low,
                    const int64_t *high, uint64_t *work) {
     const ddt_ring *ring = params->ring;
@@ -45,25 +50,33 @@ static bool agrees(const ddt_ckks_params *params, const uint64_t *limb, size_t m
     ddt_ring_from_signed(ring, m, work, low);
     ddt_ring_from_signed(ring, m, work + n, high);
     ddt_ring_mul_scalar_add(ring, m, work, work, work + n, q0);
-    return memcmp(work, limb, n * sizeof *limb) == 0;
+    to_coefficients(params, limb, m, work + 2 * n);
+    return memcmp(work, work + 2 * n, n * sizeof *limb) == 0;
 }
 
-/* work: two limbs a thread. */
+enum { AGREE_LIMBS = 3, SHORT_HIGH = 1 << 12 };
+
+/* work: AGREE_LIMBS limbs a thread, at least two in all. */
 static bool fits_two(const ddt_ckks_params *params, int threads, const uint64_t *limbs, unsigned level, int64_t *low,
                      int64_t *high, uint64_t *work, double *out) {
     const size_t n = params->n;
     bool fits = true;
-    combine_two(params, limbs, low, high, n);
+    to_coefficients(params, limbs, 0, work);
+    to_coefficients(params, limbs + n, 1, work + n);
+    combine_two(params, work, low, high, n);
 #pragma omp parallel for num_threads(threads) if (threads > 1) schedule(dynamic, 1) reduction(&& : fits)
     for (unsigned m = 2; m <= level; m++) {
-        fits = fits && agrees(params, limbs + m * n, m, low, high, work + 2 * (size_t)omp_get_thread_num() * n);
+        fits =
+            fits && agrees(params, limbs + m * n, m, low, high, work + AGREE_LIMBS * (size_t)omp_get_thread_num() * n);
     }
     if (!fits) {
         return false;
     }
-    const __int128 q0 = (__int128)ddt_ring_modulus(params->ring, 0);
+    const int64_t q0 = (int64_t)ddt_ring_modulus(params->ring, 0);
     for (size_t j = 0; j < n; j++) {
-        out[j] = (double)(q0 * high[j] + low[j]);
+        /* Most values fit 64 bits: |q0 high + low| < 2^50 2^12 + 2^49. */
+        const bool short_value = high[j] >= -SHORT_HIGH && high[j] < SHORT_HIGH;
+        out[j] = short_value ? (double)(q0 * high[j] + low[j]) : (double)((__int128)q0 * high[j] + low[j]);
     }
     return true;
 }
@@ -171,36 +184,55 @@ static double wide_combine(const ddt_ckks_params *params, const wide *w, const u
 
 static ddt_status combine_all(ddt_context *ctx, const ddt_ckks_params *params, const uint64_t *limbs, unsigned level,
                               double *out) {
+    const size_t n = params->n;
     wide *w = ddt_alloc(1, sizeof *w);
-    if (w == NULL) {
+    uint64_t *work = ddt_alloc(((size_t)level + 1) * n, sizeof *work);
+    if (w == NULL || work == NULL) {
+        ddt_free(w);
+        ddt_free(work);
         return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short to recombine %u limbs.", level + 1);
     }
     wide_setup(params, level, w);
     const int threads = ddt_context_threads(ctx);
-#pragma omp parallel for num_threads(threads) if (threads > 1) schedule(static)
-    for (size_t j = 0; j < params->n; j++) {
-        out[j] = wide_combine(params, w, limbs, j);
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+#pragma omp for schedule(dynamic, 1)
+        for (unsigned m = 0; m <= level; m++) {
+            to_coefficients(params, limbs + m * n, m, work + m * n);
+        }
+#pragma omp for schedule(static)
+        for (size_t j = 0; j < n; j++) {
+            out[j] = wide_combine(params, w, work, j);
+        }
     }
     ddt_free(w);
+    ddt_free(work);
     return DDT_OK;
+}
+
+static void centre_one(const ddt_ckks_params *params, const uint64_t *limb, uint64_t *work, double *out) {
+    const uint64_t q = ddt_ring_modulus(params->ring, 0);
+    to_coefficients(params, limb, 0, work);
+    for (size_t j = 0; j < params->n; j++) {
+        out[j] = (double)centre(work[j], q);
+    }
 }
 
 ddt_status ckks_crt_centred(ddt_context *ctx, const ddt_ckks_params *params, const uint64_t *limbs, unsigned level,
                             double *out) {
     const size_t n = params->n;
-    if (level == 0) {
-        for (size_t j = 0; j < n; j++) {
-            out[j] = (double)centre(limbs[j], ddt_ring_modulus(params->ring, 0));
-        }
-        return DDT_OK;
-    }
     const int threads = ddt_context_threads(ctx);
-    uint64_t *work = ddt_alloc((2 + 2 * (size_t)threads) * n, sizeof *work);
+    uint64_t *work = ddt_alloc((2 + AGREE_LIMBS * (size_t)threads) * n, sizeof *work);
     if (work == NULL) {
         return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short to recombine %u limbs.", level + 1);
     }
-    int64_t *low = (int64_t *)work;
-    const bool small = fits_two(params, threads, limbs, level, low, low + n, work + 2 * n, out);
+    bool done = true;
+    if (level == 0) {
+        centre_one(params, limbs, work, out);
+    } else {
+        int64_t *low = (int64_t *)work;
+        done = fits_two(params, threads, limbs, level, low, low + n, work + 2 * n, out);
+    }
     ddt_free(work);
-    return small ? DDT_OK : combine_all(ctx, params, limbs, level, out);
+    return done ? DDT_OK : combine_all(ctx, params, limbs, level, out);
 }

@@ -227,30 +227,19 @@ static void slots_from_coefficients(const ddt_ckks_params *params, const double 
 ddt_status ddt_ckks_decode(ddt_context *ctx, const ddt_ckks_params *params, const ddt_plaintext *plaintext,
                            double complex *values) {
     const size_t n = params->n;
-    const size_t limbs = (size_t)plaintext->level + 1;
     if (plaintext->level > params->top || !(plaintext->scale > 0.0)) {
         return ddt_fail(ctx, DDT_ERR_ARGUMENT, "A plaintext at level %u with scale %g cannot be decoded.",
                         plaintext->level, plaintext->scale);
     }
-    uint64_t *work = ddt_alloc(limbs * n, sizeof *work);
     double *coefficients = ddt_alloc(2 * n, sizeof *coefficients);
-    if (work == NULL || coefficients == NULL) {
-        ddt_free(work);
-        ddt_free(coefficients);
-        return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short to decode %zu limbs.", limbs);
+    if (coefficients == NULL) {
+        return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short to decode %zu slots.", n / 2);
     }
-    const int threads = ddt_context_threads(ctx);
-#pragma omp parallel for num_threads(threads) if (threads > 1) schedule(dynamic, 1)
-    for (size_t m = 0; m < limbs; m++) {
-        memcpy(work + m * n, plaintext->limbs + m * n, n * sizeof *work);
-        ddt_ring_intt(params->ring, m, work + m * n);
-    }
-    ddt_status status = ckks_crt_centred(ctx, params, work, plaintext->level, coefficients);
+    ddt_status status = ckks_crt_centred(ctx, params, plaintext->limbs, plaintext->level, coefficients);
     if (status == DDT_OK) {
         slots_from_coefficients(params, coefficients, coefficients + n, coefficients + n + n / 2, plaintext->scale,
                                 values);
     }
-    ddt_free(work);
     ddt_free(coefficients);
     return status;
 }
