@@ -53,6 +53,7 @@ const ddt_circuit *ddt_solution_circuit(const ddt_solution *solution);
 void ddt_solution_get_info(const ddt_solution *solution, ddt_solve_info *info);
 
 size_t ddt_solution_subject_count(const ddt_solution *solution);
+/* The template's ID; for a solution read from a plan file the ordinal "1", "2"...: IDs do not travel. */
 const char *ddt_solution_subject_id(const ddt_solution *solution, size_t subject);
 size_t ddt_solution_observation_count(const ddt_solution *solution, size_t subject);
 /* Time of an observation as in the table. */
@@ -68,8 +69,8 @@ size_t ddt_solution_range_count(const ddt_solution *solution);
 ddt_declared_range ddt_solution_range(const ddt_solution *solution, size_t range);
 
 /*
- * Fills the circuit's inputs (inputs[i]: lanes x block doubles, input order of the circuit and of its plan) from a data set with the template's structure: same IDs, times,
- * event types (DDT_ERR_MISMATCH otherwise, naming the line). A value outside its declared range: DDT_ERR_RANGE naming line, column, value and bounds.
+ * Fills the circuit's inputs (inputs[i]: lanes x block doubles, input order of the circuit and of its plan) from a data set with the template's structure: as many subjects, in their order, with the
+ * same times and event types (DDT_ERR_MISMATCH otherwise, naming the line); IDs may differ. A value outside its declared range: DDT_ERR_RANGE naming line, column, value and bounds.
  */
 DDT_MUST_CHECK ddt_status ddt_solution_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
                                             const ddt_events *events, double *const *inputs);

@@ -71,7 +71,9 @@ bool solve_is_constant(const solve_work *work, ddt_expr e, double value) {
     return ddt_expr_is_const(work->pool, e, &found) && found == value;
 }
 
-const char *solve_print(solve_work *work, ddt_expr e) {
+const char *solve_print(solve_work *work, ddt_expr e) { return solve_print_from(work, work->pool, e); }
+
+const char *solve_print_from(solve_work *work, const ddt_expr_pool *pool, ddt_expr e) {
     const size_t longest = 200; /* messages stay readable */
     size_t count = work->model->symbol_count;
     const char **names = solve_arena_alloc(&work->arena, count, sizeof *names);
@@ -81,7 +83,7 @@ const char *solve_print(solve_work *work, ddt_expr e) {
     for (size_t i = 0; i < count; i++) {
         names[i] = work->model->symbols[i].name;
     }
-    char *text = ddt_expr_print(work->pool, e, names);
+    char *text = ddt_expr_print(pool, e, names);
     if (text == NULL) {
         return "?";
     }

@@ -188,9 +188,25 @@ static ddt_status expand_product(solve_work *work, const solve_terms *a, const s
     return DDT_OK;
 }
 
+/* f(c ? a : b) = c ? f(a) : f(b): conditions come out of powers, exponentials and logarithms. */
+static ddt_expr outside_condition(solve_work *work, ddt_expr_op op, ddt_expr argument, double power) {
+    ddt_expr_node node = *ddt_expr_get(work->pool, argument);
+    ddt_expr images[2] = {node.b, node.c};
+    for (size_t k = 0; k < 2; k++) {
+        images[k] = op == DDT_EXPR_POW ? ddt_expr_binary(work->pool, op, images[k], ddt_expr_const(work->pool, power))
+                                       : ddt_expr_unary(work->pool, op, images[k]);
+    }
+    return ddt_expr_if(work->pool, node.a, images[0], images[1]);
+}
+
+static bool is_condition(const solve_work *work, ddt_expr e) { return ddt_expr_get(work->pool, e)->op == DDT_EXPR_IF; }
+
 /* base^power, where base depends on several symbols or is a product. */
 static ddt_status expand_power(solve_work *work, ddt_expr base, double power, solve_terms *out) {
     solve_terms inner = {0};
+    if (power != 1.0 && is_condition(work, base)) {
+        return expand(work, outside_condition(work, DDT_EXPR_POW, base, power), out);
+    }
     SOLVE_TRY(expand(work, base, &inner));
     if (inner.count == 0) {
         return append_constant(work, out, pow(0.0, power));
@@ -276,6 +292,9 @@ static ddt_expr expression_of(const solve_work *work, const solve_term *term) {
 /* exp(sum of terms). What is neither linear nor of one symbol stays together under one exponential. */
 static ddt_status expand_exp(solve_work *work, ddt_expr argument, solve_terms *out) {
     solve_terms inner = {0};
+    if (is_condition(work, argument)) {
+        return expand(work, outside_condition(work, DDT_EXPR_EXP, argument, 1.0), out);
+    }
     SOLVE_TRY(expand(work, argument, &inner));
     solve_term result = constant_term(1.0);
     for (const solve_term *t = inner.first; t != NULL; t = t->next) {
@@ -301,6 +320,9 @@ static ddt_status expand_exp(solve_work *work, ddt_expr argument, solve_terms *o
 /* log(product) = sum of logarithms, where every factor is positive. */
 static ddt_status expand_log(solve_work *work, ddt_expr argument, solve_terms *out) {
     solve_terms inner = {0};
+    if (is_condition(work, argument)) {
+        return expand(work, outside_condition(work, DDT_EXPR_LOG, argument, 1.0), out);
+    }
     SOLVE_TRY(expand(work, argument, &inner));
     bool positive = false;
     if (inner.count == 1) {
@@ -356,21 +378,42 @@ static ddt_status find_discrete(solve_work *work, ddt_expr e, uint32_t *symbol) 
     return DDT_OK;
 }
 
-/* e = sum over the levels of a discrete symbol of [symbol = level] e(level): exact. */
+/* [symbol is one of the levels at which e becomes `value`], as an expression. */
+static ddt_expr level_indicator(solve_work *work, uint32_t symbol, const ddt_expr *values, ddt_expr value) {
+    const solve_symbol *s = &work->symbols[symbol];
+    ddt_expr sum = ddt_expr_const(work->pool, 0.0);
+    for (size_t l = 0; l < s->level_count; l++) {
+        if (values[l] == value) {
+            ddt_expr is_level = ddt_expr_binary(work->pool, DDT_EXPR_EQ, ddt_expr_symbol(work->pool, symbol),
+                                                ddt_expr_const(work->pool, s->levels[l]));
+            sum = ddt_expr_binary(work->pool, DDT_EXPR_ADD, sum, is_level);
+        }
+    }
+    return sum;
+}
+
+/* e = sum over the values of e at the levels of a discrete symbol of [symbol has such a level] value: exact. */
 static ddt_status expand_levels(solve_work *work, ddt_expr e, uint32_t symbol, solve_terms *out) {
     const solve_symbol *s = &work->symbols[symbol];
+    ddt_expr values[SOLVE_LEVELS_MAX];
     for (size_t l = 0; l < s->level_count; l++) {
-        ddt_expr level = ddt_expr_const(work->pool, s->levels[l]);
-        ddt_expr is_level = ddt_expr_binary(work->pool, DDT_EXPR_EQ, ddt_expr_symbol(work->pool, symbol), level);
-        ddt_expr value = ddt_expr_substitute(work->pool, e, symbol, level);
-        if (value == DDT_EXPR_NONE || is_level == DDT_EXPR_NONE) {
+        values[l] = ddt_expr_substitute(work->pool, e, symbol, ddt_expr_const(work->pool, s->levels[l]));
+        if (values[l] == DDT_EXPR_NONE) {
             return solve_pool_failure(work);
+        }
+    }
+    for (size_t l = 0; l < s->level_count; l++) {
+        bool is_first = true;
+        for (size_t k = 0; k < l; k++) {
+            is_first &= values[k] != values[l];
         }
         solve_terms indicator = {0};
         solve_terms inner = {0};
-        SOLVE_TRY(append_function(work, &indicator, symbol, is_level));
-        SOLVE_TRY(expand(work, value, &inner));
-        SOLVE_TRY(expand_product(work, &inner, &indicator, out));
+        if (is_first) {
+            SOLVE_TRY(append_function(work, &indicator, symbol, level_indicator(work, symbol, values, values[l])));
+            SOLVE_TRY(expand(work, values[l], &inner));
+            SOLVE_TRY(expand_product(work, &inner, &indicator, out));
+        }
     }
     return DDT_OK;
 }

@@ -12,14 +12,14 @@
 enum {
     SECTION_MAX_BYTES = 1 << 30,
     NAME_MAX_BYTES = 255,
-    ID_MAX_BYTES = DDT_EVENTS_MAX_ID,
+    ID_MAX_BYTES = 24,
     RANGES_MAX = 4096,
     LANES_MAX = 1 << 24,
     RECORD_BYTES = 4 * 8 + 5 * 4,
     PLACE_BYTES = 4 + 4 + 8,
     SOURCE_BYTES = 4 + 4 + 8,
     LANE_BYTES_MIN = 3 * 4,
-    SUBJECT_BYTES_MIN = 3 * 4
+    SUBJECT_BYTES_MIN = 2 * 4
 };
 
 /* ------------------------------------------------------------------ writing */
@@ -82,7 +82,6 @@ static void write_subjects(ddt_writer *w, const solve_layout *layout) {
     ddt_writer_u32(w, (uint32_t)layout->subject_count);
     for (size_t s = 0; s < layout->subject_count; s++) {
         const solve_layout_subject *subject = &layout->subjects[s];
-        ddt_writer_string(w, subject->id);
         ddt_writer_u32(w, (uint32_t)subject->record_count);
         for (size_t r = 0; r < subject->record_count; r++) {
             write_record(w, &subject->records[r]);
@@ -294,7 +293,6 @@ static ddt_status read_record(const parser *p, solve_record *r) {
 
 static ddt_status read_subject(const parser *p, solve_layout_subject *subject) {
     size_t count = 0;
-    SOLVE_TRY(ddt_reader_string(p->reader, ID_MAX_BYTES, &subject->id));
     SOLVE_TRY(ddt_reader_count(p->reader, RECORD_BYTES, DDT_EVENTS_MAX_RECORDS, &count));
     subject->records = ddt_calloc(count, sizeof *subject->records);
     if (subject->records == NULL) {
@@ -327,6 +325,13 @@ static ddt_status read_subjects(const parser *p) {
     }
     p->layout->subject_count = count;
     for (size_t s = 0; s < count; s++) {
+        /* IDs stay with the custodian: a plan knows subjects by their place in the table. */
+        char id[ID_MAX_BYTES];
+        (void)snprintf(id, sizeof id, "%zu", s + 1);
+        p->layout->subjects[s].id = ddt_strdup(id);
+        if (p->layout->subjects[s].id == NULL) {
+            return solve_no_memory(p->ctx);
+        }
         SOLVE_TRY(read_subject(p, &p->layout->subjects[s]));
     }
     return DDT_OK;

@@ -133,19 +133,46 @@ static void find_reached(solve_work *work, full_system *full) {
 
 /* ------------------------------------------------------------------ linearity */
 
-static ddt_status refuse_nonlinear(solve_work *work, size_t i, ddt_expr term) {
+/* The first additive part of e that is not affine in the states, in the model's own pool. */
+static ddt_expr nonlinear_part(const ddt_model *model, ddt_expr e, const bool *is_state) {
+    const ddt_expr_node *node = ddt_expr_get(model->pool, e);
+    if (ddt_expr_is_affine(model->pool, e, is_state, model->symbol_count)) {
+        return DDT_EXPR_NONE;
+    }
+    if (node->op == DDT_EXPR_NEG) {
+        return nonlinear_part(model, node->a, is_state);
+    }
+    if (node->op == DDT_EXPR_ADD || node->op == DDT_EXPR_SUB) {
+        ddt_expr right = node->b;
+        ddt_expr found = nonlinear_part(model, node->a, is_state);
+        return found != DDT_EXPR_NONE ? found : nonlinear_part(model, right, is_state);
+    }
+    return e;
+}
+
+static ddt_status refuse_nonlinear(solve_work *work, size_t i) {
+    const ddt_model *model = work->model;
+    bool *is_state = solve_alloc(work, work->symbol_count, sizeof *is_state);
+    if (is_state == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t s = 0; s < work->symbol_count; s++) {
+        is_state[s] = work->symbols[s].is_state;
+    }
+    ddt_expr part = nonlinear_part(model, model->compartments[i].derivative, is_state);
+    part = part == DDT_EXPR_NONE ? model->compartments[i].derivative : part;
     return ddt_fail(
         work->ctx, DDT_ERR_UNSUPPORTED,
-        "'%s', line %u: d/dt(%s) is not linear in the compartments: %s depends on them; only linear models are "
-        "supported.",
-        work->model->path, line_of(work, i), name_of(work, i), solve_print(work, term));
+        "'%s', line %u: d/dt(%s) is not linear in the compartments (%s), and an output depends on it; only linear "
+        "models are supported (--output selects outputs).",
+        model->path, line_of(work, i), name_of(work, i), solve_print_from(work, model->pool, part));
 }
 
 static ddt_status check_coefficient(solve_work *work, size_t i, ddt_expr term) {
     solve_fact fact;
     SOLVE_TRY(solve_fact_of(work, term, &fact));
     if (fact.has_state) {
-        return refuse_nonlinear(work, i, term);
+        return refuse_nonlinear(work, i);
     }
     if (fact.has_time) {
         return ddt_fail(
@@ -169,7 +196,7 @@ static ddt_status find_rates(solve_work *work, full_system *full) {
         solve_fact fact;
         SOLVE_TRY(solve_fact_of(work, full->rhs[i], &fact));
         if (fact.decides_on_state) { /* its derivative would hide the jump */
-            return refuse_nonlinear(work, i, full->rhs[i]);
+            return refuse_nonlinear(work, i);
         }
         for (size_t j = 0; j < full->count; j++) {
             if (full->is_needed[j]) {

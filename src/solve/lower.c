@@ -276,6 +276,10 @@ static ddt_status argument_range(solve_work *work, ddt_expr e, double *low, doub
         return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED, "'%s': the range of %s is not bounded by the declared ranges.",
                         work->model->path, solve_print(work, e));
     }
+    /* The argument itself is approximated: its bounds need some slack. Positive ones stay positive. */
+    const double slack = 0.01;
+    *low -= slack * (*low > 0.0 ? *low : *high - *low);
+    *high += slack * fmax(fabs(*high), *high - *low);
     if (*low >= *high) {
         double margin = 1e-6 * fmax(1.0, fabs(*low));
         *low -= margin;

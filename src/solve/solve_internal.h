@@ -409,6 +409,8 @@ ddt_status solve_no_memory(ddt_context *ctx);
 ddt_status solve_pool_failure(const solve_work *work);
 /* Text of an expression for messages; arena memory, "?" when memory is short. */
 const char *solve_print(solve_work *work, ddt_expr e);
+/* The same for an expression of another pool with the model's symbols. */
+const char *solve_print_from(solve_work *work, const ddt_expr_pool *pool, ddt_expr e);
 bool solve_is_constant(const solve_work *work, ddt_expr e, double value);
 
 /* symbols.c */
