@@ -85,16 +85,15 @@ ddt_status custody_flood_plan(ddt_context *ctx, const ddt_ckks_params *params, c
         return status;
     }
     const double decoding = ldexp(request->magnitude, -DECODE_BITS);
-    const double ratio =
-        sqrt(kullback_factor * (double)limit * (double)out->released) * exp2((double)request->security_bits / 2.0);
-    const double gain = ratio * (1.0 + ldexp(1.0, -GRID_BITS));
+    const double gain = sqrt(kullback_factor * (double)limit * (double)out->released) *
+                        exp2((double)request->security_bits / 2.0) * (1.0 + ldexp(1.0, -GRID_BITS));
     status = check_steps(ctx, request, gain, decoding, finest, out->released);
     if (status != DDT_OK) {
         return status;
     }
     out->std = gain * (request->noise_bound + decoding);
     out->digits = 1;
-    while (custody_gaussian_std(out->digits) < ldexp(ratio, GRID_BITS)) {
+    while (custody_gaussian_std(out->digits) < ldexp(gain, GRID_BITS)) {
         out->digits++;
     }
     out->grid = out->std / custody_gaussian_std(out->digits);

@@ -251,7 +251,7 @@ static void flooding_statistics(void **unused) {
     assert_non_null(noise);
     fixture_create(&f, 512, 1.0);
     assert_ok(f.t.ctx, custody_flood_plan(f.t.ctx, f.t.params, &f.request, LIMIT, &flood));
-    assert_true(flood.grid <= ldexp(f.request.noise_bound + 0x1p-46, -9));
+    assert_true(flood.grid <= ldexp(f.request.noise_bound + 0x1p-46, -10));
     draw(flood.digits, noise);
     for (size_t j = 0; j < SAMPLES; j++) {
         const double value = test_uniform();
