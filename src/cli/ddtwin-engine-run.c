@@ -192,6 +192,18 @@ static ddt_status run_batches(engine *e, ddt_reader *reader, ddt_writer *writer)
     return status;
 }
 
+/* The custodian's note to himself goes from the twin to the result as it is. */
+static ddt_status carry_note(engine *e, ddt_reader *reader, ddt_writer *writer) {
+    uint8_t *note = NULL;
+    size_t length = 0;
+    ddt_status status = ddt_reader_note(e->ctx, reader, &note, &length);
+    if (status == DDT_OK) {
+        status = ddt_writer_note(writer, note, length);
+    }
+    ddt_free(note);
+    return status;
+}
+
 static ddt_status run_twin(engine *e) {
     const char *path = e->arguments->twin;
     ddt_reader *reader = NULL;
@@ -206,6 +218,9 @@ static ddt_status run_twin(engine *e) {
     }
     if (status == DDT_OK) {
         status = ddt_writer_heading(writer, &e->digest, e->info.batches, (uint32_t)ddt_plan_output_count(e->plan));
+    }
+    if (status == DDT_OK) {
+        status = carry_note(e, reader, writer);
     }
     if (status == DDT_OK) {
         status = run_batches(e, reader, writer);

@@ -11,6 +11,8 @@ typedef struct decryptor {
     double complex *decoded; /* N/2 */
     double *slots;           /* N/2 */
     double **outputs;        /* lanes x block, one an output */
+    uint8_t *note;           /* the sealed identifiers */
+    size_t note_length;
     ddt_plan_info info;
 } decryptor;
 
@@ -20,6 +22,7 @@ static void decryptor_close(decryptor *d) {
         twin_wipe_free(d->decoded, ddt_ckks_slots(d->params) * sizeof *d->decoded);
         twin_wipe_free(d->slots, ddt_ckks_slots(d->params) * sizeof *d->slots);
     }
+    ddt_free(d->note);
     twin_vectors_destroy(d->outputs, ddt_plan_output_count(d->plan->plan), d->info.lanes, d->info.block);
 }
 
@@ -102,6 +105,9 @@ static ddt_status decrypt_result(ddt_context *ctx, decryptor *d, ddt_reader *rea
     const size_t output_count = ddt_plan_output_count(d->plan->plan);
     const size_t total = d->info.batches * output_count;
     ddt_status status = check_result_heading(ctx, d, reader, plan_path);
+    if (status == DDT_OK) {
+        status = ddt_reader_note(ctx, reader, &d->note, &d->note_length);
+    }
     for (size_t k = 0; status == DDT_OK && k < total; k++) {
         status = ddt_progress(ctx, "decrypt", k, total);
         if (status == DDT_OK) {
@@ -117,6 +123,21 @@ static ddt_status decrypt_result(ddt_context *ctx, decryptor *d, ddt_reader *rea
     return status == DDT_OK ? ddt_reader_finish(reader) : status;
 }
 
+/* The profile of decrypted outputs, under the subjects' own names. */
+static ddt_status make_profile(ddt_context *ctx, const decryptor *d, const char *result_path, ddt_profile *out) {
+    const ddt_twin_plan *plan = d->plan;
+    ddt_status status = twin_profile_create(ctx, plan->solution, &plan->recipe, out);
+    if (status != DDT_OK) {
+        return status;
+    }
+    ddt_solution_collect(plan->solution, (const double *const *)d->outputs, out->values);
+    status = twin_identifiers_apply(ctx, d->secret, &plan->digest, d->note, d->note_length, result_path, out);
+    if (status != DDT_OK) {
+        ddt_profile_destroy(out);
+    }
+    return status;
+}
+
 static ddt_status decrypt_with_plan(ddt_context *ctx, ddt_twin_plan *plan, const twin_key_paths *paths,
                                     const char *passphrase, const char *result_path, ddt_profile *out) {
     decryptor d;
@@ -130,10 +151,7 @@ static ddt_status decrypt_with_plan(ddt_context *ctx, ddt_twin_plan *plan, const
         status = decrypt_result(ctx, &d, reader, paths->plan);
     }
     if (status == DDT_OK) {
-        status = twin_profile_create(ctx, plan->solution, &plan->recipe, out);
-    }
-    if (status == DDT_OK) {
-        ddt_solution_collect(plan->solution, (const double *const *)d.outputs, out->values);
+        status = make_profile(ctx, &d, result_path, out);
     }
     decryptor_close(&d);
     ddt_reader_close(reader);

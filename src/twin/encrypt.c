@@ -114,7 +114,7 @@ static ddt_status encrypt_batches(ddt_context *ctx, const ddt_twin_plan *plan, c
 }
 
 static ddt_status write_twin(ddt_context *ctx, const ddt_twin_plan *plan, const encryptor *keys,
-                             const double *const *inputs, const char *path, uint64_t *bytes) {
+                             const ddt_events *events, const double *const *inputs, const char *path, uint64_t *bytes) {
     ddt_plan_info info;
     ddt_plan_get_info(plan->plan, &info);
     ddt_writer *writer = NULL;
@@ -123,6 +123,9 @@ static ddt_status write_twin(ddt_context *ctx, const ddt_twin_plan *plan, const 
         return status;
     }
     status = ddt_writer_heading(writer, &plan->digest, info.batches, (uint32_t)ddt_plan_input_count(plan->plan));
+    if (status == DDT_OK) {
+        status = twin_identifiers_write(ctx, events, keys->secret, &plan->digest, writer);
+    }
     if (status == DDT_OK) {
         status = encrypt_batches(ctx, plan, keys, inputs, writer);
     }
@@ -133,20 +136,33 @@ static ddt_status write_twin(ddt_context *ctx, const ddt_twin_plan *plan, const 
     return ddt_writer_commit(writer, bytes);
 }
 
-/* The circuit's inputs from the data: nothing is encrypted before all of them are checked. */
-static ddt_status fill_inputs(ddt_context *ctx, const ddt_twin_plan *plan, const char *data_path,
+/* The circuit's inputs from the data: nothing is encrypted before all of them are checked. The caller owns *events. */
+static ddt_status fill_inputs(ddt_context *ctx, const ddt_twin_plan *plan, const char *data_path, ddt_events **events,
                               double *const *inputs) {
     ddt_model *model = NULL;
-    ddt_events *events = NULL;
     ddt_status status = ddt_twin_plan_model(ctx, plan, &model);
     if (status == DDT_OK) {
-        status = twin_recipe_events(ctx, &plan->recipe, model, data_path, &events);
+        status = twin_recipe_events(ctx, &plan->recipe, model, data_path, events);
     }
     if (status == DDT_OK) {
-        status = ddt_solution_fill(ctx, plan->solution, model, events, inputs);
+        status = ddt_solution_fill(ctx, plan->solution, model, *events, inputs);
     }
-    ddt_events_destroy(events);
     ddt_model_destroy(model);
+    return status;
+}
+
+static ddt_status encrypt_inputs(ddt_context *ctx, ddt_twin_plan *plan, const twin_key_paths *paths,
+                                 const char *passphrase, const ddt_events *events, const double *const *inputs,
+                                 const char *twin_path, uint64_t *bytes) {
+    encryptor keys = {0};
+    ddt_status status = ddt_plan_params(ctx, plan->plan, &keys.params);
+    if (status == DDT_OK) {
+        status = encryptor_open(ctx, plan, paths, passphrase, &keys);
+    }
+    if (status == DDT_OK) {
+        status = write_twin(ctx, plan, &keys, events, inputs, twin_path, bytes);
+    }
+    encryptor_close(&keys);
     return status;
 }
 
@@ -156,25 +172,19 @@ static ddt_status encrypt_with_plan(ddt_context *ctx, ddt_twin_plan *plan, const
     ddt_plan_info info;
     ddt_plan_get_info(plan->plan, &info);
     const size_t input_count = ddt_plan_input_count(plan->plan);
-    encryptor keys = {0};
+    ddt_events *events = NULL;
     double **inputs = twin_vectors_create(input_count, info.lanes, info.block);
     if (inputs == NULL) {
         return twin_no_memory(ctx);
     }
     ddt_status status = check_keys_directory(ctx, paths, plan);
     if (status == DDT_OK) {
-        status = fill_inputs(ctx, plan, data_path, inputs);
+        status = fill_inputs(ctx, plan, data_path, &events, inputs);
     }
     if (status == DDT_OK) {
-        status = ddt_plan_params(ctx, plan->plan, &keys.params);
+        status = encrypt_inputs(ctx, plan, paths, passphrase, events, (const double *const *)inputs, twin_path, bytes);
     }
-    if (status == DDT_OK) {
-        status = encryptor_open(ctx, plan, paths, passphrase, &keys);
-    }
-    if (status == DDT_OK) {
-        status = write_twin(ctx, plan, &keys, (const double *const *)inputs, twin_path, bytes);
-    }
-    encryptor_close(&keys);
+    ddt_events_destroy(events);
     twin_vectors_destroy(inputs, input_count, info.lanes, info.block);
     return status;
 }

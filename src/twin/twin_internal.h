@@ -135,6 +135,18 @@ DDT_MUST_CHECK ddt_status twin_profile_create(ddt_context *ctx, const ddt_soluti
 /* Memory that held patients' values: wiped, then freed. NULL is allowed. */
 void twin_wipe_free(void *block, size_t bytes);
 
+/* ------------------------------------------------------------------ identifiers */
+
+/* Writes the section "NOTE" with the subjects' identifiers, sealed; empty without a secret key. */
+DDT_MUST_CHECK ddt_status twin_identifiers_write(ddt_context *ctx, const ddt_events *events,
+                                                 const ddt_secret_key *secret, const ddt_digest *plan,
+                                                 ddt_writer *writer);
+/* Puts the identifiers of a note into a profile; an empty note leaves it as it is. path: the file that held the note.
+ */
+DDT_MUST_CHECK ddt_status twin_identifiers_apply(ddt_context *ctx, const ddt_secret_key *secret, const ddt_digest *plan,
+                                                 const uint8_t *note, size_t note_length, const char *path,
+                                                 ddt_profile *profile);
+
 /* ------------------------------------------------------------------ text */
 
 /* A growing text. After a failure (memory) every call is ignored; check once with twin_text_failed. Zero-initialise. */

@@ -1,4 +1,4 @@
-/* The heading that ties keys, twins and results to their plan. SPDX-License-Identifier: Apache-2.0 */
+/* The sections with which keys, twins and results begin. SPDX-License-Identifier: Apache-2.0 */
 #include "ddt/wire.h"
 
 enum { HEADING_BYTES = DDT_WIRE_DIGEST_BYTES + 8 + 4 };
@@ -26,4 +26,39 @@ ddt_status ddt_reader_heading(ddt_reader *reader, ddt_digest *plan, uint64_t *ba
         status = ddt_reader_u32(reader, items);
     }
     return status == DDT_OK ? ddt_reader_end(reader) : status;
+}
+
+ddt_status ddt_writer_note(ddt_writer *writer, const uint8_t *note, size_t length) {
+    ddt_writer_begin(writer, "NOTE");
+    ddt_writer_u32(writer, (uint32_t)length);
+    ddt_writer_bytes(writer, note, length);
+    return ddt_writer_end(writer);
+}
+
+static ddt_status read_note(ddt_context *ctx, ddt_reader *reader, uint8_t **note, size_t *length) {
+    ddt_status status = ddt_reader_count(reader, 1, DDT_WIRE_NOTE_MAX, length);
+    if (status != DDT_OK) {
+        return status;
+    }
+    *note = ddt_alloc(*length, 1);
+    if (*note == NULL) {
+        return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short for the note in '%s'.", ddt_reader_path(reader));
+    }
+    status = ddt_reader_bytes(reader, *note, *length);
+    return status == DDT_OK ? ddt_reader_end(reader) : status;
+}
+
+ddt_status ddt_reader_note(ddt_context *ctx, ddt_reader *reader, uint8_t **note, size_t *length) {
+    *note = NULL;
+    *length = 0;
+    ddt_status status = ddt_reader_begin(reader, "NOTE", DDT_WIRE_NOTE_MAX + sizeof(uint32_t));
+    if (status == DDT_OK) {
+        status = read_note(ctx, reader, note, length);
+    }
+    if (status != DDT_OK) {
+        ddt_free(*note);
+        *note = NULL;
+        *length = 0;
+    }
+    return status;
 }

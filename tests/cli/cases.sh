@@ -343,6 +343,21 @@ case_public_key_is_enough_to_encrypt() {
     paste -d, out/profile.csv wanted/profile.csv |
         awk -F, 'NR > 1 { d = $3 - $6; if (d < -1e-2 || d > 1e-2) exit 1 }' || fail "public-key encryption gives another profile"
 }
+# Identifiers go sealed with the twin and come back with the result; nobody on the way can read them.
+case_identifiers_stay_secret() {
+    sed 's/^1,/Jane Doe,/; s/^2,/K-77,/' "$WORK/table.csv" >named.csv
+    ddtwin encrypt --plan "$WORK/plan.ddt" --keys "$WORK/keys" --data named.csv -o twin.ddt
+    engine run --plan "$WORK/plan.ddt" --eval-keys "$WORK/keys/eval.ddt" --twin twin.ddt -o result.ddt
+    ddtwin decrypt --keys "$WORK/keys" --result result.ddt -o out
+    tail -n +2 out/profile.csv | cut -d, -f1,2 >got
+    rows named.csv | cmp - got || fail "the subjects' names did not come back"
+    ddtwin compile "$model" --data-template named.csv -o plan.ddt
+    for file in plan.ddt twin.ddt result.ddt; do
+        if grep -Eq 'Jane|K-77' $file; then
+            fail "$file names a subject"
+        fi
+    done
+}
 case_simulate() {
     ddtwin simulate "$model" --data "$WORK/table.csv" -o deep/out --plot figure.svg --terminal-plot >text
     grep -q 'verdict      within' text || fail "the bar was missed: $(cat text)"

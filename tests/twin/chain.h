@@ -167,6 +167,11 @@ static void chain_engine(chain *c) {
     assert_int_equal(ddt_writer_open(c->ctx, c->result, DDT_WIRE_RESULT, false, &writer), DDT_OK);
     assert_int_equal(ddt_writer_heading(writer, &plan->digest, batches, (uint32_t)ddt_plan_output_count(plan->plan)),
                      DDT_OK);
+    uint8_t *note = NULL;
+    size_t note_length = 0;
+    assert_int_equal(ddt_reader_note(c->ctx, reader, &note, &note_length), DDT_OK);
+    assert_int_equal(ddt_writer_note(writer, note, note_length), DDT_OK);
+    ddt_free(note);
     assert_int_equal(chain_run_batches(c, plan->plan, params, keys, reader, writer), DDT_OK);
     assert_int_equal(ddt_writer_commit(writer, NULL), DDT_OK);
     ddt_reader_close(reader);

@@ -1,0 +1,92 @@
+/*
+ * Whose twin it is: the subjects' identifiers do not travel in the plan. They go with the twin and come back with the
+ * result, sealed for the owner of the secret key.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "twin_internal.h"
+
+#include <string.h>
+
+/* Lengths are rounded up, so that they tell little about the identifiers. */
+enum { PADDING = 256 };
+
+/* The note's text: identifiers with their zero bytes, padded. NULL when memory is short. */
+static char *join(const ddt_events *events, size_t *length) {
+    size_t used = 0;
+    for (size_t s = 0; s < events->subject_count; s++) {
+        used += strlen(events->subjects[s].id) + 1;
+    }
+    *length = (used + PADDING - 1) / PADDING * PADDING;
+    char *text = ddt_calloc(*length, 1);
+    char *end = text;
+    for (size_t s = 0; text != NULL && s < events->subject_count; s++) {
+        const size_t bytes = strlen(events->subjects[s].id) + 1;
+        memcpy(end, events->subjects[s].id, bytes);
+        end += bytes;
+    }
+    return text;
+}
+
+ddt_status twin_identifiers_write(ddt_context *ctx, const ddt_events *events, const ddt_secret_key *secret,
+                                  const ddt_digest *plan, ddt_writer *writer) {
+    if (secret == NULL) {
+        return ddt_writer_note(writer, (const uint8_t *)"", 0);
+    }
+    size_t length = 0;
+    char *text = join(events, &length);
+    uint8_t *sealed = ddt_alloc(length + DDT_NOTE_EXTRA_BYTES, 1);
+    ddt_status status = DDT_OK;
+    if (text == NULL || sealed == NULL) {
+        status = twin_no_memory(ctx);
+    } else if (length + DDT_NOTE_EXTRA_BYTES > DDT_WIRE_NOTE_MAX) {
+        status =
+            ddt_fail(ctx, DDT_ERR_CAPACITY, "The subjects' identifiers take more than %d bytes.", DDT_WIRE_NOTE_MAX);
+    } else {
+        status = ddt_note_seal(ctx, secret, plan, text, length, sealed);
+    }
+    if (status == DDT_OK) {
+        status = ddt_writer_note(writer, sealed, length + DDT_NOTE_EXTRA_BYTES);
+    }
+    twin_wipe_free(text, length);
+    ddt_free(sealed);
+    return status;
+}
+
+/* Cuts the text into one identifier for each subject of the profile. */
+static ddt_status split(ddt_context *ctx, const char *text, size_t length, const char *path, ddt_profile *profile) {
+    size_t position = 0;
+    for (size_t s = 0; s < profile->subject_count; s++) {
+        const char *end = position < length ? memchr(text + position, '\0', length - position) : NULL;
+        if (end == NULL || end == text + position) {
+            return ddt_fail(ctx, DDT_ERR_FORMAT, "%s does not name each of its %zu subjects.", path,
+                            profile->subject_count);
+        }
+        char *id = ddt_strdup(text + position);
+        if (id == NULL) {
+            return twin_no_memory(ctx);
+        }
+        ddt_free(profile->subject_ids[s]);
+        profile->subject_ids[s] = id;
+        position = (size_t)(end - text) + 1;
+    }
+    return DDT_OK;
+}
+
+ddt_status twin_identifiers_apply(ddt_context *ctx, const ddt_secret_key *secret, const ddt_digest *plan,
+                                  const uint8_t *note, size_t note_length, const char *path, ddt_profile *profile) {
+    if (note_length == 0) {
+        return DDT_OK; /* encrypted with the public key: the subjects keep their numbers */
+    }
+    const size_t length = note_length > DDT_NOTE_EXTRA_BYTES ? note_length - DDT_NOTE_EXTRA_BYTES : 0;
+    char *text = ddt_calloc(length, 1);
+    if (text == NULL) {
+        return twin_no_memory(ctx);
+    }
+    ddt_status status = ddt_note_open(ctx, secret, plan, note, note_length, text);
+    if (status == DDT_OK) {
+        status = split(ctx, text, length, path, profile);
+    }
+    twin_wipe_free(text, length);
+    return status;
+}
