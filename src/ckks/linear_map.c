@@ -227,7 +227,7 @@ void ddt_linear_destroy(ddt_linear *linear) {
     if (linear == NULL) {
         return;
     }
-    for (size_t i = 0; i < linear->terms_count; i++) {
+    for (size_t i = 0; linear->terms != NULL && i < linear->terms_count; i++) {
         ddt_free(linear->terms[i].limbs);
     }
     ddt_free(linear->terms);
@@ -289,41 +289,54 @@ static bool rotate_limb(const linear_work *w, size_t b, size_t t, uint64_t *cons
     return true;
 }
 
-/* Inner sums of all giants modulo target t. rotated[b]: the rotations' limbs, NULL where zero. */
-static void sum_terms(const linear_work *w, size_t t, uint64_t *const (*rotated)[PARTS], const bool *present,
-                      uint64_t *partial) {
+/* The rotations modulo one target that the inner sums are made of. */
+typedef struct rotated_set {
+    uint64_t *limbs[BABIES_MAX][PARTS];
+    bool present[BABIES_MAX]; /* false: zero */
+    uint64_t *partial;        /* two limbs */
+} rotated_set;
+
+/* Collects up to KS_DOT_TERMS products of giant `giant` from term *i on; returns how many. */
+static size_t collect_terms(const linear_work *w, size_t giant, size_t t, const rotated_set *set, size_t *i,
+                            const uint64_t **plain, const uint64_t **first, const uint64_t **second) {
+    size_t count = 0;
+    for (; *i < w->linear->terms_count && w->linear->terms[*i].giant == giant && count < KS_DOT_TERMS; ++*i) {
+        const ddt_linear_term *term = &w->linear->terms[*i];
+        if (set->present[term->baby]) {
+            plain[count] = term->limbs + t * w->ks.params->n;
+            first[count] = set->limbs[term->baby][0];
+            second[count++] = set->limbs[term->baby][1];
+        }
+    }
+    return count;
+}
+
+/* The inner sum of one giant modulo target t; its terms begin at *i. */
+static void sum_giant(const linear_work *w, size_t giant, size_t t, const rotated_set *set, size_t *i) {
     const ddt_ring *ring = w->ks.params->ring;
     const size_t n = w->ks.params->n;
     const size_t m = ks_target_modulus(&w->ks, t);
-    size_t i = 0;
-    for (size_t giant = 0; giant < w->linear->giants_count; giant++) {
-        uint64_t *sums[PARTS] = {sum_limb(w, giant, 0, t), sum_limb(w, giant, 1, t)};
-        bool started = false;
-        while (i < w->linear->terms_count && w->linear->terms[i].giant == giant) {
-            const uint64_t *plain[KS_DOT_TERMS];
-            const uint64_t *first[KS_DOT_TERMS];
-            const uint64_t *second[KS_DOT_TERMS];
-            size_t count = 0;
-            for (; i < w->linear->terms_count && w->linear->terms[i].giant == giant && count < KS_DOT_TERMS; i++) {
-                const ddt_linear_term *term = &w->linear->terms[i];
-                if (present[term->baby]) {
-                    plain[count] = term->limbs + t * n;
-                    first[count] = rotated[term->baby][0];
-                    second[count++] = rotated[term->baby][1];
-                }
-            }
-            if (count > 0 && !started) {
-                ddt_ring_dot2(ring, m, sums[0], sums[1], plain, first, second, count);
-            } else if (count > 0) {
-                ddt_ring_dot2(ring, m, partial, partial + n, plain, first, second, count);
-                ddt_ring_add(ring, m, sums[0], sums[0], partial);
-                ddt_ring_add(ring, m, sums[1], sums[1], partial + n);
-            }
-            started = started || count > 0;
+    uint64_t *sums[PARTS] = {sum_limb(w, giant, 0, t), sum_limb(w, giant, 1, t)};
+    bool started = false;
+    while (*i < w->linear->terms_count && w->linear->terms[*i].giant == giant) {
+        const uint64_t *plain[KS_DOT_TERMS];
+        const uint64_t *first[KS_DOT_TERMS];
+        const uint64_t *second[KS_DOT_TERMS];
+        const size_t count = collect_terms(w, giant, t, set, i, plain, first, second);
+        if (count == 0) {
+            continue;
         }
-        for (unsigned p = 0; p < PARTS && !started; p++) {
-            memset(sums[p], 0, n * sizeof(uint64_t));
+        if (!started) {
+            ddt_ring_dot2(ring, m, sums[0], sums[1], plain, first, second, count);
+        } else {
+            ddt_ring_dot2(ring, m, set->partial, set->partial + n, plain, first, second, count);
+            ddt_ring_add(ring, m, sums[0], sums[0], set->partial);
+            ddt_ring_add(ring, m, sums[1], sums[1], set->partial + n);
         }
+        started = true;
+    }
+    for (unsigned p = 0; p < PARTS && !started; p++) {
+        memset(sums[p], 0, n * sizeof(uint64_t));
     }
 }
 
@@ -333,15 +346,17 @@ static void inner_sums(const linear_work *w) {
 #pragma omp parallel for num_threads(w->ks.threads) if (w->ks.threads > 1) schedule(dynamic, 1)
     for (size_t t = 0; t < w->ks.targets; t++) {
         uint64_t *limbs = w->rotated + (size_t)omp_get_thread_num() * rotated_limbs(w->linear) * n;
-        uint64_t *partial = limbs + PARTS * babies * n;
-        uint64_t *rotated[BABIES_MAX][PARTS];
-        bool present[BABIES_MAX];
+        rotated_set set;
+        set.partial = limbs + PARTS * babies * n;
         for (size_t b = 0; b < babies; b++) {
-            rotated[b][0] = limbs + PARTS * b * n;
-            rotated[b][1] = rotated[b][0] + n;
-            present[b] = rotate_limb(w, b, t, rotated[b], partial);
+            set.limbs[b][0] = limbs + PARTS * b * n;
+            set.limbs[b][1] = set.limbs[b][0] + n;
+            set.present[b] = rotate_limb(w, b, t, set.limbs[b], set.partial);
         }
-        sum_terms(w, t, (uint64_t *const(*)[PARTS])rotated, present, partial);
+        size_t i = 0;
+        for (size_t giant = 0; giant < w->linear->giants_count; giant++) {
+            sum_giant(w, giant, t, &set, &i);
+        }
     }
 }
 

@@ -303,7 +303,7 @@ static ddt_status evaluate_all(chebyshev *c, const double *const *coefficients, 
     for (size_t i = 0; i < count && status == DDT_OK; i++) {
         const unsigned level = c->x->level - ddt_ckks_polynomial_depth(degrees[i]);
         status =
-            evaluate(c, coefficients[i], degrees[i], level, c->ev->params->scales[level], c->planning ? NULL : out[i]);
+            evaluate(c, coefficients[i], degrees[i], level, c->ev->params->scales[level], out == NULL ? NULL : out[i]);
     }
     return status;
 }
