@@ -46,9 +46,8 @@ static const cli_command commands[] = {
                     "gives record times and\n"
                     "event types, which are public; the values in it are not used, except for the ranges of columns "
                     "that the model\n"
-                    "declares none for. Keys are made for a plan; its digest names the computation. Subject "
-                    "identifiers go into the plan:\n"
-                    "use pseudonyms.",
+                    "declares none for. Keys are made for a plan; its digest names the computation. Identifiers do not "
+                    "go into it.",
      .example = "ddtwin compile models/theophylline.R --data-template data/theophylline_events.csv -o plan.ddt",
      .out = "plan.ddt",
      .allowed = CLI_DATA | CLI_DATA_TEMPLATE | CLI_OUT | PROBLEM | COMMON,
