@@ -1,0 +1,168 @@
+/*
+ * The layout in a plan file: a round trip, damaged files, another circuit's plan; and memory that runs out.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "solve_test.h"
+
+#include <unistd.h>
+
+static const char model_text[] = "one <- function() {\n  ini({\n    lk <- -1.5\n    eta.k ~ 0.04\n  })\n"
+                                 "  model({\n    k <- exp(lk + eta.k)\n    d/dt(x) <- 2 - k * x\n    x(0) <- 5\n"
+                                 "    x ~ add(0.1)\n  })\n}\n";
+static const char table_text[] =
+    "ID,TIME,AMT,RATE,EVID,eta.k,WT\n"
+    "7,0,100,50,1,0.1,70\n7,1,.,.,0,0.1,70\n7,2,50,0,1,0.1,70\n7,2,.,.,0,0.1,70\n7,5,.,.,0,0.1,70\n"
+    "8,0,80,40,1,-0.2,60\n8,3,.,.,0,-0.2,60\n";
+
+typedef struct bytes {
+    unsigned char *data;
+    size_t length;
+} bytes;
+
+static bytes read_bytes(const char *path) {
+    FILE *in = fopen(path, "rb");
+    assert_non_null(in);
+    assert_int_equal(fseek(in, 0, SEEK_END), 0);
+    bytes b = {.length = (size_t)ftell(in)};
+    rewind(in);
+    b.data = malloc(b.length + 1);
+    assert_int_equal(fread(b.data, 1, b.length, in), b.length);
+    (void)fclose(in);
+    return b;
+}
+
+static bytes write_file(problem *p, ddt_plan **plan) {
+    char path[] = "/tmp/ddt_solve_file_XXXXXX";
+    int descriptor = mkstemp(path);
+    assert_true(descriptor >= 0);
+    (void)close(descriptor);
+    ddt_plan_request request = {.insecure_for_testing = true};
+    assert_ok(p->ctx, ddt_plan_create(p->ctx, ddt_solution_circuit(p->solution), &request, plan));
+    ddt_writer *writer = NULL;
+    assert_ok(p->ctx, ddt_writer_open(p->ctx, path, DDT_WIRE_PLAN, false, &writer));
+    assert_ok(p->ctx, ddt_plan_write(writer, *plan));
+    assert_ok(p->ctx, ddt_solution_write(writer, p->solution));
+    assert_ok(p->ctx, ddt_writer_commit(writer, NULL));
+    bytes b = read_bytes(path);
+    (void)unlink(path);
+    return b;
+}
+
+static ddt_status read_file(ddt_context *ctx, const bytes *b, ddt_solution **out) {
+    ddt_reader *reader = NULL;
+    ddt_plan *plan = NULL;
+    ddt_status status = ddt_reader_open_memory(ctx, b->data, b->length, DDT_WIRE_PLAN, &reader);
+    if (status != DDT_OK) {
+        return status;
+    }
+    status = ddt_plan_read(ctx, reader, &plan);
+    if (status == DDT_OK) {
+        status = ddt_solution_read(ctx, reader, plan, out);
+    }
+    if (status == DDT_OK) {
+        status = ddt_reader_finish(reader);
+        if (status != DDT_OK) {
+            ddt_solution_destroy(*out);
+            *out = NULL;
+        }
+    }
+    ddt_reader_close(reader);
+    ddt_plan_destroy(plan);
+    return status;
+}
+
+static void test_round_trip(void **state) {
+    (void)state;
+    problem p;
+    ddt_plan *plan = NULL;
+    ddt_solution *copy = NULL;
+    problem_parse(&p, model_text, table_text);
+    problem_solve(&p, NULL);
+    problem_run(&p, false);
+    assert_true(problem_error(&p) < 2e-5);
+    bytes b = write_file(&p, &plan);
+    assert_ok(p.ctx, read_file(p.ctx, &b, &copy));
+    assert_null(ddt_solution_circuit(copy));
+    assert_string_equal(ddt_solution_subject_id(copy, 0), "1"); /* IDs do not travel */
+    const ddt_circuit *circuit = ddt_solution_circuit(p.solution);
+    size_t slots = ddt_circuit_lanes(circuit) * ddt_circuit_block(circuit);
+    size_t inputs = ddt_circuit_input_count(circuit);
+    double **again = test_rows(inputs, slots);
+    assert_ok(p.ctx, ddt_solution_fill(p.ctx, copy, p.model, p.events, again));
+    for (size_t i = 0; i < inputs; i++) {
+        assert_memory_equal(again[i], p.inputs[i], slots * sizeof(double));
+    }
+    double first = p.values[1][0];
+    p.values[1][0] = 0.0;
+    ddt_solution_collect(copy, (const double *const *)p.outputs, p.values);
+    assert_true(p.values[1][0] == first);
+    ddt_solve_info info;
+    ddt_solution_get_info(copy, &info);
+    assert_int_equal(info.subjects, 2);
+    assert_int_equal(info.observations, 4);
+    test_free_rows(again);
+    ddt_solution_destroy(copy);
+    ddt_plan_destroy(plan);
+    free(b.data);
+    problem_free(&p);
+}
+
+static void test_damage(void **state) {
+    (void)state;
+    problem p;
+    ddt_plan *plan = NULL;
+    problem_parse(&p, model_text, table_text);
+    problem_solve(&p, NULL);
+    bytes b = write_file(&p, &plan);
+    for (size_t at = 0; at < b.length; at += 101) {
+        ddt_solution *copy = NULL;
+        b.data[at] ^= 0x20;
+        ddt_context_clear(p.ctx);
+        assert_int_not_equal(read_file(p.ctx, &b, &copy), DDT_OK);
+        assert_null(copy);
+        b.data[at] ^= 0x20;
+        bytes cut = {.data = b.data, .length = at};
+        assert_int_not_equal(read_file(p.ctx, &cut, &copy), DDT_OK);
+    }
+    ddt_plan_destroy(plan);
+    free(b.data);
+    problem_free(&p);
+}
+
+/* Every allocation of a solve, a fill, and a round trip fails once. */
+static void test_memory(void **state) {
+    (void)state;
+    enum { STRIDE = 7 };
+    problem p;
+    problem_parse(&p, model_text, table_text);
+    ddt_solve_options options = {.draws = 4, .tolerance = 1e-4};
+    (void)ddt_alloc_fail_after(UINT64_MAX);
+    assert_ok(p.ctx, ddt_solve(p.ctx, p.model, p.events, &options, &p.solution));
+    uint64_t count = ddt_alloc_fail_after(UINT64_MAX);
+    ddt_solution_destroy(p.solution);
+    p.solution = NULL;
+    assert_true(count > 50);
+    for (uint64_t n = 0; n < count; n += n < 200 ? 1 : STRIDE) {
+        ddt_context_clear(p.ctx);
+        (void)ddt_alloc_fail_after(n);
+        ddt_solution *solution = NULL;
+        ddt_status status = ddt_solve(p.ctx, p.model, p.events, &options, &solution);
+        (void)ddt_alloc_fail_after(UINT64_MAX);
+        if (status != DDT_ERR_MEMORY) {
+            fail_msg("allocation %llu of %llu: %s %s", (unsigned long long)n, (unsigned long long)count,
+                     ddt_status_name(status), ddt_error_detail(p.ctx));
+        }
+        assert_null(solution);
+    }
+    problem_free(&p);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
