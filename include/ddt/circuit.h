@@ -120,6 +120,9 @@ typedef struct ddt_plan_request {
     bool insecure_for_testing; /* small rings for tests; such plans are refused by the commands */
     bool public_key_inputs;    /* inputs will be encrypted with the public key, which is noisier */
     unsigned output_level;     /* 0, or 1: two primes are left for outputs that are flooded before release */
+    /* Where target_error cannot be met even at the largest scale: the largest error that is still accepted (told in
+     * predicted_error); 0: none beyond target_error */
+    double accept_error;
 } ddt_plan_request;
 
 typedef struct ddt_plan_info {

@@ -150,6 +150,7 @@ static ddt_status try_degree(search *s, unsigned log_n, unsigned *least_scale, c
         note_failure(s, log_n, floor_bits);
         return DDT_OK;
     }
+    candidate last = {0};
     ddt_status status = estimate_scale(s, log_n, &scale_bits);
     for (unsigned tries = 0; status == DDT_OK && tries < SCALE_TRIES && scale_bits <= SCALE_BITS_MAX; tries++) {
         candidate best = {0};
@@ -165,8 +166,13 @@ static ddt_status try_degree(search *s, unsigned log_n, unsigned *least_scale, c
             return DDT_OK;
         }
         s->target_missed = true;
-        s->best_error = best.error;
+        /* NaN where noise overwhelms the computation. */
+        s->best_error = best.error < s->best_error ? best.error : s->best_error;
+        last = best;
         scale_bits++;
+    }
+    if (status == DDT_OK && last.found && last.error <= s->request.accept_error) {
+        *out = last; /* noisier than wanted, but the caller has said that this much is acceptable */
     }
     return status;
 }
@@ -198,12 +204,13 @@ static ddt_status search_all(search *s, candidate *best) {
 /* ------------------------------------------------------------------ the whole */
 
 static ddt_status fail_capacity(const search *s) {
-    if (s->bits_wanted == 0 && s->target_missed) {
-        return ddt_fail(
-            s->ctx, DDT_ERR_CAPACITY,
-            "The target error %.3g cannot be met: noise leaves %.3g at the largest scale of 2^%d; scale the "
-            "circuit's values up or accept a larger error.",
-            s->request.target_error, s->best_error, SCALE_BITS_MAX);
+    /* A ring that had room but too much noise says more than a smaller one that had no room. */
+    if (s->target_missed) {
+        return ddt_fail(s->ctx, DDT_ERR_CAPACITY,
+                        "The target error %.3g cannot be met: over the circuit's %u levels noise grows to %.3g even at "
+                        "scale 2^%d, the "
+                        "largest; a larger target error, or a circuit that amplifies less, would help.",
+                        s->request.target_error, s->depth, s->best_error, SCALE_BITS_MAX);
     }
     unsigned allowed = s->log_n_wanted == 0 ? 0 : ddt_ckks_max_log_qp(s->log_n_wanted);
     return ddt_fail(
@@ -248,7 +255,7 @@ static ddt_status check_request(ddt_context *ctx, const ddt_circuit *circuit, co
     unsigned least = r->insecure_for_testing ? LOG_N_MIN : LOG_N_SECURE_MIN;
     if ((r->log_n != 0 && (r->log_n < least || r->log_n > LOG_N_MAX)) || r->output_level > 1 ||
         (r->scale_bits != 0 && (r->scale_bits < SCALE_BITS_MIN || r->scale_bits > SCALE_BITS_MAX)) ||
-        !(r->target_error >= 0.0) || !isfinite(r->target_error)) {
+        !(r->target_error >= 0.0) || !isfinite(r->target_error) || !(r->accept_error >= 0.0)) {
         return ddt_fail(ctx, DDT_ERR_ARGUMENT,
                         "A plan with ring degree 2^%u, scale 2^%u, output level %u and target error %g cannot be made.",
                         r->log_n, r->scale_bits, r->output_level, r->target_error);
@@ -307,7 +314,7 @@ static ddt_status make(search *s) {
 
 ddt_status ddt_plan_create(ddt_context *ctx, const ddt_circuit *circuit, const ddt_plan_request *request,
                            ddt_plan **out) {
-    search s = {.ctx = ctx, .circuit = circuit, .request = *request};
+    search s = {.ctx = ctx, .circuit = circuit, .request = *request, .best_error = INFINITY};
     ddt_status status = check_request(ctx, circuit, request);
     if (s.request.target_error == 0.0) {
         s.request.target_error = default_target_error;
