@@ -8,7 +8,7 @@ BIN=$1 SOURCE=$2 WORK=$3
 rm -rf "$WORK"
 mkdir -p "$WORK"
 cd "$WORK"
-small_table >table.csv
+cp "$SOURCE/tests/cli/decay.csv" table.csv
 # The second plan is of another schedule: only one subject.
 awk -F, 'NR == 1 || $1 == 1' table.csv >other.csv
 "$BIN/ddtwin" compile "$model" --data-template table.csv -o plan.ddt

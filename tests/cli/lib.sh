@@ -42,11 +42,9 @@ refused() {
     [ "$before" = "$after" ] || fail "files were left behind: before: $before after: $after"
 }
 
-# Two subjects of the theophylline data.
-small_table() { awk -F, 'NR == 1 || $1 <= 2' "$SOURCE/data/theophylline_events.csv"; }
-
+# The small model of most cases; its table is decay.csv beside it.
 # shellcheck disable=SC2034 # used by the scripts that source this
-model=$SOURCE/models/theophylline.R
+model=$SOURCE/tests/cli/decay.R
 
 # flip FILE OFFSET: turns one bit of a byte.
 flip() {
