@@ -257,8 +257,13 @@ static int compare_doubles(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Median of at least SAMPLES_MIN runs and about `seconds` of them, after one to warm up. */
-static ddt_status time_operation(bench *s, const operation *op, double seconds, double *median_us) {
+typedef struct timing {
+    double median_us;
+    double best_us;
+} timing;
+
+/* At least SAMPLES_MIN runs and about `seconds` of them, after one to warm up. */
+static ddt_status time_operation(bench *s, const operation *op, double seconds, timing *out) {
     static double samples[SAMPLES_MAX];
     size_t count = 0;
     ddt_status status = op->run(s);
@@ -269,7 +274,8 @@ static ddt_status time_operation(bench *s, const operation *op, double seconds, 
         samples[count++] = 1e6 * (ddt_clock_s() - start);
     }
     qsort(samples, count, sizeof samples[0], compare_doubles);
-    *median_us = count == 0 ? 0.0 : samples[count / 2];
+    out->median_us = count == 0 ? 0.0 : samples[count / 2];
+    out->best_us = count == 0 ? 0.0 : samples[0];
     return status;
 }
 
@@ -283,7 +289,7 @@ typedef struct arguments {
     double seconds;
 } arguments;
 
-static void print_result(const arguments *args, const bench *s, const operation *op, double median_us, bool *first) {
+static void print_result(const arguments *args, const bench *s, const operation *op, const timing *t, bool *first) {
     const ddt_ckks_literal *p = ddt_ckks_params_literal(s->params);
     const unsigned dnum = ddt_ckks_digits(s->params, p->levels);
     if (args->json) {
@@ -293,8 +299,8 @@ static void print_result(const arguments *args, const bench *s, const operation 
             *first ? "" : ",", op->name, p->log_n, p->levels + 1, dnum, args->threads, ddt_ring_kernels(), median_us,
             op->bytes(s));
     } else {
-        printf("%-18s 2^%u %2u limbs, dnum %u, %d threads, %s: %12.1f us\n", op->name, p->log_n, p->levels + 1, dnum,
-               args->threads, ddt_ring_kernels(), median_us);
+        printf("%-18s 2^%u %2u limbs, dnum %u, %d threads, %s: %12.1f us (best %.1f)\n", op->name, p->log_n,
+               p->levels + 1, dnum, args->threads, ddt_ring_kernels(), t->median_us, t->best_us);
     }
     (void)fflush(stdout);
     *first = false;
@@ -308,16 +314,16 @@ static ddt_status run_configuration(const arguments *args, ddt_context *ctx, con
         status = open_data(&s);
     }
     for (size_t i = 0; i < OPERATIONS && status == DDT_OK; i++) {
-        double median_us = 0.0;
+        timing t = {0.0, 0.0};
         if (args->op != NULL && strcmp(args->op, operations[i].name) != 0) {
             continue;
         }
         status = prepare_operation(&s, &operations[i]);
         if (status == DDT_OK) {
-            status = time_operation(&s, &operations[i], args->seconds, &median_us);
+            status = time_operation(&s, &operations[i], args->seconds, &t);
         }
         if (status == DDT_OK) {
-            print_result(args, &s, &operations[i], median_us, first);
+            print_result(args, &s, &operations[i], &t, first);
         }
     }
     close_scheme(&s);

@@ -8,7 +8,7 @@
 #include <omp.h>
 #include <string.h>
 
-enum { SLICES = 16, GROUP_MAX = 4 };
+enum { SLICES = 16, GROUP_MAX = 2 };
 
 static size_t group_size(const ddt_ckks_params *params) {
     return params->literal.p_count < GROUP_MAX ? params->literal.p_count : GROUP_MAX;
