@@ -10,9 +10,15 @@ static const double pi = 3.14159265358979323846;
  * The scale before the modulus is raised is q_0 / 2^7: the arcsine of degree 3 then leaves 2^-25, and a larger ratio
  * would amplify the error of the modular reduction (docs/bootstrapping.md).
  */
-static const double message_ratio = 128.0;
+static const double message_ratio = 169.0;
 /* Messages may exceed 1 by this factor. */
-static const double message_margin = 1.0625;
+static const double message_margin = 1.03125;
+/*
+ * The sine is interpolated where |quotient| <= 8, and the quotients are divided by this: nearly all are smaller (all of
+ * a bootstrap with probability 1 - 2^-5), and the error of the argument grows with the divisor. Outside, up to
+ * DDT_BOOTSTRAP_RANGE, the polynomial still leaves 2^-13.
+ */
+static const double sine_range = 8.25 + 1.0 / 128.0;
 
 /* ------------------------------------------------------------------ polynomials */
 
@@ -93,8 +99,9 @@ static ddt_status make_matrices(ddt_context *ctx, const ddt_bootstrapper *b, boo
 
 /*
  * Levels and scales. Slots-to-coefficients follows the canonical scales and ends at q_0 / ratio. Coefficients-to-slots
- * starts from integers whose unit is 1 / (q_0 range) and ends at the canonical scale where the modular reduction
- * begins; the first matrix takes up the difference and the half of z + conj(z).
+ * starts from integers whose unit is 1 / (q_0 range) and ends, for z / 2 (the rest is in z + conj(z)), at the canonical
+ * scale where the modular reduction begins. Its diagonals are rounded at the scales set here: their entries get equal
+ * sizes in all stages, which makes the sum of the rounding errors least.
  */
 static void set_scales(ddt_bootstrapper *b, boot_stage *stages) {
     const ddt_ckks_params *params = b->params;
@@ -106,17 +113,16 @@ static void set_scales(ddt_bootstrapper *b, boot_stage *stages) {
         stages[i].scale = after * (double)ddt_ring_modulus(params->ring, level) / params->scales[level];
         stages[i].out = &b->to_coefficients[i];
     }
-    const double target = params->scales[boot_mod_level(b)];
+    /* The whole factor, in equal shares but for the size of the entries, 2^-layers. */
+    const double whole = 0.5 * params->scales[boot_mod_level(b)] / (q0 * b->range);
+    const double share = log2(whole) - b->log_slots;
     for (unsigned i = 0; i < b->coefficients_levels; i++) {
         boot_stage *stage = &stages[b->slots_levels + i];
+        const double layers = stage->matrix.high - stage->matrix.low;
         stage->level = params->top - i;
         stage->scale = (double)ddt_ring_modulus(params->ring, stage->level);
-        stage->scale *= i == 0 ? target / (q0 * b->range) : 1.0;
+        stage->scale *= exp2(share / b->coefficients_levels + layers);
         stage->out = &b->to_slots[i];
-    }
-    boot_matrix *first = &stages[b->slots_levels].matrix;
-    for (size_t j = 0; j < first->count * first->period; j++) {
-        first->values[j] *= 0.5;
     }
 }
 
@@ -219,7 +225,7 @@ ddt_status ddt_bootstrapper_create(ddt_context *ctx, const ddt_ckks_params *para
     b->coefficients_levels = params->literal.boot_levels - DDT_BOOTSTRAP_MOD_LEVELS;
     b->baby = literal->baby == 0 ? BOOT_BABY : literal->baby;
     b->ratio = message_ratio;
-    b->range = DDT_BOOTSTRAP_RANGE + 0.25 + message_margin / b->ratio;
+    b->range = sine_range;
     ddt_status status = check_literal(ctx, params, b);
     if (status == DDT_OK) {
         const size_t special = (size_t)params->top + 1;
@@ -229,6 +235,9 @@ ddt_status ddt_bootstrapper_create(ddt_context *ctx, const ddt_ckks_params *para
         }
         boot_fill_sine(b->range, b->sine);
         boot_fill_arcsine(b->ratio, b->arcsine);
+        for (unsigned k = 0; k <= BOOT_ARCSINE_DEGREE; k++) {
+            b->half_arcsine[k] = 0.5 * b->arcsine[k];
+        }
         status = make_stages(ctx, b);
     }
     if (status != DDT_OK) {
@@ -300,7 +309,7 @@ size_t ddt_bootstrap_key_requests(const ddt_bootstrapper *b, ddt_key_request *re
     ddt_key_request all[REQUESTS_MAX];
     request_list list = {.requests = all, .capacity = REQUESTS_MAX};
     add_request(&list, 0, boot_mod_level(b));
-    add_request(&list, ddt_ring_galois_conjugation(b->params->ring), boot_mod_level(b));
+    add_request(&list, ddt_ring_galois_conjugation(b->params->ring), boot_mod_level(b) + 1);
     for (unsigned i = 0; i < b->coefficients_levels; i++) {
         add_transform(&list, b, b->to_slots[i]);
     }

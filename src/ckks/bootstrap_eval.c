@@ -1,5 +1,6 @@
 /* Bootstrapping: the steps. SPDX-License-Identifier: Apache-2.0 */
 #include "bootstrap_internal.h"
+#include "transform_internal.h"
 
 #include <omp.h>
 #include <string.h>
@@ -152,10 +153,10 @@ static ddt_status double_angle(ddt_evaluator *ev, ddt_ciphertext *a) {
     return status;
 }
 
-/* a: (message / q_0 + I) / range, real; out: the message. */
-static ddt_status reduce(ddt_evaluator *ev, const ddt_bootstrapper *b, ddt_ciphertext *a, ddt_ciphertext *out) {
+/* a: (message / q_0 + I) / range, real; arcsine: its coefficients; out: the message, or half of it. */
+static ddt_status reduce(ddt_evaluator *ev, const ddt_bootstrapper *b, const double *arcsine, ddt_ciphertext *a,
+                         ddt_ciphertext *out) {
     const double *sine = b->sine;
-    const double *arcsine = b->arcsine;
     const unsigned sine_degree = BOOT_SINE_DEGREE;
     const unsigned arcsine_degree = BOOT_ARCSINE_DEGREE;
     /* sin(2 pi x) = cos(2 pi (x - 1/4)); the sign of the sine does not outlive the second doubling. */
@@ -185,7 +186,7 @@ static ddt_status take_work(boot_work *w) {
     if (status == DDT_OK) {
         status = ckks_pool_take(w->ev, w->b->params->top, &w->first);
     }
-    return status == DDT_OK ? ckks_pool_take(w->ev, boot_mod_level(w->b), &w->second) : status;
+    return status == DDT_OK ? ckks_pool_take(w->ev, boot_mod_level(w->b) + 1, &w->second) : status;
 }
 
 static void give_work(const boot_work *w) {
@@ -221,8 +222,8 @@ static ddt_status lower(const boot_work *w, const ddt_ciphertext *a) {
     return status == DDT_OK ? ddt_eval_drop_level(w->ev, a, a->level, w->low) : status;
 }
 
-/* w->low -> w->first and w->second: real and imaginary parts of (message / q_0 + I) / range. */
-static ddt_status raise_and_split(const boot_work *w) {
+/* w->low -> w->first: (message / q_0 + I) / (2 range), at one level above the modular reduction, not yet rescaled. */
+static ddt_status raise_and_transform(const boot_work *w) {
     ddt_evaluator *ev = w->ev;
     const ddt_bootstrapper *b = w->b;
     ddt_status status = DDT_OK;
@@ -232,15 +233,22 @@ static ddt_status raise_and_split(const boot_work *w) {
     if (status == DDT_OK) {
         status = raise_modulus(ev, b, w->low, w->first);
     }
-    for (unsigned i = 0; i < b->coefficients_levels && status == DDT_OK; i++) {
+    const unsigned last = b->coefficients_levels - 1;
+    for (unsigned i = 0; i < last && status == DDT_OK; i++) {
         status = ddt_eval_transform(ev, b->to_slots[i], w->first, w->first);
     }
-    if (status != DDT_OK) {
-        return status;
-    }
-    w->first->scale = b->params->scales[boot_mod_level(b)]; /* equal up to the rounding of doubles */
-    status = ddt_eval_conjugate(ev, w->first, w->second);
+    return status == DDT_OK ? transform_unscaled(ev, b->to_slots[last], w->first, w->first) : status;
+}
+
+/*
+ * w->first -> w->first and w->second: its real and imaginary parts, twice. Rescaling comes last: where the scale is
+ * still squared, the error of the conjugation vanishes.
+ */
+static ddt_status split(const boot_work *w) {
+    ddt_evaluator *ev = w->ev;
+    const double scale = w->b->params->scales[boot_mod_level(w->b)];
     ddt_ciphertext *difference = NULL;
+    ddt_status status = ddt_eval_conjugate(ev, w->first, w->second);
     if (status == DDT_OK) {
         status = ckks_pool_take(ev, w->first->level, &difference);
     }
@@ -251,10 +259,44 @@ static ddt_status raise_and_split(const boot_work *w) {
         status = ddt_eval_add(ev, w->first, w->second, w->first);
     }
     if (status == DDT_OK) {
-        status = ddt_eval_mul_constant(ev, difference, imaginary_unit(-1.0), 1.0, w->second);
+        status = ddt_eval_mul_constant(ev, difference, imaginary_unit(-1.0), 1.0, difference);
     }
-    ckks_pool_give(ev, difference);
+    if (status == DDT_OK) {
+        status = ddt_eval_rescale(ev, difference, w->second);
+    }
+    if (status == DDT_OK) {
+        status = ddt_eval_rescale(ev, w->first, w->first);
+    }
+    if (difference != NULL) {
+        ckks_pool_give(ev, difference);
+    }
+    /* Equal up to the rounding of doubles. */
+    w->first->scale = scale;
+    w->second->scale = scale;
     return status;
+}
+
+static ddt_status raise_and_split(const boot_work *w) {
+    ddt_status status = raise_and_transform(w);
+    return status == DDT_OK ? split(w) : status;
+}
+
+/*
+ * out = first + i second, for messages that are real but for errors: the imaginary parts of those are removed. With v =
+ * first - i second, u + conj(v) is twice the sum of the real parts of first and i times second.
+ */
+static ddt_status join(ddt_evaluator *ev, ddt_ciphertext *first, ddt_ciphertext *second, ddt_ciphertext *out) {
+    ddt_status status = ddt_eval_mul_constant(ev, second, imaginary_unit(1.0), 1.0, second);
+    if (status == DDT_OK) {
+        status = ddt_eval_sub(ev, first, second, out);
+    }
+    if (status == DDT_OK) {
+        status = ddt_eval_add(ev, first, second, second);
+    }
+    if (status == DDT_OK) {
+        status = ddt_eval_conjugate(ev, out, out);
+    }
+    return status == DDT_OK ? ddt_eval_add(ev, out, second, out) : status;
 }
 
 ddt_status ddt_eval_bootstrap(ddt_evaluator *ev, const ddt_bootstrapper *b, const ddt_ciphertext *a,
@@ -272,16 +314,13 @@ ddt_status ddt_eval_bootstrap(ddt_evaluator *ev, const ddt_bootstrapper *b, cons
         status = raise_and_split(&w);
     }
     if (status == DDT_OK) {
-        status = reduce(ev, b, w.second, w.second);
+        status = reduce(ev, b, b->half_arcsine, w.first, w.first);
     }
     if (status == DDT_OK) {
-        status = ddt_eval_mul_constant(ev, w.second, imaginary_unit(1.0), 1.0, w.second);
+        status = reduce(ev, b, b->half_arcsine, w.second, w.second);
     }
     if (status == DDT_OK) {
-        status = reduce(ev, b, w.first, out);
-    }
-    if (status == DDT_OK) {
-        status = ddt_eval_add(ev, out, w.second, out);
+        status = join(ev, w.first, w.second, out);
     }
     give_work(&w);
     return status;
@@ -318,10 +357,10 @@ ddt_status ddt_eval_bootstrap_pair(ddt_evaluator *ev, const ddt_bootstrapper *b,
         status = raise_and_split(&w);
     }
     if (status == DDT_OK) {
-        status = reduce(ev, b, w.first, out_a);
+        status = reduce(ev, b, b->arcsine, w.first, out_a);
     }
     if (status == DDT_OK) {
-        status = reduce(ev, b, w.second, out_b);
+        status = reduce(ev, b, b->arcsine, w.second, out_b);
     }
     give_work(&w);
     return status;

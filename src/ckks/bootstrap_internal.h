@@ -36,11 +36,12 @@ struct ddt_bootstrapper {
     unsigned coefficients_levels;
     unsigned baby;
     double ratio; /* q_0 / scale of the message before the modulus is raised */
-    double range; /* |quotient by q_0 - 1/4| is at most this */
+    double range; /* quotients by q_0 are divided by this */
     ddt_transform *to_coefficients[BOOT_STAGES_MAX];
     ddt_transform *to_slots[BOOT_STAGES_MAX];
     double sine[BOOT_SINE_DEGREE + 1];
     double arcsine[BOOT_ARCSINE_DEGREE + 1];
+    double half_arcsine[BOOT_ARCSINE_DEGREE + 1];
     uint64_t p_inverse[DDT_CKKS_LEVELS_MAX + 1]; /* p_0^-1 mod q_i */
 };
 

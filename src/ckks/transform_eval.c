@@ -215,7 +215,7 @@ static ddt_status check_keys(ddt_evaluator *ev, const ddt_transform *transform) 
 }
 
 static ddt_status check_transform(ddt_evaluator *ev, const ddt_transform *transform, const ddt_ciphertext *a,
-                                  const ddt_ciphertext *out) {
+                                  const ddt_ciphertext *out, unsigned out_level) {
     ddt_status status = ckks_check_input(ev, "transform", a);
     if (status == DDT_OK && (a->parts != 2 || a->level < transform->level || transform->params != ev->params)) {
         status = ddt_fail(ev->ctx, DDT_ERR_ARGUMENT,
@@ -223,16 +223,17 @@ static ddt_status check_transform(ddt_evaluator *ev, const ddt_transform *transf
                           a->parts, a->level);
     }
     if (status == DDT_OK) {
-        status = ckks_check_room(ev, "transform", out, transform->level - 1, 2);
+        status = ckks_check_room(ev, "transform", out, out_level, PARTS);
     }
     return status == DDT_OK ? check_keys(ev, transform) : status;
 }
 
-ddt_status ddt_eval_transform(ddt_evaluator *ev, const ddt_transform *transform, const ddt_ciphertext *a,
-                              ddt_ciphertext *out) {
-    ddt_status status = check_transform(ev, transform, a, out);
+static ddt_status evaluate(ddt_evaluator *ev, const ddt_transform *transform, const ddt_ciphertext *a, bool rescale,
+                           ddt_ciphertext *out) {
     const size_t n = ev->params->n;
     const unsigned level = transform->level;
+    const unsigned out_level = rescale ? level - 1 : level;
+    ddt_status status = check_transform(ev, transform, a, out, out_level);
     const size_t stored = ddt_ckks_digits(ev->params, level) * transform->targets;
     const size_t sums = transform->giants_count * PARTS * transform->targets;
     const size_t scratch = (size_t)ev->threads * scratch_limbs(transform);
@@ -252,12 +253,24 @@ ddt_status ddt_eval_transform(ddt_evaluator *ev, const ddt_transform *transform,
     ks_extend_all(&w.ks, ddt_ciphertext_limb(a, n, 1, 0), w.extended);
     inner_sums(&w);
     horner(&w);
-    ks_result result = {.rescale = true, .out = {ddt_ciphertext_limb(out, n, 0, 0), ddt_ciphertext_limb(out, n, 1, 0)}};
+    ks_result result = {.rescale = rescale,
+                        .out = {ddt_ciphertext_limb(out, n, 0, 0), ddt_ciphertext_limb(out, n, 1, 0)}};
     w.ks.acc = w.sums;
-    const double scale = a->scale * transform->scale / (double)ddt_ring_modulus(ev->params->ring, level);
+    const double divisor = rescale ? (double)ddt_ring_modulus(ev->params->ring, level) : 1.0;
+    const double scale = a->scale * transform->scale / divisor;
     ks_divide(&w.ks, &result);
-    ckks_set_result(out, level - 1, 2, scale);
+    ckks_set_result(out, out_level, PARTS, scale);
     return DDT_OK;
+}
+
+ddt_status ddt_eval_transform(ddt_evaluator *ev, const ddt_transform *transform, const ddt_ciphertext *a,
+                              ddt_ciphertext *out) {
+    return evaluate(ev, transform, a, true, out);
+}
+
+ddt_status transform_unscaled(ddt_evaluator *ev, const ddt_transform *transform, const ddt_ciphertext *a,
+                              ddt_ciphertext *out) {
+    return evaluate(ev, transform, a, false, out);
 }
 
 ddt_status ddt_eval_inner_sum(ddt_evaluator *ev, const ddt_ciphertext *a, size_t count, int64_t stride,

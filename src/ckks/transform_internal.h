@@ -31,6 +31,10 @@ struct ddt_transform {
     int64_t *giants; /* increasing */
 };
 
+/* As ddt_eval_transform, but not rescaled: out has the transform's level, and the scale is multiplied by its own. */
+ddt_status transform_unscaled(ddt_evaluator *ev, const ddt_transform *transform, const ddt_ciphertext *a,
+                              ddt_ciphertext *out);
+
 /* The rotation that follows the sum of this giant step in Horner's rule. */
 int64_t transform_giant_step(const ddt_transform *transform, size_t giant);
 
