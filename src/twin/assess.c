@@ -7,6 +7,12 @@
 #define BAR_LINEAR 1e-3
 #define BAR_NONLINEAR 1e-2
 
+double twin_error_bar(const ddt_twin_problem *problem) {
+    ddt_solve_info info;
+    ddt_solution_get_info(problem->solution, &info);
+    return strcmp(info.method, "superposition") == 0 ? BAR_LINEAR : BAR_NONLINEAR;
+}
+
 void ddt_assessment_destroy(ddt_assessment *assessment) {
     ddt_profile_destroy(&assessment->reference);
     ddt_free(assessment->output_maximum);
@@ -145,7 +151,7 @@ static ddt_status assess_into(ddt_context *ctx, const ddt_twin_problem *problem,
     ddt_solve_info solve;
     ddt_twin_problem_info(problem, &plan, &solve);
     out->measured = decrypted != NULL;
-    out->error_bar = strcmp(solve.method, "superposition") == 0 ? BAR_LINEAR : BAR_NONLINEAR;
+    out->error_bar = twin_error_bar(problem);
     compare(exact, polynomial, decrypted, plan.predicted_error / problem->circuit_scale, out);
     return DDT_OK;
 }

@@ -103,6 +103,10 @@ void twin_vectors_destroy(double **vectors, size_t count, size_t lanes, size_t b
 DDT_MUST_CHECK ddt_status twin_run_clear(ddt_context *ctx, const ddt_twin_problem *problem, bool exact,
                                          double *const *outputs);
 
+/* What the total error of a run must not exceed, relative to each output's maximum: 1e-3 for linear models, else 1e-2.
+ */
+double twin_error_bar(const ddt_twin_problem *problem);
+
 /* directory/name, allocated; NULL when memory is short. */
 DDT_MUST_CHECK char *twin_path_join(const char *directory, const char *name);
 /* Whether a file of any kind stands there. */
