@@ -14,11 +14,11 @@ static const double message_ratio = 169.0;
 /* Messages may exceed 1 by this factor. */
 static const double message_margin = 1.03125;
 /*
- * The sine is interpolated where |quotient| <= 8, and the quotients are divided by this: nearly all are smaller (all of
- * a bootstrap with probability 1 - 2^-5), and the error of the argument grows with the divisor. Outside, up to
- * DDT_BOOTSTRAP_RANGE, the polynomial still leaves 2^-13.
+ * The exponential is interpolated where |quotient| <= 7, and the quotients are divided by this: nearly all are smaller,
+ * and the error of the argument grows with the divisor. Outside, up to DDT_BOOTSTRAP_RANGE, the polynomial still leaves
+ * 2^-10.
  */
-static const double sine_range = 8.25 + 1.0 / 128.0;
+static const double interpolated_range = 7.0 + 1.0 / 128.0;
 
 /* ------------------------------------------------------------------ polynomials */
 
@@ -33,20 +33,21 @@ static double interpolate(double (*function)(double), double scale, unsigned k) 
     return 2.0 * sum / NODES;
 }
 
-void boot_fill_sine(double range, double *coefficients) {
-    const double frequency = 2.0 * pi * range / (1 << BOOT_DOUBLE_ANGLES);
-    for (unsigned k = 0; k <= BOOT_SINE_DEGREE; k++) {
-        coefficients[k] = k % 2 == 0 ? 0.0 : interpolate(sin, frequency, k);
+void boot_fill_exponential(double range, double *coefficients) {
+    const double frequency = 2.0 * pi * range / (1 << BOOT_SQUARINGS);
+    for (unsigned k = 0; k <= BOOT_EXPONENTIAL_DEGREE; k++) {
+        coefficients[k] = interpolate(k % 2 == 0 ? cos : sin, frequency, k);
     }
+    coefficients[0] *= 0.5;
 }
 
-/* ratio / (2 pi) asin(y) for y = sin(2 pi m / ratio), in Chebyshev polynomials of y itself. */
+/* ratio / (2 pi) asin(y / 2) for y = 2 sin(2 pi m / ratio), in Chebyshev polynomials of y itself. */
 void boot_fill_arcsine(double ratio, double *coefficients) {
     const double largest = sin(2.0 * pi * message_margin / ratio);
     const double first = interpolate(asin, largest, 1);
     const double third = interpolate(asin, largest, 3);
-    const double cube = 4.0 * third / (largest * largest * largest);
-    const double line = (first - 3.0 * third) / largest;
+    const double cube = 0.5 * third / (largest * largest * largest); /* of y^3 */
+    const double line = 0.5 * (first - 3.0 * third) / largest;
     coefficients[0] = 0.0;
     coefficients[1] = (line + 0.75 * cube) * ratio / (2.0 * pi);
     coefficients[2] = 0.0;
@@ -225,7 +226,7 @@ ddt_status ddt_bootstrapper_create(ddt_context *ctx, const ddt_ckks_params *para
     b->coefficients_levels = params->literal.boot_levels - DDT_BOOTSTRAP_MOD_LEVELS;
     b->baby = literal->baby == 0 ? BOOT_BABY : literal->baby;
     b->ratio = message_ratio;
-    b->range = sine_range;
+    b->range = interpolated_range;
     ddt_status status = check_literal(ctx, params, b);
     if (status == DDT_OK) {
         const size_t special = (size_t)params->top + 1;
@@ -233,11 +234,8 @@ ddt_status ddt_bootstrapper_create(ddt_context *ctx, const ddt_ckks_params *para
             const uint64_t p = ddt_ring_modulus(params->ring, special) % ddt_ring_modulus(params->ring, i);
             b->p_inverse[i] = ddt_ring_scalar_inverse(params->ring, i, p);
         }
-        boot_fill_sine(b->range, b->sine);
+        boot_fill_exponential(b->range, b->exponential);
         boot_fill_arcsine(b->ratio, b->arcsine);
-        for (unsigned k = 0; k <= BOOT_ARCSINE_DEGREE; k++) {
-            b->half_arcsine[k] = 0.5 * b->arcsine[k];
-        }
         status = make_stages(ctx, b);
     }
     if (status != DDT_OK) {

@@ -126,46 +126,36 @@ static ddt_status raise_modulus(ddt_evaluator *ev, const ddt_bootstrapper *b, co
 
 /* ------------------------------------------------------------------ modular reduction */
 
-/* a = 2 a^2 - 1, rescaled. */
-static ddt_status double_angle(ddt_evaluator *ev, ddt_ciphertext *a) {
-    const ddt_ckks_params *params = ev->params;
-    const ddt_ring *ring = params->ring;
-    const size_t n = params->n;
-    const double scale = a->scale * a->scale;
-    ddt_ciphertext *product = NULL;
-    ddt_status status = ckks_pool_take(ev, a->level, &product);
-    if (status != DDT_OK) {
-        return status;
+/* a = a - conj(a): i times twice its imaginary part; then without the i. */
+static ddt_status take_imaginary(ddt_evaluator *ev, ddt_ciphertext *a) {
+    ddt_ciphertext *conjugate = NULL;
+    ddt_status status = ckks_pool_take(ev, a->level, &conjugate);
+    if (status == DDT_OK) {
+        status = ddt_eval_conjugate(ev, a, conjugate);
     }
-#pragma omp parallel for num_threads(ev->threads) if (ev->threads > 1) schedule(static)
-    for (unsigned i = 0; i <= a->level; i++) {
-        ckks_tensor_limb(params, a, a, i, false, product);
-        for (unsigned p = 0; p < 3; p++) {
-            uint64_t *limb = ddt_ciphertext_limb(product, n, p, i);
-            ddt_ring_add(ring, i, limb, limb, limb);
-        }
-        uint64_t *limb = ddt_ciphertext_limb(product, n, 0, i);
-        ddt_ring_add_scalar(ring, i, limb, limb, ckks_double_residue(ring, i, -scale));
+    if (status == DDT_OK) {
+        status = ddt_eval_sub(ev, a, conjugate, a);
     }
-    ckks_set_result(product, a->level, 3, scale);
-    status = ddt_eval_relinearise_rescale(ev, product, a);
-    ckks_pool_give(ev, product);
-    return status;
+    if (conjugate != NULL) {
+        ckks_pool_give(ev, conjugate);
+    }
+    return status == DDT_OK ? ddt_eval_mul_constant(ev, a, imaginary_unit(-1.0), 1.0, a) : status;
 }
 
-/* a: (message / q_0 + I) / range, real; arcsine: its coefficients; out: the message, or half of it. */
-static ddt_status reduce(ddt_evaluator *ev, const ddt_bootstrapper *b, const double *arcsine, ddt_ciphertext *a,
-                         ddt_ciphertext *out) {
-    const double *sine = b->sine;
-    const unsigned sine_degree = BOOT_SINE_DEGREE;
+/*
+ * a: i x / range, x = message / (q_0 / scale) + I; out: the message. exp(2 pi i x / 2^5) by a polynomial, squared five
+ * times; the imaginary part is the sine. Unlike the doubling of real cosines, squaring has no angle at which errors are
+ * amplified more than at others.
+ */
+static ddt_status reduce(ddt_evaluator *ev, const ddt_bootstrapper *b, ddt_ciphertext *a, ddt_ciphertext *out) {
+    const double *arcsine = b->arcsine;
     const unsigned arcsine_degree = BOOT_ARCSINE_DEGREE;
-    /* sin(2 pi x) = cos(2 pi (x - 1/4)); the sign of the sine does not outlive the second doubling. */
-    ddt_status status = ddt_eval_add_constant(ev, a, -0.25 / b->range, a);
-    if (status == DDT_OK) {
-        status = ddt_eval_chebyshev(ev, a, &sine, &sine_degree, 1, &a);
+    ddt_status status = ckks_chebyshev_turned(ev, a, b->exponential, BOOT_EXPONENTIAL_DEGREE, a);
+    for (unsigned i = 0; i < BOOT_SQUARINGS && status == DDT_OK; i++) {
+        status = ddt_eval_mul(ev, a, a, a);
     }
-    for (unsigned i = 0; i < BOOT_DOUBLE_ANGLES && status == DDT_OK; i++) {
-        status = double_angle(ev, a);
+    if (status == DDT_OK) {
+        status = take_imaginary(ev, a);
     }
     return status == DDT_OK ? ddt_eval_chebyshev(ev, a, &arcsine, &arcsine_degree, 1, &out) : status;
 }
@@ -241,7 +231,7 @@ static ddt_status raise_and_transform(const boot_work *w) {
 }
 
 /*
- * w->first -> w->first and w->second: its real and imaginary parts, twice. Rescaling comes last: where the scale is
+ * w->first -> w->first and w->second: its real and imaginary parts, times 2 i. Rescaling comes last: where the scale is
  * still squared, the error of the conjugation vanishes.
  */
 static ddt_status split(const boot_work *w) {
@@ -259,7 +249,7 @@ static ddt_status split(const boot_work *w) {
         status = ddt_eval_add(ev, w->first, w->second, w->first);
     }
     if (status == DDT_OK) {
-        status = ddt_eval_mul_constant(ev, difference, imaginary_unit(-1.0), 1.0, difference);
+        status = ddt_eval_mul_constant(ev, w->first, imaginary_unit(1.0), 1.0, w->first);
     }
     if (status == DDT_OK) {
         status = ddt_eval_rescale(ev, difference, w->second);
@@ -281,24 +271,6 @@ static ddt_status raise_and_split(const boot_work *w) {
     return status == DDT_OK ? split(w) : status;
 }
 
-/*
- * out = first + i second, for messages that are real but for errors: the imaginary parts of those are removed. With v =
- * first - i second, u + conj(v) is twice the sum of the real parts of first and i times second.
- */
-static ddt_status join(ddt_evaluator *ev, ddt_ciphertext *first, ddt_ciphertext *second, ddt_ciphertext *out) {
-    ddt_status status = ddt_eval_mul_constant(ev, second, imaginary_unit(1.0), 1.0, second);
-    if (status == DDT_OK) {
-        status = ddt_eval_sub(ev, first, second, out);
-    }
-    if (status == DDT_OK) {
-        status = ddt_eval_add(ev, first, second, second);
-    }
-    if (status == DDT_OK) {
-        status = ddt_eval_conjugate(ev, out, out);
-    }
-    return status == DDT_OK ? ddt_eval_add(ev, out, second, out) : status;
-}
-
 ddt_status ddt_eval_bootstrap(ddt_evaluator *ev, const ddt_bootstrapper *b, const ddt_ciphertext *a,
                               ddt_ciphertext *out) {
     boot_work w = {.ev = ev, .b = b};
@@ -314,13 +286,16 @@ ddt_status ddt_eval_bootstrap(ddt_evaluator *ev, const ddt_bootstrapper *b, cons
         status = raise_and_split(&w);
     }
     if (status == DDT_OK) {
-        status = reduce(ev, b, b->half_arcsine, w.first, w.first);
+        status = reduce(ev, b, w.first, w.first);
     }
     if (status == DDT_OK) {
-        status = reduce(ev, b, b->half_arcsine, w.second, w.second);
+        status = reduce(ev, b, w.second, w.second);
     }
     if (status == DDT_OK) {
-        status = join(ev, w.first, w.second, out);
+        status = ddt_eval_mul_constant(ev, w.second, imaginary_unit(1.0), 1.0, w.second);
+    }
+    if (status == DDT_OK) {
+        status = ddt_eval_add(ev, w.first, w.second, out);
     }
     give_work(&w);
     return status;
@@ -357,10 +332,10 @@ ddt_status ddt_eval_bootstrap_pair(ddt_evaluator *ev, const ddt_bootstrapper *b,
         status = raise_and_split(&w);
     }
     if (status == DDT_OK) {
-        status = reduce(ev, b, b->arcsine, w.first, out_a);
+        status = reduce(ev, b, w.first, out_a);
     }
     if (status == DDT_OK) {
-        status = reduce(ev, b, b->arcsine, w.second, out_b);
+        status = reduce(ev, b, w.second, out_b);
     }
     give_work(&w);
     return status;

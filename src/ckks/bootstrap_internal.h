@@ -8,8 +8,8 @@
 
 enum {
     BOOT_STAGES_MAX = 5,
-    BOOT_SINE_DEGREE = 15,
-    BOOT_DOUBLE_ANGLES = 5,
+    BOOT_EXPONENTIAL_DEGREE = 15,
+    BOOT_SQUARINGS = 5,
     BOOT_ARCSINE_DEGREE = 3,
     BOOT_LAYERS_MAX = 6, /* of one stage */
     BOOT_BABY = 8,
@@ -39,9 +39,8 @@ struct ddt_bootstrapper {
     double range; /* quotients by q_0 are divided by this */
     ddt_transform *to_coefficients[BOOT_STAGES_MAX];
     ddt_transform *to_slots[BOOT_STAGES_MAX];
-    double sine[BOOT_SINE_DEGREE + 1];
+    double exponential[BOOT_EXPONENTIAL_DEGREE + 1];
     double arcsine[BOOT_ARCSINE_DEGREE + 1];
-    double half_arcsine[BOOT_ARCSINE_DEGREE + 1];
     uint64_t p_inverse[DDT_CKKS_LEVELS_MAX + 1]; /* p_0^-1 mod q_i */
 };
 
@@ -54,7 +53,7 @@ ddt_status boot_matrix_create(ddt_context *ctx, const ckks_fft *fft, unsigned lo
 void boot_matrix_destroy(boot_matrix *matrix);
 
 /* The polynomials of the modular reduction. */
-void boot_fill_sine(double range, double *coefficients);
+void boot_fill_exponential(double range, double *coefficients);
 void boot_fill_arcsine(double ratio, double *coefficients);
 
 #endif

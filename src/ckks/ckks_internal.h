@@ -109,6 +109,13 @@ ddt_status ckks_read_digest(ddt_context *ctx, ddt_reader *reader, const ddt_ckks
 ddt_status ckks_read_limb(ddt_context *ctx, ddt_reader *reader, const ddt_ckks_params *params, size_t m,
                           uint64_t *limb);
 
+/*
+ * polynomial.c: a holds i x; out = sum over even k of c_k T_k(x) + i times the sum over odd k: the exponential function
+ * of an imaginary argument costs no more than a real polynomial.
+ */
+ddt_status ckks_chebyshev_turned(ddt_evaluator *ev, const ddt_ciphertext *a, const double *coefficients,
+                                 unsigned degree, ddt_ciphertext *out);
+
 /* bootstrap_keys.c */
 size_t ckks_encapsulation_bytes(const ddt_eval_keys *keys);
 

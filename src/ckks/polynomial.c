@@ -15,6 +15,7 @@ typedef struct chebyshev {
     ddt_evaluator *ev;
     const ddt_ciphertext *x;
     unsigned baby; /* degrees below this are sums of T_j */
+    bool turned;   /* x and all T_j of odd j are multiplied by i */
     const ddt_ciphertext *powers[DEGREE_MAX + 1];
     bool planning; /* only count the work */
     double cost;
@@ -42,11 +43,13 @@ static unsigned trim(const double *c, unsigned degree) {
 static ddt_status get_power(chebyshev *c, unsigned i, const ddt_ciphertext **out);
 
 /*
- * product = 2 a b - T_{i mod 2}, before relinearisation: the subtraction takes place at the product's scale, where 1
- * and T_1 need only an integer factor.
+ * product = 2 a b - T_{i mod 2} (-2 a b - T where both factors are turned), before relinearisation: the subtraction
+ * takes place at the product's scale, where 1 and T_1 need only an integer factor.
  */
-static void power_limb(const chebyshev *c, const ddt_ciphertext *a, const ddt_ciphertext *b, bool odd, unsigned limb,
+static void power_limb(const chebyshev *c, const ddt_ciphertext *a, const ddt_ciphertext *b, unsigned i, unsigned limb,
                        const ddt_ciphertext *product) {
+    const bool odd = i % 2 == 1;
+    const bool negate = c->turned && !odd && i / 2 % 2 == 1;
     const ddt_ckks_params *params = c->ev->params;
     const ddt_ring *ring = params->ring;
     const size_t n = params->n;
@@ -54,6 +57,9 @@ static void power_limb(const chebyshev *c, const ddt_ciphertext *a, const ddt_ci
     for (unsigned p = 0; p < 3; p++) {
         uint64_t *d = ddt_ciphertext_limb(product, n, p, limb);
         ddt_ring_add(ring, limb, d, d, d);
+        if (negate) {
+            ddt_ring_neg(ring, limb, d, d);
+        }
     }
     const double scale = a->scale * b->scale;
     if (!odd) {
@@ -86,7 +92,7 @@ static ddt_status make_power(chebyshev *c, unsigned i) {
     const unsigned level = b->level; /* never above a's */
 #pragma omp parallel for num_threads(ev->threads) if (ev->threads > 1) schedule(static)
     for (unsigned limb = 0; limb <= level; limb++) {
-        power_limb(c, a, b, i % 2 == 1, limb, product);
+        power_limb(c, a, b, i, limb, product);
     }
     ckks_set_result(product, level, 3, a->scale * b->scale);
     c->powers[i] = product;
@@ -326,13 +332,14 @@ static unsigned choose_baby(const chebyshev *like, const double *const *coeffici
     return best;
 }
 
-ddt_status ddt_eval_chebyshev(ddt_evaluator *ev, const ddt_ciphertext *a, const double *const *coefficients,
-                              const unsigned *degrees, size_t count, ddt_ciphertext *const *out) {
+static ddt_status chebyshev_sums(ddt_evaluator *ev, bool turned, const ddt_ciphertext *a,
+                                 const double *const *coefficients, const unsigned *degrees, size_t count,
+                                 ddt_ciphertext *const *out) {
     ddt_status status = check_polynomials(ev, a, coefficients, degrees, count, out);
     if (status != DDT_OK) {
         return status;
     }
-    chebyshev c = {.ev = ev, .x = a};
+    chebyshev c = {.ev = ev, .x = a, .turned = turned};
     c.powers[1] = a;
     c.baby = choose_baby(&c, coefficients, degrees, count);
     status = evaluate_all(&c, coefficients, degrees, count, out);
@@ -342,4 +349,14 @@ ddt_status ddt_eval_chebyshev(ddt_evaluator *ev, const ddt_ciphertext *a, const 
         }
     }
     return status;
+}
+
+ddt_status ddt_eval_chebyshev(ddt_evaluator *ev, const ddt_ciphertext *a, const double *const *coefficients,
+                              const unsigned *degrees, size_t count, ddt_ciphertext *const *out) {
+    return chebyshev_sums(ev, false, a, coefficients, degrees, count, out);
+}
+
+ddt_status ckks_chebyshev_turned(ddt_evaluator *ev, const ddt_ciphertext *a, const double *coefficients,
+                                 unsigned degree, ddt_ciphertext *out) {
+    return chebyshev_sums(ev, true, a, &coefficients, &degree, 1, &out);
 }

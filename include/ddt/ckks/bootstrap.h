@@ -23,7 +23,7 @@ extern "C" {
 #endif
 
 enum {
-    DDT_BOOTSTRAP_MOD_LEVELS = 11,    /* sine 4, double angles 5, arcsine 2 */
+    DDT_BOOTSTRAP_MOD_LEVELS = 11,    /* exponential 4, squarings 5, arcsine 2 */
     DDT_BOOTSTRAP_SPARSE_WEIGHT = 32, /* non-zero coefficients of the sparse secret */
     DDT_BOOTSTRAP_RANGE = 15,         /* multiples of q_0 up to this are removed; more have probability < 2^-137 */
     DDT_BOOTSTRAP_SPARSE_MODULUS_BITS_MAX = 2 * DDT_RING_MODULUS_BITS_MAX /* of keys under the sparse secret */
