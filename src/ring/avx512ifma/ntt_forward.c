@@ -297,7 +297,7 @@ DDT_INLINE void sweep(uint64_t *a, size_t part, unsigned layers, const uint64_t 
 DDT_INLINE void run_tails(const transform *job, uint64_t *a, size_t from, size_t size, int period, bool exact) {
     const uint64_t *t = job->tables + job->plan.tail_at + from / TAIL * TAIL_WORDS;
     for (size_t j = 0; j < size; j += TAIL, t += TAIL_WORDS) {
-        tail(a + from + j, t, &job->rest, period, exact);
+        tail(a + from + j, t, opaque(&job->rest), period, exact);
     }
 }
 

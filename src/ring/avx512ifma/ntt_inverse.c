@@ -1,10 +1,5 @@
 /*
- * Inverse NTT with IFMA.
- *
- * Everything runs backwards: the tail first, sweeps from the last to the first, and the vectors of a group are loaded
- * in the reverse order. That makes the mirrored twiddles (see ntt.h) come out in their natural order, and their minus
- * sign swaps the two residues of a difference: a butterfly takes (low, high), positions p and p + h of the reversed
- * group, to ((low - high) w, low + high).
+ * Inverse NTT with IFMA, strict form: see ntt_inverse.h for the order of things.
  *
  * Ranges. A butterfly wants low in [0, 2q) and high in [-2q, 0): then low - high lies in [0, 4q), which is below 2^52,
  * and low + high in
@@ -15,7 +10,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "ntt.h"
+#include "ntt_inverse.h"
 
 #include "../scalar/scalar_kernels.h"
 
@@ -177,21 +172,6 @@ DDT_INLINE void merge_parts(vec *v, unsigned layers, const uint64_t *t, const co
     }
 }
 
-/* The last layer of the transform on (low, high): the sum by 1/N, the difference by root/N (pairs at head), both to [0,
- * q). */
-DDT_INLINE void scale(vec *low, vec *high, const uint64_t *head, const constants *c) {
-    vec difference = sub(*low, *high);
-    vec sum = add(add(*low, *high), c->twice_q);
-    vec m = add_low(zero(), difference, splat(head[3]));
-    vec n = add_low(zero(), sum, splat(head[1]));
-    difference = add_high(zero(), difference, splat(head[2]));
-    sum = add_high(zero(), sum, splat(head[0]));
-    difference = sub(difference, add_high(zero(), m, c->q));
-    sum = sub(sum, add_high(zero(), n, c->q));
-    *low = min(difference, add(difference, c->q)); /* (-q, q) to [0, q) */
-    *high = min(sum, add(sum, c->q));
-}
-
 /* `layers` layers on 2^layers vectors at a stride, in place; last_sweep: the transform ends with it. */
 DDT_INLINE void run_group(uint64_t *a, size_t stride, unsigned layers, const uint64_t *t, const constants *c,
                           bool last_sweep, role out) {
@@ -207,7 +187,7 @@ DDT_INLINE void run_group(uint64_t *a, size_t stride, unsigned layers, const uin
     } else {
         DDT_UNROLL
         for (size_t k = 0; k <= last / 2; k++) {
-            scale(&v[k], &v[k + last / 2 + 1], t - TABLE_HEAD_WORDS, c);
+            inverse_scale(&v[k], &v[k + last / 2 + 1], t - TABLE_HEAD_WORDS, c->q, c->twice_q);
         }
     }
     DDT_UNROLL
@@ -231,15 +211,6 @@ DDT_INLINE void run_group(uint64_t *a, size_t stride, unsigned layers, const uin
             butterflies_of(&u[k], &u[k + (half)], w1, i1, &v[k], &v[k + (half)], w2, i2, c, out);                      \
         }                                                                                                              \
     } while (0)
-
-DDT_INLINE void reverse(vec *v) {
-    DDT_UNROLL
-    for (int k = 0; k < LANES / 2; k++) {
-        vec swap = v[k];
-        v[k] = v[LANES - 1 - k];
-        v[LANES - 1 - k] = swap;
-    }
-}
 
 /* The first seven layers on 128 contiguous residues. */
 DDT_INLINE void tail(uint64_t *a, const uint64_t *table, const constants *c, role out) {
@@ -275,34 +246,28 @@ DDT_INLINE void tail(uint64_t *a, const uint64_t *table, const constants *c, rol
 
 /* ------------------------------------------------------------------ passes */
 
-typedef struct transform {
-    ntt_plan plan;
-    const uint64_t *tables;
-    size_t n;
-    constants constants;
-} transform;
-
-/* The tails of the block of `size` residues that begins at residue `from`, two at a time: the left one is high in the
- * layer that follows. */
-static __attribute__((noinline)) void tails(const transform *job, uint64_t *a, size_t from, size_t size) {
-    const uint64_t *t = job->tables + job->plan.tail_at + (job->n - from) / TAIL * TAIL_WORDS;
-    for (size_t j = from; j < from + size; j += (size_t)2 * TAIL) {
-        t -= (size_t)2 * TAIL_WORDS;
-        tail(a + j, t + TAIL_WORDS, &job->constants, ROLE_HIGH);
-        tail(a + j + TAIL, t, &job->constants, ROLE_LOW);
+/*
+ * From the last tail to the first: the mirrored twiddles, the larger stream, are then read upwards. Two at a time: the
+ * left one is high in the layer that follows.
+ */
+static void tails(const inverse_job *job, uint64_t *a, size_t from, size_t size) {
+    const uint64_t *t = job->tables + job->plan.tail_at + (job->n - from - size) / TAIL * TAIL_WORDS;
+    for (size_t end = from + size; end > from; end -= (size_t)2 * TAIL, t += (size_t)2 * TAIL_WORDS) {
+        tail(a + end - TAIL, t, opaque(job->constants), ROLE_LOW);
+        tail(a + end - (size_t)2 * TAIL, t + TAIL_WORDS, opaque(job->constants), ROLE_HIGH);
     }
 }
 
 DDT_INLINE void sweep_layers(uint64_t *a, size_t part, unsigned layers, const uint64_t *t, const constants *c,
                              bool last_sweep, role out) {
     for (size_t j = 0; j < part; j += LANES) {
-        run_group(a + j, part, layers, opaque(t), c, last_sweep, out);
+        run_group(a + j, part, layers, opaque(t), opaque(c), last_sweep, out);
     }
 }
 
 /* `layers` layers on the block of 2^layers parts of `part` residues at a. */
-DDT_INLINE void sweep(uint64_t *a, size_t part, unsigned layers, const uint64_t *t, const constants *c, bool last_sweep,
-                      role out) {
+DDT_INLINE void sweep_block(uint64_t *a, size_t part, unsigned layers, const uint64_t *t, const constants *c,
+                            bool last_sweep, role out) {
     if (layers == 4) {
         sweep_layers(a, part, 4, t, c, last_sweep, out);
     } else if (layers == 3) {
@@ -312,34 +277,20 @@ DDT_INLINE void sweep(uint64_t *a, size_t part, unsigned layers, const uint64_t 
     }
 }
 
-/* A sweep in the middle: the odd node of the mirrored order, which is the even one of this, is high in the layer that
- * follows. */
-static __attribute__((noinline)) void middle_sweep(const transform *job, uint64_t *a, size_t part, size_t index,
-                                                   size_t node) {
+/* An even node is odd in the mirrored order, and so high in the layer that follows. */
+static void sweep(const inverse_job *job, uint64_t *a, size_t index, size_t node) {
+    const constants *c = job->constants;
     unsigned layers = job->plan.layers[index];
-    size_t nodes = (job->n / part) >> layers;
-    const uint64_t *t = job->tables + job->plan.sweep_at[index] + ((nodes - 1 - node) << (layers + 1));
-    uint64_t *block = a + node * (part << layers);
-    if (node % 2 == 0) {
-        sweep(block, part, layers, t, &job->constants, false, ROLE_HIGH);
+    size_t span = inverse_span(job, index);
+    const uint64_t *t = inverse_twiddles(job, index, node);
+    uint64_t *block = a + node * span;
+    if (index == 0) {
+        sweep_block(block, span >> layers, layers, t, c, true, ROLE_LOW);
+    } else if (node % 2 == 0) {
+        sweep_block(block, span >> layers, layers, t, c, false, ROLE_HIGH);
     } else {
-        sweep(block, part, layers, t, &job->constants, false, ROLE_LOW);
+        sweep_block(block, span >> layers, layers, t, c, false, ROLE_LOW);
     }
-}
-
-/* Everything before the last sweep on the block of `size` residues that is node `node` of it. */
-static void prepare_block(const transform *job, uint64_t *a, size_t node, size_t size) {
-    const unsigned *layers = job->plan.layers;
-    size_t part = size >> layers[1];
-    if (layers[2] == 0) {
-        tails(job, a, node * size, size);
-    } else {
-        for (size_t k = 0; k < (size_t)1 << layers[1]; k++) {
-            tails(job, a, node * size + k * part, part);
-            middle_sweep(job, a, part >> layers[2], 2, (node << layers[1]) + k);
-        }
-    }
-    middle_sweep(job, a, part, 1, node);
 }
 
 void ddt_avx512ifma_intt(const ddt_modulus *modulus, uint64_t *a) {
@@ -347,25 +298,22 @@ void ddt_avx512ifma_intt(const ddt_modulus *modulus, uint64_t *a) {
         ddt_scalar_intt(modulus, a);
         return;
     }
-    const uint64_t q = modulus->q;
-    const long long signed_q = (long long)q;
-    transform job = {.plan = ddt_avx512ifma_plan(modulus->log_n), .tables = modulus->tables, .n = modulus->n};
-    job.constants = (constants){
-        .q = splat(q),
-        .minus_q = splat(0 - q),
-        .twice_q = splat(2 * q),
-        .inverse = splat(modulus->inverse_52),
-        .lane_start =
-            _mm512_set_epi64(signed_q, -signed_q, signed_q, -signed_q, signed_q, -signed_q, signed_q, -signed_q),
-        .lane_subtract = _mm512_set_epi64(2 * signed_q, 0, 2 * signed_q, 0, 2 * signed_q, 0, 2 * signed_q, 0)};
-    unsigned layers = job.plan.layers[0];
-    size_t size = modulus->n >> layers;
-    if (job.plan.layers[1] == 0) {
-        tails(&job, a, 0, modulus->n);
-    } else {
-        for (size_t node = 0; node < (size_t)1 << layers; node++) {
-            prepare_block(&job, a, node, size);
-        }
+    if (modulus->bits <= LAZY_BITS) {
+        ddt_avx512ifma_intt_lazy(modulus, a);
+        return;
     }
-    sweep(a, size, layers, modulus->tables + TABLE_HEAD_WORDS, &job.constants, true, ROLE_LOW);
+    const long long q = (long long)modulus->q;
+    const constants c = {.q = splat(modulus->q),
+                         .minus_q = splat(0 - modulus->q),
+                         .twice_q = splat(2 * modulus->q),
+                         .inverse = splat(modulus->inverse_52),
+                         .lane_start = _mm512_set_epi64(q, -q, q, -q, q, -q, q, -q),
+                         .lane_subtract = _mm512_set_epi64(2 * q, 0, 2 * q, 0, 2 * q, 0, 2 * q, 0)};
+    const inverse_job job = {.plan = ddt_avx512ifma_plan(modulus->log_n),
+                             .tables = modulus->tables,
+                             .n = modulus->n,
+                             .constants = &c,
+                             .tails = tails,
+                             .sweep = sweep};
+    inverse_run(&job, a);
 }

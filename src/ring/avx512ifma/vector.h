@@ -40,10 +40,10 @@ DDT_INLINE vec add_low(vec accumulator, vec a, vec b) { return _mm512_madd52lo_e
 DDT_INLINE vec add_high(vec accumulator, vec a, vec b) { return _mm512_madd52hi_epu64(accumulator, a, b); }
 
 /*
- * Makes a pointer opaque. In a loop this keeps the compiler from computing the address of every operand beforehand,
- * more of them than there are registers, when a displacement from one register does.
+ * Makes a pointer opaque. In a loop this keeps the compiler from computing addresses and loading constants beforehand,
+ * more of them than there are registers, where a displacement from one register or a load in its place does.
  */
-DDT_INLINE const uint64_t *opaque(const uint64_t *p) {
+DDT_INLINE const void *opaque(const void *p) {
     __asm__("" : "+r"(p));
     return p;
 }
