@@ -61,11 +61,12 @@ static ddt_status check_target(ddt_context *ctx, const char *path) {
     return status;
 }
 
-/* Cuts the last part off a path: "a/b" -> "a", "a" -> ".", "/a" -> "/". */
+/* Cuts the last part off a path: "a/b" -> "a", "a" -> ".", "/a" -> "/". There is room for two bytes. */
 static void to_parent(char *path) {
     char *slash = strrchr(path, '/');
     if (slash == NULL) {
-        (void)strcpy(path, ".");
+        path[0] = '.';
+        path[1] = '\0';
     } else {
         slash[slash == path] = '\0';
     }

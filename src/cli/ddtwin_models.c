@@ -30,7 +30,7 @@ static const char *default_folder(char path[PATH_MAX]) {
     if (slash == NULL) {
         return "models";
     }
-    (void)strcpy(slash + 1, installed);
+    memcpy(slash + 1, installed, sizeof installed);
     return path;
 }
 

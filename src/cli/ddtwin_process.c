@@ -48,7 +48,7 @@ static bool engine_beside(char path[PATH_ROOM]) {
     if (slash == NULL) {
         return false;
     }
-    (void)strcpy(slash + 1, name);
+    memcpy(slash + 1, name, sizeof name);
     return access(path, X_OK) == 0;
 }
 

@@ -44,17 +44,16 @@ void twin_text_raw(twin_text *text, const char *data, size_t length) {
 void twin_text_add(twin_text *text, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    va_list again;
-    va_copy(again, arguments);
     int length = vsnprintf(NULL, 0, format, arguments);
     va_end(arguments);
     if (length < 0) {
         text->failed = true;
     } else if (text_reserve(text, (size_t)length)) {
-        (void)vsnprintf(text->data + text->length, (size_t)length + 1, format, again);
+        va_start(arguments, format);
+        (void)vsnprintf(text->data + text->length, (size_t)length + 1, format, arguments);
+        va_end(arguments);
         text->length += (size_t)length;
     }
-    va_end(again);
 }
 
 void twin_text_escaped(twin_text *text, const char *data) {
