@@ -279,7 +279,8 @@ static ddt_status visit_all(solve_work *work, term_visitor visit) {
                  {work->initial_terms, work->feed_count * n},
                  {work->f_terms, work->feed_count * work->dosing_count},
                  {work->gain_terms, outputs * n},
-                 {work->offset_terms, outputs}};
+                 {work->offset_terms, outputs},
+                 {work->extra_terms, work->extra_count}};
     for (size_t k = 0; k < sizeof lists / sizeof *lists; k++) {
         for (size_t i = 0; i < lists[k].count; i++) {
             SOLVE_TRY(visit_terms(work, &lists[k].terms[i], visit));

@@ -351,7 +351,8 @@ static ddt_status choose_shape(planner *p) {
         size_t lanes = 0;
         size_t rows = 0;
         try_columns(p, columns, &lanes, &rows);
-        if (rows * columns <= p->work->options.block_max && lanes * rows * columns < best) {
+        bool is_whole = p->work->newton == NULL || columns >= most; /* recursions in time need one lane a subject */
+        if (is_whole && rows * columns <= p->work->options.block_max && lanes * rows * columns < best) {
             best = lanes * rows * columns;
             layout->columns = columns;
             layout->rows = rows;

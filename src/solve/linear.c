@@ -113,9 +113,9 @@ static ddt_status find_needed(solve_work *work, full_system *full) {
 
 static void find_reached(solve_work *work, full_system *full) {
     for (size_t i = 0; i < full->count; i++) {
-        full->is_reached[i] =
-            full->is_needed[i] && (work->is_dosed[i] || !solve_is_constant(work, full->initial[i], 0.0) ||
-                                   !solve_is_constant(work, full->input[i], 0.0));
+        full->is_reached[i] = full->is_needed[i] && (work->is_dosed[i] || solve_newton_forces(work, i) ||
+                                                     !solve_is_constant(work, full->initial[i], 0.0) ||
+                                                     !solve_is_constant(work, full->input[i], 0.0));
     }
     bool grows = true;
     while (grows) {
@@ -362,6 +362,7 @@ ddt_status solve_linear_create(solve_work *work) {
     full_system full = {0};
     SOLVE_TRY(import_system(work, &full));
     SOLVE_TRY(find_needed(work, &full));
+    SOLVE_TRY(solve_newton_split(work, full.count, full.rhs, full.is_needed));
     SOLVE_TRY(find_rates(work, &full));
     find_reached(work, &full);
     SOLVE_TRY(allocate_linear(work, &full));

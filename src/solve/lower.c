@@ -253,6 +253,9 @@ static ddt_status argument_range(solve_work *work, ddt_expr e, double *low, doub
     const double widening = 0.25; /* of the range, or of its logarithm, to either side */
     solve_fact fact;
     SOLVE_TRY(solve_fact_of(work, e, &fact));
+    if (fact.has_state && work->newton != NULL) {
+        return solve_newton_range(work, e, low, high);
+    }
     double seen_low = INFINITY;
     double seen_high = -INFINITY;
     for (size_t s = 0; s < work->sample_count && !fact.has_state; s++) {
@@ -288,7 +291,37 @@ static ddt_status argument_range(solve_work *work, ddt_expr e, double *low, doub
     return DDT_OK;
 }
 
+ddt_status solve_lower_inverse(solve_work *work, solve_value x, double offset, double slope, solve_value *out) {
+    solve_function *f = new_function(work, SOLVE_FUNCTION_OUTER);
+    if (f == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    f->op = DDT_EXPR_POW;
+    f->power = -1.0;
+    f->a = slope;
+    f->b = offset;
+    return function_node(work, x, f, work->tolerance, "the inverse of a step", out);
+}
+
+ddt_status solve_lower_power(solve_work *work, ddt_expr argument, double power, solve_product *product) {
+    solve_value y;
+    double mid = 0.0;
+    double half = 0.0;
+    solve_function *f = new_function(work, SOLVE_FUNCTION_EXP);
+    if (f == NULL || !solve_newton_log(work, argument, &y, &mid, &half)) {
+        return DDT_ERR_MEMORY;
+    }
+    f->a = power * half;
+    f->b = power * mid;
+    return multiply_function(work, f, y, "an exponential", product);
+}
+
 static ddt_status lower_outer_factor(solve_work *work, const solve_factor *factor, solve_product *product) {
+    solve_value logarithm;
+    double ignored = 0.0;
+    if (factor->op == DDT_EXPR_POW && solve_newton_log(work, factor->expression, &logarithm, &ignored, &ignored)) {
+        return solve_lower_power(work, factor->expression, factor->power, product);
+    }
     solve_sum inner = {0};
     SOLVE_TRY(solve_lower(work, factor->inner, &inner));
     double low = 0.0;

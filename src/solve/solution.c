@@ -121,7 +121,7 @@ static ddt_status name_outputs(solve_work *work) {
 
 static void fill_info(solve_work *work) {
     ddt_solve_info *info = &work->solution->info;
-    info->method = "superposition";
+    info->method = work->newton != NULL ? "newton" : "superposition";
     info->states = work->linear.n;
     info->subjects = work->events->subject_count;
     info->squarings = work->decay.squarings;
@@ -140,19 +140,25 @@ static ddt_status check_used_covariates(solve_work *work) {
     return DDT_OK;
 }
 
+static ddt_status prepare(solve_work *work) {
+    SOLVE_TRY(solve_samples_create(work));
+    SOLVE_TRY(solve_program_create(work));
+    return solve_layout_create(work);
+}
+
 static ddt_status solve_all(solve_work *work) {
     SOLVE_TRY(ddt_expr_pool_create(work->ctx, &work->pool));
     SOLVE_TRY(solve_symbols_create(work));
     SOLVE_TRY(solve_schedules_create(work));
     SOLVE_TRY(solve_linear_create(work));
-    SOLVE_TRY(solve_samples_create(work));
-    SOLVE_TRY(solve_program_create(work));
-    SOLVE_TRY(solve_layout_create(work));
+    SOLVE_TRY(work->newton != NULL ? newton_prepare(work) : prepare(work));
     SOLVE_TRY(name_outputs(work));
     SOLVE_TRY(solve_scales(work));
+    SOLVE_TRY(work->newton != NULL ? newton_rescale(work) : DDT_OK);
     SOLVE_TRY(solve_exponential_choose(work));
     SOLVE_TRY(solve_feeds_create(work));
     SOLVE_TRY(expand_all(work));
+    SOLVE_TRY(work->newton != NULL ? newton_expand(work) : DDT_OK);
     SOLVE_TRY(solve_encode(work));
     SOLVE_TRY(check_used_covariates(work));
     work->precision_floor = 1.0 / fmax(1.0, work->rate_max * fmax(work->times.t2_max, work->times.during_max));
@@ -166,7 +172,7 @@ static ddt_status solve_all(solve_work *work) {
     if (work->slots == NULL || work->state_values == NULL) {
         return DDT_ERR_MEMORY;
     }
-    SOLVE_TRY(build(work));
+    SOLVE_TRY(work->newton != NULL ? newton_solve(work) : build(work));
     fill_info(work);
     return DDT_OK;
 }

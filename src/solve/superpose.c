@@ -482,18 +482,37 @@ static ddt_status make_outputs(builder *b) {
     return ddt_circuit_status(work->circuit);
 }
 
-ddt_status solve_superpose(solve_work *work) {
-    builder b = {.work = work, .n = work->linear.n};
-    for (size_t i = 0; i < b.n; i++) {
+static ddt_status make_feeds_of(builder *b) {
+    solve_work *work = b->work;
+    for (size_t i = 0; i < b->n; i++) {
         work->state_values[i].node = DDT_NODE_NONE;
     }
     make_circuit_inputs(work);
-    SOLVE_TRY(lower_rates(&b));
-    SOLVE_TRY(make_matrices(&b));
-    SOLVE_TRY(make_feeds(&b));
-    for (size_t i = 0; i < b.feed_count; i++) {
-        SOLVE_TRY(build_feed(&b, i));
-        choose_direction(&b, &b.feeds[i]);
+    SOLVE_TRY(lower_rates(b));
+    SOLVE_TRY(make_matrices(b));
+    SOLVE_TRY(make_feeds(b));
+    for (size_t i = 0; i < b->feed_count; i++) {
+        SOLVE_TRY(build_feed(b, i));
+        choose_direction(b, &b->feeds[i]);
     }
+    return DDT_OK;
+}
+
+ddt_status solve_superpose(solve_work *work) {
+    builder b = {.work = work, .n = work->linear.n};
+    SOLVE_TRY(make_feeds_of(&b));
     return make_outputs(&b);
+}
+
+ddt_status solve_superpose_states(solve_work *work, const bool *is_wanted) {
+    builder b = {.work = work, .n = work->linear.n};
+    SOLVE_TRY(make_feeds_of(&b));
+    for (size_t i = 0; i < b.n; i++) {
+        if (is_wanted[i]) {
+            solve_value value;
+            SOLVE_TRY(state_value(&b, &b.feeds[0], i, &value));
+            work->state_values[i] = sum_over_sources(&b, value);
+        }
+    }
+    return ddt_circuit_status(work->circuit);
 }

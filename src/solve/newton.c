@@ -1,0 +1,272 @@
+/*
+ * Models that are not linear, from the grid to the circuit. The variants (whose Jacobian, how good a guess, how many
+ * iterations) are tried in double precision on the virtual population, the shallowest first; the first that meets the
+ * tolerance is built.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "newton.h"
+
+#include <string.h>
+
+static const double grid_tolerance = 2e-3;      /* discretisation, of each output's maximum */
+static const double iteration_tolerance = 4e-3; /* what the iterations leave */
+static const double corner_allowance = 10.0;    /* corners of all ranges at once are very rare patients */
+static const double linear_tolerance = 1e-4;    /* of the linear part */
+static const double function_tolerance = 3e-3;  /* polynomials start with it and tighten */
+static const double eta_deviations = 3.0;
+static const double amount_low = 0.5; /* of the smallest amount in the template */
+
+enum { COLUMNS_MIN = 64, COLUMNS_MAX = 1024, GRID_SAMPLES = 24, OWN_BLOCK_MAX = 3, BLOCK_DEFAULT = 65536 };
+
+/* ------------------------------------------------------------------ preparation */
+
+/* Etas lie within 3 standard deviations, where the template shows no more. */
+static void narrow_etas(solve_work *work) {
+    const double template_shows_more = 4.5;
+    for (size_t i = 0; i < work->symbol_count; i++) {
+        solve_symbol *symbol = &work->symbols[i];
+        if (work->model->symbols[i].kind == DDT_SYMBOL_ETA && symbol->sd > 0.0 &&
+            symbol->high < template_shows_more * symbol->sd) {
+            symbol->low = fmax(symbol->low, -eta_deviations * symbol->sd);
+            symbol->high = fmin(symbol->high, eta_deviations * symbol->sd);
+        }
+    }
+}
+
+/* Amounts below half of the smallest in the template are refused: iterates are calibrated on what is likely. */
+static void raise_amounts(solve_work *work) {
+    solve_layout *layout = &work->solution->layout;
+    for (size_t i = 0; i < work->dosing_count; i++) {
+        double least = INFINITY;
+        for (size_t l = 0; l < layout->lane_count; l++) {
+            const solve_lane *lane = &layout->lanes[l];
+            for (size_t row = 0; row < lane->source_count; row++) {
+                if (lane->sources[row].input == i) {
+                    least =
+                        fmin(least, work->events->subjects[lane->subject].records[lane->sources[row].record].amount);
+                }
+            }
+        }
+        if (isfinite(least)) {
+            layout->ranges[i].low = -solve_round_up(-amount_low * least);
+        }
+    }
+}
+
+static ddt_status try_columns(solve_work *work, size_t columns, size_t samples) {
+    SOLVE_TRY(newton_grid_create(work, columns));
+    raise_amounts(work);
+    return newton_population_of(work, samples);
+}
+
+static size_t observed_room(const solve_work *work) {
+    size_t most = 1;
+    for (size_t s = 0; s < work->newton->own_events->subject_count; s++) {
+        size_t count = work->newton->own_events->subjects[s].record_count;
+        most = count > most ? count : most;
+    }
+    return most * work->model->output_count;
+}
+
+/* Largest difference of two grids' outputs, relative to each patient's maximum; the trapezoidal rule has order 2. */
+static double grid_difference(const solve_work *work, const double *coarse, const double *fine, size_t room) {
+    const solve_newton *nw = work->newton;
+    size_t outputs = work->model->output_count;
+    double worst = 0.0;
+    for (size_t i = 0; i < nw->lanes * nw->samples; i++) {
+        for (size_t o = 0; o < outputs; o++) {
+            double largest = 0.0;
+            double error = 0.0;
+            for (size_t k = o; k < room; k += outputs) {
+                largest = fmax(largest, fabs(fine[i * room + k]));
+                error = fmax(error, fabs(fine[i * room + k] - coarse[i * room + k]));
+            }
+            worst = largest > 0.0 && isfinite(error) ? fmax(worst, error / largest) : worst;
+        }
+    }
+    const double second_order = 4.0 / 3.0;
+    return second_order * worst;
+}
+
+static ddt_status choose_grid(solve_work *work) {
+    solve_newton *nw = work->newton;
+    size_t room = observed_room(work);
+    double *before = NULL;
+    size_t coarse = 0;
+    double error = INFINITY;
+    SOLVE_TRY(try_columns(work, COLUMNS_MAX, GRID_SAMPLES));
+    SOLVE_TRY(newton_monitor(work));
+    for (size_t columns = COLUMNS_MIN; columns <= 2 * COLUMNS_MAX; columns *= 2) {
+        SOLVE_TRY(try_columns(work, columns, GRID_SAMPLES));
+        if (nw->columns > columns) {
+            columns = nw->columns;
+        }
+        double *now = solve_alloc(work, nw->lanes * nw->samples * room, sizeof *now);
+        if (now == NULL) {
+            return DDT_ERR_MEMORY;
+        }
+        SOLVE_TRY(newton_observed(work, room, now));
+        error = before == NULL ? INFINITY : grid_difference(work, before, now, room);
+        if (error <= grid_tolerance) {
+            break;
+        }
+        before = now;
+        coarse = columns;
+    }
+    nw->discretisation_error = error;
+    if (!(error <= grid_tolerance)) {
+        return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED,
+                        "'%s': with %d times a subject the discretisation error is still %g of an output's maximum.",
+                        work->model->path, COLUMNS_MAX, error);
+    }
+    /* `coarse` is what the error was measured of. */
+    return try_columns(work, coarse, work->sample_count);
+}
+
+ddt_status newton_prepare(solve_work *work) {
+    solve_newton *nw = work->newton;
+    nw->own_events = work->events;
+    work->options.tolerance = fmax(work->options.tolerance, linear_tolerance);
+    for (size_t o = 0; o < work->model->output_count; o++) {
+        work->linear.outputs[o].is_linear = false; /* outputs are functions of x, after the iterations */
+    }
+    if (work->options.block_max == SOLVE_BLOCK_DEFAULT) {
+        work->options.block_max = BLOCK_DEFAULT;
+    }
+    narrow_etas(work);
+    SOLVE_TRY(newton_block_create(work));
+    SOLVE_TRY(solve_samples_create(work));
+    SOLVE_TRY(solve_program_create(work));
+    return choose_grid(work);
+}
+
+ddt_status newton_rescale(solve_work *work) {
+    SOLVE_TRY(newton_scales(work));
+    newton_state_scales(work);
+    newton_set_ranges(work, NEWTON_SOLUTION);
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ expansions */
+
+ddt_status newton_expand(solve_work *work) {
+    solve_newton *nw = work->newton;
+    size_t m = nw->m;
+    size_t n = work->linear.n;
+    nw->n_terms = solve_alloc(work, m + 2 * m * m + 1, sizeof *nw->n_terms);
+    if (nw->n_terms == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    nw->jacobian_terms = nw->n_terms + m;
+    nw->rate_terms = nw->jacobian_terms + m * m;
+    for (size_t b = 0; b < m; b++) {
+        SOLVE_TRY(solve_expand(work, nw->n[b], &nw->n_terms[b]));
+        for (size_t c = 0; c < m; c++) {
+            SOLVE_TRY(solve_expand(work, nw->jacobian[b * m + c], &nw->jacobian_terms[b * m + c]));
+            SOLVE_TRY(solve_expand(work, work->linear.a[nw->block[b] * n + nw->block[c]], &nw->rate_terms[b * m + c]));
+        }
+    }
+    nw->inverse_terms = nw->rate_terms + m * m;
+    if (nw->argument != DDT_EXPR_NONE) {
+        SOLVE_TRY(solve_expand(work, nw->inverse_slope, nw->inverse_terms));
+    }
+    work->extra_terms = nw->n_terms;
+    work->extra_count = m + 2 * m * m + 1;
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ the cheapest variant */
+
+/* Depth of an iteration beyond what all variants share: stages, and products of the Jacobian. */
+static unsigned iteration_depth(const solve_work *work, newton_variant v) {
+    const unsigned right_hand_side = 9; /* a function of a state, typically */
+    unsigned rounds = 0;
+    for (size_t reach = 1; reach < work->newton->columns; reach *= v.is_public ? NEWTON_RADIX : 2) {
+        rounds++;
+    }
+    return v.iterations * (right_hand_side + rounds + (v.is_public ? 0 : 2)) + (v.degree > 1 ? 2 : 0);
+}
+
+static ddt_status choose_variant(solve_work *work) {
+    solve_newton *nw = work->newton;
+    newton_variant best = {.iterations = 0};
+    unsigned best_depth = UINT32_MAX;
+    double smallest = INFINITY;
+    for (unsigned degree = 0; degree <= NEWTON_DEGREE_MAX; degree++) {
+        bool fits = false;
+        SOLVE_TRY(newton_fit(work, degree, &fits));
+        for (unsigned iterations = 1; fits && iterations <= NEWTON_ITERATIONS_MAX; iterations++) {
+            for (int is_public = 1; is_public >= 0; is_public--) {
+                newton_variant v = {is_public != 0, degree, iterations};
+                double draw = INFINITY;
+                double corner = INFINITY;
+                if ((!v.is_public && nw->m > OWN_BLOCK_MAX) || iteration_depth(work, v) >= best_depth) {
+                    continue;
+                }
+                SOLVE_TRY(newton_iterate(work, v, &draw, &corner));
+                smallest = fmin(smallest, fmax(draw, corner / corner_allowance));
+                if (fmax(draw, corner / corner_allowance) <= iteration_tolerance) {
+                    best = v;
+                    best_depth = iteration_depth(work, v);
+                }
+            }
+        }
+    }
+    if (best.iterations == 0) {
+        return ddt_fail(
+            work->ctx, DDT_ERR_UNSUPPORTED,
+            "'%s': Newton's method in time with up to %d iterations leaves %g of an output's maximum in the "
+            "virtual population, where %g is wanted; narrow the ranges.",
+            work->model->path, NEWTON_ITERATIONS_MAX, smallest, iteration_tolerance);
+    }
+    bool fits = false;
+    double draw = 0.0;
+    double corner = 0.0;
+    SOLVE_TRY(newton_fit(work, best.degree, &fits));
+    return newton_iterate(work, best, &draw, &corner);
+}
+
+/* ------------------------------------------------------------------ the circuit */
+
+static ddt_status attempt(solve_work *work, double *draw_error, double *corner_error) {
+    const solve_layout *layout = &work->solution->layout;
+    ddt_circuit_destroy(work->solution->circuit);
+    solve_functions_destroy(work->solution->functions);
+    work->solution->circuit = NULL;
+    work->solution->functions = NULL;
+    SOLVE_TRY(
+        ddt_circuit_create(work->ctx, layout->lane_count, layout->rows * layout->columns, &work->solution->circuit));
+    work->circuit = work->solution->circuit;
+    SOLVE_TRY(newton_build(work));
+    return newton_calibrate(work, draw_error, corner_error);
+}
+
+ddt_status newton_solve(solve_work *work) {
+    enum { ATTEMPTS_MAX = 6 };
+    const double tightening = 0.1;
+    const double wanted = 2.0 * iteration_tolerance; /* the iterations' error and the functions' */
+    double draw_error = INFINITY;
+    double corner_error = INFINITY;
+    SOLVE_TRY(newton_features(work));
+    SOLVE_TRY(newton_typical(work));
+    SOLVE_TRY(choose_variant(work));
+    newton_log_range(work);
+    work->tolerance = function_tolerance;
+    for (int k = 0; k < ATTEMPTS_MAX; k++, work->tolerance *= tightening) {
+        SOLVE_TRY(attempt(work, &draw_error, &corner_error));
+        if (work->newton->violations == 0 && fmax(draw_error, corner_error / corner_allowance) <= wanted) {
+            break;
+        }
+    }
+    work->solution->info.surrogate_error = draw_error;
+    if (work->newton->violations > 0 || !(fmax(draw_error, corner_error / corner_allowance) <= wanted)) {
+        return ddt_fail(
+            work->ctx, DDT_ERR_UNSUPPORTED,
+            "'%s': the virtual population shows an error of %g of an output's maximum (%g at the corners of "
+            "the declared ranges, %llu values beyond a function's range) where %g is wanted; narrow the ranges.",
+            work->model->path, draw_error, corner_error, (unsigned long long)work->newton->violations, wanted);
+    }
+    newton_layout_finish(work);
+    return DDT_OK;
+}

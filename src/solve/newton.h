@@ -1,0 +1,134 @@
+/*
+ * Newton in time for models that are not linear (docs/newton.md).
+ *
+ *   newton_split.c    the linear part of the model and what is left: dx/dt = A x + c + N(x)
+ *   newton_grid.c     a grid of times for each subject: its records, doses and as many nodes as accuracy needs
+ *   newton_numbers.c  the virtual population in double precision: discretised solutions, guesses, iterates, ranges
+ *   newton_circuit.c  the same iterations as a circuit
+ *   newton.c          chooses the cheapest variant that meets the tolerance
+ *
+ * p solves dp/dt = A p + c with all doses exactly (superposition, the linear solver). The rest z = x - p, nonzero only
+ * in the block of states that N changes, is smooth: dz/dt = A z + N(p + z), z = 0 at the start of an epoch.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef DDT_SOLVE_NEWTON_H
+#define DDT_SOLVE_NEWTON_H
+
+#include "solve_internal.h"
+
+enum {
+    NEWTON_ITERATIONS_MAX = 4,
+    NEWTON_TERMS_MAX = 126, /* monomials of a guess */
+    NEWTON_DEGREE_MAX = 6,
+    NEWTON_FEATURES_MAX = 12,
+    NEWTON_PARTS_MAX = 8,                       /* inputs in one feature */
+    NEWTON_RADIX = 8,                           /* of the public recursion */
+    NEWTON_SOLUTION = NEWTON_ITERATIONS_MAX + 1 /* the solution among the iterates */
+};
+
+/* Times of one lane's columns. */
+typedef struct newton_grid {
+    size_t count;
+    double *time, *step; /* step: from the column before; 0 at a start */
+    bool *is_start;      /* first column of an epoch: z = 0 */
+    bool *is_kink;       /* something starts or ends there */
+} newton_grid;
+
+/* One way of solving. */
+typedef struct newton_variant {
+    bool is_public; /* Jacobian of the typical patient, else the patient's own */
+    unsigned degree, iterations;
+} newton_variant;
+
+typedef struct newton_monomial {
+    unsigned count;
+    uint8_t features[NEWTON_DEGREE_MAX];
+} newton_monomial;
+
+/* A quantity that the guess is a polynomial in: an encrypted symbol, or a dosing's amount given so far. */
+typedef struct newton_feature {
+    bool is_amount;
+    uint32_t index; /* of the input */
+    /* Symbols that act as one: the feature is the sum of weight * input over them. */
+    size_t count;
+    uint32_t inputs[NEWTON_PARTS_MAX];
+    double weights[NEWTON_PARTS_MAX];
+} newton_feature;
+
+struct solve_newton {
+    ddt_expr *forcing; /* per compartment: N, DDT_EXPR_NONE where there is none */
+    size_t m;
+    size_t *block;             /* m: states of work->linear */
+    size_t *block_of;          /* per linear state: its place in the block, SIZE_MAX */
+    bool *is_wanted;           /* per linear state: p is needed as a node */
+    ddt_expr *n, *jacobian;    /* m, m x m: N and its derivatives */
+    ddt_expr_program *program; /* n, then jacobian */
+    bool reads_dosed;
+
+    const ddt_events *own_events; /* as given, without the grid's nodes */
+    uint32_t **origin;            /* per subject and record of the augmented table: the record as given */
+    newton_grid *grids;           /* per lane */
+    size_t columns;
+    newton_grid *monitor_grids; /* per lane: a fine grid, and how curved dz/dt is between its nodes */
+    double **monitor;
+
+    size_t lanes, samples, n_states;
+    double *p;                                  /* lanes x samples x columns x n_states */
+    double *solution;                           /* lanes x samples x columns x m: of the discretised equations */
+    double *iterate[NEWTON_ITERATIONS_MAX + 1]; /* likewise; 0: the guess */
+    double *amounts;                            /* lanes x samples x record_room: of each record */
+    size_t record_room;
+    uint64_t violations;           /* of the last calibration */
+    double *typical_f, *typical_g; /* lanes x columns x m x m */
+
+    newton_feature features[NEWTON_FEATURES_MAX];
+    size_t feature_count;
+    newton_monomial monomials[NEWTON_TERMS_MAX];
+    size_t monomial_count;
+    double *guess; /* lanes x columns x m x monomials */
+
+    /* Where the block is one state x and N saturates in it, 1 + slope x = exp(y): then y is what the guess is fitted
+     * to. */
+    ddt_expr argument;      /* 1 + slope x, DDT_EXPR_NONE where there is none */
+    ddt_expr inverse_slope; /* 1 / slope */
+    solve_terms *inverse_terms;
+    solve_value log_node; /* (y - log_mid) / log_half */
+    double *log_guess;    /* lanes x samples x columns */
+    double log_mid, log_half;
+    double step_low[NEWTON_ITERATIONS_MAX + 2], step_high[NEWTON_ITERATIONS_MAX + 2]; /* h/2 J of each iterate */
+    double *inverse_values;                                                           /* per sample */
+
+    newton_variant variant;
+    unsigned current; /* the iterate whose ranges are in the symbols */
+    double discretisation_error;
+
+    solve_terms *n_terms, *jacobian_terms, *rate_terms; /* m, m x m, m x m */
+};
+
+/* newton_split.c */
+ddt_status newton_block_create(solve_work *work);
+/* newton_grid.c */
+ddt_status newton_grid_create(solve_work *work, size_t columns);
+void newton_layout_finish(solve_work *work);
+/* newton_numbers.c */
+ddt_status newton_population_of(solve_work *work, size_t samples);
+ddt_status newton_observed(solve_work *work, size_t room, double *out);
+/* Second derivative of dz/dt between the nodes, largest over the samples, for the choice of better nodes. */
+ddt_status newton_monitor(solve_work *work);
+ddt_status newton_typical(solve_work *work);
+ddt_status newton_features(solve_work *work);
+ddt_status newton_fit(solve_work *work, unsigned degree, bool *fits);
+ddt_status newton_iterate(solve_work *work, newton_variant variant, double *draw_error, double *corner_error);
+void newton_set_ranges(solve_work *work, unsigned iteration);
+ddt_status newton_scales(solve_work *work);
+void newton_state_scales(solve_work *work);
+void newton_log_range(solve_work *work);
+/* Range of h/2 J at the current iterate, for a block of one state. */
+void newton_step_range(solve_work *work, double *low, double *high);
+/* Error of the circuit's outputs (lanes x block) for a lane's sample. */
+ddt_status newton_compare(solve_work *work, size_t lane, size_t sample, double *const *outputs, double *error);
+/* newton_circuit.c */
+ddt_status newton_build(solve_work *work);
+ddt_status newton_calibrate(solve_work *work, double *draw_error, double *corner_error);
+#endif

@@ -1,0 +1,625 @@
+/*
+ * The circuit of a model that is not linear: p by superposition, a polynomial guess of z in the encrypted parameters
+ * and amounts, then Newton's method over the whole trajectory at once. The linearised recursion
+ *     delta[t] = F[t] delta[t-1] + G[t] rho[t]
+ * is solved by doubling (Hillis and Steele 1986) where F is encrypted, by a few public stages of radix 8 where it is
+ * public. F is 0 where an epoch starts: neither another lane's values nor those before a reset can flow in.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "newton.h"
+
+#include <string.h>
+
+typedef struct maker {
+    solve_work *work;
+    solve_newton *nw;
+    size_t m, rows, columns, lanes;
+    double *half_step, *half_next; /* lanes x block: h/2 of the step to this column, of the step from it */
+    double *inside;                /* 1 except where an epoch starts */
+    solve_value *p;                /* per linear state */
+    solve_value *z;                /* m */
+    solve_value *features;
+} maker;
+
+static double *slot_of(const maker *mk, double *vector, size_t lane, size_t row, size_t k) {
+    return vector + (lane * mk->rows + row) * mk->columns + k;
+}
+
+/* ------------------------------------------------------------------ public vectors */
+
+static ddt_status make_vectors(maker *mk) {
+    size_t slots = mk->lanes * mk->rows * mk->columns;
+    mk->half_step = solve_alloc(mk->work, slots, sizeof(double));
+    mk->half_next = solve_alloc(mk->work, slots, sizeof(double));
+    mk->inside = solve_alloc(mk->work, slots, sizeof(double));
+    if (mk->half_step == NULL || mk->half_next == NULL || mk->inside == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t l = 0; l < mk->lanes; l++) {
+        const newton_grid *g = &mk->nw->grids[l];
+        for (size_t r = 0; r < mk->rows; r++) {
+            for (size_t k = 0; k < g->count; k++) {
+                *slot_of(mk, mk->half_step, l, r, k) = 0.5 * g->step[k];
+                *slot_of(mk, mk->half_next, l, r, k) = k + 1 < g->count ? 0.5 * g->step[k + 1] : 0.0;
+                *slot_of(mk, mk->inside, l, r, k) = g->is_start[k] ? 0.0 : 1.0;
+            }
+        }
+    }
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ values */
+
+static solve_value none(void) { return (solve_value){.node = DDT_NODE_NONE}; }
+
+static bool exists(solve_value v) { return v.node != DDT_NODE_NONE; }
+
+static solve_value rotated(maker *mk, solve_value v, size_t steps) {
+    v.node = ddt_circuit_rotate(mk->work->circuit, v.node, -(int64_t)steps);
+    return v;
+}
+
+static ddt_status add_pair(maker *mk, solve_pairs *pairs, solve_value a, solve_value b) {
+    return exists(a) && exists(b) ? solve_pairs_add(mk->work, pairs, a, b) : DDT_OK;
+}
+
+static solve_value one(maker *mk) { return solve_constant(mk->work, 1.0); }
+
+static ddt_status finish(maker *mk, const solve_pairs *pairs, solve_value *out) {
+    *out = none();
+    return pairs->count == 0 ? DDT_OK : solve_pairs_node(mk->work, pairs, out);
+}
+
+/* Row 0 of each lane in all of its rows: the others hold sums that mix lanes. */
+static ddt_status spread_rows(maker *mk, solve_value *value) {
+    if (mk->rows == 1 || ddt_circuit_is_public(mk->work->circuit, value->node)) {
+        return DDT_OK;
+    }
+    double *mask = solve_alloc(mk->work, mk->lanes * mk->rows * mk->columns, sizeof *mask);
+    if (mask == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t l = 0; l < mk->lanes; l++) {
+        for (size_t k = 0; k < mk->columns; k++) {
+            *slot_of(mk, mask, l, 0, k) = 1.0;
+        }
+    }
+    value->node = ddt_circuit_mul(mk->work->circuit, value->node, solve_public(mk->work, mask, 1.0).node);
+    value->node = ddt_circuit_sum(mk->work->circuit, value->node, -(int64_t)mk->columns, mk->rows);
+    value->depth += 1.0;
+    return ddt_circuit_status(mk->work->circuit);
+}
+
+/* Appends vector * factor * (terms) * node (node may be none: 1). */
+static ddt_status add_terms(maker *mk, const solve_terms *terms, const double *vector, double factor, solve_value node,
+                            solve_pairs *pairs) {
+    solve_sum sum = {0};
+    SOLVE_TRY(solve_lower(mk->work, terms, &sum));
+    for (size_t i = 0; i < sum.count && exists(node); i++) {
+        sum.products[i].values[sum.products[i].count++] = node;
+    }
+    return solve_sum_pairs(mk->work, &sum, vector, factor, pairs);
+}
+
+/* ------------------------------------------------------------------ the guess */
+
+static ddt_status make_features(maker *mk) {
+    solve_work *work = mk->work;
+    mk->features = solve_alloc(work, mk->nw->feature_count, sizeof *mk->features);
+    if (mk->features == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t f = 0; f < mk->nw->feature_count; f++) {
+        const newton_feature *feature = &mk->nw->features[f];
+        solve_value *v = &mk->features[f];
+        if (feature->is_amount) {
+            v->node =
+                ddt_circuit_sum(work->circuit, work->dosings[feature->index].node, (int64_t)mk->columns, mk->rows);
+            SOLVE_TRY(spread_rows(mk, v));
+        } else {
+            ddt_node nodes[NEWTON_PARTS_MAX];
+            for (size_t i = 0; i < feature->count; i++) {
+                nodes[i] = work->encodings[feature->inputs[i] - work->dosing_count].node;
+            }
+            v->node = feature->count == 1
+                          ? nodes[0]
+                          : ddt_circuit_affine(work->circuit, nodes, feature->weights, feature->count, 0.0);
+        }
+    }
+    return DDT_OK;
+}
+
+/* How often the dosings of a monomial's amounts were given so far, multiplied: features are means, nodes are sums. */
+static double monomial_counts(const maker *mk, const newton_monomial *t, size_t lane, size_t k) {
+    const solve_lane *l = &mk->work->solution->layout.lanes[lane];
+    double product = 1.0;
+    for (unsigned i = 0; i < t->count; i++) {
+        const newton_feature *f = &mk->nw->features[t->features[i]];
+        double count = 0.0;
+        for (size_t row = 0; f->is_amount && row < l->source_count; row++) {
+            count += l->sources[row].input == f->index && l->active[row * l->column_count + k] != 0;
+        }
+        product *= fmax(1.0, count);
+    }
+    return product;
+}
+
+static solve_value coefficient(maker *mk, size_t term, size_t b) {
+    const solve_newton *nw = mk->nw;
+    double scale = nw->argument != DDT_EXPR_NONE ? nw->log_half : mk->work->state_scale[nw->block[b]];
+    double *vector = mk->work->slots;
+    memset(vector, 0, mk->lanes * mk->rows * mk->columns * sizeof *vector);
+    for (size_t l = 0; l < mk->lanes; l++) {
+        for (size_t k = 0; k < nw->grids[l].count; k++) {
+            double c = nw->guess[((l * nw->columns + k) * nw->monomial_count + term) * nw->m + b];
+            if (nw->argument != DDT_EXPR_NONE) {
+                c = term == 0 ? c - nw->log_mid : c;
+            }
+            c /= scale * monomial_counts(mk, &nw->monomials[term], l, k);
+            for (size_t r = 0; r < mk->rows; r++) {
+                *slot_of(mk, vector, l, r, k) = c;
+            }
+        }
+    }
+    return (solve_value){.node = ddt_circuit_public(mk->work->circuit, vector)};
+}
+
+static solve_value monomial_node(maker *mk, const uint8_t *features, unsigned count) {
+    if (count == 0) {
+        return one(mk);
+    }
+    if (count == 1) {
+        return mk->features[features[0]];
+    }
+    solve_value a = count == 2 ? mk->features[features[0]] : monomial_node(mk, features, 2);
+    solve_value b = count == 2 ? mk->features[features[1]] : monomial_node(mk, features + 2, count - 2);
+    return (solve_value){.node = ddt_circuit_mul(mk->work->circuit, a.node, b.node),
+                         .depth = 1.0 + fmax(a.depth, b.depth)};
+}
+
+/* Terms of degree 3 and 4: sum over pairs of features of (pair) * (form of degree 1 or 2). */
+static ddt_status high_terms(maker *mk, size_t b, solve_pairs *pairs) {
+    const solve_newton *nw = mk->nw;
+    for (size_t first = 0; first < nw->monomial_count; first++) {
+        const newton_monomial *lead = &nw->monomials[first];
+        bool is_new = lead->count > 2;
+        for (size_t t = 0; t < first && is_new; t++) {
+            is_new = !(nw->monomials[t].count > 2 && memcmp(nw->monomials[t].features, lead->features, 2) == 0);
+        }
+        solve_pairs form = {0};
+        for (size_t t = first; t < nw->monomial_count && is_new; t++) {
+            const newton_monomial *other = &nw->monomials[t];
+            if (other->count > 2 && memcmp(other->features, lead->features, 2) == 0) {
+                SOLVE_TRY(solve_pairs_add(mk->work, &form, monomial_node(mk, other->features + 2, other->count - 2),
+                                          coefficient(mk, t, b)));
+            }
+        }
+        solve_value sum;
+        SOLVE_TRY(finish(mk, &form, &sum));
+        if (exists(sum)) {
+            SOLVE_TRY(solve_pairs_add(mk->work, pairs, monomial_node(mk, lead->features, 2), sum));
+        }
+    }
+    return DDT_OK;
+}
+
+/* z = (exp(y) - 1) / slope - p */
+static ddt_status leave_logarithm(maker *mk) {
+    solve_newton *nw = mk->nw;
+    solve_work *work = mk->work;
+    nw->log_node = mk->z[0];
+    nw->current = 0;
+    solve_product power = {.coefficient = 1.0};
+    solve_value e = none();
+    solve_pairs exponential = {0};
+    SOLVE_TRY(solve_lower_power(work, nw->argument, 1.0, &power));
+    for (size_t i = 0; i < power.count; i++) {
+        SOLVE_TRY(solve_pairs_add(work, &exponential, power.values[i], solve_constant(work, power.coefficient)));
+    }
+    SOLVE_TRY(solve_pairs_add(work, &exponential, solve_constant(work, -1.0), one(mk)));
+    SOLVE_TRY(finish(mk, &exponential, &e));
+    solve_pairs pairs = {0};
+    SOLVE_TRY(add_terms(mk, nw->inverse_terms, NULL, 1.0 / work->state_scale[nw->block[0]], e, &pairs));
+    SOLVE_TRY(solve_pairs_add(work, &pairs, mk->p[nw->block[0]], solve_constant(work, -1.0)));
+    return finish(mk, &pairs, &mk->z[0]);
+}
+
+static ddt_status make_guess(maker *mk) {
+    const solve_newton *nw = mk->nw;
+    SOLVE_TRY(make_features(mk));
+    for (size_t b = 0; b < mk->m; b++) {
+        solve_pairs pairs = {0};
+        for (size_t t = 0; t < nw->monomial_count; t++) {
+            if (nw->monomials[t].count <= 2) {
+                SOLVE_TRY(solve_pairs_add(mk->work, &pairs,
+                                          monomial_node(mk, nw->monomials[t].features, nw->monomials[t].count),
+                                          coefficient(mk, t, b)));
+            }
+        }
+        SOLVE_TRY(high_terms(mk, b, &pairs));
+        SOLVE_TRY(finish(mk, &pairs, &mk->z[b]));
+    }
+    return nw->argument == DDT_EXPR_NONE ? DDT_OK : leave_logarithm(mk);
+}
+
+/* ------------------------------------------------------------------ right-hand side and Jacobian */
+
+/* x = p + z, bound to the states for the functions of them; ranges of this iterate. */
+static void bind_states(maker *mk, unsigned iteration) {
+    solve_work *work = mk->work;
+    newton_set_ranges(work, iteration);
+    for (size_t i = 0; i < work->linear.n; i++) {
+        size_t b = mk->nw->block_of[i];
+        work->state_values[i] = mk->p[i];
+        if (b != SIZE_MAX && exists(mk->p[i])) {
+            work->state_values[i].node = ddt_circuit_add(work->circuit, mk->p[i].node, mk->z[b].node);
+            work->state_values[i].depth = fmax(mk->p[i].depth, mk->z[b].depth);
+        }
+    }
+}
+
+static double scale_of(const maker *mk, size_t b) { return mk->work->state_scale[mk->nw->block[b]]; }
+
+/* vector * f_b, f = A z + N(p + z), in scaled states. */
+static ddt_status add_force(maker *mk, size_t b, const double *vector, solve_pairs *pairs) {
+    size_t m = mk->m;
+    for (size_t c = 0; c < m; c++) {
+        SOLVE_TRY(
+            add_terms(mk, &mk->nw->rate_terms[b * m + c], vector, scale_of(mk, c) / scale_of(mk, b), mk->z[c], pairs));
+    }
+    return add_terms(mk, &mk->nw->n_terms[b], vector, 1.0 / scale_of(mk, b), none(), pairs);
+}
+
+static ddt_status weighted_jacobian(maker *mk, size_t b, size_t c, const double *vector, solve_value *out) {
+    solve_pairs pairs = {0};
+    double factor = scale_of(mk, c) / scale_of(mk, b);
+    SOLVE_TRY(add_terms(mk, &mk->nw->rate_terms[b * mk->m + c], vector, factor, none(), &pairs));
+    SOLVE_TRY(add_terms(mk, &mk->nw->jacobian_terms[b * mk->m + c], vector, factor, none(), &pairs));
+    return finish(mk, &pairs, out);
+}
+
+/* rho[t] = z[t-1] - z[t] + h/2 (f[t-1] + f[t]); -z[t] where an epoch starts. */
+static ddt_status make_residual(maker *mk, solve_value *rho) {
+    solve_work *work = mk->work;
+    solve_value inside = solve_public(work, mk->inside, 1.0);
+    for (size_t b = 0; b < mk->m; b++) {
+        solve_pairs now = {0};
+        solve_pairs before = {0};
+        solve_value from_before;
+        SOLVE_TRY(add_force(mk, b, mk->half_next, &before));
+        SOLVE_TRY(finish(mk, &before, &from_before));
+        SOLVE_TRY(add_force(mk, b, mk->half_step, &now));
+        SOLVE_TRY(solve_pairs_add(work, &now, rotated(mk, mk->z[b], 1), inside));
+        SOLVE_TRY(solve_pairs_add(work, &now, mk->z[b], solve_constant(work, -1.0)));
+        SOLVE_TRY(finish(mk, &now, &rho[b]));
+        if (exists(from_before)) {
+            rho[b].node = ddt_circuit_add(work->circuit, rho[b].node, rotated(mk, from_before, 1).node);
+            rho[b].depth = fmax(rho[b].depth, from_before.depth);
+        }
+    }
+    return ddt_circuit_status(work->circuit);
+}
+
+/* ------------------------------------------------------------------ the patient's own Jacobian */
+
+static ddt_status multiply(maker *mk, const solve_value *a, const solve_value *b, size_t columns, solve_value *out) {
+    for (size_t i = 0; i < mk->m; i++) {
+        for (size_t j = 0; j < columns; j++) {
+            solve_pairs pairs = {0};
+            for (size_t k = 0; k < mk->m; k++) {
+                SOLVE_TRY(add_pair(mk, &pairs, a[i * mk->m + k], b[k * columns + j]));
+            }
+            SOLVE_TRY(finish(mk, &pairs, &out[i * columns + j]));
+        }
+    }
+    return DDT_OK;
+}
+
+static solve_value sum_of(maker *mk, solve_value a, solve_value b) {
+    if (!exists(a) || !exists(b)) {
+        return exists(a) ? a : b;
+    }
+    return (solve_value){.node = ddt_circuit_add(mk->work->circuit, a.node, b.node), .depth = fmax(a.depth, b.depth)};
+}
+
+/* B = h/2 J over the population, for its function 1 / (1 - B). */
+static ddt_status own_gain(maker *mk, solve_value b, solve_value *g) {
+    double low = 0.0;
+    double high = 0.0;
+    solve_value x;
+    newton_step_range(mk->work, &low, &high);
+    double half = 0.5 * (high - low);
+    double mid = 0.5 * (high + low);
+    x.node = ddt_circuit_affine(mk->work->circuit, &b.node, (double[]){1.0 / half}, 1, -mid / half);
+    x.depth = b.depth + 1.0;
+    return solve_lower_inverse(mk->work, x, 1.0 - mid, -half, g);
+}
+
+/* G = I + B + B^2 and F = G (I + A), A = h/2 J[t-1]; F = 0 at starts. */
+static ddt_status own_matrices(maker *mk, solve_value *f, solve_value *g) {
+    size_t m = mk->m;
+    solve_value *b = solve_alloc(mk->work, 2 * m * m, sizeof *b);
+    solve_value *a = b + m * m;
+    if (b == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t i = 0; i < m * m; i++) {
+        SOLVE_TRY(weighted_jacobian(mk, i / m, i % m, mk->half_step, &b[i]));
+        SOLVE_TRY(weighted_jacobian(mk, i / m, i % m, mk->half_next, &a[i]));
+        a[i] = exists(a[i]) ? rotated(mk, a[i], 1) : a[i];
+        if (i % (m + 1) == 0) {
+            a[i] = sum_of(mk, a[i], solve_public(mk->work, mk->inside, 1.0));
+        }
+    }
+    if (m == 1 && exists(b[0])) {
+        SOLVE_TRY(own_gain(mk, b[0], &g[0]));
+        return multiply(mk, g, a, m, f);
+    }
+    SOLVE_TRY(multiply(mk, b, b, m, g));
+    for (size_t i = 0; i < m * m; i++) {
+        g[i] = sum_of(mk, g[i], b[i]);
+        g[i] = i % (m + 1) == 0 ? sum_of(mk, g[i], one(mk)) : g[i];
+    }
+    return multiply(mk, g, a, m, f);
+}
+
+/* delta[t] = F[t] delta[t-1] + g[t] for all t: log2(columns) rounds. */
+static ddt_status own_scan(maker *mk, solve_value *f, solve_value *g) {
+    size_t m = mk->m;
+    solve_value *moved = solve_alloc(mk->work, m * m, sizeof *moved);
+    solve_value *product = solve_alloc(mk->work, m * m, sizeof *product);
+    if (moved == NULL || product == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t reach = 1; reach < mk->columns; reach *= 2) {
+        for (size_t i = 0; i < m; i++) {
+            moved[i] = exists(g[i]) ? rotated(mk, g[i], reach) : g[i];
+        }
+        SOLVE_TRY(multiply(mk, f, moved, 1, product));
+        for (size_t i = 0; i < m; i++) {
+            g[i] = sum_of(mk, g[i], product[i]);
+        }
+        if (2 * reach < mk->columns) {
+            for (size_t i = 0; i < m * m; i++) {
+                moved[i] = exists(f[i]) ? rotated(mk, f[i], reach) : f[i];
+            }
+            SOLVE_TRY(multiply(mk, f, moved, m, product));
+            memcpy(f, product, m * m * sizeof *f);
+        }
+    }
+    return ddt_circuit_status(mk->work->circuit);
+}
+
+static ddt_status own_correction(maker *mk, const solve_value *rho, solve_value *delta) {
+    size_t m = mk->m;
+    solve_value *f = solve_alloc(mk->work, 2 * m * m, sizeof *f);
+    if (f == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    SOLVE_TRY(own_matrices(mk, f, f + m * m));
+    SOLVE_TRY(multiply(mk, f + m * m, rho, 1, delta));
+    return own_scan(mk, f, delta);
+}
+
+/* ------------------------------------------------------------------ the typical patient's Jacobian */
+
+/* Entry (i, j) of a matrix per lane and column, in scaled states, as a public vector; none where it is 0 everywhere. */
+static solve_value matrix_vector(maker *mk, const double *matrices, size_t i, size_t j) {
+    const solve_newton *nw = mk->nw;
+    size_t m = mk->m;
+    bool any = false;
+    double *vector = mk->work->slots;
+    memset(vector, 0, mk->lanes * mk->rows * mk->columns * sizeof *vector);
+    for (size_t l = 0; l < mk->lanes; l++) {
+        for (size_t k = 0; k < nw->grids[l].count; k++) {
+            double entry = matrices[(l * nw->columns + k) * m * m + i * m + j] * scale_of(mk, j) / scale_of(mk, i);
+            any |= entry != 0.0;
+            for (size_t r = 0; r < mk->rows; r++) {
+                *slot_of(mk, vector, l, r, k) = entry;
+            }
+        }
+    }
+    return any ? (solve_value){.node = ddt_circuit_public(mk->work->circuit, vector)} : none();
+}
+
+/* out[t] = left[t] right[t - shift] (0 where that leaves the lane). */
+static void shifted_product(const maker *mk, const double *left, const double *right, size_t shift, double *out) {
+    size_t m = mk->m;
+    for (size_t l = 0; l < mk->lanes; l++) {
+        for (size_t k = 0; k < mk->columns; k++) {
+            double *to = out + (l * mk->columns + k) * m * m;
+            memset(to, 0, m * m * sizeof *to);
+            if (k < shift) {
+                continue;
+            }
+            const double *a = left + (l * mk->columns + k) * m * m;
+            const double *b = right + (l * mk->columns + k - shift) * m * m;
+            for (size_t i = 0; i < m * m * m; i++) {
+                to[i / (m * m) * m + i % m] += a[i / (m * m) * m + i / m % m] * b[i / m % m * m + i % m];
+            }
+        }
+    }
+}
+
+/*
+ * A stage: out[t] = sum_{k < radix} P_k[t] in[t - k stride], P_k[t] = product of the last k `power`s. Where `gain` is
+ * given (the first stage), in is multiplied by it first. *power becomes the product over the whole radix.
+ */
+static ddt_status typical_stage(maker *mk, size_t stride, size_t radix, double *power, const double *gain,
+                                solve_value *value) {
+    size_t m = mk->m;
+    size_t count = mk->lanes * mk->columns * m * m;
+    double *product = solve_alloc(mk->work, 3 * count, sizeof *product);
+    double *next = product + count;
+    double *with_gain = next + count;
+    solve_pairs *pairs = solve_alloc(mk->work, m, sizeof *pairs);
+    if (product == NULL || pairs == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t i = 0; i < count; i++) {
+        product[i] = i % (m * m) % (m + 1) == 0 ? 1.0 : 0.0;
+    }
+    for (size_t k = 0; k < radix; k++) {
+        const double *used = product;
+        if (gain != NULL) {
+            shifted_product(mk, product, gain, k * stride, with_gain);
+            used = with_gain;
+        }
+        for (size_t j = 0; j < m; j++) {
+            solve_value moved = k == 0 ? value[j] : rotated(mk, value[j], k * stride);
+            for (size_t i = 0; i < m; i++) {
+                SOLVE_TRY(add_pair(mk, &pairs[i], matrix_vector(mk, used, i, j), moved));
+            }
+        }
+        shifted_product(mk, product, power, k * stride, next);
+        memcpy(product, next, count * sizeof *product);
+    }
+    memcpy(power, product, count * sizeof *product);
+    for (size_t i = 0; i < m; i++) {
+        SOLVE_TRY(finish(mk, &pairs[i], &value[i]));
+    }
+    return ddt_circuit_status(mk->work->circuit);
+}
+
+static ddt_status typical_correction(maker *mk, const solve_value *rho, solve_value *delta) {
+    size_t count = mk->lanes * mk->columns * mk->m * mk->m;
+    double *power = solve_alloc(mk->work, count, sizeof *power);
+    if (power == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    memcpy(power, mk->nw->typical_f, count * sizeof *power);
+    memcpy(delta, rho, mk->m * sizeof *rho);
+    const double *gain = mk->nw->typical_g;
+    for (size_t stride = 1; stride < mk->columns;) {
+        size_t radix = mk->columns / stride < NEWTON_RADIX ? mk->columns / stride : NEWTON_RADIX;
+        SOLVE_TRY(typical_stage(mk, stride, radix, power, gain, delta));
+        gain = NULL;
+        stride *= radix;
+    }
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ iterations and outputs */
+
+static ddt_status iterate(maker *mk, unsigned iteration) {
+    solve_value *rho = solve_alloc(mk->work, 2 * mk->m, sizeof *rho);
+    solve_value *delta = rho + mk->m;
+    if (rho == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    bind_states(mk, iteration);
+    SOLVE_TRY(make_residual(mk, rho));
+    SOLVE_TRY(mk->nw->variant.is_public ? typical_correction(mk, rho, delta) : own_correction(mk, rho, delta));
+    for (size_t b = 0; b < mk->m; b++) {
+        mk->z[b] = sum_of(mk, mk->z[b], delta[b]);
+    }
+    return ddt_circuit_status(mk->work->circuit);
+}
+
+static ddt_status make_outputs(maker *mk) {
+    solve_work *work = mk->work;
+    bind_states(mk, mk->nw->variant.iterations);
+    for (size_t o = 0; o < work->model->output_count; o++) {
+        solve_sum sum = {0};
+        solve_value value;
+        SOLVE_TRY(solve_lower(work, &work->offset_terms[o], &sum));
+        SOLVE_TRY(solve_sum_node(work, &sum, 1.0 / work->output_scale[o], 0.0, &value));
+        work->solution->layout.outputs[o].scale = work->output_scale[o];
+        ddt_circuit_output(work->circuit, work->solution->layout.outputs[o].name, value.node);
+    }
+    return ddt_circuit_status(work->circuit);
+}
+
+ddt_status newton_build(solve_work *work) {
+    const double own_floor = 0.1; /* functions of states matter absolutely, not relatively */
+    const solve_layout *layout = &work->solution->layout;
+    maker mk = {.work = work,
+                .nw = work->newton,
+                .m = work->newton->m,
+                .rows = layout->rows,
+                .columns = layout->columns,
+                .lanes = layout->lane_count};
+    mk.p = solve_alloc(work, work->linear.n, sizeof *mk.p);
+    mk.z = solve_alloc(work, mk.m, sizeof *mk.z);
+    if (mk.p == NULL || mk.z == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    SOLVE_TRY(make_vectors(&mk));
+    SOLVE_TRY(solve_superpose_states(work, work->newton->is_wanted));
+    for (size_t i = 0; i < work->linear.n; i++) {
+        mk.p[i] = work->state_values[i];
+        if (exists(mk.p[i])) {
+            SOLVE_TRY(spread_rows(&mk, &mk.p[i]));
+        }
+    }
+    double floor = work->precision_floor;
+    work->precision_floor = fmax(floor, own_floor);
+    ddt_status status = make_guess(&mk);
+    for (unsigned i = 0; i < work->newton->variant.iterations && status == DDT_OK; i++) {
+        status = iterate(&mk, i);
+    }
+    status = status == DDT_OK ? make_outputs(&mk) : status;
+    work->precision_floor = floor;
+    return status;
+}
+
+/* ------------------------------------------------------------------ calibration */
+
+static ddt_status create_vectors(solve_work *work, size_t count, double ***out) {
+    size_t slots = ddt_circuit_lanes(work->circuit) * ddt_circuit_block(work->circuit);
+    *out = solve_alloc(work, count, sizeof **out);
+    for (size_t i = 0; *out != NULL && i < count; i++) {
+        (*out)[i] = solve_alloc(work, slots, sizeof ***out);
+        if ((*out)[i] == NULL) {
+            return DDT_ERR_MEMORY;
+        }
+    }
+    return *out == NULL ? DDT_ERR_MEMORY : DDT_OK;
+}
+
+static void fill_sample(solve_work *work, size_t lane, size_t sample, double **inputs) {
+    const solve_newton *nw = work->newton;
+    const solve_layout *layout = &work->solution->layout;
+    const double *symbols = work->samples + sample * work->symbol_count;
+    solve_fill_amounts(layout, lane, nw->amounts + (lane * nw->samples + sample) * nw->record_room, inputs);
+    for (uint32_t i = 0; i < work->encoding_count; i++) {
+        size_t input = work->dosing_count + i;
+        solve_fill_constant(layout, lane,
+                            solve_encode_value(&layout->inputs[input], symbols[work->encodings[i].symbol]),
+                            inputs[input]);
+    }
+}
+
+ddt_status newton_calibrate(solve_work *work, double *draw_error, double *corner_error) {
+    solve_newton *nw = work->newton;
+    const solve_layout *layout = &work->solution->layout;
+    double **inputs = NULL;
+    double **outputs = NULL;
+    *draw_error = 0.0;
+    *corner_error = 0.0;
+    SOLVE_TRY(create_vectors(work, layout->input_count, &inputs));
+    SOLVE_TRY(create_vectors(work, work->model->output_count, &outputs));
+    uint64_t outside = 0;
+    enum { ROUNDS_MAX = 64 };
+    size_t stride = nw->samples > ROUNDS_MAX ? nw->samples / ROUNDS_MAX : 1;
+    for (size_t r = 0; r < nw->samples; r += stride) {
+        uint64_t violations = 0;
+        for (size_t l = 0; l < nw->lanes; l++) {
+            fill_sample(work, l, (r + l) % nw->samples, inputs);
+        }
+        SOLVE_TRY(ddt_circuit_calibrate(work->ctx, work->circuit, (const double *const *)inputs, &violations));
+        SOLVE_TRY(ddt_circuit_run_clear(work->ctx, work->circuit, (const double *const *)inputs, false, outputs));
+        outside += violations;
+        for (size_t l = 0; l < nw->lanes; l++) {
+            size_t sample = (r + l) % nw->samples;
+            double error = 0.0;
+            SOLVE_TRY(newton_compare(work, l, sample, outputs, &error));
+            double *worst = sample < work->draw_count ? draw_error : corner_error;
+            *worst = error <= *worst ? *worst : error;
+        }
+        SOLVE_TRY(ddt_progress(work->ctx, "solve", r + 1, nw->samples));
+    }
+    nw->violations = outside;
+    return DDT_OK;
+}

@@ -1,0 +1,974 @@
+/*
+ * The virtual population in double precision: the solution of the discretised equations of each patient (implicit
+ * trapezoidal rule, each step solved by Newton's method), polynomial guesses fitted to it, and the iterates that the
+ * circuit will compute, for their ranges and errors.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "newton.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ------------------------------------------------------------------ small matrices */
+
+/* Solves a x = b in place (b becomes x, count columns); a is destroyed. False when singular. */
+static bool solve_small(double *a, double *b, size_t m, size_t count) {
+    for (size_t k = 0; k < m; k++) {
+        size_t pivot = k;
+        for (size_t i = k + 1; i < m; i++) {
+            pivot = fabs(a[i * m + k]) > fabs(a[pivot * m + k]) ? i : pivot;
+        }
+        if (!(fabs(a[pivot * m + k]) > 0.0)) {
+            return false;
+        }
+        for (size_t j = 0; j < m && pivot != k; j++) {
+            double kept = a[k * m + j];
+            a[k * m + j] = a[pivot * m + j];
+            a[pivot * m + j] = kept;
+        }
+        for (size_t j = 0; j < count && pivot != k; j++) {
+            double kept = b[k * count + j];
+            b[k * count + j] = b[pivot * count + j];
+            b[pivot * count + j] = kept;
+        }
+        for (size_t i = 0; i < m; i++) {
+            double factor = i == k ? 0.0 : a[i * m + k] / a[k * m + k];
+            for (size_t j = k; j < m && factor != 0.0; j++) {
+                a[i * m + j] -= factor * a[k * m + j];
+            }
+            for (size_t j = 0; j < count && factor != 0.0; j++) {
+                b[i * count + j] -= factor * b[k * count + j];
+            }
+        }
+    }
+    for (size_t k = 0; k < m; k++) {
+        for (size_t j = 0; j < count; j++) {
+            b[k * count + j] /= a[k * m + k];
+        }
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------------ right-hand sides */
+
+/* One patient at work. */
+typedef struct patient {
+    solve_work *work;
+    solve_numbers numbers;
+    double *symbols;                                                  /* with states */
+    double *values;                                                   /* of the program */
+    double *f, *f_before, *jacobian, *jacobian_before, *matrix, *rhs; /* m or m x m */
+} patient;
+
+static ddt_status patient_create(solve_work *work, patient *out) {
+    size_t m = work->newton->m;
+    out->work = work;
+    SOLVE_TRY(solve_numbers_create(work, &out->numbers));
+    out->symbols = solve_alloc(work, work->symbol_count, sizeof(double));
+    out->values = solve_alloc(work, 3 * (m + m * m) + 3 * m * m + 2 * m, sizeof(double));
+    if (out->symbols == NULL || out->values == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    out->f = out->values + m + m * m;
+    out->f_before = out->f + m;
+    out->rhs = out->f_before + m;
+    out->jacobian = out->rhs + m;
+    out->jacobian_before = out->jacobian + m * m;
+    out->matrix = out->jacobian_before + m * m;
+    return DDT_OK;
+}
+
+static void patient_is(patient *who, const double *symbols) {
+    memcpy(who->symbols, symbols, who->work->symbol_count * sizeof(double));
+    solve_numbers_of(who->work, symbols, &who->numbers);
+}
+
+static void set_states(patient *who, const double *p, const double *z) {
+    const solve_work *work = who->work;
+    for (size_t i = 0; i < work->linear.n; i++) {
+        size_t c = work->linear.compartment[i];
+        if (c != SOLVE_UNIT) {
+            size_t b = work->newton->block_of[i];
+            who->symbols[work->model->compartments[c].symbol] = p[i] + (b == SIZE_MAX ? 0.0 : z[b]);
+        }
+    }
+}
+
+/* f = A z + N(p + z) and its Jacobian. */
+static void evaluate(patient *who, const double *p, const double *z, double *f, double *jacobian) {
+    const solve_newton *nw = who->work->newton;
+    size_t m = nw->m;
+    size_t n = who->work->linear.n;
+    set_states(who, p, z);
+    ddt_expr_program_run(nw->program, who->symbols, who->values);
+    for (size_t b = 0; b < m; b++) {
+        f[b] = who->values[b];
+        for (size_t c = 0; c < m; c++) {
+            double a = who->numbers.a[nw->block[b] * n + nw->block[c]];
+            jacobian[b * m + c] = a + who->values[m + b * m + c];
+            f[b] += a * z[c];
+        }
+    }
+}
+
+static size_t at(const solve_newton *nw, size_t lane, size_t sample, size_t k) {
+    return (lane * nw->samples + sample) * nw->columns + k;
+}
+
+/* One implicit step; z holds the value before it and gets the value after it. */
+static void step(patient *who, double h, const double *p, double *z, double *start) {
+    enum { TRIES = 30 };
+    size_t m = who->work->newton->m;
+    for (size_t b = 0; b < m; b++) {
+        start[b] = z[b] + 0.5 * h * who->f_before[b];
+    }
+    for (int k = 0; k < TRIES; k++) {
+        double change = 0.0;
+        evaluate(who, p, z, who->f, who->jacobian);
+        for (size_t b = 0; b < m; b++) {
+            who->rhs[b] = start[b] + 0.5 * h * who->f[b] - z[b];
+            for (size_t c = 0; c < m; c++) {
+                who->matrix[b * m + c] = (b == c) - 0.5 * h * who->jacobian[b * m + c];
+            }
+        }
+        if (!solve_small(who->matrix, who->rhs, m, 1)) {
+            break;
+        }
+        for (size_t b = 0; b < m; b++) {
+            z[b] += who->rhs[b];
+            change = fmax(change, fabs(who->rhs[b]) / (1e-300 + fabs(z[b]) + fabs(start[b])));
+        }
+        const double converged = 1e-13;
+        if (change < converged) {
+            break;
+        }
+    }
+    evaluate(who, p, z, who->f, who->jacobian);
+}
+
+static ddt_status solve_patient(patient *who, size_t lane, const double *p, double *solution) {
+    const solve_newton *nw = who->work->newton;
+    const newton_grid *g = &nw->grids[lane];
+    size_t m = nw->m;
+    double *z = solve_alloc(who->work, 2 * m, sizeof *z);
+    if (z == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t k = 0; k < g->count; k++) {
+        if (g->is_start[k]) {
+            memset(z, 0, m * sizeof *z);
+            evaluate(who, p + k * nw->n_states, z, who->f, who->jacobian);
+        } else {
+            step(who, g->step[k], p + k * nw->n_states, z, z + m);
+        }
+        memcpy(who->f_before, who->f, m * sizeof *z);
+        memcpy(solution + k * m, z, m * sizeof *z);
+    }
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ amounts */
+
+static double uniform(uint64_t *state) {
+    *state = *state * 6364136223846793005U + 1442695040888963407U; /* Knuth's MMIX constants */
+    return (double)(*state >> 11) / 9007199254740992.0;
+}
+
+/* Amounts of a virtual patient's records: within the declared range, mostly near a level of the patient's own. */
+static void draw_amounts(const solve_work *work, size_t lane, size_t sample, double *amounts) {
+    const solve_newton *nw = work->newton;
+    const solve_layout *layout = &work->solution->layout;
+    const solve_lane *l = &layout->lanes[lane];
+    const double own_part = 0.85;
+    for (size_t row = 0; row < l->source_count; row++) {
+        const solve_lane_source *source = &l->sources[row];
+        if (source->input == SOLVE_NONE) {
+            continue;
+        }
+        const solve_range *range = &layout->ranges[layout->inputs[source->input].range];
+        double u = 0.5;
+        if (sample >= work->draw_count) {
+            u = (double)(sample & 1);
+        } else if (sample > 0) {
+            uint64_t state = sample + 1000003U * lane + 7919U * source->input;
+            double level = uniform(&state);
+            level = uniform(&state);
+            state ^= (uint64_t)nw->origin[l->subject][source->record] * 2654435761U;
+            double of_record = uniform(&state);
+            of_record = uniform(&state);
+            u = own_part * level + (1.0 - own_part) * of_record;
+        }
+        amounts[source->record] = range->low + u * (range->high - range->low);
+    }
+}
+
+static size_t record_room(const solve_work *work) {
+    size_t most = 1;
+    for (size_t s = 0; s < work->events->subject_count; s++) {
+        most = work->events->subjects[s].record_count > most ? work->events->subjects[s].record_count : most;
+    }
+    return most;
+}
+
+/* ------------------------------------------------------------------ the population */
+
+ddt_status newton_population_of(solve_work *work, size_t samples) {
+    solve_newton *nw = work->newton;
+    nw->samples = samples;
+    nw->n_states = work->linear.n;
+    size_t places = nw->lanes * samples * nw->columns;
+    nw->record_room = record_room(work);
+    nw->p = solve_alloc(work, places * nw->n_states, sizeof(double));
+    nw->solution = solve_alloc(work, places * nw->m, sizeof(double));
+    nw->amounts = solve_alloc(work, nw->lanes * samples * nw->record_room, sizeof(double));
+    patient who;
+    solve_exact_buffers buffers;
+    if (nw->p == NULL || nw->solution == NULL || nw->amounts == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    SOLVE_TRY(patient_create(work, &who));
+    SOLVE_TRY(solve_exact_create(work, &buffers));
+    for (size_t l = 0; l < nw->lanes; l++) {
+        for (size_t s = 0; s < samples; s++) {
+            double *amounts = nw->amounts + (l * samples + s) * nw->record_room;
+            double *p = nw->p + at(nw, l, s, 0) * nw->n_states;
+            patient_is(&who, work->samples + s * work->symbol_count);
+            draw_amounts(work, l, s, amounts);
+            solve_lane_exact(work, l, &who.numbers, amounts, &buffers);
+            memcpy(p, buffers.states, nw->grids[l].count * nw->n_states * sizeof *p);
+            SOLVE_TRY(solve_patient(&who, l, p, nw->solution + at(nw, l, s, 0) * nw->m));
+        }
+        SOLVE_TRY(ddt_progress(work->ctx, "population", l + 1, nw->lanes));
+    }
+    return DDT_OK;
+}
+
+/* Outputs of a sample at a column with z as given. */
+static void outputs_at(patient *who, size_t lane, size_t sample, size_t k, const double *z, double *values) {
+    const solve_newton *nw = who->work->newton;
+    set_states(who, nw->p + at(nw, lane, sample, k) * nw->n_states, z + at(nw, lane, sample, k) * nw->m);
+    ddt_expr_program_run(who->work->output_program, who->symbols, values);
+}
+
+/* Outputs at the table's own observations: lanes x samples x room. Returns how many values a sample has at most. */
+ddt_status newton_observed(solve_work *work, size_t room, double *out) {
+    solve_newton *nw = work->newton;
+    size_t outputs = work->model->output_count;
+    patient who;
+    SOLVE_TRY(patient_create(work, &who));
+    for (size_t l = 0; l < nw->lanes; l++) {
+        size_t subject = work->solution->layout.lanes[l].subject;
+        const solve_layout_subject *places = &work->solution->layout.subjects[subject];
+        const ddt_schedule *schedule = &work->schedules[subject];
+        for (size_t s = 0; s < nw->samples; s++) {
+            patient_is(&who, work->samples + s * work->symbol_count);
+            double *next = out + (l * nw->samples + s) * room;
+            for (size_t o = 0; o < places->observation_count; o++) {
+                if (nw->origin[subject][schedule->observations[o]] != SOLVE_NONE) {
+                    outputs_at(&who, l, s, places->observations[o].column, nw->solution, next);
+                    next += outputs;
+                }
+            }
+        }
+    }
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ where nodes are needed */
+
+/* Adds |second divided difference of f| of one patient, relative to the largest |z| of each state, to the monitor. */
+static void watch(const patient *who, size_t lane, const double *f, const double *z, double *monitor) {
+    const solve_newton *nw = who->work->newton;
+    const newton_grid *g = &nw->grids[lane];
+    size_t m = nw->m;
+    for (size_t b = 0; b < m; b++) {
+        double largest = 0.0;
+        for (size_t k = 0; k < g->count; k++) {
+            largest = fmax(largest, fabs(z[k * m + b]));
+        }
+        for (size_t k = 1; k + 1 < g->count && largest > 0.0; k++) {
+            double before = g->step[k];
+            double after = g->step[k + 1];
+            if (!(before > 0.0) || !(after > 0.0) || g->is_kink[k]) {
+                continue;
+            }
+            double curvature =
+                2.0 * ((f[(k + 1) * m + b] - f[k * m + b]) / after - (f[k * m + b] - f[(k - 1) * m + b]) / before) /
+                (before + after);
+            monitor[k] = fmax(monitor[k], fabs(curvature) / largest);
+            monitor[k + 1] = fmax(monitor[k + 1], fabs(curvature) / largest);
+        }
+    }
+}
+
+ddt_status newton_monitor(solve_work *work) {
+    solve_newton *nw = work->newton;
+    patient who;
+    SOLVE_TRY(patient_create(work, &who));
+    nw->monitor_grids = nw->grids;
+    nw->monitor = solve_alloc(work, nw->lanes, sizeof *nw->monitor);
+    double *f = solve_alloc(work, nw->columns * nw->m, sizeof *f);
+    if (nw->monitor == NULL || f == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t l = 0; l < nw->lanes; l++) {
+        nw->monitor[l] = solve_alloc(work, nw->columns, sizeof **nw->monitor);
+        if (nw->monitor[l] == NULL) {
+            return DDT_ERR_MEMORY;
+        }
+        for (size_t s = 0; s < nw->samples; s++) {
+            patient_is(&who, work->samples + s * work->symbol_count);
+            const double *z = nw->solution + at(nw, l, s, 0) * nw->m;
+            for (size_t k = 0; k < nw->grids[l].count; k++) {
+                evaluate(&who, nw->p + at(nw, l, s, k) * nw->n_states, z + k * nw->m, f + k * nw->m, who.jacobian);
+            }
+            watch(&who, l, f, z, nw->monitor[l]);
+        }
+    }
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ scales */
+
+static int compare_doubles(const void *left, const void *right) {
+    double a = *(const double *)left;
+    double b = *(const double *)right;
+    return (a > b) - (a < b);
+}
+
+ddt_status newton_scales(solve_work *work) {
+    solve_newton *nw = work->newton;
+    size_t outputs = work->model->output_count;
+    patient who;
+    SOLVE_TRY(patient_create(work, &who));
+    double *values = solve_alloc(work, outputs, sizeof *values);
+    double *maxima = solve_alloc(work, outputs * work->draw_count, sizeof *maxima);
+    work->output_scale = solve_alloc(work, outputs, sizeof *work->output_scale);
+    if (values == NULL || maxima == NULL || work->output_scale == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t s = 0; s < work->draw_count; s++) {
+        size_t l = s % nw->lanes;
+        patient_is(&who, work->samples + s * work->symbol_count);
+        for (size_t k = 0; k < nw->grids[l].count; k++) {
+            outputs_at(&who, l, s, k, nw->solution, values);
+            for (size_t o = 0; o < outputs; o++) {
+                maxima[o * work->draw_count + s] = fmax(maxima[o * work->draw_count + s], fabs(values[o]));
+            }
+        }
+    }
+    for (size_t o = 0; o < outputs; o++) {
+        qsort(maxima + o * work->draw_count, work->draw_count, sizeof *maxima, compare_doubles);
+        double median = maxima[o * work->draw_count + work->draw_count / 2];
+        work->output_scale[o] = median > 0.0 ? median : 1.0;
+    }
+    return DDT_OK;
+}
+
+/* Scales of the states: the largest of p and of z in the draws. */
+void newton_state_scales(solve_work *work) {
+    const solve_newton *nw = work->newton;
+    for (size_t i = 0; i < work->linear.n; i++) {
+        double largest = 0.0;
+        size_t b = nw->block_of[i];
+        for (size_t l = 0; l < nw->lanes; l++) {
+            for (size_t s = 0; s < work->draw_count && s < nw->samples; s++) {
+                for (size_t k = 0; k < nw->grids[l].count; k++) {
+                    double p = nw->p[at(nw, l, s, k) * nw->n_states + i];
+                    double z = b == SIZE_MAX ? 0.0 : nw->solution[at(nw, l, s, k) * nw->m + b];
+                    largest = fmax(largest, b == SIZE_MAX ? fabs(p) : fabs(p + z));
+                }
+            }
+        }
+        if (b != SIZE_MAX && largest > 0.0) {
+            work->state_scale[i] = largest;
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ ranges */
+
+static const double *iterate_of(const solve_newton *nw, unsigned iteration) {
+    return iteration == NEWTON_SOLUTION ? nw->solution : nw->iterate[iteration];
+}
+
+static void widen(double *low, double *high) {
+    const double widening = 0.1; /* of the range, or of its logarithm, to either side */
+    double span = *high - *low;
+    double lower = *low - widening * span;
+    *high += widening * span;
+    if (*low > 0.0) {
+        lower = fmax(lower, *low * pow(*low / *high, widening));
+    }
+    *low = lower;
+    if (!(*low < *high)) {
+        double margin = 1e-6 * fmax(1.0, fabs(*low));
+        *low -= margin;
+        *high += margin;
+    }
+}
+
+void newton_set_ranges(solve_work *work, unsigned iteration) {
+    solve_newton *nw = work->newton;
+    const double *z = iterate_of(nw, iteration);
+    nw->current = iteration;
+    for (size_t i = 0; i < work->linear.n; i++) {
+        size_t c = work->linear.compartment[i];
+        double low = INFINITY;
+        double high = -INFINITY;
+        size_t b = nw->block_of[i];
+        for (size_t l = 0; l < nw->lanes && c != SOLVE_UNIT; l++) {
+            for (size_t s = 0; s < nw->samples; s++) {
+                for (size_t k = 0; k < nw->grids[l].count; k++) {
+                    size_t place = at(nw, l, s, k);
+                    double x = nw->p[place * nw->n_states + i] + (b == SIZE_MAX ? 0.0 : z[place * nw->m + b]);
+                    low = fmin(low, x);
+                    high = fmax(high, x);
+                }
+            }
+        }
+        if (c != SOLVE_UNIT) {
+            widen(&low, &high);
+            work->symbols[work->model->compartments[c].symbol].low = low;
+            work->symbols[work->model->compartments[c].symbol].high = high;
+        }
+    }
+    solve_facts_reset(work);
+}
+
+ddt_status solve_newton_range(solve_work *work, ddt_expr e, double *low, double *high) {
+    const solve_newton *nw = work->newton;
+    const double *z = iterate_of(nw, nw->current);
+    ddt_expr_program *program = NULL;
+    patient who;
+    SOLVE_TRY(patient_create(work, &who));
+    SOLVE_TRY(ddt_expr_compile(work->ctx, work->pool, &e, 1, &program));
+    *low = INFINITY;
+    *high = -INFINITY;
+    bool finite = true;
+    for (size_t l = 0; l < nw->lanes; l++) {
+        for (size_t s = 0; s < nw->samples; s++) {
+            patient_is(&who, work->samples + s * work->symbol_count);
+            for (size_t k = 0; k < nw->grids[l].count; k++) {
+                size_t place = at(nw, l, s, k);
+                double value = 0.0;
+                set_states(&who, nw->p + place * nw->n_states, z + place * nw->m);
+                ddt_expr_program_run(program, who.symbols, &value);
+                finite &= isfinite(value);
+                *low = fmin(*low, value);
+                *high = fmax(*high, value);
+            }
+        }
+    }
+    ddt_expr_program_destroy(program);
+    widen(low, high);
+    return finite ? DDT_OK
+                  : ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED, "'%s': %s is not finite in the virtual population.",
+                             work->model->path, solve_print(work, e));
+}
+
+/* ------------------------------------------------------------------ guesses */
+
+/* Multiplier of an input in an exponential, 0 where it takes no part. */
+static double multiplier_in(const solve_work *work, const solve_group *group, uint32_t input) {
+    for (size_t i = 0; i < group->count; i++) {
+        if (group->parts[i].encoding + work->dosing_count == input) {
+            return group->parts[i].multiplier;
+        }
+    }
+    return 0.0;
+}
+
+/* How often an input is used outside exponentials. */
+static bool is_used_alone(const solve_work *work, uint32_t input) {
+    for (size_t g = 0; g < work->group_count; g++) {
+        if (multiplier_in(work, &work->groups[g], input) != 0.0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Symbols with one ratio of multipliers in all exponentials, like a weight and an eta on one capacity, act as one. */
+static bool joins_feature(solve_work *work, uint32_t input) {
+    solve_newton *nw = work->newton;
+    if (input < work->dosing_count || is_used_alone(work, input)) {
+        return false;
+    }
+    for (size_t f = 0; f < nw->feature_count; f++) {
+        newton_feature *feature = &nw->features[f];
+        bool same = !feature->is_amount && feature->count < NEWTON_PARTS_MAX && !is_used_alone(work, feature->index);
+        double ratio = 0.0;
+        for (size_t g = 0; g < work->group_count && same; g++) {
+            double mine = multiplier_in(work, &work->groups[g], input);
+            double other = multiplier_in(work, &work->groups[g], feature->index);
+            ratio = ratio == 0.0 && other != 0.0 ? mine / other : ratio;
+            same = mine == ratio * other;
+        }
+        if (same && ratio != 0.0) {
+            feature->inputs[feature->count] = input;
+            feature->weights[feature->count++] = ratio;
+            return true;
+        }
+    }
+    return false;
+}
+
+ddt_status newton_features(solve_work *work) {
+    solve_newton *nw = work->newton;
+    const solve_layout *layout = &work->solution->layout;
+    nw->feature_count = 0;
+    nw->log_guess = solve_alloc(work, nw->lanes * nw->samples * nw->columns, sizeof(double));
+    nw->inverse_values = solve_alloc(work, nw->samples, sizeof(double));
+    if (nw->log_guess == NULL || nw->inverse_values == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t s = 0; s < nw->samples && nw->argument != DDT_EXPR_NONE; s++) {
+        nw->inverse_values[s] =
+            ddt_expr_eval(work->pool, nw->inverse_slope, work->samples + s * work->symbol_count, NULL);
+    }
+    for (uint32_t i = 0; i < layout->input_count; i++) {
+        bool is_amount = layout->inputs[i].kind == SOLVE_INPUT_AMOUNT;
+        bool known = false;
+        for (uint32_t j = 0; j < i && !is_amount; j++) {
+            known |= layout->inputs[j].kind != SOLVE_INPUT_AMOUNT && layout->inputs[j].range == layout->inputs[i].range;
+        }
+        if (!known && !joins_feature(work, i) && nw->feature_count < NEWTON_FEATURES_MAX) {
+            nw->features[nw->feature_count++] =
+                (newton_feature){.is_amount = is_amount, .index = i, .count = 1, .inputs = {i}, .weights = {1.0}};
+        }
+    }
+    return DDT_OK;
+}
+
+static bool add_monomials(solve_newton *nw, unsigned degree, unsigned first, newton_monomial *partial) {
+    if (partial->count == degree) {
+        if (nw->monomial_count == NEWTON_TERMS_MAX) {
+            return false;
+        }
+        nw->monomials[nw->monomial_count++] = *partial;
+        return true;
+    }
+    for (unsigned f = first; f < nw->feature_count; f++) {
+        partial->features[partial->count++] = (uint8_t)f;
+        bool fits = add_monomials(nw, degree, f, partial);
+        partial->count--;
+        if (!fits) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Amount of a dosing given up to a column, per dose: the mean of the input's rows. count: how many doses. */
+static double mean_amount(const solve_work *work, size_t lane, size_t sample, uint32_t input, size_t k, size_t *count) {
+    const solve_newton *nw = work->newton;
+    const solve_lane *l = &work->solution->layout.lanes[lane];
+    const double *amounts = nw->amounts + (lane * nw->samples + sample) * nw->record_room;
+    double sum = 0.0;
+    *count = 0;
+    for (size_t row = 0; row < l->source_count; row++) {
+        if (l->sources[row].input == input && l->active[row * l->column_count + k] != 0) {
+            sum += amounts[l->sources[row].record] * l->sources[row].weight;
+            (*count)++;
+        }
+    }
+    return *count > 0 ? sum / (double)*count : 0.0;
+}
+
+static uint32_t symbol_of_input(const solve_work *work, uint32_t input) {
+    return work->encodings[input - work->dosing_count].symbol;
+}
+
+/* Values of all monomials for one sample and column. */
+static void monomial_values(const solve_work *work, size_t lane, size_t sample, size_t k, double *values) {
+    const solve_newton *nw = work->newton;
+    double features[NEWTON_FEATURES_MAX];
+    size_t count = 0;
+    for (size_t f = 0; f < nw->feature_count; f++) {
+        const newton_feature *feature = &nw->features[f];
+        features[f] = feature->is_amount ? mean_amount(work, lane, sample, feature->index, k, &count) : 0.0;
+        for (size_t i = 0; i < feature->count && !feature->is_amount; i++) {
+            uint32_t input = feature->inputs[i];
+            double value = work->samples[sample * work->symbol_count + symbol_of_input(work, input)];
+            features[f] += feature->weights[i] * solve_encode_value(&work->solution->layout.inputs[input], value);
+        }
+    }
+    for (size_t t = 0; t < nw->monomial_count; t++) {
+        values[t] = 1.0;
+        for (unsigned i = 0; i < nw->monomials[t].count; i++) {
+            values[t] *= features[nw->monomials[t].features[i]];
+        }
+    }
+}
+
+/* Cholesky; a (count x count) is destroyed, b (count x columns) becomes the solution. */
+static void solve_normal(double *a, double *b, size_t count, size_t columns) {
+    for (size_t j = 0; j < count; j++) {
+        for (size_t i = j; i < count; i++) {
+            double sum = a[i * count + j];
+            for (size_t k = 0; k < j; k++) {
+                sum -= a[i * count + k] * a[j * count + k];
+            }
+            a[i * count + j] = i == j ? sqrt(fmax(sum, 1e-300)) : sum / a[j * count + j];
+        }
+    }
+    for (size_t c = 0; c < columns; c++) {
+        for (size_t i = 0; i < count; i++) {
+            double sum = b[i * columns + c];
+            for (size_t k = 0; k < i; k++) {
+                sum -= a[i * count + k] * b[k * columns + c];
+            }
+            b[i * columns + c] = sum / a[i * count + i];
+        }
+        for (size_t i = count; i-- > 0;) {
+            double sum = b[i * columns + c];
+            for (size_t k = i + 1; k < count; k++) {
+                sum -= a[k * count + i] * b[k * columns + c];
+            }
+            b[i * columns + c] = sum / a[i * count + i];
+        }
+    }
+}
+
+/* y of the solution. */
+static double log_of(const solve_work *work, size_t lane, size_t sample, size_t k) {
+    const solve_newton *nw = work->newton;
+    size_t place = at(nw, lane, sample, k);
+    double x = nw->p[place * nw->n_states + nw->block[0]] + nw->solution[place];
+    return log(fmax(1.0 + x / nw->inverse_values[sample], 1e-6));
+}
+
+static void fit_column(const solve_work *work, size_t lane, size_t k, double *normal, double *values, double *right) {
+    const solve_newton *nw = work->newton;
+    const double corner_weight = 0.1;
+    const double ridge = 1e-8;
+    size_t terms = nw->monomial_count;
+    bool is_log = nw->argument != DDT_EXPR_NONE;
+    memset(normal, 0, terms * terms * sizeof *normal);
+    memset(right, 0, terms * nw->m * sizeof *right);
+    for (size_t s = 0; s < nw->samples; s++) {
+        double weight = s < work->draw_count ? 1.0 : corner_weight;
+        monomial_values(work, lane, s, k, values);
+        const double *z = nw->solution + at(nw, lane, s, k) * nw->m;
+        for (size_t i = 0; i < terms; i++) {
+            double scaled = weight * values[i];
+            for (size_t j = 0; j <= i; j++) {
+                normal[i * terms + j] += scaled * values[j];
+            }
+            for (size_t b = 0; b < nw->m; b++) {
+                right[i * nw->m + b] += scaled * (is_log ? log_of(work, lane, s, k) : z[b]);
+            }
+        }
+    }
+    for (size_t i = 0; i < terms; i++) {
+        normal[i * terms + i] += ridge * (double)nw->samples;
+    }
+    solve_normal(normal, right, terms, nw->m);
+}
+
+/* Least squares over the population, column by column. Coefficients: lanes x columns x monomials x m. */
+ddt_status newton_fit(solve_work *work, unsigned degree, bool *fits) {
+    solve_newton *nw = work->newton;
+    nw->monomial_count = 0;
+    *fits = true;
+    for (unsigned d = 0; d <= degree; d++) {
+        newton_monomial none = {0};
+        *fits = *fits && add_monomials(nw, d, 0, &none);
+    }
+    size_t terms = nw->monomial_count;
+    const size_t samples_per_term = 2;
+    *fits = *fits && terms * samples_per_term <= nw->samples;
+    if (!*fits) {
+        return DDT_OK;
+    }
+    nw->guess = solve_alloc(work, nw->lanes * nw->columns * terms * nw->m, sizeof *nw->guess);
+    double *normal = solve_alloc(work, terms * terms, sizeof *normal);
+    double *values = solve_alloc(work, terms, sizeof *values);
+    if (nw->guess == NULL || normal == NULL || values == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t l = 0; l < nw->lanes; l++) {
+        for (size_t k = 0; k < nw->grids[l].count; k++) {
+            double *right = nw->guess + (l * nw->columns + k) * terms * nw->m;
+            fit_column(work, l, k, normal, values, right);
+            bool is_zero = nw->grids[l].is_start[k] && nw->argument == DDT_EXPR_NONE;
+            for (size_t i = 0; i < terms * nw->m && is_zero; i++) {
+                right[i] = 0.0;
+            }
+        }
+    }
+    return DDT_OK;
+}
+
+static void evaluate_guess(const solve_work *work, size_t lane, size_t sample, double *values, double *out) {
+    const solve_newton *nw = work->newton;
+    size_t terms = nw->monomial_count;
+    for (size_t k = 0; k < nw->grids[lane].count; k++) {
+        const double *c = nw->guess + (lane * nw->columns + k) * terms * nw->m;
+        monomial_values(work, lane, sample, k, values);
+        for (size_t b = 0; b < nw->m; b++) {
+            double sum = 0.0;
+            for (size_t t = 0; t < terms; t++) {
+                sum += c[t * nw->m + b] * values[t];
+            }
+            out[k * nw->m + b] = sum;
+            if (nw->argument != DDT_EXPR_NONE) {
+                size_t place = at(nw, lane, sample, k);
+                nw->log_guess[place] = sum;
+                out[k] = (exp(sum) - 1.0) * nw->inverse_values[sample] - nw->p[place * nw->n_states + nw->block[0]];
+            }
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ Newton's method over the whole trajectory */
+
+static void identity(double *a, size_t m) {
+    for (size_t i = 0; i < m * m; i++) {
+        a[i] = i % (m + 1) == 0 ? 1.0 : 0.0;
+    }
+}
+
+static void multiply(const double *a, const double *b, size_t m, double *out) {
+    for (size_t i = 0; i < m; i++) {
+        for (size_t j = 0; j < m; j++) {
+            double sum = 0.0;
+            for (size_t k = 0; k < m; k++) {
+                sum += a[i * m + k] * b[k * m + j];
+            }
+            out[i * m + j] = sum;
+        }
+    }
+}
+
+/* Exact transition F and gain G of the typical patient's linearised recursion. */
+ddt_status newton_typical(solve_work *work) {
+    solve_newton *nw = work->newton;
+    size_t m = nw->m;
+    size_t count = nw->lanes * nw->columns * m * m;
+    nw->typical_f = solve_alloc(work, count, sizeof(double));
+    nw->typical_g = solve_alloc(work, count, sizeof(double));
+    patient who;
+    SOLVE_TRY(patient_create(work, &who));
+    if (nw->typical_f == NULL || nw->typical_g == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    patient_is(&who, work->samples);
+    for (size_t l = 0; l < nw->lanes; l++) {
+        for (size_t k = 0; k < nw->grids[l].count; k++) {
+            double *f = nw->typical_f + (l * nw->columns + k) * m * m;
+            double *g = nw->typical_g + (l * nw->columns + k) * m * m;
+            double h = nw->grids[l].step[k];
+            size_t place = at(nw, l, 0, k);
+            memcpy(who.jacobian_before, who.jacobian, m * m * sizeof(double));
+            evaluate(&who, nw->p + place * nw->n_states, nw->solution + place * m, who.f, who.jacobian);
+            for (int which = 0; which < 2; which++) {
+                double *out = which == 0 ? f : g;
+                identity(who.matrix, m);
+                identity(out, m);
+                for (size_t i = 0; i < m * m; i++) {
+                    who.matrix[i] -= 0.5 * h * who.jacobian[i];
+                    out[i] += which == 0 ? 0.5 * h * who.jacobian_before[i] : 0.0;
+                    out[i] = which == 0 && nw->grids[l].is_start[k] ? 0.0 : out[i];
+                }
+                if (!solve_small(who.matrix, out, m, m)) {
+                    return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED, "'%s': the typical patient's step is singular.",
+                                    work->model->path);
+                }
+            }
+        }
+    }
+    return DDT_OK;
+}
+
+/* F and G of a patient's own Jacobian as the circuit has them: (I - B)^-1 ~ I + B + B^2, B = h/2 J. */
+static void own_step(patient *who, double h, bool is_start, double *f, double *g, double *scratch) {
+    size_t m = who->work->newton->m;
+    double *b = scratch;
+    double *a = scratch + m * m;
+    identity(a, m);
+    for (size_t i = 0; i < m * m; i++) {
+        b[i] = 0.5 * h * who->jacobian[i];
+        a[i] = is_start ? 0.0 : a[i] + 0.5 * h * who->jacobian_before[i];
+    }
+    multiply(b, b, m, g);
+    identity(f, m);
+    if (m == 1) {
+        g[0] = 1.0 / (1.0 - b[0]); /* a function of one number: the circuit approximates it as closely as it likes */
+        f[0] = g[0] * a[0];
+        return;
+    }
+    for (size_t i = 0; i < m * m; i++) {
+        g[i] += b[i] + f[i];
+    }
+    multiply(g, a, m, f);
+}
+
+static ddt_status iterate_patient(patient *who, size_t lane, size_t sample, unsigned iteration, bool is_public,
+                                  const double *before, double *after) {
+    solve_newton *nw = who->work->newton;
+    const newton_grid *grid = &nw->grids[lane];
+    size_t m = nw->m;
+    double *scratch = solve_alloc(who->work, 4 * m * m + 3 * m, sizeof *scratch);
+    if (scratch == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    double *own_f = scratch + 2 * m * m;
+    double *own_g = own_f + m * m;
+    double *delta = own_g + m * m;
+    double *rho = delta + m;
+    double *last = rho + m;
+    for (size_t k = 0; k < grid->count; k++) {
+        size_t place = at(nw, lane, sample, k);
+        double h = grid->step[k];
+        memcpy(who->f_before, who->f, m * sizeof(double));
+        memcpy(who->jacobian_before, who->jacobian, m * m * sizeof(double));
+        evaluate(who, nw->p + place * nw->n_states, before + k * m, who->f, who->jacobian);
+        for (size_t b = 0; b < m; b++) {
+            rho[b] = -before[k * m + b];
+            if (!grid->is_start[k]) {
+                rho[b] += before[(k - 1) * m + b] + 0.5 * h * (who->f_before[b] + who->f[b]);
+            }
+        }
+        const double *f = nw->typical_f + (lane * nw->columns + k) * m * m;
+        const double *g = nw->typical_g + (lane * nw->columns + k) * m * m;
+        if (!is_public) {
+            nw->step_low[iteration] = fmin(nw->step_low[iteration], 0.5 * h * who->jacobian[0]);
+            nw->step_high[iteration] = fmax(nw->step_high[iteration], 0.5 * h * who->jacobian[0]);
+            own_step(who, h, grid->is_start[k], own_f, own_g, scratch);
+            f = own_f;
+            g = own_g;
+        }
+        memcpy(last, delta, m * sizeof *last);
+        for (size_t b = 0; b < m; b++) {
+            delta[b] = 0.0;
+            for (size_t c = 0; c < m; c++) {
+                delta[b] += f[b * m + c] * last[c] + g[b * m + c] * rho[c];
+            }
+            after[k * m + b] = before[k * m + b] + delta[b];
+        }
+    }
+    return DDT_OK;
+}
+
+/* Largest error of an iterate's outputs, relative to the patient's own maximum of each. */
+static double sample_error(patient *who, size_t lane, size_t sample, const double *z, double *values) {
+    const double least = 0.05; /* of the typical maximum */
+    const solve_work *work = who->work;
+    const solve_newton *nw = work->newton;
+    size_t outputs = work->model->output_count;
+    double worst = 0.0;
+    for (size_t o = 0; o < outputs; o++) {
+        double largest = least * work->output_scale[o];
+        double error = 0.0;
+        for (size_t k = 0; k < nw->grids[lane].count; k++) {
+            outputs_at(who, lane, sample, k, nw->solution, values);
+            double exact = values[o];
+            outputs_at(who, lane, sample, k, z, values);
+            largest = fmax(largest, fabs(exact));
+            error = fabs(values[o] - exact) <= error ? error : fabs(values[o] - exact);
+        }
+        worst = error / largest <= worst ? worst : error / largest;
+    }
+    return worst;
+}
+
+ddt_status newton_iterate(solve_work *work, newton_variant variant, double *draw_error, double *corner_error) {
+    solve_newton *nw = work->newton;
+    size_t count = nw->lanes * nw->samples * nw->columns * nw->m;
+    double *values = solve_alloc(work, NEWTON_TERMS_MAX + work->model->output_count, sizeof *values);
+    patient who;
+    SOLVE_TRY(patient_create(work, &who));
+    for (unsigned i = 0; i <= variant.iterations; i++) {
+        nw->step_low[i] = 0.0;
+        nw->step_high[i] = 0.0;
+        if (nw->iterate[i] == NULL) {
+            nw->iterate[i] = solve_alloc(work, count, sizeof(double));
+        }
+        if (nw->iterate[i] == NULL || values == NULL) {
+            return DDT_ERR_MEMORY;
+        }
+    }
+    nw->variant = variant;
+    *draw_error = 0.0;
+    *corner_error = 0.0;
+    for (size_t l = 0; l < nw->lanes; l++) {
+        for (size_t s = 0; s < nw->samples; s++) {
+            size_t offset = at(nw, l, s, 0) * nw->m;
+            patient_is(&who, work->samples + s * work->symbol_count);
+            evaluate_guess(work, l, s, values, nw->iterate[0] + offset);
+            for (unsigned i = 0; i < variant.iterations; i++) {
+                SOLVE_TRY(iterate_patient(&who, l, s, i, variant.is_public, nw->iterate[i] + offset,
+                                          nw->iterate[i + 1] + offset));
+            }
+            double error = sample_error(&who, l, s, nw->iterate[variant.iterations], values);
+            double *worst = s < work->draw_count ? draw_error : corner_error;
+            *worst = error <= *worst ? *worst : error;
+        }
+    }
+    return DDT_OK;
+}
+
+ddt_status newton_compare(solve_work *work, size_t lane, size_t sample, double *const *outputs, double *error) {
+    const double least = 0.05; /* of the typical maximum */
+    const solve_newton *nw = work->newton;
+    const solve_layout *layout = &work->solution->layout;
+    double *values = solve_alloc(work, work->model->output_count, sizeof *values);
+    patient who;
+    SOLVE_TRY(patient_create(work, &who));
+    if (values == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    patient_is(&who, work->samples + sample * work->symbol_count);
+    *error = 0.0;
+    for (size_t o = 0; o < work->model->output_count; o++) {
+        double largest = least * work->output_scale[o];
+        double worst = 0.0;
+        for (size_t k = 0; k < nw->grids[lane].count; k++) {
+            outputs_at(&who, lane, sample, k, nw->solution, values);
+            double found = outputs[o][lane * layout->rows * layout->columns + k] * layout->outputs[o].scale;
+            largest = fmax(largest, fabs(values[o]));
+            worst = fabs(found - values[o]) <= worst ? worst : fabs(found - values[o]);
+        }
+        *error = worst / largest <= *error ? *error : worst / largest;
+    }
+    return DDT_OK;
+}
+
+/* The range of y over the population, and how it is scaled to [-1, 1]. */
+void newton_log_range(solve_work *work) {
+    solve_newton *nw = work->newton;
+    double low = INFINITY;
+    double high = -INFINITY;
+    for (size_t l = 0; l < nw->lanes; l++) {
+        for (size_t s = 0; s < nw->samples; s++) {
+            for (size_t k = 0; k < nw->grids[l].count; k++) {
+                low = fmin(low, nw->log_guess[at(nw, l, s, k)]);
+                high = fmax(high, nw->log_guess[at(nw, l, s, k)]);
+            }
+        }
+    }
+    widen(&low, &high);
+    nw->log_mid = 0.5 * (low + high);
+    nw->log_half = 0.5 * (high - low);
+}
+
+bool solve_newton_log(const solve_work *work, ddt_expr argument, solve_value *y, double *mid, double *half) {
+    const solve_newton *nw = work->newton;
+    if (nw == NULL || nw->current != 0 || nw->argument == DDT_EXPR_NONE || argument != nw->argument) {
+        return false;
+    }
+    *y = nw->log_node;
+    *mid = nw->log_mid;
+    *half = nw->log_half;
+    return true;
+}
+
+void newton_step_range(solve_work *work, double *low, double *high) {
+    solve_newton *nw = work->newton;
+    *low = nw->step_low[nw->current];
+    *high = nw->step_high[nw->current];
+    widen(low, high);
+}
