@@ -182,7 +182,7 @@ typedef struct trial {
     solve_exact_buffers buffers;
     solve_numbers numbers;
     uint64_t random;
-    double draw_error, corner_error;
+    solve_errors errors;
 } trial;
 
 static double uniform(uint64_t *state) {
@@ -293,29 +293,33 @@ static ddt_status run_round(trial *t, size_t round) {
             "'%s': %llu values of the virtual population left the range of a function; narrow the declared ranges.",
             work->model->path, (unsigned long long)violations);
     }
-    SOLVE_TRY(ddt_circuit_run_clear(work->ctx, work->circuit, (const double *const *)t->inputs, false, t->outputs));
-    for (size_t l = 0; l < lanes; l++) {
-        double error = lane_error(t, l);
-        double *worst = t->sample[l] < work->draw_count ? &t->draw_error : &t->corner_error;
-        *worst = fmax(*worst, error);
+    enum { EXACT_ROUNDS = 4 }; /* one round in four tells the exponential's part of the error */
+    for (int exact = round % EXACT_ROUNDS == 0 ? 1 : 0; exact >= 0; exact--) {
+        SOLVE_TRY(
+            ddt_circuit_run_clear(work->ctx, work->circuit, (const double *const *)t->inputs, exact == 1, t->outputs));
+        for (size_t l = 0; l < lanes; l++) {
+            bool is_draw = t->sample[l] < work->draw_count;
+            double *worst = exact == 1 ? &t->errors.exponential : is_draw ? &t->errors.draws : &t->errors.corners;
+            if (exact == 0 || is_draw) {
+                *worst = fmax(*worst, lane_error(t, l));
+            }
+        }
     }
     return DDT_OK;
 }
 
-ddt_status solve_calibrate(solve_work *work, double *draw_error, double *corner_error) {
+ddt_status solve_calibrate(solve_work *work, solve_errors *errors) {
     enum { ROUNDS_MIN = 2 };
     trial *t = work->trial;
     size_t lanes = work->solution->layout.lane_count;
     size_t rounds = (work->sample_count + lanes - 1) / lanes;
     rounds = rounds < ROUNDS_MIN ? ROUNDS_MIN : rounds;
     t->random = 1;
-    t->draw_error = 0.0;
-    t->corner_error = 0.0;
+    t->errors = (solve_errors){0};
     for (size_t r = 0; r < rounds; r++) {
         SOLVE_TRY(run_round(t, r));
         SOLVE_TRY(ddt_progress(work->ctx, "solve", r + 1, rounds));
     }
-    *draw_error = t->draw_error;
-    *corner_error = t->corner_error;
+    *errors = t->errors;
     return DDT_OK;
 }

@@ -210,13 +210,12 @@ static ddt_status make_set(solve_work *work, bool with_infusions, check_set *set
 }
 
 ddt_status solve_exponential_choose(solve_work *work) {
-    const double part = 0.5; /* of the tolerance; the rest is for functions */
     check_set set = {0};
     SOLVE_TRY(make_set(work, false, &set));
-    SOLVE_TRY(choose(work, &set, part * work->options.tolerance, &work->decay));
+    SOLVE_TRY(choose(work, &set, work->exponential_tolerance, &work->decay));
     if (work->times.during_max > 0.0) {
         SOLVE_TRY(make_set(work, true, &set));
-        SOLVE_TRY(choose(work, &set, part * work->options.tolerance, &work->infusion));
+        SOLVE_TRY(choose(work, &set, work->exponential_tolerance, &work->infusion));
     }
     return DDT_OK;
 }
