@@ -126,7 +126,7 @@ static ddt_status name_outputs(solve_work *work) {
 
 static void fill_info(solve_work *work) {
     ddt_solve_info *info = &work->solution->info;
-    info->method = "superposition";
+    info->method = work->newton != NULL ? "newton" : "superposition";
     info->states = work->linear.n;
     info->subjects = work->events->subject_count;
     info->squarings = work->decay.squarings;
@@ -157,13 +157,15 @@ static ddt_status solve_all(solve_work *work) {
     SOLVE_TRY(solve_symbols_create(work));
     SOLVE_TRY(solve_schedules_create(work));
     SOLVE_TRY(solve_linear_create(work));
-    SOLVE_TRY(prepare(work));
+    SOLVE_TRY(work->newton != NULL ? newton_prepare(work) : prepare(work));
     SOLVE_TRY(name_outputs(work));
     SOLVE_TRY(solve_scales(work));
+    SOLVE_TRY(work->newton != NULL ? newton_rescale(work) : DDT_OK);
     work->exponential_tolerance = exponential_part * work->options.tolerance;
     SOLVE_TRY(solve_exponential_choose(work));
     SOLVE_TRY(solve_feeds_create(work));
     SOLVE_TRY(expand_all(work));
+    SOLVE_TRY(work->newton != NULL ? newton_expand(work) : DDT_OK);
     SOLVE_TRY(solve_encode(work));
     SOLVE_TRY(check_used_covariates(work));
     work->precision_floor = 1.0 / fmax(1.0, work->rate_max * fmax(work->times.t2_max, work->times.during_max));
@@ -177,7 +179,7 @@ static ddt_status solve_all(solve_work *work) {
     if (work->slots == NULL || work->state_values == NULL) {
         return DDT_ERR_MEMORY;
     }
-    SOLVE_TRY(build(work));
+    SOLVE_TRY(work->newton != NULL ? newton_solve(work) : build(work));
     fill_info(work);
     return DDT_OK;
 }

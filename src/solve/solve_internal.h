@@ -400,7 +400,10 @@ typedef struct solve_work {
     double *slots;             /* lanes x block, scratch */
     solve_value *state_values; /* n: after the sum over sources, for outputs that are not linear */
     struct trial *trial;
-    struct solve_newton *newton; /* newton.h */
+    struct solve_newton *newton; /* NULL for linear models; newton.h */
+    solve_terms *extra_terms;    /* what it wants encoded, too */
+    size_t extra_count;
+    ddt_expr saturation; /* argument 1 + a / b of the last saturable term found, 0 where there is none */
 } solve_work;
 
 /* Arena memory; NULL after recording DDT_ERR_MEMORY. */
@@ -483,6 +486,10 @@ typedef struct solve_pairs {
     double depth; /* of sum_i a_i b_i */
 } solve_pairs;
 ddt_status solve_lower(solve_work *work, const solve_terms *terms, solve_sum *out);
+/* 1 / (offset + slope x), x in [-1, 1]. */
+ddt_status solve_lower_inverse(solve_work *work, solve_value x, double offset, double slope, solve_value *out);
+/* Multiplies by argument^power, where the argument's logarithm is known (solve_newton_log). */
+ddt_status solve_lower_power(solve_work *work, ddt_expr argument, double power, solve_product *product);
 /* sum * factor + offset as one node. */
 ddt_status solve_sum_node(solve_work *work, const solve_sum *sum, double factor, double offset, solve_value *out);
 /* Appends pairs whose products add up to sum * factor * vector (NULL: without a vector). */
@@ -517,6 +524,8 @@ ddt_status solve_matrix_rest(solve_matrix *m, size_t level, size_t i, size_t j, 
 /* superpose.c */
 ddt_status solve_feeds_create(solve_work *work);
 ddt_status solve_superpose(solve_work *work);
+/* The states marked, at every column, in state_values (row 0 of each lane); DDT_NODE_NONE for the others. */
+ddt_status solve_superpose_states(solve_work *work, const bool *is_wanted);
 
 /* calibrate.c */
 ddt_status solve_scales(solve_work *work);
@@ -526,6 +535,20 @@ typedef struct solve_errors {
     double draws, corners, exponential;
 } solve_errors;
 ddt_status solve_calibrate(solve_work *work, solve_errors *errors);
+
+/* newton*.c: models that are not linear. */
+typedef struct solve_newton solve_newton;
+/* Leaves the linear part in rhs; work->newton keeps the rest, NULL where there is none. */
+ddt_status solve_newton_split(solve_work *work, size_t count, ddt_expr *rhs, const bool *is_needed);
+bool solve_newton_forces(const solve_work *work, size_t compartment);
+/* Values that an expression takes in the virtual population, at the current iterate. */
+/* Where the logarithm of an argument is known at the current iterate: y = (log - mid) / half. */
+bool solve_newton_log(const solve_work *work, ddt_expr argument, solve_value *y, double *mid, double *half);
+ddt_status solve_newton_range(solve_work *work, ddt_expr e, double *low, double *high);
+ddt_status newton_prepare(solve_work *work);
+ddt_status newton_rescale(solve_work *work);
+ddt_status newton_expand(solve_work *work);
+ddt_status newton_solve(solve_work *work);
 
 /* fill.c */
 void solve_fill_amounts(const solve_layout *layout, size_t lane, const double *record_amounts, double *const *inputs);
