@@ -40,9 +40,11 @@ static uint64_t inverse_of_odd(uint64_t q) {
 void ddt_modulus_init(ddt_modulus *modulus, uint64_t q, unsigned log_n) {
     const uint64_t signed_bound = UINT64_C(1) << 62;
     unsigned bits = 0;
-    for (uint64_t rest = q; rest > 0; rest >>= 1) {
+    uint64_t rest = q;
+    do {
         bits++;
-    }
+        rest >>= 1;
+    } while (rest > 0);
     *modulus = (ddt_modulus){.q = q, .bits = bits, .log_n = log_n, .n = (size_t)1 << log_n};
     modulus->reciprocal = ddt_power_of_two_quotient(bits + 63, q);
     modulus->reciprocal_64 = ddt_power_of_two_quotient(64, q);

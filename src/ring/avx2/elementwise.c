@@ -175,7 +175,8 @@ void ddt_avx2_dot2(const ddt_modulus *modulus, uint64_t *out0, uint64_t *out1, c
 
 void ddt_avx2_change_modulus(const ddt_modulus *from, const ddt_modulus *to, uint64_t *out, const uint64_t *in) {
     const constants c = make_constants(to);
-    const vec half = splat((double)(from->q / 2));
+    const uint64_t half_word = from->q / 2;
+    const vec half = splat((double)half_word);
     const vec q_from = splat((double)from->q);
     size_t n = from->n;
     for (size_t j = 0; j < n; j += LANES) {

@@ -223,6 +223,15 @@ void ddt_avx2_ntt(const ddt_modulus *modulus, uint64_t *a) {
 
 /* ------------------------------------------------------------------ inverse */
 
+/* Stores a result of the inverse; last: of its last layers, which scale by 1/N and end in integers. */
+DDT_INLINE void store_result(uint64_t *out, vec x, multiplier scale, const constants *c, bool last) {
+    if (last) {
+        store_words(out, to_words(lift(multiply(x, scale.w, scale.ratio, c->q), c->q)));
+    } else {
+        store(out, x);
+    }
+}
+
 /* Two layers backwards on `count` nodes; last: the transform's last two, which scale by 1/N and end in integers. */
 DDT_INLINE void inverse_pass(uint64_t *a, size_t size, size_t nodes, size_t node, size_t count, const constants *c,
                              bool last) {
@@ -242,12 +251,7 @@ DDT_INLINE void inverse_pass(uint64_t *a, size_t size, size_t nodes, size_t node
             merge(v, first, left, right, c);
             DDT_UNROLL
             for (size_t r = 0; r < RADIX; r++) {
-                uint64_t *out = a + j + (RADIX - 1 - r) * part;
-                if (last) {
-                    store_words(out, to_words(lift(multiply(v[r], scale.w, scale.ratio, c->q), c->q)));
-                } else {
-                    store(out, v[r]);
-                }
+                store_result(a + j + (RADIX - 1 - r) * part, v[r], scale, c, last);
             }
         }
     }
@@ -260,8 +264,8 @@ static void inverse_single(uint64_t *a, size_t n, const constants *c) {
         vec high = load(a + j);
         vec low = load(a + n / 2 + j);
         inverse_butterfly(&low, &high, f, c);
-        store_words(a + j, to_words(lift(multiply(high, scale.w, scale.ratio, c->q), c->q)));
-        store_words(a + n / 2 + j, to_words(lift(multiply(low, scale.w, scale.ratio, c->q), c->q)));
+        store_result(a + j, high, scale, c, true);
+        store_result(a + n / 2 + j, low, scale, c, true);
     }
 }
 
@@ -291,12 +295,7 @@ DDT_INLINE void inverse_tails(uint64_t *a, size_t size, size_t blocks, size_t bl
         merge(v, broadcast(c, k), broadcast(c, 2 * k), broadcast(c, 2 * k + 1), c);
         DDT_UNROLL
         for (size_t r = 0; r < RADIX; r++) {
-            uint64_t *out = a + (RADIX - 1 - r) * LANES;
-            if (last) {
-                store_words(out, to_words(lift(multiply(v[r], scale.w, scale.ratio, c->q), c->q)));
-            } else {
-                store(out, v[r]);
-            }
+            store_result(a + (RADIX - 1 - r) * LANES, v[r], scale, c, last);
         }
     }
 }

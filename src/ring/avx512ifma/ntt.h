@@ -50,6 +50,17 @@ typedef struct ntt_plan {
 
 ntt_plan ddt_avx512ifma_plan(unsigned log_n);
 
+/* A twiddle for each lane: W in memory, W' made from it. */
+typedef struct lane_twiddle {
+    const vec *w;
+    vec inverse;
+} lane_twiddle;
+
+DDT_INLINE lane_twiddle load_lane_twiddle(const uint64_t *t, size_t at, vec inverse) {
+    const vec *w = (const vec *)(const void *)(t + at * LANES);
+    return (lane_twiddle){w, add_low(zero(), inverse, *w)};
+}
+
 /* v[i] lane j <-> v[j] lane i */
 DDT_INLINE void transpose(vec *v) {
     vec a0 = _mm512_unpacklo_epi64(v[0], v[1]);

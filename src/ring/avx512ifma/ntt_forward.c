@@ -102,10 +102,11 @@ DDT_INLINE void butterflies(vec *x1, vec *y1, const uint64_t *t1, vec *x2, vec *
         BUTTERFLY_CORE(ONE_TO_EIGHT, ONE_TO_EIGHT), [w1] "m"(t1[0]), [i1] "m"(t1[1]), [w2] "m"(t2[0]), [i2] "m"(t2[1]));
 }
 
-/* The same with a twiddle for each lane: W in memory, W' in a register. */
-DDT_INLINE void lane_butterflies(vec *x1, vec *y1, const vec *w1, vec i1, vec *x2, vec *y2, const vec *w2, vec i2,
+/* The same with twiddles for each lane. */
+DDT_INLINE void lane_butterflies(vec *x1, vec *y1, lane_twiddle t1, vec *x2, vec *y2, lane_twiddle t2,
                                  const constants *c, range_step range) {
-    BUTTERFLY_CASES(BUTTERFLY_CORE("", ""), [w1] "m"(*w1), [i1] "v"(i1), [w2] "m"(*w2), [i2] "v"(i2));
+    BUTTERFLY_CASES(
+        BUTTERFLY_CORE("", ""), [w1] "m"(*t1.w), [i1] "v"(t1.inverse), [w2] "m"(*t2.w), [i2] "v"(t2.inverse));
 }
 
 /* ------------------------------------------------------------------ groups: 2^k vectors in registers */
@@ -215,20 +216,15 @@ DDT_INLINE void canonical(vec *a, vec *b, const constants *c, int period, bool e
     *b = y;
 }
 
-/* One butterfly of each of two blocks of 64, v and v + 8, in the transposed order: twiddle `at` of either block. */
-DDT_INLINE void lane_layer(vec *v, const uint64_t *t, int at, int x, int half, int count, const constants *c,
+/* `count` butterflies of each of two blocks of 64, v and v + 8, in the transposed order, by the twiddles `at` of the
+ * blocks. */
+DDT_INLINE void lane_layer(vec *v, const uint64_t *t, size_t at, int x, int half, int count, const constants *c,
                            range_step range) {
-    const vec *w1 = (const vec *)(const void *)(t + (size_t)at * LANES);
-    const vec *w2 = (const vec *)(const void *)(t + (size_t)(LANE_TWIDDLES + at) * LANES);
-    vec i1 = add_low(zero(), c->inverse, *w1);
-    vec i2 = add_low(zero(), c->inverse, *w2);
-    lane_butterflies(&v[x], &v[x + half], w1, i1, &v[8 + x], &v[8 + x + half], w2, i2, c, range);
-    if (count >= 2) {
-        lane_butterflies(&v[x + 1], &v[x + 1 + half], w1, i1, &v[9 + x], &v[9 + x + half], w2, i2, c, range);
-    }
-    if (count >= 4) {
-        lane_butterflies(&v[x + 2], &v[x + 2 + half], w1, i1, &v[10 + x], &v[10 + x + half], w2, i2, c, range);
-        lane_butterflies(&v[x + 3], &v[x + 3 + half], w1, i1, &v[11 + x], &v[11 + x + half], w2, i2, c, range);
+    const lane_twiddle t1 = load_lane_twiddle(t, at, c->inverse);
+    const lane_twiddle t2 = load_lane_twiddle(t, LANE_TWIDDLES + at, c->inverse);
+    DDT_UNROLL
+    for (int k = x; k < x + count; k++) {
+        lane_butterflies(&v[k], &v[k + half], t1, &v[LANES + k], &v[LANES + k + half], t2, c, range);
     }
 }
 

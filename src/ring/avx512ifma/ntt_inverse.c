@@ -118,16 +118,16 @@ DDT_INLINE void butterflies(vec *low1, vec *high1, const uint64_t *t1, vec *low2
     CASES("%{1to8%}", [w1] "m"(t1[0]), [i1] "m"(t1[1]), [w2] "m"(t2[0]), [i2] "m"(t2[1]));
 }
 
-/* The same with a twiddle for each lane: W in memory, W' in a register. */
-DDT_INLINE void lane_butterflies(vec *low1, vec *high1, const vec *w1, vec i1, vec *low2, vec *high2, const vec *w2,
-                                 vec i2, const constants *c, role out) {
-    CASES("", [w1] "m"(*w1), [i1] "v"(i1), [w2] "m"(*w2), [i2] "v"(i2));
+/* The same with twiddles for each lane. */
+DDT_INLINE void lane_butterflies(vec *low1, vec *high1, lane_twiddle t1, vec *low2, vec *high2, lane_twiddle t2,
+                                 const constants *c, role out) {
+    CASES("", [w1] "m"(*t1.w), [i1] "v"(t1.inverse), [w2] "m"(*t2.w), [i2] "v"(t2.inverse));
 }
 
 /* The same from residues in [0, q), in the first layer of all. */
-DDT_INLINE void first_butterflies(vec *low1, vec *high1, const vec *w1, vec i1, vec *low2, vec *high2, const vec *w2,
-                                  vec i2, const constants *c, role out) {
-    FIRST_CASES([w1] "m"(*w1), [i1] "v"(i1), [w2] "m"(*w2), [i2] "v"(i2));
+DDT_INLINE void first_butterflies(vec *low1, vec *high1, lane_twiddle t1, vec *low2, vec *high2, lane_twiddle t2,
+                                  const constants *c, role out) {
+    FIRST_CASES([w1] "m"(*t1.w), [i1] "v"(t1.inverse), [w2] "m"(*t2.w), [i2] "v"(t2.inverse));
 }
 
 /* ------------------------------------------------------------------ groups: 2^k vectors in registers */
@@ -198,19 +198,21 @@ DDT_INLINE void run_group(uint64_t *a, size_t stride, unsigned layers, const uin
 
 /* ------------------------------------------------------------------ the tail */
 
-/* Butterflies of two blocks of 64, u and v, in the transposed order: `count` of them by the twiddles `at` of the
+/* `count` butterflies of each of two blocks of 64, u and u + 8, in the transposed order, by the twiddles `at` of the
  * blocks. */
-#define LANE_LAYER(butterflies_of, at, x, half, count, out)                                                            \
-    do {                                                                                                               \
-        const vec *w1 = (const vec *)(const void *)(t + (at)*LANES);                                                   \
-        const vec *w2 = (const vec *)(const void *)(t + (LANE_TWIDDLES + (at)) * LANES);                               \
-        vec i1 = add_low(zero(), c->inverse, *w1);                                                                     \
-        vec i2 = add_low(zero(), c->inverse, *w2);                                                                     \
-        DDT_UNROLL                                                                                                     \
-        for (int k = (x); k < (x) + (count); k++) {                                                                    \
-            butterflies_of(&u[k], &u[k + (half)], w1, i1, &v[k], &v[k + (half)], w2, i2, c, out);                      \
-        }                                                                                                              \
-    } while (0)
+DDT_INLINE void lane_layer(vec *u, const uint64_t *t, size_t at, int x, int half, int count, const constants *c,
+                           role out) {
+    const lane_twiddle t1 = load_lane_twiddle(t, at, c->inverse);
+    const lane_twiddle t2 = load_lane_twiddle(t, LANE_TWIDDLES + at, c->inverse);
+    DDT_UNROLL
+    for (int k = x; k < x + count; k++) {
+        if (half == 1) {
+            first_butterflies(&u[k], &u[k + 1], t1, &u[LANES + k], &u[LANES + k + 1], t2, c, out);
+        } else {
+            lane_butterflies(&u[k], &u[k + half], t1, &u[LANES + k], &u[LANES + k + half], t2, c, out);
+        }
+    }
+}
 
 /* The first seven layers on 128 contiguous residues. */
 DDT_INLINE void tail(uint64_t *a, const uint64_t *table, const constants *c, role out) {
@@ -225,13 +227,13 @@ DDT_INLINE void tail(uint64_t *a, const uint64_t *table, const constants *c, rol
     transpose(v);
     reverse(u);
     reverse(v);
-    LANE_LAYER(first_butterflies, 3, 0, 1, 1, ROLE_LOW);
-    LANE_LAYER(first_butterflies, 4, 2, 1, 1, ROLE_HIGH);
-    LANE_LAYER(first_butterflies, 5, 4, 1, 1, ROLE_LOW);
-    LANE_LAYER(first_butterflies, 6, 6, 1, 1, ROLE_HIGH);
-    LANE_LAYER(lane_butterflies, 1, 0, 2, 2, ROLE_LOW);
-    LANE_LAYER(lane_butterflies, 2, 4, 2, 2, ROLE_HIGH);
-    LANE_LAYER(lane_butterflies, 0, 0, 4, 4, ROLE_LANES);
+    lane_layer(u, t, 3, 0, 1, 1, c, ROLE_LOW);
+    lane_layer(u, t, 4, 2, 1, 1, c, ROLE_HIGH);
+    lane_layer(u, t, 5, 4, 1, 1, c, ROLE_LOW);
+    lane_layer(u, t, 6, 6, 1, 1, c, ROLE_HIGH);
+    lane_layer(u, t, 1, 0, 2, 2, c, ROLE_LOW);
+    lane_layer(u, t, 2, 4, 2, 2, c, ROLE_HIGH);
+    lane_layer(u, t, 0, 0, 4, 4, c, ROLE_LANES);
     reverse(u);
     reverse(v);
     transpose(u);
@@ -281,7 +283,7 @@ DDT_INLINE void sweep_block(uint64_t *a, size_t part, unsigned layers, const uin
 static void sweep(const inverse_job *job, uint64_t *a, size_t index, size_t node) {
     const constants *c = job->constants;
     unsigned layers = job->plan.layers[index];
-    size_t span = inverse_span(job, index);
+    size_t span = job->n >> inverse_depth(job, index);
     const uint64_t *t = inverse_twiddles(job, index, node);
     uint64_t *block = a + node * span;
     if (index == 0) {

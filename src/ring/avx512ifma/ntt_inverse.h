@@ -25,18 +25,18 @@ typedef struct inverse_job {
     void (*sweep)(const struct inverse_job *job, uint64_t *a, size_t index, size_t node);
 } inverse_job;
 
-/* Residues below one node of sweep `index`. */
-static inline size_t inverse_span(const inverse_job *job, size_t index) {
-    size_t span = job->n;
+/* Layers before sweep `index`: their nodes are the parts that it works on. */
+static inline unsigned inverse_depth(const inverse_job *job, size_t index) {
+    unsigned depth = 0;
     for (size_t i = 0; i < index; i++) {
-        span >>= job->plan.layers[i];
+        depth += job->plan.layers[i];
     }
-    return span;
+    return depth;
 }
 
 /* The twiddles of node `node`, mirrored. */
 static inline const uint64_t *inverse_twiddles(const inverse_job *job, size_t index, size_t node) {
-    size_t nodes = job->n / inverse_span(job, index);
+    size_t nodes = (size_t)1 << inverse_depth(job, index);
     return job->tables + job->plan.sweep_at[index] + ((nodes - 1 - node) << (job->plan.layers[index] + 1));
 }
 

@@ -85,10 +85,10 @@ DDT_INLINE void butterflies(vec *low1, vec *high1, const uint64_t *t1, const vec
     LAZY_RUN("%{1to8%}", [w1] "m"(t1[0]), [i1] "m"(t1[1]), [w2] "m"(t2[0]), [i2] "m"(t2[1]));
 }
 
-/* The same with a twiddle for each lane: W in memory, W' in a register. */
-DDT_INLINE void lane_butterflies(vec *low1, vec *high1, const vec *w1, vec i1, const vec *start1, vec *low2, vec *high2,
-                                 const vec *w2, vec i2, const vec *start2, const constants *c) {
-    LAZY_RUN("", [w1] "m"(*w1), [i1] "v"(i1), [w2] "m"(*w2), [i2] "v"(i2));
+/* The same with twiddles for each lane. */
+DDT_INLINE void lane_butterflies(vec *low1, vec *high1, lane_twiddle t1, const vec *start1, vec *low2, vec *high2,
+                                 lane_twiddle t2, const vec *start2, const constants *c) {
+    LAZY_RUN("", [w1] "m"(*t1.w), [i1] "v"(t1.inverse), [w2] "m"(*t2.w), [i2] "v"(t2.inverse));
 }
 
 /*
@@ -208,19 +208,17 @@ DDT_INLINE void run_group(uint64_t *a, size_t stride, int layers, const uint64_t
 /* One layer between lanes on two blocks of 64, u and v. */
 DDT_INLINE void lane_layer(vec *u, vec *v, int layer, const uint64_t *t, const constants *c) {
     const int half = 1 << layer;
-    const int first = (1 << (LANE_LAYERS - 1 - layer)) - 1;
+    const size_t first = ((size_t)1 << (LANE_LAYERS - 1 - layer)) - 1;
     DDT_UNROLL
     for (int i = 0; i < LANES / 2 / half; i++) {
-        const vec *w1 = (const vec *)(const void *)(t + (first + i) * LANES);
-        const vec *w2 = (const vec *)(const void *)(t + (LANE_TWIDDLES + first + i) * LANES);
-        const vec i1 = add_low(zero(), c->inverse, *w1);
-        const vec i2 = add_low(zero(), c->inverse, *w2);
+        const lane_twiddle t1 = load_lane_twiddle(t, first + (size_t)i, c->inverse);
+        const lane_twiddle t2 = load_lane_twiddle(t, LANE_TWIDDLES + first + (size_t)i, c->inverse);
         DDT_UNROLL
         for (int k = 0; k < half; k++) {
             const int p = 2 * half * i + k;
             const vec *start1 = start_of(p, layer, LANE_LAYERS, c, &c->rows[0].start);
             const vec *start2 = start_of(p, layer, LANE_LAYERS, c, &c->rows[1].start);
-            lane_butterflies(&u[p], &u[p + half], w1, i1, start1, &v[p], &v[p + half], w2, i2, start2, c);
+            lane_butterflies(&u[p], &u[p + half], t1, start1, &v[p], &v[p + half], t2, start2, c);
         }
     }
 }
@@ -327,14 +325,15 @@ DDT_INLINE void sweep_block(uint64_t *a, size_t part, unsigned layers, const uin
 static void sweep(const inverse_job *job, uint64_t *a, size_t index, size_t node) {
     const constants *c = job->constants;
     unsigned layers = job->plan.layers[index];
-    size_t span = inverse_span(job, index);
+    unsigned depth = inverse_depth(job, index);
+    size_t span = job->n >> depth;
     const uint64_t *t = inverse_twiddles(job, index, node);
     uint64_t *block = a + node * span;
     if (index == 0) {
         sweep_block(block, span >> layers, layers, t, c, NULL, true);
         return;
     }
-    const destination to = make_destination(job->n / span - 1 - node, job->plan.layers[index - 1], c);
+    const destination to = make_destination(((size_t)1 << depth) - 1 - node, job->plan.layers[index - 1], c);
     sweep_block(block, span >> layers, layers, t, c, &to, false);
 }
 
