@@ -161,8 +161,9 @@ DDT_INLINE void group_16(vec *v, const uint64_t *t, const constants *c, int peri
 DDT_INLINE void run_group(uint64_t *a, size_t stride, unsigned layers, const uint64_t *t, const constants *c,
                           int period, pass_kind kind) {
     vec v[16];
+    const size_t count = (size_t)1 << layers;
     DDT_UNROLL
-    for (size_t k = 0; k < (size_t)1 << layers; k++) {
+    for (size_t k = 0; k < count; k++) {
         v[k] = load(a + k * stride);
     }
     if (layers == 4) {
@@ -173,7 +174,7 @@ DDT_INLINE void run_group(uint64_t *a, size_t stride, unsigned layers, const uin
         group_4(v, t, c, period, kind);
     }
     DDT_UNROLL
-    for (size_t k = 0; k < (size_t)1 << layers; k++) {
+    for (size_t k = 0; k < count; k++) {
         store(a + k * stride, v[k]);
     }
 }

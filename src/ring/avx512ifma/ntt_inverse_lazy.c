@@ -125,8 +125,9 @@ DDT_INLINE const vec *start_of(int position, int layer, int layers, const consta
 DDT_INLINE void merge_layer(vec *v, int layer, int layers, const uint64_t *t, const constants *c, const vec *last) {
     const int half = 1 << layer;
     const uint64_t *pairs = t + 2 * ((1 << (layers - 1 - layer)) - 1);
+    const int count = 1 << (layers - 1);
     DDT_UNROLL
-    for (int n = 0; n < 1 << (layers - 1); n += 2) {
+    for (int n = 0; n < count; n += 2) {
         const int p1 = low_position(n, half);
         const int p2 = low_position(n + 1, half);
         butterflies(&v[p1], &v[p1 + half], pairs + 2 * (n / half), start_of(p1, layer, layers, c, last), &v[p2],
@@ -144,8 +145,9 @@ DDT_INLINE int sum_bound(int position, int layers, int bound) {
 
 /* Gives the sums of a group's last layer their bias. */
 DDT_INLINE void finish_sums(vec *v, int layers, int bound, const destination *to, int next_bound, const constants *c) {
+    const int half = 1 << (layers - 1);
     DDT_UNROLL
-    for (int p = 1 << (layers - 1); p < 1 << layers; p++) {
+    for (int p = half; p < 2 * half; p++) {
         const int largest = sum_bound(p, layers, bound);
         v[p] = largest > next_bound ? shrink(v[p], lift_of(largest, c), to->shrink_start, c) : add(v[p], to->bias);
     }
@@ -210,16 +212,14 @@ DDT_INLINE void lane_layer(vec *u, vec *v, int layer, const uint64_t *t, const c
     const int half = 1 << layer;
     const size_t first = ((size_t)1 << (LANE_LAYERS - 1 - layer)) - 1;
     DDT_UNROLL
-    for (int i = 0; i < LANES / 2 / half; i++) {
-        const lane_twiddle t1 = load_lane_twiddle(t, first + (size_t)i, c->inverse);
-        const lane_twiddle t2 = load_lane_twiddle(t, LANE_TWIDDLES + first + (size_t)i, c->inverse);
-        DDT_UNROLL
-        for (int k = 0; k < half; k++) {
-            const int p = 2 * half * i + k;
-            const vec *start1 = start_of(p, layer, LANE_LAYERS, c, &c->rows[0].start);
-            const vec *start2 = start_of(p, layer, LANE_LAYERS, c, &c->rows[1].start);
-            lane_butterflies(&u[p], &u[p + half], t1, start1, &v[p], &v[p + half], t2, start2, c);
-        }
+    for (int n = 0; n < LANES / 2; n++) {
+        const int p = low_position(n, half);
+        const size_t at = first + (size_t)(n / half);
+        const lane_twiddle t1 = load_lane_twiddle(t, at, c->inverse);
+        const lane_twiddle t2 = load_lane_twiddle(t, LANE_TWIDDLES + at, c->inverse);
+        const vec *start1 = start_of(p, layer, LANE_LAYERS, c, &c->rows[0].start);
+        const vec *start2 = start_of(p, layer, LANE_LAYERS, c, &c->rows[1].start);
+        lane_butterflies(&u[p], &u[p + half], t1, start1, &v[p], &v[p + half], t2, start2, c);
     }
 }
 
