@@ -1,0 +1,26 @@
+/* label: long */
+/*
+ * Turnover and saturation in the clear, against CVODE at every observation: within half of the bar of 1 % of each
+ * output's maximum.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "newton_test.h"
+
+static void test_turnover(void **state) {
+    (void)state;
+    check("warfarin", "warfarin_events", 4e-3);
+}
+
+static void test_saturation(void **state) {
+    (void)state;
+    check("phenytoin_yukawa1990", "phenytoin_events", 5e-3);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_turnover),
+        cmocka_unit_test(test_saturation),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
