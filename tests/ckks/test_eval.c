@@ -135,8 +135,9 @@ static void check_products(test_scheme *t, pair *p) {
     assert_ok(t->ctx, ddt_eval_rescale(t->ev, &product, &p->out)); /* three parts */
     assert_int_equal(p->out.parts, 3);
     /*
-     * The third part's rounding error meets s^2: in a slot |s|^2 is 2N/3 times an exponential variable, whose largest over the
-     * slots (7 or more) meets a Gaussian rounding error. With fresh keys each run 64 bounds were exceeded now and then.
+     * The third part's rounding error meets s^2: in a slot |s|^2 is 2N/3 times an exponential variable, whose largest
+     * over the slots (7 or more) meets a Gaussian rounding error. With fresh keys each run 64 bounds were exceeded now
+     * and then.
      */
     assert_error_below(test_error(t, &p->out, p->expected), 256 * bound_at(t, p->level));
     assert_ok(t->ctx, ddt_eval_mul(t->ev, &p->ca, &p->cb, &p->out));
