@@ -18,7 +18,7 @@
 #include "ddt/ring.h"
 
 enum {
-    SUM_VECTORS = 8,  /* of a block of the first half, whose sums stay in registers */
+    PAGE_WORDS = 512, /* residues of a limb that the first half takes at a time */
     TILE_VECTORS = 4, /* of the second half, for each of two targets */
     SAFE_TERMS = 16,  /* before the high sum is reduced for the first time */
     MORE_TERMS = 8    /* between reductions after that */
@@ -28,7 +28,7 @@ enum {
 
 typedef struct source_constants {
     vec q;
-    vec w;
+    vec w; /* the factor in Montgomery form, see ntt.h */
     vec w_inverse;
     vec reciprocal;
     vec shift;
@@ -36,7 +36,7 @@ typedef struct source_constants {
 
 static source_constants make_source(const ddt_baseconv_source *source) {
     const ddt_modulus *modulus = source->modulus;
-    uint64_t w = ddt_modulus_mul(modulus, source->factor, modulus->montgomery_52);
+    const uint64_t w = ddt_modulus_mul(modulus, source->factor, modulus->montgomery_52);
     return (source_constants){.q = splat(modulus->q),
                               .w = splat(w),
                               .w_inverse = splat(w * modulus->inverse_52 & WORD_MASK),
@@ -44,40 +44,59 @@ static source_constants make_source(const ddt_baseconv_source *source) {
                               .shift = splat(DDT_RING_MODULUS_BITS_MAX - modulus->bits)};
 }
 
-/* `vectors` vectors of every source from coefficient j on. */
-DDT_INLINE void prepare_block(const ddt_baseconv_source *sources, size_t count, const uint64_t *const *in,
-                              uint64_t *const *y, uint64_t *quotient, size_t j, size_t vectors) {
-    vec sums[SUM_VECTORS];
+/*
+ * Scales `together` source limbs and adds their shares of the quotient to the sums. Two limbs at a time, a page of
+ * each: limbs often lie a power of two apart, where lines of many of them, and what the processor fetches ahead,
+ * displace each other from the caches.
+ */
+DDT_INLINE void prepare_page(const ddt_baseconv_source *sources, size_t together, const uint64_t *const *in,
+                             uint64_t *const *y, uint64_t *sums, size_t from, size_t count) {
+    source_constants c[2];
     DDT_UNROLL
-    for (size_t i = 0; i < vectors; i++) {
-        sums[i] = splat(UINT64_C(1) << (DDT_BASECONV_FRACTION_BITS - 1));
+    for (size_t k = 0; k < together; k++) {
+        c[k] = make_source(&sources[k]);
     }
-    for (size_t k = 0; k < count; k++) {
-        const source_constants c = make_source(&sources[k]);
+    for (size_t j = 0; j < count; j += LANES) {
+        vec x[2];
+        vec high[2];
+        vec sum = load(sums + j);
         DDT_UNROLL
-        for (size_t i = 0; i < vectors; i++) {
-            vec x = load(in[k] + j + i * LANES);
-            vec m = add_low(zero(), x, c.w_inverse);
-            vec product = sub(add_high(zero(), x, c.w), add_high(zero(), m, c.q));
-            product = min(product, add(product, c.q)); /* (-q, q) to [0, q) */
-            store(y[k] + j + i * LANES, product);
-            sums[i] = add_high(sums[i], _mm512_sllv_epi64(product, c.shift), c.reciprocal);
+        for (size_t k = 0; k < together; k++) {
+            x[k] = load(in[k] + from + j);
+            high[k] = add_low(zero(), x[k], c[k].w_inverse);
         }
-    }
-    DDT_UNROLL
-    for (size_t i = 0; i < vectors; i++) {
-        store(quotient + j + i * LANES, _mm512_srli_epi64(sums[i], DDT_BASECONV_FRACTION_BITS));
+        DDT_UNROLL
+        for (size_t k = 0; k < together; k++) {
+            x[k] = sub(add_high(zero(), x[k], c[k].w), add_high(zero(), high[k], c[k].q));
+        }
+        DDT_UNROLL
+        for (size_t k = 0; k < together; k++) {
+            x[k] = min(x[k], add(x[k], c[k].q)); /* (-q, q) to [0, q) */
+            store(y[k] + from + j, x[k]);
+            sum = add_high(sum, _mm512_sllv_epi64(x[k], c[k].shift), c[k].reciprocal);
+        }
+        store(sums + j, sum);
     }
 }
 
 void ddt_avx512ifma_baseconv_prepare(const ddt_baseconv_source *sources, size_t count, const uint64_t *const *in,
                                      uint64_t *const *y, uint64_t *quotient, size_t begin, size_t end) {
-    size_t j = begin;
-    for (; end - j >= SUM_VECTORS * LANES; j += SUM_VECTORS * LANES) {
-        prepare_block(sources, count, in, y, quotient, j, SUM_VECTORS);
-    }
-    for (; j < end; j += LANES) {
-        prepare_block(sources, count, in, y, quotient, j, 1);
+    _Alignas(64) uint64_t sums[PAGE_WORDS];
+    for (size_t from = begin; from < end; from += PAGE_WORDS) {
+        size_t size = end - from > PAGE_WORDS ? PAGE_WORDS : end - from;
+        for (size_t j = 0; j < size; j += LANES) {
+            store(sums + j, splat(UINT64_C(1) << (DDT_BASECONV_FRACTION_BITS - 1)));
+        }
+        size_t k = 0;
+        for (; k + 2 <= count; k += 2) {
+            prepare_page(sources + k, 2, in + k, y + k, sums, from, size);
+        }
+        if (k < count) {
+            prepare_page(sources + k, 1, in + k, y + k, sums, from, size);
+        }
+        for (size_t j = 0; j < size; j += LANES) {
+            store(quotient + from + j, _mm512_srli_epi64(load(sums + j), DDT_BASECONV_FRACTION_BITS));
+        }
     }
 }
 
@@ -118,32 +137,78 @@ DDT_INLINE vec reduce_lazily(vec x, vec quotient, vec q) {
     return sub(x, add_low(zero(), add_high(zero(), x, quotient), q));
 }
 
-DDT_INLINE void shrink_tile(tile *sums, const ddt_modulus *modulus, size_t vectors) {
-    const vec q = splat(modulus->q);
-    const vec quotient = splat((UINT64_C(1) << WORD_BITS) / modulus->q);
+/* Constants of one target; exact: its residues come out without a conditional subtraction, see finish_tile. */
+typedef struct target_constants {
+    const uint64_t *factors;
+    vec q;
+    vec minus_q;
+    vec inverse;
+    vec quotient;       /* floor(2^52 / q) */
+    vec exact_quotient; /* ceil(2^(bits + 51) / q) */
+    vec exact_shift;    /* bits - 1 */
+    bool exact;
+} target_constants;
+
+/*
+ * The Montgomery step leaves u = r + q with u < 2q + (terms - 1) 2^(bits - 2), where terms counts the quotient's; the
+ * exact quotient wants u < 2^51. (With more than sixteen terms the high sums are reduced on the way, and smaller.)
+ */
+static bool is_exact(const ddt_modulus *modulus, size_t terms) {
+    const uint64_t limit = UINT64_C(1) << (WORD_BITS - 1);
+    return 2 * modulus->q + (terms << (modulus->bits - 2)) < limit;
+}
+
+static target_constants make_target(const ddt_baseconv_target *target, size_t count) {
+    const ddt_modulus *modulus = target->modulus;
+    return (target_constants){.factors = target->factors,
+                              .q = splat(modulus->q),
+                              .minus_q = splat(0 - modulus->q),
+                              .inverse = splat(modulus->inverse_52),
+                              .quotient = splat((UINT64_C(1) << WORD_BITS) / modulus->q),
+                              .exact_quotient = splat(modulus->reciprocal_52 + 1),
+                              .exact_shift = splat(modulus->bits - 1),
+                              .exact = is_exact(modulus, count + 1)};
+}
+
+DDT_INLINE void shrink_tile(tile *sums, const target_constants *c, size_t vectors) {
     DDT_UNROLL
     for (size_t i = 0; i < vectors; i++) {
-        sums->high[i] = reduce_lazily(sums->high[i], quotient, q);
+        sums->high[i] = reduce_lazily(sums->high[i], c->quotient, c->q);
     }
 }
 
-DDT_INLINE void finish_tile(const tile *sums, const ddt_modulus *modulus, uint64_t *out, size_t vectors) {
-    const vec q = splat(modulus->q);
-    const vec inverse = splat(modulus->inverse_52);
-    const vec quotient = splat((UINT64_C(1) << WORD_BITS) / modulus->q);
+/*
+ * One Montgomery step, and the residue to [0, q). For u < 2^51 and B = 2^(bits + 51) / q + d, 0 < d < 1, the error u d
+ * / 2^(bits + 51) < 1 / q of u B / 2^(bits + 51) cannot carry u / q over an integer: that quotient is exact. Otherwise
+ * it is at most 1 too small.
+ */
+DDT_INLINE void finish_tile(const tile *sums, const target_constants *c, uint64_t *out, size_t vectors) {
+    vec u[TILE_VECTORS];
+    vec e[TILE_VECTORS];
     DDT_UNROLL
     for (size_t i = 0; i < vectors; i++) {
-        vec m = add_low(zero(), sums->low[i], inverse);
-        vec high = add(sums->high[i], _mm512_srli_epi64(sums->low[i], WORD_BITS));
-        vec r = sub(high, add_high(zero(), m, q));
-        r = min(r, add(r, q)); /* (-q, 2^52) to [0, 2^52) */
-        store(out + i * LANES, reduce_once(reduce_lazily(r, quotient, q), q));
+        u[i] = add(sums->high[i], _mm512_srli_epi64(sums->low[i], WORD_BITS));
+        e[i] = add_low(zero(), sums->low[i], c->inverse);
+    }
+    if (c->exact) {
+        DDT_UNROLL
+        for (size_t i = 0; i < vectors; i++) {
+            u[i] = sub(u[i], add_high(c->minus_q, e[i], c->q)); /* in (0, 2^51) */
+            e[i] = _mm512_srlv_epi64(add_high(zero(), u[i], c->exact_quotient), c->exact_shift);
+            store(out + i * LANES, sub(u[i], add_low(zero(), e[i], c->q)));
+        }
+    } else {
+        DDT_UNROLL
+        for (size_t i = 0; i < vectors; i++) {
+            vec r = sub(u[i], add_high(zero(), e[i], c->q));
+            r = min(r, add(r, c->q)); /* (-q, 2^52) to [0, 2^52) */
+            store(out + i * LANES, reduce_once(reduce_lazily(r, c->quotient, c->q), c->q));
+        }
     }
 }
 
-DDT_INLINE void convert_tile(const ddt_baseconv_target *targets, size_t target_count, size_t count,
-                             uint64_t *const *out, const uint64_t *const *y, const uint64_t *quotient, size_t j,
-                             size_t vectors) {
+DDT_INLINE void convert_tile(const target_constants *targets, size_t target_count, size_t count, uint64_t *const *out,
+                             const uint64_t *const *y, const uint64_t *quotient, size_t j, size_t vectors) {
     tile sums[DDT_BASECONV_TARGETS];
     vec terms[TILE_VECTORS];
     DDT_UNROLL
@@ -163,32 +228,36 @@ DDT_INLINE void convert_tile(const ddt_baseconv_target *targets, size_t target_c
         if (k + 1 >= SAFE_TERMS && (k + 1 - SAFE_TERMS) % MORE_TERMS == 0) {
             DDT_UNROLL
             for (size_t t = 0; t < target_count; t++) {
-                shrink_tile(&sums[t], targets[t].modulus, vectors);
+                shrink_tile(&sums[t], &targets[t], vectors);
             }
         }
     }
     DDT_UNROLL
     for (size_t t = 0; t < target_count; t++) {
-        finish_tile(&sums[t], targets[t].modulus, out[t] + j, vectors);
+        finish_tile(&sums[t], &targets[t], out[t] + j, vectors);
     }
 }
 
 void ddt_avx512ifma_baseconv_limbs(const ddt_baseconv_target *targets, size_t target_count, size_t count,
                                    uint64_t *const *out, const uint64_t *const *y, const uint64_t *quotient,
                                    size_t begin, size_t end) {
+    target_constants c[DDT_BASECONV_TARGETS];
+    for (size_t t = 0; t < target_count; t++) {
+        c[t] = make_target(&targets[t], count);
+    }
     size_t j = begin;
     for (; end - j >= TILE_VECTORS * LANES; j += TILE_VECTORS * LANES) {
         if (target_count == 2) {
-            convert_tile(targets, 2, count, out, y, quotient, j, TILE_VECTORS);
+            convert_tile(c, 2, count, out, y, quotient, j, TILE_VECTORS);
         } else {
-            convert_tile(targets, 1, count, out, y, quotient, j, TILE_VECTORS);
+            convert_tile(c, 1, count, out, y, quotient, j, TILE_VECTORS);
         }
     }
     for (; j < end; j += LANES) {
         if (target_count == 2) {
-            convert_tile(targets, 2, count, out, y, quotient, j, 1);
+            convert_tile(c, 2, count, out, y, quotient, j, 1);
         } else {
-            convert_tile(targets, 1, count, out, y, quotient, j, 1);
+            convert_tile(c, 1, count, out, y, quotient, j, 1);
         }
     }
 }
