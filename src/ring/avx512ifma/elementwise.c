@@ -9,6 +9,8 @@
 
 #include "../arith.h"
 
+#include <string.h>
+
 enum { PAIR = 2 * LANES };
 
 typedef struct two {
@@ -223,26 +225,84 @@ void ddt_avx512ifma_tensor(const ddt_modulus *modulus, uint64_t *const d[3], con
     }
 }
 
+/* The words of the two sums of a dot product. */
+typedef struct dot_sums {
+    two low0;
+    two low1;
+    two high0;
+    two high1;
+} dot_sums;
+
+DDT_INLINE dot_sums dot_terms(dot_sums s, const uint64_t *const *a, const uint64_t *const *b0,
+                              const uint64_t *const *b1, size_t count, size_t j) {
+    for (size_t k = 0; k < count; k++) {
+        two x = load_two(a[k] + j);
+        two y0 = load_two(b0[k] + j);
+        two y1 = load_two(b1[k] + j);
+        s.low0 = low_two(s.low0, x, y0);
+        s.low1 = low_two(s.low1, x, y1);
+        s.high0 = high_two(s.high0, x, y0);
+        s.high1 = high_two(s.high1, x, y1);
+    }
+    return s;
+}
+
+enum {
+    DOT_DIRECT = 6, /* at most so many terms are read all side by side; more streams are more than the processor fetches
+                       ahead of */
+    DOT_GROUP = 4,  /* otherwise so many */
+    DOT_PAGE_WORDS = 256 /* residues whose sums wait in the level-1 cache between groups */
+};
+
+/* Residues [from, from + size): the terms, added to the sums where there are any, and reduced. */
+DDT_INLINE void dot_finish(const wide *w, uint64_t *out0, uint64_t *out1, const uint64_t *sums,
+                           const uint64_t *const *a, const uint64_t *const *b0, const uint64_t *const *b1, size_t count,
+                           size_t from, size_t size) {
+    for (size_t j = from; j < from + size; j += PAIR) {
+        dot_sums s = {zero_two(), zero_two(), zero_two(), zero_two()};
+        if (sums != NULL) {
+            s = (dot_sums){load_two(sums), load_two(sums + PAIR), load_two(sums + (size_t)2 * PAIR),
+                           load_two(sums + (size_t)3 * PAIR)};
+            sums += (size_t)4 * PAIR;
+        }
+        s = dot_terms(s, a, b0, b1, count, j);
+        store_two(out0 + j, reduce_wide(s.low0, s.high0, w));
+        store_two(out1 + j, reduce_wide(s.low1, s.high1, w));
+    }
+}
+
+/* One group of terms on one page; the sums lie at `sums`, four words a residue. */
+static void dot_page(uint64_t *sums, const uint64_t *const *a, const uint64_t *const *b0, const uint64_t *const *b1,
+                     size_t count, size_t from, size_t size) {
+    for (size_t j = 0; j < size; j += PAIR, sums += (size_t)4 * PAIR) {
+        dot_sums s = {load_two(sums), load_two(sums + PAIR), load_two(sums + (size_t)2 * PAIR),
+                      load_two(sums + (size_t)3 * PAIR)};
+        s = dot_terms(s, a, b0, b1, count, from + j);
+        store_two(sums, s.low0);
+        store_two(sums + PAIR, s.low1);
+        store_two(sums + (size_t)2 * PAIR, s.high0);
+        store_two(sums + (size_t)3 * PAIR, s.high1);
+    }
+}
+
 void ddt_avx512ifma_dot2(const ddt_modulus *modulus, uint64_t *out0, uint64_t *out1, const uint64_t *const *a,
                          const uint64_t *const *b0, const uint64_t *const *b1, size_t count) {
+    _Alignas(64) uint64_t sums[4 * DOT_PAGE_WORDS];
     const wide w = make_wide(modulus);
-    size_t n = modulus->n;
-    for (size_t j = 0; j < n; j += PAIR) {
-        two low0 = zero_two();
-        two low1 = zero_two();
-        two high0 = zero_two();
-        two high1 = zero_two();
-        for (size_t k = 0; k < count; k++) {
-            two x = load_two(a[k] + j);
-            two y0 = load_two(b0[k] + j);
-            two y1 = load_two(b1[k] + j);
-            low0 = low_two(low0, x, y0);
-            low1 = low_two(low1, x, y1);
-            high0 = high_two(high0, x, y0);
-            high1 = high_two(high1, x, y1);
+    const size_t n = modulus->n;
+    if (count <= DOT_DIRECT) {
+        dot_finish(&w, out0, out1, NULL, a, b0, b1, count, 0, n);
+        return;
+    }
+    const size_t page = n < DOT_PAGE_WORDS ? n : DOT_PAGE_WORDS;
+    const size_t rest = (count - 1) % DOT_GROUP + 1; /* terms of the last group */
+    for (size_t from = 0; from < n; from += page) {
+        memset(sums, 0, 4 * page * sizeof sums[0]);
+        for (size_t k = 0; k < count - rest; k += DOT_GROUP) {
+            dot_page(sums, a + k, b0 + k, b1 + k, DOT_GROUP, from, page);
         }
-        store_two(out0 + j, reduce_wide(low0, high0, &w));
-        store_two(out1 + j, reduce_wide(low1, high1, &w));
+        const size_t k = count - rest;
+        dot_finish(&w, out0, out1, sums, a + k, b0 + k, b1 + k, rest, from, page);
     }
 }
 
