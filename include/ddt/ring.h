@@ -91,6 +91,10 @@ void ddt_ring_mul_scalar_add(const ddt_ring *ring, size_t m, uint64_t *out, cons
 void ddt_ring_sub_mul_scalar(const ddt_ring *ring, size_t m, uint64_t *out, const uint64_t *a, const uint64_t *b,
                              uint64_t s);
 
+/* out = (a - b) * s + acc: the same before something is added. */
+void ddt_ring_sub_mul_scalar_add(const ddt_ring *ring, size_t m, uint64_t *out, const uint64_t *a, const uint64_t *b,
+                                 uint64_t s, const uint64_t *acc);
+
 /* The tensor product of two degree-1 ciphertexts: d0 = a0 b0, d1 = a0 b1 + a1 b0, d2 = a1 b1. Outputs alias nothing. */
 void ddt_ring_tensor(const ddt_ring *ring, size_t m, uint64_t *d0, uint64_t *d1, uint64_t *d2, const uint64_t *a0,
                      const uint64_t *a1, const uint64_t *b0, const uint64_t *b1);

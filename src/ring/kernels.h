@@ -58,6 +58,8 @@ typedef struct ddt_kernels {
     void (*mul_scalar_add)(const ddt_modulus *modulus, uint64_t *out, const uint64_t *acc, const uint64_t *a,
                            uint64_t s);
     void (*sub_mul_scalar)(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b, uint64_t s);
+    void (*sub_mul_scalar_add)(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b,
+                               uint64_t s, const uint64_t *acc);
     /* d = {d0, d1, d2}, a = {a0, a1}, b = {b0, b1}; added to d where accumulate is set. */
     void (*tensor)(const ddt_modulus *modulus, uint64_t *const d[3], const uint64_t *const a[2],
                    const uint64_t *const b[2], bool accumulate);

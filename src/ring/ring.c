@@ -210,6 +210,11 @@ void ddt_ring_sub_mul_scalar(const ddt_ring *ring, size_t m, uint64_t *out, cons
     ring->kernels->sub_mul_scalar(&ring->moduli[m], out, a, b, s);
 }
 
+void ddt_ring_sub_mul_scalar_add(const ddt_ring *ring, size_t m, uint64_t *out, const uint64_t *a, const uint64_t *b,
+                                 uint64_t s, const uint64_t *acc) {
+    ring->kernels->sub_mul_scalar_add(&ring->moduli[m], out, a, b, s, acc);
+}
+
 void ddt_ring_tensor(const ddt_ring *ring, size_t m, uint64_t *d0, uint64_t *d1, uint64_t *d2, const uint64_t *a0,
                      const uint64_t *a1, const uint64_t *b0, const uint64_t *b1) {
     ring->kernels->tensor(&ring->moduli[m], (uint64_t *const[3]){d0, d1, d2}, (const uint64_t *const[2]){a0, a1},

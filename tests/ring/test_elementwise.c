@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-enum { OPERATIONS = 9, TERMS = DDT_RING_DOT_MAX };
+enum { OPERATIONS = 10, TERMS = DDT_RING_DOT_MAX };
 
 static uint64_t expected_value(size_t op, uint64_t q, uint64_t c, uint64_t a, uint64_t b, uint64_t s) {
     switch (op) {
@@ -24,8 +24,10 @@ static uint64_t expected_value(size_t op, uint64_t q, uint64_t c, uint64_t a, ui
         return mul_mod(a, s, q);
     case 7:
         return (mul_mod(a, s, q) + c) % q;
-    default:
+    case 8:
         return mul_mod((a + q - b) % q, s, q);
+    default:
+        return (mul_mod((a + q - b) % q, s, q) + c) % q;
     }
 }
 
@@ -56,8 +58,11 @@ static void apply(size_t op, const ddt_ring *ring, size_t m, uint64_t *out, cons
     case 7:
         ddt_ring_mul_scalar_add(ring, m, out, c, a, s);
         break;
-    default:
+    case 8:
         ddt_ring_sub_mul_scalar(ring, m, out, a, b, s);
+        break;
+    default:
+        ddt_ring_sub_mul_scalar_add(ring, m, out, a, b, s, c);
         break;
     }
 }

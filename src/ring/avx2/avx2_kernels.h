@@ -21,6 +21,8 @@ void ddt_avx2_mul_scalar_add(const ddt_modulus *modulus, uint64_t *out, const ui
                              uint64_t s);
 void ddt_avx2_sub_mul_scalar(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b,
                              uint64_t s);
+void ddt_avx2_sub_mul_scalar_add(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b,
+                                 uint64_t s, const uint64_t *acc);
 void ddt_avx2_tensor(const ddt_modulus *modulus, uint64_t *const d[3], const uint64_t *const a[2],
                      const uint64_t *const b[2], bool accumulate);
 void ddt_avx2_dot2(const ddt_modulus *modulus, uint64_t *out0, uint64_t *out1, const uint64_t *const *a,

@@ -88,6 +88,17 @@ void ddt_avx2_sub_mul_scalar(const ddt_modulus *modulus, uint64_t *out, const ui
     }
 }
 
+void ddt_avx2_sub_mul_scalar_add(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b,
+                                 uint64_t s, const uint64_t *acc) {
+    const scalar_factor f = make_scalar_factor(modulus, s);
+    size_t n = modulus->n;
+    for (size_t j = 0; j < n; j += LANES) {
+        vec difference = sub(from_words(load_words(a + j)), from_words(load_words(b + j)));
+        vec product_less = sub(lift(scaled(difference, &f), f.q), f.q); /* [-q, 0) */
+        store_words(out + j, to_words(lift(add(product_less, from_words(load_words(acc + j))), f.q)));
+    }
+}
+
 /* ------------------------------------------------------------------ products of limbs */
 
 typedef struct constants {

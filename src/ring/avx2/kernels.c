@@ -19,6 +19,7 @@ const ddt_kernels ddt_kernels_avx2 = {
     .mul_scalar = ddt_avx2_mul_scalar,
     .mul_scalar_add = ddt_avx2_mul_scalar_add,
     .sub_mul_scalar = ddt_avx2_sub_mul_scalar,
+    .sub_mul_scalar_add = ddt_avx2_sub_mul_scalar_add,
     .tensor = ddt_avx2_tensor,
     .dot2 = ddt_avx2_dot2,
     .change_modulus = ddt_avx2_change_modulus,

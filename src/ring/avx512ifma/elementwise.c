@@ -122,6 +122,17 @@ void ddt_avx512ifma_sub_mul_scalar(const ddt_modulus *modulus, uint64_t *out, co
     }
 }
 
+void ddt_avx512ifma_sub_mul_scalar_add(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b,
+                                       uint64_t s, const uint64_t *acc) {
+    const factor f = make_factor(modulus, s);
+    size_t n = modulus->n;
+    for (size_t j = 0; j < n; j += PAIR) {
+        two difference = add_two(sub_two(load_two(a + j), load_two(b + j)), f.q);
+        two product = lift_two(multiply(difference, &f), f.q);
+        store_two(out + j, reduce_two(add_two(product, load_two(acc + j)), f.q));
+    }
+}
+
 /* ------------------------------------------------------------------ products of two limbs */
 
 /*

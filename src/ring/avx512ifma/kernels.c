@@ -23,6 +23,7 @@ const ddt_kernels ddt_kernels_avx512ifma = {
     .mul_scalar = ddt_avx512ifma_mul_scalar,
     .mul_scalar_add = ddt_avx512ifma_mul_scalar_add,
     .sub_mul_scalar = ddt_avx512ifma_sub_mul_scalar,
+    .sub_mul_scalar_add = ddt_avx512ifma_sub_mul_scalar_add,
     .tensor = ddt_avx512ifma_tensor,
     .dot2 = ddt_avx512ifma_dot2,
     .change_modulus = ddt_avx512ifma_change_modulus,

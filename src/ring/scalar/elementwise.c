@@ -78,6 +78,17 @@ void ddt_scalar_sub_mul_scalar(const ddt_modulus *modulus, uint64_t *out, const 
     }
 }
 
+void ddt_scalar_sub_mul_scalar_add(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b,
+                                   uint64_t s, const uint64_t *acc) {
+    const uint64_t q = modulus->q;
+    const uint64_t quotient = ddt_modulus_quotient(modulus, s, 64);
+    size_t n = modulus->n;
+    for (size_t j = 0; j < n; j++) {
+        uint64_t sum = acc[j] + ddt_shoup_lazy(a[j] + q - b[j], s, quotient, q);
+        out[j] = ddt_reduce_once(ddt_reduce_once(sum, 2 * q), q);
+    }
+}
+
 void ddt_scalar_tensor(const ddt_modulus *modulus, uint64_t *const d[3], const uint64_t *const a[2],
                        const uint64_t *const b[2], bool accumulate) {
     const ddt_modulus copy = *modulus;

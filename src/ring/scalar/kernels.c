@@ -19,6 +19,7 @@ const ddt_kernels ddt_kernels_scalar = {
     .mul_scalar = ddt_scalar_mul_scalar,
     .mul_scalar_add = ddt_scalar_mul_scalar_add,
     .sub_mul_scalar = ddt_scalar_sub_mul_scalar,
+    .sub_mul_scalar_add = ddt_scalar_sub_mul_scalar_add,
     .tensor = ddt_scalar_tensor,
     .dot2 = ddt_scalar_dot2,
     .change_modulus = ddt_scalar_change_modulus,
