@@ -95,6 +95,27 @@ static inline ddt_ring *make_ring(unsigned log_n) {
     return ring;
 }
 
+/* Runs a check for every kernel set that the processor has, degrees 2^from, 2^(from + step) ... 2^to and every modulus
+ * of the list. */
+typedef void (*modulus_check)(const ddt_ring *ring, size_t m, uint64_t *seed);
+
+static inline void check_all_moduli(const ddt_ring *ring, modulus_check check, uint64_t *seed) {
+    for (size_t m = 0; m < MODULI; m++) {
+        check(ring, m, seed);
+    }
+}
+
+static inline void check_everywhere(unsigned from, unsigned to, unsigned step, modulus_check check) {
+    uint64_t seed = to;
+    for (size_t set = 0; set < KERNEL_SETS; set++) {
+        for (unsigned log_n = from; select_set(set) && log_n <= to; log_n += step) {
+            ddt_ring *ring = make_ring(log_n);
+            check_all_moduli(ring, check, &seed);
+            ddt_ring_destroy(ring);
+        }
+    }
+}
+
 static inline void assert_limbs_equal(const uint64_t *a, const uint64_t *b, size_t n) {
     assert_memory_equal(a, b, n * sizeof *a);
 }

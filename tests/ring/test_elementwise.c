@@ -2,9 +2,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "ring_test.h"
 
-#include <math.h>
-
-enum { OPERATIONS = 10, TERMS = DDT_RING_DOT_MAX };
+enum { OPERATIONS = 10 };
+#define TERMS ((size_t)DDT_RING_DOT_MAX)
 
 static uint64_t expected_value(size_t op, uint64_t q, uint64_t c, uint64_t a, uint64_t b, uint64_t s) {
     switch (op) {
@@ -92,22 +91,17 @@ static void check_operation(const ddt_ring *ring, size_t m, size_t op, unsigned 
     ddt_free(expected);
 }
 
-static void test_operations(void **state) {
-    (void)state;
-    uint64_t seed = 3;
-    for (size_t set = 0; set < KERNEL_SETS; set++) {
-        for (unsigned log_n = 4; select_set(set) && log_n <= 10; log_n += 3) {
-            ddt_ring *ring = make_ring(log_n);
-            for (size_t m = 0; m < MODULI; m++) {
-                for (size_t op = 0; op < OPERATIONS; op++) {
-                    for (unsigned alias = 0; alias < 5; alias++) {
-                        check_operation(ring, m, op, alias, &seed);
-                    }
-                }
-            }
-            ddt_ring_destroy(ring);
+static void check_operations(const ddt_ring *ring, size_t m, uint64_t *seed) {
+    for (size_t op = 0; op < OPERATIONS; op++) {
+        for (unsigned alias = 0; alias < 5; alias++) {
+            check_operation(ring, m, op, alias, seed);
         }
     }
+}
+
+static void test_operations(void **state) {
+    (void)state;
+    check_everywhere(4, 10, 3, check_operations);
 }
 
 /* Both factors at q-1 throughout: the largest sums there are. */
@@ -170,88 +164,79 @@ static void check_tensor(const ddt_ring *ring, size_t m, bool accumulate, bool e
     ddt_free(expected);
 }
 
+static void check_sums(const ddt_ring *ring, size_t m, uint64_t *seed) {
+    for (size_t count = 1; count <= TERMS; count++) {
+        check_products(ring, m, count, false, seed);
+        check_products(ring, m, count, true, seed);
+    }
+    for (unsigned variant = 0; variant < 4; variant++) {
+        check_tensor(ring, m, variant & 1, variant & 2, seed);
+    }
+}
+
 static void test_sums_of_products(void **state) {
     (void)state;
-    uint64_t seed = 4;
-    for (size_t set = 0; set < KERNEL_SETS; set++) {
-        for (unsigned log_n = 4; select_set(set) && log_n <= 8; log_n += 2) {
-            ddt_ring *ring = make_ring(log_n);
-            for (size_t m = 0; m < MODULI; m++) {
-                for (size_t count = 1; count <= TERMS; count++) {
-                    check_products(ring, m, count, false, &seed);
-                    check_products(ring, m, count, true, &seed);
-                }
-                for (unsigned variant = 0; variant < 4; variant++) {
-                    check_tensor(ring, m, variant & 1, variant & 2, &seed);
-                }
-            }
-            ddt_ring_destroy(ring);
+    check_everywhere(4, 10, 3, check_sums);
+}
+
+static void check_change(const ddt_ring *ring, size_t from, uint64_t *seed) {
+    size_t n = ddt_ring_n(ring);
+    uint64_t p = ddt_ring_modulus(ring, from);
+    uint64_t *in = new_limb(n);
+    uint64_t *out = new_limb(n);
+    for (size_t to = 0; to < MODULI; to++) {
+        uint64_t q = ddt_ring_modulus(ring, to);
+        fill_random(in, n, p, seed);
+        ddt_ring_change_modulus(ring, from, to, out, in);
+        for (size_t j = 0; j < n; j++) {
+            uint64_t expected = in[j] > p / 2 ? (q - (p - in[j]) % q) % q : in[j] % q;
+            assert_true(out[j] == expected);
         }
+        ddt_ring_change_modulus(ring, from, to, in, in);
+        assert_limbs_equal(in, out, n);
     }
+    ddt_free(in);
+    ddt_free(out);
 }
 
 static void test_change_modulus(void **state) {
     (void)state;
-    uint64_t seed = 5;
-    for (size_t set = 0; set < KERNEL_SETS; set++) {
-        for (unsigned log_n = 4; select_set(set) && log_n <= 6; log_n++) {
-            size_t n = (size_t)1 << log_n;
-            ddt_ring *ring = make_ring(log_n);
-            uint64_t *in = new_limb(n);
-            uint64_t *out = new_limb(n);
-            for (size_t pair = 0; pair < MODULI * MODULI; pair++) {
-                size_t from = pair / MODULI;
-                size_t to = pair % MODULI;
-                uint64_t p = ddt_ring_modulus(ring, from);
-                uint64_t q = ddt_ring_modulus(ring, to);
-                fill_random(in, n, p, &seed);
-                ddt_ring_change_modulus(ring, from, to, out, in);
-                for (size_t j = 0; j < n; j++) {
-                    uint64_t expected = in[j] > p / 2 ? (q - (p - in[j]) % q) % q : in[j] % q;
-                    assert_true(out[j] == expected);
-                }
-                ddt_ring_change_modulus(ring, from, to, in, in);
-                assert_limbs_equal(in, out, n);
-            }
-            ddt_free(in);
-            ddt_free(out);
-            ddt_ring_destroy(ring);
-        }
+    check_everywhere(4, 6, 1, check_change);
+}
+
+/* Any value below 2^62 in magnitude, of any size; half of them corners. */
+static int64_t random_signed(uint64_t *seed, int64_t q) {
+    const int64_t limit = (INT64_C(1) << 62) - 1;
+    const int64_t corners[] = {0, 1, -1, limit, -limit, q, -q, q - 1, 1 - q, q / 2, -(q / 2), 2 * q, -2 * q};
+    uint64_t r = next_random(seed);
+    int64_t any = (int64_t)r >> (1 + r % 61);
+    if (r & 128) {
+        return corners[(r >> 8) % (sizeof corners / sizeof corners[0])];
     }
+    return any > limit ? limit : (any < -limit ? -limit : any);
+}
+
+static void check_from_signed(const ddt_ring *ring, size_t m, uint64_t *seed) {
+    size_t n = ddt_ring_n(ring);
+    int64_t q = (int64_t)ddt_ring_modulus(ring, m);
+    uint64_t *out = new_limb(n);
+    int64_t *values = ddt_alloc(n, sizeof *values);
+    assert_non_null(values);
+    for (size_t j = 0; j < n; j++) {
+        values[j] = random_signed(seed, q);
+    }
+    ddt_ring_from_signed(ring, m, out, values);
+    for (size_t j = 0; j < n; j++) {
+        int64_t remainder = values[j] % q;
+        assert_true((int64_t)out[j] == (remainder < 0 ? remainder + q : remainder));
+    }
+    ddt_free(values);
+    ddt_free(out);
 }
 
 static void test_from_signed(void **state) {
     (void)state;
-    const int64_t limit = (INT64_C(1) << 62) - 1;
-    uint64_t seed = 6;
-    for (size_t set = 0; set < KERNEL_SETS; set++) {
-        for (unsigned log_n = 4; select_set(set) && log_n <= 8; log_n++) {
-            size_t n = (size_t)1 << log_n;
-            ddt_ring *ring = make_ring(log_n);
-            uint64_t *out = new_limb(n);
-            int64_t *values = ddt_alloc(n, sizeof *values);
-            assert_non_null(values);
-            for (size_t m = 0; m < MODULI; m++) {
-                int64_t q = (int64_t)ddt_ring_modulus(ring, m);
-                const int64_t corners[] = {0,     1,     -1,    limit,    -limit, q,     -q,
-                                           q - 1, 1 - q, q / 2, -(q / 2), 2 * q,  -2 * q};
-                for (size_t j = 0; j < n; j++) {
-                    uint64_t r = next_random(&seed);
-                    int64_t any = (int64_t)r >> (1 + r % 61);
-                    values[j] = r & 128 ? corners[(r >> 8) % (sizeof corners / sizeof corners[0])]
-                                        : (any > limit ? limit : (any < -limit ? -limit : any));
-                }
-                ddt_ring_from_signed(ring, m, out, values);
-                for (size_t j = 0; j < n; j++) {
-                    int64_t remainder = values[j] % q;
-                    assert_true((int64_t)out[j] == (remainder < 0 ? remainder + q : remainder));
-                }
-            }
-            ddt_free(values);
-            ddt_free(out);
-            ddt_ring_destroy(ring);
-        }
-    }
+    check_everywhere(4, 8, 1, check_from_signed);
 }
 
 int main(void) {

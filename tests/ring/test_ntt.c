@@ -32,31 +32,26 @@ static uint64_t evaluate(const uint64_t *a, size_t n, uint64_t x, uint64_t q) {
     return sum;
 }
 
+static void check_definition(const ddt_ring *ring, size_t m, uint64_t *seed) {
+    size_t n = ddt_ring_n(ring);
+    uint64_t q = ddt_ring_modulus(ring, m);
+    uint64_t psi = smallest_root(q, n);
+    uint64_t *a = new_limb(n);
+    uint64_t *b = new_limb(n);
+    fill_random(a, n, q, seed);
+    memcpy(b, a, n * sizeof *a);
+    ddt_ring_ntt(ring, m, b);
+    for (size_t j = 0; j < n; j++) {
+        uint64_t point = pow_mod(psi, 2 * bit_reverse(j, ddt_ring_log_n(ring)) + 1, q);
+        assert_true(b[j] == evaluate(a, n, point, q));
+    }
+    ddt_free(a);
+    ddt_free(b);
+}
+
 static void test_definition(void **state) {
     (void)state;
-    uint64_t seed = 1;
-    for (size_t set = 0; set < KERNEL_SETS; set++) {
-        for (unsigned log_n = 4; select_set(set) && log_n <= 8; log_n++) {
-            size_t n = (size_t)1 << log_n;
-            ddt_ring *ring = make_ring(log_n);
-            uint64_t *a = new_limb(n);
-            uint64_t *b = new_limb(n);
-            for (size_t m = 0; m < MODULI; m++) {
-                uint64_t q = ddt_ring_modulus(ring, m);
-                uint64_t psi = smallest_root(q, n);
-                fill_random(a, n, q, &seed);
-                memcpy(b, a, n * sizeof *a);
-                ddt_ring_ntt(ring, m, b);
-                for (size_t j = 0; j < n; j++) {
-                    uint64_t point = pow_mod(psi, 2 * bit_reverse(j, log_n) + 1, q);
-                    assert_true(b[j] == evaluate(a, n, point, q));
-                }
-            }
-            ddt_free(a);
-            ddt_free(b);
-            ddt_ring_destroy(ring);
-        }
-    }
+    check_everywhere(4, 9, 1, check_definition);
 }
 
 static void schoolbook(uint64_t *out, const uint64_t *a, const uint64_t *b, size_t n, uint64_t q) {
@@ -70,33 +65,28 @@ static void schoolbook(uint64_t *out, const uint64_t *a, const uint64_t *b, size
     }
 }
 
+static void check_product(const ddt_ring *ring, size_t m, uint64_t *seed) {
+    size_t n = ddt_ring_n(ring);
+    uint64_t q = ddt_ring_modulus(ring, m);
+    uint64_t *a = new_limb(n);
+    uint64_t *b = new_limb(n);
+    uint64_t *expected = new_limb(n);
+    fill_random(a, n, q, seed);
+    fill_random(b, n, q, seed);
+    schoolbook(expected, a, b, n, q);
+    ddt_ring_ntt(ring, m, a);
+    ddt_ring_ntt(ring, m, b);
+    ddt_ring_mul(ring, m, a, a, b);
+    ddt_ring_intt(ring, m, a);
+    assert_limbs_equal(a, expected, n);
+    ddt_free(a);
+    ddt_free(b);
+    ddt_free(expected);
+}
+
 static void test_product(void **state) {
     (void)state;
-    uint64_t seed = 2;
-    for (size_t set = 0; set < KERNEL_SETS; set++) {
-        for (unsigned log_n = 4; select_set(set) && log_n <= 7; log_n++) {
-            size_t n = (size_t)1 << log_n;
-            ddt_ring *ring = make_ring(log_n);
-            uint64_t *a = new_limb(n);
-            uint64_t *b = new_limb(n);
-            uint64_t *expected = new_limb(n);
-            for (size_t m = 0; m < MODULI; m++) {
-                uint64_t q = ddt_ring_modulus(ring, m);
-                fill_random(a, n, q, &seed);
-                fill_random(b, n, q, &seed);
-                schoolbook(expected, a, b, n, q);
-                ddt_ring_ntt(ring, m, a);
-                ddt_ring_ntt(ring, m, b);
-                ddt_ring_mul(ring, m, a, a, b);
-                ddt_ring_intt(ring, m, a);
-                assert_limbs_equal(a, expected, n);
-            }
-            ddt_free(a);
-            ddt_free(b);
-            ddt_free(expected);
-            ddt_ring_destroy(ring);
-        }
-    }
+    check_everywhere(4, 9, 1, check_product);
 }
 
 /* Patterns that drive lazily reduced sums to their extremes: constant limbs of q-1, alternations, single coefficients.
@@ -109,51 +99,62 @@ static void fill_pattern(uint64_t *a, size_t n, uint64_t q, unsigned pattern, ui
     }
 }
 
+/* Transform, back, and the inverse of the same input; the scalar set's results are kept in reference[0..2N) and the
+ * others compared. */
+static void check_set(const ddt_ring *ring, size_t m, const uint64_t *a, uint64_t *b, uint64_t *reference, bool first) {
+    size_t n = ddt_ring_n(ring);
+    memcpy(b, a, n * sizeof *a);
+    ddt_ring_ntt(ring, m, b);
+    if (first) {
+        memcpy(reference, b, n * sizeof *b);
+    }
+    for (size_t j = 0; first && j < n; j++) {
+        assert_true(b[j] < ddt_ring_modulus(ring, m));
+    }
+    assert_limbs_equal(b, reference, n);
+    ddt_ring_intt(ring, m, b);
+    assert_limbs_equal(a, b, n);
+    ddt_ring_intt(ring, m, b); /* its lazy bounds see the corners, too */
+    if (first) {
+        memcpy(reference + n, b, n * sizeof *b);
+    }
+    assert_limbs_equal(b, reference + n, n);
+}
+
+static void check_pattern(ddt_ring *const *rings, size_t m, unsigned pattern, uint64_t *seed) {
+    size_t n = ddt_ring_n(rings[0]);
+    uint64_t *a = new_limb(n);
+    uint64_t *b = new_limb(n);
+    uint64_t *reference = new_limb(2 * n);
+    fill_pattern(a, n, ddt_ring_modulus(rings[0], m), pattern, seed);
+    for (size_t set = 0; set < KERNEL_SETS; set++) {
+        if (rings[set] != NULL) {
+            check_set(rings[set], m, a, b, reference, set == 0);
+        }
+    }
+    ddt_free(a);
+    ddt_free(b);
+    ddt_free(reference);
+}
+
 /* Scalar and vector kernels agree byte for byte, residues stay canonical, and the inverse undoes the transform. */
 static void test_round_trip(void **state) {
     (void)state;
+    enum { PATTERNS = 6, LOG_N_ALL_PATTERNS = 12 };
     for (unsigned log_n = DDT_RING_LOG_N_MIN; log_n <= DDT_RING_LOG_N_MAX; log_n++) {
-        size_t n = (size_t)1 << log_n;
         ddt_ring *rings[KERNEL_SETS] = {NULL};
+        uint64_t seed = log_n;
         for (size_t set = 0; set < KERNEL_SETS; set++) {
             rings[set] = select_set(set) ? make_ring(log_n) : NULL;
         }
-        uint64_t *a = new_limb(n);
-        uint64_t *b = new_limb(n);
-        uint64_t *reference = new_limb(2 * n);
-        uint64_t seed = log_n;
         for (size_t m = 0; m < MODULI; m++) {
-            unsigned patterns = log_n <= 12 ? 6 : 1;
-            for (unsigned p = 0; p < patterns; p++) {
-                uint64_t q = ddt_ring_modulus(rings[0], m);
-                fill_pattern(a, n, q, patterns > 1 ? p : (unsigned)(m % 6), &seed);
-                for (size_t set = 0; set < KERNEL_SETS; set++) {
-                    if (rings[set] == NULL) {
-                        continue;
-                    }
-                    memcpy(b, a, n * sizeof *a);
-                    ddt_ring_ntt(rings[set], m, b);
-                    if (set == 0) {
-                        memcpy(reference, b, n * sizeof *b);
-                        for (size_t j = 0; j < n; j++) {
-                            assert_true(b[j] < q);
-                        }
-                    }
-                    assert_limbs_equal(b, reference, n);
-                    ddt_ring_intt(rings[set], m, b);
-                    assert_limbs_equal(a, b, n);
-                    /* The same input through the inverse alone: its lazy bounds see the corners, too. */
-                    ddt_ring_intt(rings[set], m, b);
-                    if (set == 0) {
-                        memcpy(reference + n, b, n * sizeof *b);
-                    }
-                    assert_limbs_equal(b, reference + n, n);
-                }
+            for (unsigned p = 0; p < PATTERNS && log_n <= LOG_N_ALL_PATTERNS; p++) {
+                check_pattern(rings, m, p, &seed);
+            }
+            if (log_n > LOG_N_ALL_PATTERNS) {
+                check_pattern(rings, m, (unsigned)m % PATTERNS, &seed);
             }
         }
-        ddt_free(a);
-        ddt_free(b);
-        ddt_free(reference);
         for (size_t set = 0; set < KERNEL_SETS; set++) {
             ddt_ring_destroy(rings[set]);
         }

@@ -13,34 +13,44 @@ static bool trial_prime(uint64_t q) {
     return q % 2 == 1 && q > 1;
 }
 
+/* Six primes nearest to 2^bits, alternately above and below, none skipped, and the exclusion list obeyed. */
+static void check_primes(unsigned order, double bits) {
+    enum { COUNT = 6 };
+    const uint64_t step = UINT64_C(1) << order;
+    const double target = exp2(bits);
+    uint64_t primes[COUNT];
+    uint64_t others[2];
+    assert_int_equal(ddt_ring_find_primes(ctx, order, bits, COUNT, NULL, 0, primes), DDT_OK);
+    for (size_t i = 0; i < COUNT; i++) {
+        assert_true(trial_prime(primes[i]));
+        assert_int_equal(primes[i] % step, 1);
+        assert_true(i % 2 == 0 ? (double)primes[i] > target - 1 : (double)primes[i] < target + 1);
+        assert_true(i < 2 || (i % 2 == 0 ? primes[i] > primes[i - 2] : primes[i] < primes[i - 2]));
+    }
+    for (uint64_t c = primes[1] + step; c < primes[0]; c += step) {
+        assert_false(trial_prime(c));
+    }
+    assert_int_equal(ddt_ring_find_primes(ctx, order, bits, 2, primes, 2, others), DDT_OK);
+    assert_true(others[0] == primes[2] && others[1] == primes[3]);
+}
+
 static void test_primes(void **state) {
     (void)state;
-    uint64_t primes[24];
     for (unsigned order = 5; order <= 18; order++) {
-        for (double bits = 28; bits <= 40; bits += 3.7) {
-            size_t count = 6;
-            assert_int_equal(ddt_ring_find_primes(ctx, order, bits, count, NULL, 0, primes), DDT_OK);
-            double target = exp2(bits);
-            for (size_t i = 0; i < count; i++) {
-                assert_true(trial_prime(primes[i]));
-                assert_int_equal(primes[i] % (UINT64_C(1) << order), 1);
-                assert_true(i % 2 == 0 ? (double)primes[i] > target - 1 : (double)primes[i] < target + 1);
-                for (size_t k = 0; k < i; k++) {
-                    assert_true(primes[i] != primes[k]);
-                }
-            }
-            /* nothing nearer was skipped */
-            for (uint64_t c = primes[1] + (UINT64_C(1) << order); c < primes[0]; c += UINT64_C(1) << order) {
-                assert_false(trial_prime(c));
-            }
-            uint64_t others[6];
-            assert_int_equal(ddt_ring_find_primes(ctx, order, bits, 2, primes, 2, others), DDT_OK);
-            assert_true(others[0] == primes[2] && others[1] == primes[3]);
+        const double sizes[] = {28, 31.7, 35.4, 39.1};
+        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+            check_primes(order, sizes[i]);
         }
     }
+}
+
+static void test_prime_limits(void **state) {
+    (void)state;
+    enum { COUNT = 24 };
+    uint64_t primes[COUNT];
     /* At the limit every prime lies below. */
-    assert_int_equal(ddt_ring_find_primes(ctx, 17, 50, 24, NULL, 0, primes), DDT_OK);
-    for (size_t i = 0; i < 24; i++) {
+    assert_int_equal(ddt_ring_find_primes(ctx, 17, 50, COUNT, NULL, 0, primes), DDT_OK);
+    for (size_t i = 0; i < COUNT; i++) {
         assert_true(primes[i] < UINT64_C(1) << 50 && primes[i] > UINT64_C(1) << 49);
         assert_true(i == 0 || primes[i] < primes[i - 1]);
     }
@@ -48,7 +58,7 @@ static void test_primes(void **state) {
     assert_int_equal(ddt_ring_find_primes(ctx, 17, NAN, 1, NULL, 0, primes), DDT_ERR_ARGUMENT);
     assert_int_equal(ddt_ring_find_primes(ctx, 0, 40, 1, NULL, 0, primes), DDT_ERR_ARGUMENT);
     assert_int_equal(ddt_ring_find_primes(ctx, 50, 40, 1, NULL, 0, primes), DDT_ERR_ARGUMENT);
-    assert_int_equal(ddt_ring_find_primes(ctx, 48, 40, 24, NULL, 0, primes), DDT_ERR_CAPACITY);
+    assert_int_equal(ddt_ring_find_primes(ctx, 48, 40, COUNT, NULL, 0, primes), DDT_ERR_CAPACITY);
     ddt_context_clear(ctx);
 }
 
@@ -65,9 +75,9 @@ static void test_refused(void **state) {
     uint64_t good[2];
     assert_int_equal(ddt_ring_find_primes(ctx, 11, 45, 2, NULL, 0, good), DDT_OK);
     /* 97 * 193 = 1 mod 32 and composite; 1 and 0 are no primes; a Carmichael number: 1729 = 1 mod 64 */
-    const uint64_t bad[][2] = {{good[0], 97 * 193},  {good[0], good[0]}, {good[0], 0},
-                               {1, good[0]},         {1729, good[0]},    {good[0], (UINT64_C(1) << 50) + 1},
-                               {UINT64_MAX, good[0]}};
+    const uint64_t bad[][2] = {
+        {good[0], UINT64_C(97) * 193},      {good[0], good[0]},   {good[0], 0}, {1, good[0]}, {1729, good[0]},
+        {good[0], (UINT64_C(1) << 50) + 1}, {UINT64_MAX, good[0]}};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         expect_refusal(4, bad[i], 2);
     }
@@ -147,9 +157,8 @@ static void test_selection(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_primes),    cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_accessors), cmocka_unit_test(test_allocation_failures),
-        cmocka_unit_test(test_selection),
+        cmocka_unit_test(test_primes),    cmocka_unit_test(test_prime_limits),        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_accessors), cmocka_unit_test(test_allocation_failures), cmocka_unit_test(test_selection),
     };
     return cmocka_run_group_tests(tests, make_context, free_context);
 }
