@@ -102,12 +102,16 @@ typedef struct check_set {
     double *scratch;
     double *approximation, *exact;
     double t_max;
+    unsigned refinements; /* each doubles the times of the check */
 } check_set;
 
-/* Rates x time span many decades: times fall geometrically from the longest. */
+/*
+ * Rates x time span many decades: times fall geometrically from the longest. Between two of them a polynomial may
+ * exceed 1 a little, which squarings blow up: where the circuit in the clear shows that, more times are looked at.
+ */
 static double check_time(const check_set *set, size_t index) {
     const double ratio = 1.7;
-    return set->t_max * pow(ratio, -(double)index);
+    return set->t_max * pow(ratio, -ldexp((double)index, -(int)set->refinements));
 }
 
 static double difference(const check_set *set, const solve_exponential *e, size_t sample, double t) {
@@ -128,7 +132,7 @@ static double scheme_error(const check_set *set, const solve_exponential *e, dou
     double worst = 0.0;
     for (size_t s = 0; s < set->count && worst <= limit; s++) {
         size_t sample = (s + *hint) % set->count;
-        for (size_t k = 0; k < CHECK_TIMES && worst <= limit; k++) {
+        for (size_t k = 0; k < (size_t)CHECK_TIMES << set->refinements && worst <= limit; k++) {
             double error = difference(set, e, sample, check_time(set, k));
             if (error > worst) {
                 worst = error;
@@ -177,6 +181,7 @@ static ddt_status make_set(solve_work *work, bool with_infusions, check_set *set
     }
     set->n = m;
     set->count = work->sample_count;
+    set->refinements = work->exponential_checks;
     set->t_max = with_infusions ? work->times.during_max : work->times.t2_max;
     size_t entries = 0;
     if (!ddt_size_mul(m * m, set->count, &entries)) {

@@ -78,7 +78,7 @@ static ddt_status attempt(solve_work *work, solve_errors *errors) {
  * must be.
  */
 static ddt_status build(solve_work *work) {
-    enum { ATTEMPTS_MAX = 12 };
+    enum { ATTEMPTS_MAX = 12, CHECKS_MAX = 6 };
     const double loosest = 64.0;
     const double tightening = 0.2;
     const double exponential_part = 0.6;
@@ -92,7 +92,11 @@ static ddt_status build(solve_work *work) {
         if (errors.draws <= wanted && errors.corners <= corner_allowance * wanted) {
             return DDT_OK;
         }
-        if (errors.exponential > exponential_part * wanted) {
+        const bool finite = isfinite(errors.corners) && isfinite(errors.draws);
+        if (!finite && work->exponential_checks < CHECKS_MAX) {
+            work->exponential_checks += 2; /* unstable between the times that were looked at */
+            SOLVE_TRY(solve_exponential_choose(work));
+        } else if (errors.exponential > exponential_part * wanted) {
             work->exponential_tolerance *= tightening;
             SOLVE_TRY(solve_exponential_choose(work));
         } else {

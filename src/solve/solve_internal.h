@@ -380,6 +380,7 @@ typedef struct solve_work {
     double rate_max;                /* largest rate (per time unit) of the virtual population */
     solve_exponential decay, infusion;
     double exponential_tolerance; /* of an entry of the exponential, in this attempt */
+    unsigned exponential_checks;  /* how often the times of its check were doubled */
 
     solve_terms *a_terms; /* n x n */
     ddt_expr *feed_folds; /* what sources are multiplied by: 1, or an output's gain */
@@ -530,7 +531,8 @@ ddt_status solve_superpose_states(solve_work *work, const bool *is_wanted);
 /* calibrate.c */
 ddt_status solve_scales(solve_work *work);
 ddt_status solve_trial_create(solve_work *work);
-/* Relative to each patient's own maxima: worst over draws, over corners of the ranges, and over draws with functions instead of their polynomials. */
+/* Relative to each patient's own maxima: worst over draws, over corners of the ranges, and over draws with functions
+ * instead of their polynomials. */
 typedef struct solve_errors {
     double draws, corners, exponential;
 } solve_errors;

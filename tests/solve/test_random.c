@@ -74,8 +74,12 @@ static void write_table(text *t, uint64_t *random, const features *f) {
         char id[8];
         char covariates[64];
         (void)snprintf(id, sizeof id, "%zu", s + 1);
-        (void)snprintf(covariates, sizeof covariates, "%.4g,%.4g,%.4g", test_uniform(random, 50, 90),
-                       test_uniform(random, -0.5, 0.5), test_uniform(random, -0.6, 0.6));
+        /* Drawn one by one: the order in which a call's arguments are evaluated is the compiler's. The last first, as
+         * GCC does. */
+        const double eta_k = test_uniform(random, -0.6, 0.6);
+        const double eta_v = test_uniform(random, -0.5, 0.5);
+        const double weight_kg = test_uniform(random, 50, 90);
+        (void)snprintf(covariates, sizeof covariates, "%.4g,%.4g,%.4g", weight_kg, eta_v, eta_k);
         double time_h = 0.0;
         for (size_t k = 0; k < OBSERVATIONS; k++) {
             if (k % 4 == 0) {
