@@ -296,33 +296,6 @@ DDT_MUST_CHECK ddt_status ddt_eval_chebyshev(ddt_evaluator *ev, const ddt_cipher
                                              const double *const *coefficients, const unsigned *degrees, size_t count,
                                              ddt_ciphertext *const *out);
 
-/* ------------------------------------------------------------------ linear maps */
-
-/*
- * A public linear map of the slots, by its diagonals: slot j of the result is sum_i diagonals[i][j mod period] * a[j +
- * steps[i]], one level. Evaluated by baby steps and giant steps with double hoisting (Bossuat, Mouchet,
- * Troncoso-Pastoriza, Hubaux 2021): the rotations by baby steps share one decomposition and are never divided by P;
- * each giant step costs one key switch; the last division by P is merged with the rescale.
- */
-typedef struct ddt_linear ddt_linear;
-/*
- * The rotations whose keys the map with these steps needs: rotations[0..*babies) are hoisted baby steps,
- * rotations[*babies..*total) giant steps; room for 2 * count. Steps are taken modulo the number of slots.
- */
-DDT_MUST_CHECK ddt_status ddt_linear_rotations(ddt_context *ctx, const ddt_ckks_params *params, const int64_t *steps,
-                                               size_t count, int64_t *rotations, size_t *babies, size_t *total);
-/*
- * Encodes the map for inputs at `level` (at least 1). diagonals[i]: `period` values, period a power of two <= N/2.
- * Memory: count * (level + 1 + p_count) * N words. The scale of the result is a's * canonical(level) / q_level:
- * canonical where a's is. Errors: DDT_ERR_ARGUMENT (no or repeated steps), DDT_ERR_RANGE.
- */
-DDT_MUST_CHECK ddt_status ddt_linear_create(ddt_context *ctx, const ddt_ckks_params *params, unsigned level,
-                                            const int64_t *steps, const double complex *const *diagonals, size_t count,
-                                            size_t period, ddt_linear **out);
-void ddt_linear_destroy(ddt_linear *linear);
-/* out = the map of a, at level - 1. a must be at the map's level, 2 parts. */
-DDT_MUST_CHECK ddt_status ddt_eval_linear(ddt_evaluator *ev, const ddt_ciphertext *a, const ddt_linear *linear,
-                                          ddt_ciphertext *out);
 
 /* ------------------------------------------------------------------ noise */
 
