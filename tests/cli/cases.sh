@@ -263,13 +263,14 @@ limited() {
         exec "$@"
     )
 }
+# At least 3 blocks of 512 bytes: LLVM's OpenMP runtime dies where it may not write its own 1 KiB of shared memory.
 case_no_space() {
     refused 1 space limited 16 "$BIN/ddtwin" keygen --plan "$WORK/plan.ddt" -o keys
     refused 1 space limited 16 "$BIN/ddtwin" encrypt --plan "$WORK/plan.ddt" --keys "$WORK/keys" --data "$WORK/table.csv" -o twin.ddt
     refused 1 space limited 16 "$BIN/ddtwin-engine" run --plan "$WORK/plan.ddt" --eval-keys "$WORK/keys/eval.ddt" \
         --twin "$WORK/twin.ddt" -o result.ddt
-    refused 1 space limited 1 "$BIN/ddtwin" compile "$model" --data-template "$WORK/table.csv" -o plan.ddt
-    refused 1 space limited 1 "$BIN/ddtwin" decrypt --keys "$WORK/keys" --result "$WORK/result.ddt" -o out
+    refused 1 space limited 3 "$BIN/ddtwin" compile "$model" --data-template "$WORK/table.csv" -o plan.ddt
+    refused 1 space limited 3 "$BIN/ddtwin" decrypt --keys "$WORK/keys" --result "$WORK/result.ddt" -o out
     refused 1 space limited 16 "$BIN/ddtwin" simulate "$model" --data "$WORK/table.csv" -o out
 }
 case_no_folder() {
