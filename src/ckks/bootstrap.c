@@ -147,7 +147,8 @@ static ddt_status encode_stage(ddt_context *ctx, const ddt_bootstrapper *b, cons
         const int64_t index = (m->least + (int64_t)k) * ((int64_t)1 << m->low) + offset;
         diagonals[k] = (ddt_diagonal){index, to, m->period};
     }
-    const ddt_transform_shape shape = {stage->level, stage->scale, b->baby};
+    const unsigned few = m->count > BOOT_FEW_DIAGONALS ? BOOT_BABY : BOOT_BABY / 2;
+    const ddt_transform_shape shape = {stage->level, stage->scale, b->baby == 0 ? few : b->baby};
     ddt_status status = ddt_transform_create(ctx, b->params, diagonals, m->count, &shape, stage->out);
     ddt_free(values);
     return status;
@@ -224,7 +225,7 @@ ddt_status ddt_bootstrapper_create(ddt_context *ctx, const ddt_ckks_params *para
     b->log_slots = literal->log_slots == 0 ? params->literal.log_n - 1 : literal->log_slots;
     b->slots_levels = literal->slots_levels == 0 ? BOOT_SLOTS_LEVELS : literal->slots_levels;
     b->coefficients_levels = params->literal.boot_levels - DDT_BOOTSTRAP_MOD_LEVELS;
-    b->baby = literal->baby == 0 ? BOOT_BABY : literal->baby;
+    b->baby = literal->baby;
     b->ratio = message_ratio;
     b->range = interpolated_range;
     ddt_status status = check_literal(ctx, params, b);

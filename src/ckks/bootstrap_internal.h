@@ -12,7 +12,8 @@ enum {
     BOOT_SQUARINGS = 5,
     BOOT_ARCSINE_DEGREE = 3,
     BOOT_LAYERS_MAX = 6, /* of one stage */
-    BOOT_BABY = 8,
+    BOOT_BABY = 8,       /* baby steps of a matrix, half of it for one with few diagonals */
+    BOOT_FEW_DIAGONALS = 16,
     BOOT_SLOTS_LEVELS = 3
 };
 

@@ -9,9 +9,6 @@
 static const double baby_cost = 0.25;
 static const double giant_cost = 1.0;
 
-/* Diagonals of full period are kept as coefficients where more limbs than this would be stored for each. */
-enum { STORED_LIMBS_MAX = 16 };
-
 /* ------------------------------------------------------------------ the split into steps */
 
 static uint64_t gcd(uint64_t a, uint64_t b) {
@@ -81,7 +78,7 @@ typedef struct encoder {
     ddt_context *ctx;
     ddt_transform *transform;
     double complex *rotated; /* one diagonal */
-    uint64_t *limbs;         /* all targets of one diagonal, and one more limb */
+    uint64_t *limbs;         /* all targets of one diagonal */
 } encoder;
 
 /* A polynomial in X^gap has the same value at `gap` neighbouring positions of the NTT domain. */
@@ -92,22 +89,6 @@ static void keep_runs(const encoder *e, transform_term *term) {
             term->stored[t * (n / term->run) + j] = e->limbs[t * n + j * term->run];
         }
     }
-}
-
-/* Coefficients modulo q_0, if all are small enough that q_0 tells them: the test is limb 1, made from them. */
-static bool find_coefficients(const encoder *e) {
-    const ddt_ckks_params *params = e->transform->params;
-    const size_t n = params->n;
-    uint64_t *limb = e->limbs;
-    uint64_t *check = e->limbs + e->transform->targets * n;
-    ddt_ring_intt(params->ring, 0, limb);
-    ddt_ring_change_modulus(params->ring, 0, 1, check, limb);
-    ddt_ring_ntt(params->ring, 1, check);
-    if (memcmp(check, limb + n, n * sizeof *check) == 0) {
-        return true;
-    }
-    ddt_ring_ntt(params->ring, 0, limb);
-    return false;
 }
 
 static ddt_status encode_term(const encoder *e, const ddt_diagonal *diagonal, int64_t giant, transform_term *term) {
@@ -124,17 +105,12 @@ static ddt_status encode_term(const encoder *e, const ddt_diagonal *diagonal, in
         return status;
     }
     term->run = n / 2 / period;
-    term->is_coefficients = term->run == 1 && transform->targets > STORED_LIMBS_MAX && find_coefficients(e);
-    term->words = term->is_coefficients ? n : transform->targets * (n / term->run);
+    term->words = transform->targets * (n / term->run);
     term->stored = ddt_alloc(term->words, sizeof *term->stored);
     if (term->stored == NULL) {
         return ddt_fail(e->ctx, DDT_ERR_MEMORY, "Memory is short for a diagonal of a linear transform.");
     }
-    if (term->is_coefficients) {
-        memcpy(term->stored, e->limbs, n * sizeof *term->stored);
-    } else {
-        keep_runs(e, term);
-    }
+    keep_runs(e, term);
     return DDT_OK;
 }
 
@@ -214,7 +190,7 @@ static ddt_status encode_terms(ddt_context *ctx, const ddt_diagonal *diagonals, 
     encoder e = {.ctx = ctx, .transform = transform};
     const size_t n = transform->params->n;
     e.rotated = ddt_alloc(n / 2, sizeof *e.rotated);
-    e.limbs = ddt_alloc((transform->targets + 1) * n, sizeof *e.limbs);
+    e.limbs = ddt_alloc(transform->targets * n, sizeof *e.limbs);
     ddt_status status = DDT_OK;
     if (e.rotated == NULL || e.limbs == NULL) {
         status = ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short to encode a linear transform.");
@@ -246,6 +222,17 @@ static ddt_status fill(ddt_context *ctx, const ddt_diagonal *diagonals, size_t c
     return status == DDT_OK ? encode_terms(ctx, diagonals, transform) : status;
 }
 
+static ddt_status make_block_ring(ddt_context *ctx, ddt_transform *transform) {
+    const ddt_ckks_params *params = transform->params;
+    uint64_t moduli[DDT_CKKS_LEVELS_MAX + 1 + DDT_CKKS_P_MAX];
+    for (size_t m = 0; m < params->modulus_count; m++) {
+        moduli[m] = ddt_ring_modulus(params->ring, m);
+    }
+    const unsigned log_block =
+        params->literal.log_n < TRANSFORM_LOG_BLOCK ? params->literal.log_n : TRANSFORM_LOG_BLOCK;
+    return ddt_ring_create(ctx, log_block, moduli, params->modulus_count, &transform->block_ring);
+}
+
 ddt_status ddt_transform_create(ddt_context *ctx, const ddt_ckks_params *params, const ddt_diagonal *diagonals,
                                 size_t count, const ddt_transform_shape *shape, ddt_transform **out) {
     *out = NULL;
@@ -261,7 +248,10 @@ ddt_status ddt_transform_create(ddt_context *ctx, const ddt_ckks_params *params,
     transform->level = shape->level;
     transform->scale = shape->scale;
     transform->targets = (size_t)shape->level + 1 + params->literal.p_count;
-    status = fill(ctx, diagonals, count, shape->baby, transform);
+    status = make_block_ring(ctx, transform);
+    if (status == DDT_OK) {
+        status = fill(ctx, diagonals, count, shape->baby, transform);
+    }
     if (status != DDT_OK) {
         ddt_transform_destroy(transform);
         return status;
@@ -279,6 +269,7 @@ void ddt_transform_destroy(ddt_transform *transform) {
     }
     ddt_free(transform->terms);
     ddt_free(transform->giants);
+    ddt_ring_destroy(transform->block_ring);
     ddt_free(transform);
 }
 

@@ -1,6 +1,10 @@
 /*
- * Linear transforms of the slots: evaluation. Everything before a giant step is done one prime at a time: the baby
- * rotations of a limb are made, multiplied by all diagonals and forgotten. SPDX-License-Identifier: Apache-2.0
+ * Linear transforms of the slots: evaluation.
+ *
+ * Everything before a giant step is done one prime at a time and a few thousand positions of the NTT domain at a time:
+ * the baby rotations of a block are made, multiplied by all diagonals while they are in the cache, and forgotten. That
+ * works because an automorphism maps aligned blocks of the (bit-reversed) NTT domain to such blocks.
+ * SPDX-License-Identifier: Apache-2.0
  */
 #include "keyswitch.h"
 #include "transform_internal.h"
@@ -17,11 +21,14 @@ typedef struct transform_work {
     uint64_t *sums;     /* giants * 2 * targets limbs, multiplied by P */
     uint64_t *quotient; /* level + 1 limbs: the second part of a sum, divided by P */
     uint64_t *scratch;  /* scratch_limbs a thread */
+    size_t block;       /* positions in a block */
 } transform_work;
 
-/* Baby rotations (two limbs each), two limbs of partial sums, the diagonals of one inner product. */
+/* Of a thread: two limbs, of which one block is used at a time, and blocks for the rotations, sums and diagonals. */
 static size_t scratch_limbs(const ddt_transform *transform) {
-    return PARTS * transform->babies_count + PARTS + DDT_RING_DOT_MAX;
+    const size_t blocks = PARTS * transform->babies_count + PARTS + DDT_RING_DOT_MAX;
+    const size_t n = transform->params->n;
+    return PARTS + (blocks * ddt_ring_n(transform->block_ring) + n - 1) / n;
 }
 
 static uint64_t *sum_limb(const transform_work *w, size_t giant, size_t part, size_t t) {
@@ -34,72 +41,107 @@ static const ckks_key_entry *rotation_key(const transform_work *w, int64_t step)
 
 /* ------------------------------------------------------------------ baby steps */
 
-/*
- * P * rotation(a) modulo target t: out[0], out[1]. False where it is zero (the unrotated input modulo a P prime).
- * plain: two limbs.
- */
-static bool rotate_limb(const transform_work *w, int64_t step, size_t t, uint64_t *out, uint64_t *plain) {
-    const ddt_ckks_params *params = w->ks.params;
-    const ddt_ring *ring = params->ring;
-    const size_t n = params->n;
-    const bool is_special = t > w->ks.level;
-    if (ddt_ring_galois_rotation(ring, step) == 1) {
-        for (unsigned p = 0; p < PARTS && !is_special; p++) {
-            ddt_ring_mul_scalar(ring, t, out + p * n, ddt_ciphertext_limb(w->a, n, p, (unsigned)t), params->p_mod_q[t]);
-        }
-        return !is_special;
-    }
-    const uint64_t *digits[DDT_CKKS_LEVELS_MAX + 1];
-    const ckks_key_entry *entry = rotation_key(w, step);
-    ks_extended_digits(&w->ks, ddt_ciphertext_limb(w->a, n, 1, 0), w->extended, t, digits);
-    ks_inner_product(&w->ks, &entry->key, t, digits, plain, plain + n,
-                     ks_thread_scratch(&w->ks) + w->ks.digits * w->ks.group * n);
-    if (!is_special) {
-        ddt_ring_mul_scalar_add(ring, t, plain, plain, ddt_ciphertext_limb(w->a, n, 0, (unsigned)t),
-                                params->p_mod_q[t]);
-    }
-    ddt_ring_permute(ring, out, plain, entry->permutation);
-    ddt_ring_permute(ring, out + n, plain + n, entry->permutation);
-    return true;
-}
-
-/* A diagonal modulo target t in NTT domain: stored so, or made in `limb`. */
-static const uint64_t *diagonal_limb(const transform_work *w, const transform_term *term, size_t t, uint64_t *limb) {
-    const size_t n = w->ks.params->n;
-    if (term->is_coefficients) {
-        const size_t m = ks_target_modulus(&w->ks, t);
-        ddt_ring_change_modulus(w->ks.params->ring, 0, m, limb, term->stored);
-        ddt_ring_ntt(w->ks.params->ring, m, limb);
-        return limb;
-    }
-    if (term->run == 1) {
-        return term->stored + t * n;
-    }
-    const uint64_t *values = term->stored + t * (n / term->run);
-    for (size_t j = 0; j < n / term->run; j++) {
-        for (size_t k = 0; k < term->run; k++) {
-            limb[j * term->run + k] = values[j];
-        }
-    }
-    return limb;
-}
-
+/* One target prime: what its blocks share. */
 typedef struct limb_work {
     size_t t;
-    uint64_t *rotated; /* baby b at 2 b N */
-    bool present[TRANSFORM_BABIES_MAX];
-    uint64_t *partial;   /* two limbs */
-    uint64_t *diagonals; /* DDT_RING_DOT_MAX limbs */
+    size_t m;                                            /* its modulus index */
+    const ckks_key_entry *entries[TRANSFORM_BABIES_MAX]; /* NULL: rotation by 0 */
+    bool present[TRANSFORM_BABIES_MAX];                  /* used and not zero */
+    const uint64_t *digits[DDT_CKKS_LEVELS_MAX + 1];
+    uint64_t *plain;     /* two limbs: a sum before the automorphism, at its own place */
+    uint64_t *rotated;   /* baby b at 2 b blocks */
+    uint64_t *partial;   /* two blocks */
+    uint64_t *diagonals; /* DDT_RING_DOT_MAX blocks */
 } limb_work;
 
-/* Adds up to DDT_RING_DOT_MAX terms from index i on, all of one giant step, to its sum. Returns the next index. */
-static size_t add_terms(const transform_work *w, const limb_work *l, size_t i, bool *started) {
-    const ddt_transform *transform = w->transform;
-    const ddt_ring *ring = w->ks.params->ring;
+/* Inner product of digits and key over the block that begins at `from`. */
+static void switch_block(const transform_work *w, const limb_work *l, const ddt_switch_key *key, size_t from) {
+    const ddt_ring *ring = w->transform->block_ring;
     const size_t n = w->ks.params->n;
-    const size_t m = ks_target_modulus(&w->ks, l->t);
+    const size_t stride = ((size_t)key->top_level + 1 + w->ks.params->literal.p_count) * n;
+    const size_t limb = l->t <= w->ks.level ? l->t : l->t - w->ks.level + key->top_level;
+    for (unsigned done = 0; done < w->ks.digits; done += DDT_RING_DOT_MAX) {
+        const uint64_t *digits[DDT_RING_DOT_MAX];
+        const uint64_t *b[DDT_RING_DOT_MAX];
+        const uint64_t *a[DDT_RING_DOT_MAX];
+        const unsigned left = w->ks.digits - done;
+        const unsigned count = left < DDT_RING_DOT_MAX ? left : DDT_RING_DOT_MAX;
+        for (unsigned d = 0; d < count; d++) {
+            digits[d] = l->digits[done + d] + from;
+            b[d] = key->b + (done + d) * stride + limb * n + from;
+            a[d] = key->a + (done + d) * stride + limb * n + from;
+        }
+        uint64_t *sums[PARTS] = {l->plain + from, l->plain + n + from};
+        if (done == 0) {
+            ddt_ring_dot2(ring, l->m, sums[0], sums[1], digits, b, a, count);
+        } else {
+            uint64_t *partial[PARTS] = {l->partial, l->partial + w->block};
+            ddt_ring_dot2(ring, l->m, partial[0], partial[1], digits, b, a, count);
+            ddt_ring_add(ring, l->m, sums[0], sums[0], partial[0]);
+            ddt_ring_add(ring, l->m, sums[1], sums[1], partial[1]);
+        }
+    }
+}
+
+/* P * rotation(a), the block that begins at `begin`, into out and the block behind it. */
+static void rotate_block(const transform_work *w, const limb_work *l, const ckks_key_entry *entry, size_t begin,
+                         uint64_t *out) {
+    const ddt_ckks_params *params = w->ks.params;
+    const ddt_ring *ring = w->transform->block_ring;
+    const size_t n = params->n;
+    if (entry == NULL) {
+        for (unsigned p = 0; p < PARTS; p++) {
+            ddt_ring_mul_scalar(ring, l->m, out + p * w->block, ddt_ciphertext_limb(w->a, n, p, (unsigned)l->t) + begin,
+                                params->p_mod_q[l->t]);
+        }
+        return;
+    }
+    const size_t from = entry->permutation[begin] & ~(w->block - 1);
+    switch_block(w, l, &entry->key, from);
+    if (l->t <= w->ks.level) {
+        uint64_t *first = l->plain + from;
+        ddt_ring_mul_scalar_add(ring, l->m, first, first, ddt_ciphertext_limb(w->a, n, 0, (unsigned)l->t) + from,
+                                params->p_mod_q[l->t]);
+    }
+    for (unsigned p = 0; p < PARTS; p++) {
+        ddt_ring_permute(ring, out + p * w->block, l->plain + p * n, entry->permutation + begin);
+    }
+}
+
+/* A power of two of equal words, a cache line at a time: the compiler does the rest. */
+static void fill_run(uint64_t *out, size_t length, uint64_t value) {
+    enum { LINE = 8 };
+    const uint64_t line[LINE] = {value, value, value, value, value, value, value, value};
+    if (length < LINE) {
+        memcpy(out, line, length * sizeof *out);
+        return;
+    }
+    for (size_t k = 0; k < length; k += LINE) {
+        memcpy(out + k, line, sizeof line);
+    }
+}
+
+/* The block of a diagonal: stored so, or its runs of equal values written out. */
+static const uint64_t *diagonal_block(const transform_work *w, const transform_term *term, size_t t, size_t begin,
+                                      uint64_t *block) {
+    const size_t n = w->ks.params->n;
+    const uint64_t *values = term->stored + t * (n / term->run) + begin / term->run;
+    if (term->run == 1) {
+        return values;
+    }
+    const size_t length = term->run < w->block ? term->run : w->block;
+    for (size_t j = 0; j < w->block; j += length) {
+        fill_run(block + j, length, values[j / length]);
+    }
+    return block;
+}
+
+/* Adds up to DDT_RING_DOT_MAX terms from index i on, all of one giant step, to its sum. Returns the next index. */
+static size_t add_terms(const transform_work *w, const limb_work *l, size_t i, size_t begin, bool *started) {
+    const ddt_transform *transform = w->transform;
+    const ddt_ring *ring = transform->block_ring;
     const size_t giant = transform->terms[i].giant;
-    uint64_t *sums[PARTS] = {sum_limb(w, giant, 0, l->t), sum_limb(w, giant, 1, l->t)};
+    uint64_t *sums[PARTS] = {sum_limb(w, giant, 0, l->t) + begin, sum_limb(w, giant, 1, l->t) + begin};
     const uint64_t *diagonals[DDT_RING_DOT_MAX];
     const uint64_t *first[DDT_RING_DOT_MAX];
     const uint64_t *second[DDT_RING_DOT_MAX];
@@ -107,51 +149,66 @@ static size_t add_terms(const transform_work *w, const limb_work *l, size_t i, b
     for (; i < transform->terms_count && transform->terms[i].giant == giant && count < DDT_RING_DOT_MAX; i++) {
         const transform_term *term = &transform->terms[i];
         if (l->present[term->baby]) {
-            diagonals[count] = diagonal_limb(w, term, l->t, l->diagonals + count * n);
-            first[count] = l->rotated + PARTS * term->baby * n;
-            second[count] = first[count] + n;
+            diagonals[count] = diagonal_block(w, term, l->t, begin, l->diagonals + count * w->block);
+            first[count] = l->rotated + PARTS * term->baby * w->block;
+            second[count] = first[count] + w->block;
             count++;
         }
     }
     if (count > 0 && !*started) {
-        ddt_ring_dot2(ring, m, sums[0], sums[1], diagonals, first, second, count);
+        ddt_ring_dot2(ring, l->m, sums[0], sums[1], diagonals, first, second, count);
     } else if (count > 0) {
-        ddt_ring_dot2(ring, m, l->partial, l->partial + n, diagonals, first, second, count);
-        ddt_ring_add(ring, m, sums[0], sums[0], l->partial);
-        ddt_ring_add(ring, m, sums[1], sums[1], l->partial + n);
+        uint64_t *partial[PARTS] = {l->partial, l->partial + w->block};
+        ddt_ring_dot2(ring, l->m, partial[0], partial[1], diagonals, first, second, count);
+        ddt_ring_add(ring, l->m, sums[0], sums[0], partial[0]);
+        ddt_ring_add(ring, l->m, sums[1], sums[1], partial[1]);
     }
     *started = *started || count > 0;
     return i;
 }
 
-static void sum_limbs(const transform_work *w, const limb_work *l) {
+static void sum_block(const transform_work *w, const limb_work *l, size_t begin) {
     const ddt_transform *transform = w->transform;
-    const size_t n = w->ks.params->n;
     size_t i = 0;
+    for (size_t b = 0; b < transform->babies_count; b++) {
+        if (l->present[b]) {
+            rotate_block(w, l, l->entries[b], begin, l->rotated + PARTS * b * w->block);
+        }
+    }
     for (size_t giant = 0; giant < transform->giants_count; giant++) {
         bool started = false;
         while (i < transform->terms_count && transform->terms[i].giant == giant) {
-            i = add_terms(w, l, i, &started);
+            i = add_terms(w, l, i, begin, &started);
         }
         for (unsigned p = 0; p < PARTS && !started; p++) {
-            memset(sum_limb(w, giant, p, l->t), 0, n * sizeof(uint64_t));
+            memset(sum_limb(w, giant, p, l->t) + begin, 0, w->block * sizeof(uint64_t));
         }
     }
 }
 
-static void inner_sums(const transform_work *w) {
+static void sum_limbs(const transform_work *w, size_t t, uint64_t *scratch) {
     const ddt_transform *transform = w->transform;
     const size_t n = w->ks.params->n;
+    limb_work l = {.t = t, .m = ks_target_modulus(&w->ks, t), .plain = scratch, .rotated = scratch + PARTS * n};
+    l.partial = l.rotated + PARTS * transform->babies_count * w->block;
+    l.diagonals = l.partial + PARTS * w->block;
+    ks_extended_digits(&w->ks, ddt_ciphertext_limb(w->a, n, 1, 0), w->extended, t, l.digits);
+    for (size_t b = 0; b < transform->babies_count; b++) {
+        const bool turns = ddt_ring_galois_rotation(w->ks.params->ring, transform->babies[b]) != 1;
+        l.entries[b] = turns && transform->used[b] ? rotation_key(w, transform->babies[b]) : NULL;
+        /* The input itself, times P, is zero modulo the special primes. */
+        l.present[b] = transform->used[b] && (turns || t <= w->ks.level);
+    }
+    for (size_t begin = 0; begin < n; begin += w->block) {
+        sum_block(w, &l, begin);
+    }
+}
+
+static void inner_sums(const transform_work *w) {
+    const size_t limbs = scratch_limbs(w->transform);
 #pragma omp parallel for num_threads(w->ks.threads) if (w->ks.threads > 1) schedule(dynamic, 1)
     for (size_t t = 0; t < w->ks.targets; t++) {
-        limb_work l = {.t = t, .rotated = w->scratch + (size_t)omp_get_thread_num() * scratch_limbs(transform) * n};
-        l.partial = l.rotated + PARTS * transform->babies_count * n;
-        l.diagonals = l.partial + PARTS * n;
-        for (size_t b = 0; b < transform->babies_count; b++) {
-            l.present[b] =
-                transform->used[b] && rotate_limb(w, transform->babies[b], t, l.rotated + PARTS * b * n, l.partial);
-        }
-        sum_limbs(w, &l);
+        sum_limbs(w, t, w->scratch + (size_t)omp_get_thread_num() * limbs * w->ks.params->n);
     }
 }
 
@@ -243,7 +300,7 @@ static ddt_status evaluate(ddt_evaluator *ev, const ddt_transform *transform, co
     if (status != DDT_OK) {
         return status;
     }
-    transform_work w = {.ev = ev, .transform = transform, .a = a};
+    transform_work w = {.ev = ev, .transform = transform, .a = a, .block = ddt_ring_n(transform->block_ring)};
     ks_work_take(ev, level, &w.ks);
     w.extended = ckks_arena_take(ev, stored);
     w.sums = ckks_arena_take(ev, sums);

@@ -5,20 +5,20 @@
 #include "ckks_internal.h"
 #include "ddt/ckks/transform.h"
 
-enum { TRANSFORM_BABIES_MAX = 32 };
+enum { TRANSFORM_BABIES_MAX = 32, TRANSFORM_LOG_BLOCK = 11 };
 
 typedef struct transform_term {
     size_t source; /* index of the caller's diagonal */
     size_t giant;
     size_t baby;
-    size_t run;           /* equal neighbours in the NTT domain: one of each run is stored */
-    bool is_coefficients; /* stored: N coefficients modulo q_0, centred; else NTT values of all targets */
+    size_t run; /* equal neighbours in the NTT domain: one of each run is stored */
     size_t words;
-    uint64_t *stored;
+    uint64_t *stored; /* values of all targets */
 } transform_term;
 
 struct ddt_transform {
     const ddt_ckks_params *params;
+    ddt_ring *block_ring; /* the same moduli for shorter limbs: element-wise work on blocks of the NTT domain */
     unsigned level;
     double scale;
     size_t targets;

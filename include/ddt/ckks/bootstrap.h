@@ -64,7 +64,7 @@ DDT_MUST_CHECK ddt_status ddt_encapsulation_read(ddt_context *ctx, ddt_reader *r
 /*
  * log_slots     messages have 2^log_slots slots, repeated over all; 0: all N/2
  * slots_levels  of slots-to-coefficients, 1 to 4; 0: 3
- * baby          baby steps of each matrix, a power of two up to 32; fewer need fewer keys and more time; 0: 8
+ * baby          baby steps of each matrix, a power of two up to 32; fewer need fewer keys and more time; 0: 8 or 4
  */
 typedef struct ddt_bootstrap_literal {
     unsigned log_slots;

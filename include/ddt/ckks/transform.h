@@ -41,9 +41,8 @@ typedef struct ddt_transform_shape {
 typedef struct ddt_transform ddt_transform;
 
 /*
- * Encodes the diagonals over Q and P. Diagonals of a short period take a share of the memory of one limb only, those of
- * the full period at high levels are kept as coefficients. Errors: DDT_ERR_ARGUMENT (shape, repeated index),
- * DDT_ERR_RANGE, DDT_ERR_MEMORY. params must outlive the transform; the caller owns *out.
+ * Encodes the diagonals over Q and P: (level + 1 + p_count) * 2 * period words for each. Errors: DDT_ERR_ARGUMENT
+ * (shape, repeated index), DDT_ERR_RANGE, DDT_ERR_MEMORY. params must outlive the transform; the caller owns *out.
  */
 DDT_MUST_CHECK ddt_status ddt_transform_create(ddt_context *ctx, const ddt_ckks_params *params,
                                                const ddt_diagonal *diagonals, size_t count,
