@@ -30,6 +30,7 @@ enum {
     LOG_TAIL = 7,
     TAIL = 1 << LOG_TAIL,
     TAIL_VECTORS = TAIL / LANES,
+    LANE_LAYERS = 3,
     LANE_TWIDDLES = 7, /* vectors of twiddles of the last three layers on eight residues */
     TAIL_PAIR_WORDS = 2 * TAIL_VECTORS,
     TAIL_WORDS = TAIL_PAIR_WORDS + 2 * LANE_TWIDDLES * LANES,

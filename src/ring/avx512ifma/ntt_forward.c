@@ -6,7 +6,7 @@
  * [0, 4 P q). Each layer widens the range by q on either side, so x is brought from [0, 4Pq) to [Pq, 3Pq), by a
  * subtraction, a minimum and an addition, in every P-th layer at the latest:
  * - P = 1: in every layer;
- * - P = 2: in every second layer of a pass;
+ * - P = 2: where an even number of layers is left;
  * - P = 4: in the first layer of a pass, which has at most four;
  * - P = 8: in the first layer of the tail only. At most ten layers come before it and start from [11q, 12q), so
  *   [q, 22q) reaches it; the tail's seven layers make [8q, 24q) into [q, 31q);
@@ -35,13 +35,20 @@ typedef struct constants {
     vec shift;    /* bits - 1 */
 } constants;
 
+/* The place of a pass in the transform; left: how many layers are left at its begin, or any number of that parity. */
+typedef struct schedule {
+    int period;
+    pass_kind kind;
+    unsigned left;
+} schedule;
+
 /* What layer `layer` of a pass does to x: see the head of the file. */
-DDT_INLINE range_step range_of_layer(int period, pass_kind kind, int layer) {
-    if (kind == PASS_FIRST && layer == 0) {
+DDT_INLINE range_step range_of_layer(schedule s, unsigned layer) {
+    if (s.kind == PASS_FIRST && layer == 0) {
         return RANGE_BIAS;
     }
-    bool reduce = period == 1 || (period == 2 && layer % 2 == 0) || (period == 4 && layer == 0) ||
-                  (period == 8 && layer == 0 && kind == PASS_TAIL);
+    bool reduce = s.period == 1 || (s.period == 2 && (s.left + layer) % 2 == 0) || (s.period == 4 && layer == 0) ||
+                  (s.period == 8 && layer == 0 && s.kind == PASS_TAIL);
     return reduce ? RANGE_REDUCE : RANGE_KEEP;
 }
 
@@ -128,29 +135,29 @@ DDT_INLINE void split_pairs(vec *v, const uint64_t *t, const constants *c, range
     butterflies(&v[0], &v[1], t, &v[2], &v[3], t + 2, c, range);
 }
 
-DDT_INLINE void group_4(vec *v, const uint64_t *t, const constants *c, int period, pass_kind kind) {
-    split(v, 2, t, c, range_of_layer(period, kind, 0));
-    split_pairs(v, t + 2, c, range_of_layer(period, kind, 1));
+DDT_INLINE void group_4(vec *v, const uint64_t *t, const constants *c, schedule s) {
+    split(v, 2, t, c, range_of_layer(s, 0));
+    split_pairs(v, t + 2, c, range_of_layer(s, 1));
 }
 
-DDT_INLINE void group_8(vec *v, const uint64_t *t, const constants *c, int period, pass_kind kind) {
-    split(v, 4, t, c, range_of_layer(period, kind, 0));
-    split(v, 2, t + 2, c, range_of_layer(period, kind, 1));
-    split(v + 4, 2, t + 4, c, range_of_layer(period, kind, 1));
-    split_pairs(v, t + 6, c, range_of_layer(period, kind, 2));
-    split_pairs(v + 4, t + 10, c, range_of_layer(period, kind, 2));
+DDT_INLINE void group_8(vec *v, const uint64_t *t, const constants *c, schedule s) {
+    split(v, 4, t, c, range_of_layer(s, 0));
+    split(v, 2, t + 2, c, range_of_layer(s, 1));
+    split(v + 4, 2, t + 4, c, range_of_layer(s, 1));
+    split_pairs(v, t + 6, c, range_of_layer(s, 2));
+    split_pairs(v + 4, t + 10, c, range_of_layer(s, 2));
 }
 
-DDT_INLINE void group_16(vec *v, const uint64_t *t, const constants *c, int period, pass_kind kind) {
-    split(v, 8, t, c, range_of_layer(period, kind, 0));
-    split(v, 4, t + 2, c, range_of_layer(period, kind, 1));
-    split(v + 8, 4, t + 4, c, range_of_layer(period, kind, 1));
-    range_step third = range_of_layer(period, kind, 2);
+DDT_INLINE void group_16(vec *v, const uint64_t *t, const constants *c, schedule s) {
+    split(v, 8, t, c, range_of_layer(s, 0));
+    split(v, 4, t + 2, c, range_of_layer(s, 1));
+    split(v + 8, 4, t + 4, c, range_of_layer(s, 1));
+    range_step third = range_of_layer(s, 2);
     split(v, 2, t + 6, c, third);
     split(v + 4, 2, t + 8, c, third);
     split(v + 8, 2, t + 10, c, third);
     split(v + 12, 2, t + 12, c, third);
-    range_step fourth = range_of_layer(period, kind, 3);
+    range_step fourth = range_of_layer(s, 3);
     split_pairs(v, t + 14, c, fourth);
     split_pairs(v + 4, t + 18, c, fourth);
     split_pairs(v + 8, t + 22, c, fourth);
@@ -159,7 +166,7 @@ DDT_INLINE void group_16(vec *v, const uint64_t *t, const constants *c, int peri
 
 /* `layers` layers on 2^layers vectors at a stride, in place. */
 DDT_INLINE void run_group(uint64_t *a, size_t stride, unsigned layers, const uint64_t *t, const constants *c,
-                          int period, pass_kind kind) {
+                          schedule s) {
     vec v[16];
     const size_t count = (size_t)1 << layers;
     DDT_UNROLL
@@ -167,11 +174,11 @@ DDT_INLINE void run_group(uint64_t *a, size_t stride, unsigned layers, const uin
         v[k] = load(a + k * stride);
     }
     if (layers == 4) {
-        group_16(v, t, c, period, kind);
+        group_16(v, t, c, s);
     } else if (layers == 3) {
-        group_8(v, t, c, period, kind);
+        group_8(v, t, c, s);
     } else {
-        group_4(v, t, c, period, kind);
+        group_4(v, t, c, s);
     }
     DDT_UNROLL
     for (size_t k = 0; k < count; k++) {
@@ -236,15 +243,16 @@ DDT_INLINE void tail(uint64_t *a, const uint64_t *t, const constants *c, int per
     for (size_t k = 0; k < TAIL_VECTORS; k++) {
         v[k] = load(a + k * LANES);
     }
-    group_16(v, t, c, period, PASS_TAIL);
+    group_16(v, t, c, (schedule){period, PASS_TAIL, LOG_TAIL});
     transpose(v);
     transpose(v + LANES);
     t += TAIL_PAIR_WORDS;
-    lane_layer(v, t, 0, 0, 4, 4, c, range_of_layer(period, PASS_MIDDLE, 0));
-    range_step second = range_of_layer(period, PASS_MIDDLE, 1);
+    const schedule lanes = {period, PASS_MIDDLE, LANE_LAYERS};
+    lane_layer(v, t, 0, 0, 4, 4, c, range_of_layer(lanes, 0));
+    range_step second = range_of_layer(lanes, 1);
     lane_layer(v, t, 1, 0, 2, 2, c, second);
     lane_layer(v, t, 2, 4, 2, 2, c, second);
-    range_step third = range_of_layer(period, PASS_MIDDLE, 2);
+    range_step third = range_of_layer(lanes, 2);
     lane_layer(v, t, 3, 0, 1, 1, c, third);
     lane_layer(v, t, 4, 2, 1, 1, c, third);
     lane_layer(v, t, 5, 4, 1, 1, c, third);
@@ -273,20 +281,29 @@ typedef struct transform {
 
 /* `layers` layers on the block of 2^layers parts of `part` residues at a. */
 DDT_INLINE void sweep_layers(uint64_t *a, size_t part, unsigned layers, const uint64_t *t, const constants *c,
-                             int period, pass_kind kind) {
+                             schedule s) {
     for (size_t j = 0; j < part; j += LANES) {
-        run_group(a + j, part, layers, opaque(t), c, period, kind);
+        run_group(a + j, part, layers, opaque(t), c, s);
     }
 }
 
-DDT_INLINE void sweep(uint64_t *a, size_t part, unsigned layers, const uint64_t *t, const constants *c, int period,
-                      pass_kind kind) {
+DDT_INLINE void sweep(uint64_t *a, size_t part, unsigned layers, const uint64_t *t, const constants *c, schedule s) {
     if (layers == 4) {
-        sweep_layers(a, part, 4, t, c, period, kind);
+        sweep_layers(a, part, 4, t, c, s);
     } else if (layers == 3) {
-        sweep_layers(a, part, 3, t, c, period, kind);
+        sweep_layers(a, part, 3, t, c, s);
     } else {
-        sweep_layers(a, part, 2, t, c, period, kind);
+        sweep_layers(a, part, 2, t, c, s);
+    }
+}
+
+/* A sweep with `left` layers left, whose parity the code for P = 2 has to know. */
+DDT_INLINE void run_sweep(uint64_t *a, size_t part, unsigned layers, const uint64_t *t, const constants *c, int period,
+                          pass_kind kind, unsigned left) {
+    if (period == 2 && left % 2 != 0) {
+        sweep(a, part, layers, t, c, (schedule){period, kind, 1});
+    } else {
+        sweep(a, part, layers, t, c, (schedule){period, kind, 0});
     }
 }
 
@@ -314,21 +331,23 @@ DEFINE_TAILS(45, 16, true)
 /* Everything after the first sweep on the block of `size` residues that is node `node` of it. */
 DDT_INLINE void finish_block(const transform *job, uint64_t *a, size_t node, size_t size, int period) {
     const ntt_plan *plan = &job->plan;
+    const unsigned second = plan->layers[1];
+    const unsigned third = plan->layers[2];
     size_t from = node * size;
-    if (plan->layers[1] == 0) {
+    if (second == 0) {
         job->tails(job, a, from, size);
         return;
     }
-    size_t part = size >> plan->layers[1];
-    sweep(a + from, part, plan->layers[1], job->tables + plan->sweep_at[1] + (node << (plan->layers[1] + 1)),
-          &job->rest, period, PASS_MIDDLE);
-    if (plan->layers[2] == 0) {
+    size_t part = size >> second;
+    run_sweep(a + from, part, second, job->tables + plan->sweep_at[1] + (node << (second + 1)), &job->rest, period,
+              PASS_MIDDLE, LOG_TAIL + third + second);
+    if (third == 0) {
         job->tails(job, a, from, size);
         return;
     }
-    const uint64_t *t = job->tables + plan->sweep_at[2] + (node << (plan->layers[1] + plan->layers[2] + 1));
-    for (size_t j = 0; j < size; j += part, t += (size_t)2 << plan->layers[2]) {
-        sweep(a + from + j, part >> plan->layers[2], plan->layers[2], t, &job->rest, period, PASS_MIDDLE);
+    const uint64_t *t = job->tables + plan->sweep_at[2] + (node << (second + third + 1));
+    for (size_t j = 0; j < size; j += part, t += (size_t)2 << third) {
+        run_sweep(a + from + j, part >> third, third, t, &job->rest, period, PASS_MIDDLE, LOG_TAIL + third);
         job->tails(job, a, from + j, part);
     }
 }
@@ -349,7 +368,7 @@ DDT_INLINE void forward(transform *job, const ddt_modulus *modulus, uint64_t *a,
     job->first.bias = splat(first_bias * q);
     unsigned layers = job->plan.layers[0];
     size_t size = modulus->n >> layers;
-    sweep(a, size, layers, modulus->tables + TABLE_HEAD_WORDS, &job->first, period, PASS_FIRST);
+    run_sweep(a, size, layers, modulus->tables + TABLE_HEAD_WORDS, &job->first, period, PASS_FIRST, modulus->log_n);
     for (size_t node = 0; node < (size_t)1 << layers; node++) {
         finish_block(job, a, node, size, period);
     }

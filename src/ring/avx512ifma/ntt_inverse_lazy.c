@@ -18,9 +18,8 @@
 #include "ntt_inverse.h"
 
 enum {
-    BOUND_SHORT = 4, /* b for groups of two or three layers */
-    BOUND_LONG = 2,  /* b for groups of four */
-    LANE_LAYERS = 3,
+    BOUND_SHORT = 4,   /* b for groups of two or three layers */
+    BOUND_LONG = 2,    /* b for groups of four */
     LANE_SUM_BIAS = 12 /* what the eight biases of the lanes' positions add up to, negated */
 };
 
