@@ -38,10 +38,16 @@ DDT_MUST_CHECK ddt_status ddt_switch_key_generate(ddt_context *ctx, const ddt_se
                                                   unsigned top_level, ddt_switch_key *out);
 
 /*
- * All keys that a bootstrapper asks for, added to `keys`: switching keys (those that are there already for a high enough
- * level are kept) and the encapsulation. Its sparse secret of DDT_BOOTSTRAP_SPARSE_WEIGHT coefficients lives in protected
- * memory for the time of this call only; the one key under it has the modulus q_0 p_0. Reports progress. On failure
- * `keys` keeps what it got so far.
+ * The keys to a fresh sparse secret of DDT_BOOTSTRAP_SPARSE_WEIGHT coefficients and back, for bootstrapping. The sparse
+ * secret lives in protected memory for the time of this call only; the one key under it has the modulus q_0 p_0. *out is
+ * created here.
+ */
+DDT_MUST_CHECK ddt_status ddt_encapsulation_generate(ddt_context *ctx, const ddt_secret_key *secret,
+                                                     ddt_encapsulation *out);
+/*
+ * All keys that a bootstrapper asks for, added to `keys`: the encapsulation, and the switching keys of
+ * ddt_bootstrap_key_requests (those that are there already for a high enough level are kept). Reports progress. On
+ * failure `keys` keeps what it got so far.
  */
 DDT_MUST_CHECK ddt_status ddt_bootstrap_keys_generate(ddt_context *ctx, const ddt_secret_key *secret,
                                                       const ddt_bootstrapper *bootstrapper, ddt_eval_keys *keys);

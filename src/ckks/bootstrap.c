@@ -115,7 +115,8 @@ static void set_scales(ddt_bootstrapper *b, boot_stage *stages) {
         stages[i].out = &b->to_coefficients[i];
     }
     /* The whole factor, in equal shares but for the size of the entries, 2^-layers. */
-    const double whole = 0.5 * params->scales[boot_mod_level(b)] / (q0 * b->range);
+    const double copies = (double)(params->n / 2 >> b->log_slots);
+    const double whole = 0.5 * params->scales[boot_mod_level(b)] / (q0 * b->range * copies);
     const double share = log2(whole) - b->log_slots;
     for (unsigned i = 0; i < b->coefficients_levels; i++) {
         boot_stage *stage = &stages[b->slots_levels + i];
@@ -191,8 +192,9 @@ static ddt_status check_literal(ddt_context *ctx, const ddt_ckks_params *params,
                         DDT_BOOTSTRAP_MOD_LEVELS + 2, DDT_BOOTSTRAP_MOD_LEVELS + BOOT_STAGES_MAX,
                         DDT_RING_MODULUS_BITS_MAX, p->boot_levels, p->first_bits);
     }
+    const unsigned most = b->slots_levels > b->coefficients_levels ? b->slots_levels : b->coefficients_levels;
     const unsigned fewest = b->slots_levels < b->coefficients_levels ? b->slots_levels : b->coefficients_levels;
-    if (b->log_slots != log_slots_max || b->slots_levels > BOOT_STAGES_MAX - 1 ||
+    if (b->log_slots > log_slots_max || b->log_slots < most || b->slots_levels > BOOT_STAGES_MAX - 1 ||
         b->log_slots > fewest * BOOT_LAYERS_MAX || b->baby > DDT_RING_DOT_MAX) {
         return ddt_fail(ctx, DDT_ERR_ARGUMENT,
                         "Bootstrapping of 2^%u slots with %u levels of slots-to-coefficients is not possible.",
@@ -315,8 +317,28 @@ size_t ddt_bootstrap_key_requests(const ddt_bootstrapper *b, ddt_key_request *re
     for (unsigned i = 0; i < b->slots_levels; i++) {
         add_transform(&list, b, b->to_coefficients[i]);
     }
+    for (unsigned i = b->log_slots; i + 1 < b->params->literal.log_n; i++) {
+        add_request(&list, ddt_ring_galois_rotation(b->params->ring, (int64_t)1 << i), boot_mod_level(b) + 1);
+    }
     for (size_t i = 0; i < list.count && i < capacity; i++) {
         requests[i] = all[i];
     }
     return list.count;
+}
+
+/* ------------------------------------------------------------------ noise */
+
+double ddt_ckks_noise_bootstrap(const ddt_ckks_params *params) {
+    /* The error of the two polynomials (2^-26.5), and how often the roundings of each step come through
+     * (docs/bootstrapping.md). */
+    const double approximation = 1.05e-8;
+    const double base = 1.7;
+    double squared = 0.5 * interpolated_range * interpolated_range;
+    for (unsigned i = 0; i <= BOOT_SQUARINGS; i++) {
+        const double gain = ldexp(i == 0 ? base : 1.0, (int)(BOOT_SQUARINGS - i)) / (2.0 * pi);
+        squared += 0.5 * gain * gain;
+    }
+    const double rounding = ddt_ckks_noise_rescale(params, 2, params->scales[params->top]);
+    const double noise = message_ratio * rounding * sqrt(2.0 * squared);
+    return sqrt(noise * noise + approximation * approximation);
 }

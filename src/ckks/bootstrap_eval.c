@@ -180,9 +180,12 @@ static ddt_status take_work(boot_work *w) {
 }
 
 static void give_work(const boot_work *w) {
-    ckks_pool_give(w->ev, w->low);
-    ckks_pool_give(w->ev, w->first);
-    ckks_pool_give(w->ev, w->second);
+    const ddt_ciphertext *const taken[] = {w->low, w->first, w->second};
+    for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++) {
+        if (taken[i] != NULL) {
+            ckks_pool_give(w->ev, taken[i]);
+        }
+    }
 }
 
 static ddt_status check_bootstrap(ddt_evaluator *ev, const ddt_bootstrapper *b, const ddt_ciphertext *a,
@@ -227,7 +230,13 @@ static ddt_status raise_and_transform(const boot_work *w) {
     for (unsigned i = 0; i < last && status == DDT_OK; i++) {
         status = ddt_eval_transform(ev, b->to_slots[i], w->first, w->first);
     }
-    return status == DDT_OK ? transform_unscaled(ev, b->to_slots[last], w->first, w->first) : status;
+    if (status == DDT_OK) {
+        status = transform_unscaled(ev, b->to_slots[last], w->first, w->first);
+    }
+    /* Sparse slots: the raised polynomial has junk, multiples of q_0, where the message has no coefficients. */
+    const size_t slots = (size_t)1 << b->log_slots;
+    const size_t copies = ev->params->n / 2 / slots;
+    return status == DDT_OK && copies > 1 ? ddt_eval_inner_sum(ev, w->first, copies, (int64_t)slots, w->first) : status;
 }
 
 /*
@@ -266,6 +275,23 @@ static ddt_status split(const boot_work *w) {
     return status;
 }
 
+/* w->first -> w->first: its real part, times 2 i. */
+static ddt_status keep_real(const boot_work *w) {
+    ddt_evaluator *ev = w->ev;
+    ddt_status status = ddt_eval_conjugate(ev, w->first, w->second);
+    if (status == DDT_OK) {
+        status = ddt_eval_add(ev, w->first, w->second, w->first);
+    }
+    if (status == DDT_OK) {
+        status = ddt_eval_mul_constant(ev, w->first, imaginary_unit(1.0), 1.0, w->first);
+    }
+    if (status == DDT_OK) {
+        status = ddt_eval_rescale(ev, w->first, w->first);
+    }
+    w->first->scale = w->b->params->scales[boot_mod_level(w->b)];
+    return status;
+}
+
 static ddt_status raise_and_split(const boot_work *w) {
     ddt_status status = raise_and_transform(w);
     return status == DDT_OK ? split(w) : status;
@@ -296,6 +322,30 @@ ddt_status ddt_eval_bootstrap(ddt_evaluator *ev, const ddt_bootstrapper *b, cons
     }
     if (status == DDT_OK) {
         status = ddt_eval_add(ev, w.first, w.second, out);
+    }
+    give_work(&w);
+    return status;
+}
+
+ddt_status ddt_eval_bootstrap_real(ddt_evaluator *ev, const ddt_bootstrapper *b, const ddt_ciphertext *a,
+                                   ddt_ciphertext *out) {
+    boot_work w = {.ev = ev, .b = b};
+    ddt_status status = check_bootstrap(ev, b, a, out);
+    if (status != DDT_OK) {
+        return status;
+    }
+    status = take_work(&w);
+    if (status == DDT_OK) {
+        status = lower(&w, a);
+    }
+    if (status == DDT_OK) {
+        status = raise_and_transform(&w);
+    }
+    if (status == DDT_OK) {
+        status = keep_real(&w);
+    }
+    if (status == DDT_OK) {
+        status = reduce(ev, b, w.first, out);
     }
     give_work(&w);
     return status;

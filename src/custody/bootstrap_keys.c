@@ -99,7 +99,7 @@ static void encapsulation_limbs(const encapsulation_work *w, int threads, uint64
     }
 }
 
-static ddt_status encapsulation_generate(ddt_context *ctx, const ddt_secret_key *secret, ddt_encapsulation *out) {
+ddt_status ddt_encapsulation_generate(ddt_context *ctx, const ddt_secret_key *secret, ddt_encapsulation *out) {
     enum { POLYNOMIALS = 4 };
     const ddt_ckks_params *params = secret->params;
     const size_t n = ddt_ckks_n(params);
@@ -165,7 +165,7 @@ ddt_status ddt_bootstrap_keys_generate(ddt_context *ctx, const ddt_secret_key *s
     if (count > REQUESTS_MAX) {
         return ddt_fail(ctx, DDT_ERR_INTERNAL, "Bootstrapping wants %zu keys.", count);
     }
-    ddt_status status = encapsulation_generate(ctx, secret, &encapsulation);
+    ddt_status status = ddt_encapsulation_generate(ctx, secret, &encapsulation);
     if (status == DDT_OK) {
         status = ddt_eval_keys_set_encapsulation(ctx, keys, &encapsulation);
         ddt_encapsulation_destroy(&encapsulation); /* emptied where it was taken */

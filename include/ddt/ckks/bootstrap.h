@@ -108,6 +108,12 @@ double ddt_ckks_noise_bootstrap(const ddt_ckks_params *params);
 DDT_MUST_CHECK ddt_status ddt_eval_bootstrap(ddt_evaluator *ev, const ddt_bootstrapper *bootstrapper,
                                              const ddt_ciphertext *a, ddt_ciphertext *out);
 /*
+ * The same for a real message, in little more than half the time. Whatever the imaginary part holds is lost (it must
+ * lie in [-1, 1] all the same).
+ */
+DDT_MUST_CHECK ddt_status ddt_eval_bootstrap_real(ddt_evaluator *ev, const ddt_bootstrapper *bootstrapper,
+                                                  const ddt_ciphertext *a, ddt_ciphertext *out);
+/*
  * Two ciphertexts with real messages in the time of one: a and b must have equal level and scale. The imaginary parts
  * of their messages must be zero up to noise: they are lost to each other's real parts.
  */
