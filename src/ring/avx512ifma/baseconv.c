@@ -139,13 +139,13 @@ DDT_INLINE vec reduce_lazily(vec x, vec quotient, vec q) {
 
 /* Constants of one target; exact: its residues come out without a conditional subtraction, see finish_tile. */
 typedef struct target_constants {
-    const uint64_t *factors;
     vec q;
     vec minus_q;
     vec inverse;
     vec quotient;       /* floor(2^52 / q) */
     vec exact_quotient; /* ceil(2^(bits + 51) / q) */
     vec exact_shift;    /* bits - 1 */
+    const uint64_t *factors;
     bool exact;
 } target_constants;
 
@@ -242,8 +242,8 @@ void ddt_avx512ifma_baseconv_limbs(const ddt_baseconv_target *targets, size_t ta
                                    uint64_t *const *out, const uint64_t *const *y, const uint64_t *quotient,
                                    size_t begin, size_t end) {
     target_constants c[DDT_BASECONV_TARGETS];
-    for (size_t t = 0; t < target_count; t++) {
-        c[t] = make_target(&targets[t], count);
+    for (size_t t = 0; t < DDT_BASECONV_TARGETS; t++) {
+        c[t] = make_target(&targets[t < target_count ? t : 0], count);
     }
     size_t j = begin;
     for (; end - j >= TILE_VECTORS * LANES; j += TILE_VECTORS * LANES) {

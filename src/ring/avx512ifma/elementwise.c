@@ -236,7 +236,7 @@ void ddt_avx512ifma_tensor(const ddt_modulus *modulus, uint64_t *const d[3], con
     }
 }
 
-/* The words of the two sums of a dot product. */
+/* The words of the two sums of an inner product. */
 typedef struct dot_sums {
     two low0;
     two low1;
@@ -244,12 +244,24 @@ typedef struct dot_sums {
     two high1;
 } dot_sums;
 
-DDT_INLINE dot_sums dot_terms(dot_sums s, const uint64_t *const *a, const uint64_t *const *b0,
-                              const uint64_t *const *b1, size_t count, size_t j) {
-    for (size_t k = 0; k < count; k++) {
-        two x = load_two(a[k] + j);
-        two y0 = load_two(b0[k] + j);
-        two y1 = load_two(b1[k] + j);
+/* Terms of an inner product. */
+typedef struct dot_limbs {
+    const uint64_t *const *a;
+    const uint64_t *const *b0;
+    const uint64_t *const *b1;
+    size_t count;
+} dot_limbs;
+
+/* Terms [from, from + count). */
+static dot_limbs some_terms(const dot_limbs *all, size_t from, size_t count) {
+    return (dot_limbs){all->a + from, all->b0 + from, all->b1 + from, count};
+}
+
+DDT_INLINE dot_sums dot_terms(dot_sums s, const dot_limbs *terms, size_t j) {
+    for (size_t k = 0; k < terms->count; k++) {
+        two x = load_two(terms->a[k] + j);
+        two y0 = load_two(terms->b0[k] + j);
+        two y1 = load_two(terms->b1[k] + j);
         s.low0 = low_two(s.low0, x, y0);
         s.low1 = low_two(s.low1, x, y1);
         s.high0 = high_two(s.high0, x, y0);
@@ -259,36 +271,22 @@ DDT_INLINE dot_sums dot_terms(dot_sums s, const uint64_t *const *a, const uint64
 }
 
 enum {
-    DOT_DIRECT = 6, /* at most so many terms are read all side by side; more streams are more than the processor fetches
-                       ahead of */
-    DOT_GROUP = 4,  /* otherwise so many */
-    DOT_PAGE_WORDS = 256 /* residues whose sums wait in the level-1 cache between groups */
+    DOT_DIRECT =
+        6, /* at most so many terms are read side by side; more streams are more than the processor fetches ahead of */
+    DOT_GROUP = 4,           /* otherwise so many */
+    DOT_PAGE_WORDS = 256,    /* residues whose sums wait in the level-1 cache between groups */
+    DOT_SUM_WORDS = 4 * PAIR /* of one pair of vectors */
 };
 
-/* Residues [from, from + size): the terms, added to the sums where there are any, and reduced. */
-DDT_INLINE void dot_finish(const wide *w, uint64_t *out0, uint64_t *out1, const uint64_t *sums,
-                           const uint64_t *const *a, const uint64_t *const *b0, const uint64_t *const *b1, size_t count,
-                           size_t from, size_t size) {
-    for (size_t j = from; j < from + size; j += PAIR) {
-        dot_sums s = {zero_two(), zero_two(), zero_two(), zero_two()};
-        if (sums != NULL) {
-            s = (dot_sums){load_two(sums), load_two(sums + PAIR), load_two(sums + (size_t)2 * PAIR),
-                           load_two(sums + (size_t)3 * PAIR)};
-            sums += (size_t)4 * PAIR;
-        }
-        s = dot_terms(s, a, b0, b1, count, j);
-        store_two(out0 + j, reduce_wide(s.low0, s.high0, w));
-        store_two(out1 + j, reduce_wide(s.low1, s.high1, w));
-    }
+DDT_INLINE dot_sums load_sums(const uint64_t *at) {
+    return (dot_sums){load_two(at), load_two(at + PAIR), load_two(at + (size_t)2 * PAIR),
+                      load_two(at + (size_t)3 * PAIR)};
 }
 
-/* One group of terms on one page; the sums lie at `sums`, four words a residue. */
-static void dot_page(uint64_t *sums, const uint64_t *const *a, const uint64_t *const *b0, const uint64_t *const *b1,
-                     size_t count, size_t from, size_t size) {
-    for (size_t j = 0; j < size; j += PAIR, sums += (size_t)4 * PAIR) {
-        dot_sums s = {load_two(sums), load_two(sums + PAIR), load_two(sums + (size_t)2 * PAIR),
-                      load_two(sums + (size_t)3 * PAIR)};
-        s = dot_terms(s, a, b0, b1, count, from + j);
+/* Adds terms to the sums of residues [from, from + size). */
+static void dot_page(uint64_t *sums, const dot_limbs *terms, size_t from, size_t size) {
+    for (size_t j = from; j < from + size; j += PAIR, sums += DOT_SUM_WORDS) {
+        dot_sums s = dot_terms(load_sums(sums), terms, j);
         store_two(sums, s.low0);
         store_two(sums + PAIR, s.low1);
         store_two(sums + (size_t)2 * PAIR, s.high0);
@@ -296,24 +294,41 @@ static void dot_page(uint64_t *sums, const uint64_t *const *a, const uint64_t *c
     }
 }
 
+/* The terms of residues [from, from + size), added to the sums where there are any, and reduced. */
+DDT_INLINE void dot_finish(const wide *w, uint64_t *out0, uint64_t *out1, const uint64_t *sums, const dot_limbs *terms,
+                           size_t from, size_t size) {
+    for (size_t j = from; j < from + size; j += PAIR) {
+        dot_sums s = {zero_two(), zero_two(), zero_two(), zero_two()};
+        if (sums != NULL) {
+            s = load_sums(sums);
+            sums += DOT_SUM_WORDS;
+        }
+        s = dot_terms(s, terms, j);
+        store_two(out0 + j, reduce_wide(s.low0, s.high0, w));
+        store_two(out1 + j, reduce_wide(s.low1, s.high1, w));
+    }
+}
+
 void ddt_avx512ifma_dot2(const ddt_modulus *modulus, uint64_t *out0, uint64_t *out1, const uint64_t *const *a,
                          const uint64_t *const *b0, const uint64_t *const *b1, size_t count) {
     _Alignas(64) uint64_t sums[4 * DOT_PAGE_WORDS];
     const wide w = make_wide(modulus);
+    const dot_limbs all = {a, b0, b1, count};
     const size_t n = modulus->n;
     if (count <= DOT_DIRECT) {
-        dot_finish(&w, out0, out1, NULL, a, b0, b1, count, 0, n);
+        dot_finish(&w, out0, out1, NULL, &all, 0, n);
         return;
     }
     const size_t page = n < DOT_PAGE_WORDS ? n : DOT_PAGE_WORDS;
     const size_t rest = (count - 1) % DOT_GROUP + 1; /* terms of the last group */
+    const dot_limbs last = some_terms(&all, count - rest, rest);
     for (size_t from = 0; from < n; from += page) {
         memset(sums, 0, 4 * page * sizeof sums[0]);
         for (size_t k = 0; k < count - rest; k += DOT_GROUP) {
-            dot_page(sums, a + k, b0 + k, b1 + k, DOT_GROUP, from, page);
+            const dot_limbs terms = some_terms(&all, k, DOT_GROUP);
+            dot_page(sums, &terms, from, page);
         }
-        const size_t k = count - rest;
-        dot_finish(&w, out0, out1, sums, a + k, b0 + k, b1 + k, rest, from, page);
+        dot_finish(&w, out0, out1, sums, &last, from, page);
     }
 }
 
