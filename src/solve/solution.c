@@ -194,6 +194,9 @@ static void work_clear(solve_work *work) {
     }
     ddt_expr_program_destroy(work->program);
     ddt_expr_program_destroy(work->output_program);
+    if (work->newton != NULL) {
+        ddt_expr_program_destroy(work->newton->program); /* the rest of it lies in the arena */
+    }
     ddt_expr_pool_destroy(work->pool);
     ddt_free(work->facts);
     solve_arena_clear(&work->arena);
