@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "newton.h"
 #include "solve_internal.h"
 
 #include <string.h>
