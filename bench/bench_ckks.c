@@ -3,10 +3,12 @@
  *
  *   ddtwin-bench [--json] [--op NAME] [--log-n 14|15|16] [--threads T] [--seconds S]
  *
+ * --op bootstrap, bootstrap_real and bootstrap_sparse run only when named: they take half a minute to set up.
+ *
  * Sets are within the 128-bit table: 45-bit scale primes, as many special primes as fit.
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "ddt/custody.h"
+#include "bench_bootstrap.h"
 
 #include <complex.h>
 #include <math.h>
@@ -329,6 +331,14 @@ static ddt_status run_configuration(const arguments *args, ddt_context *ctx, con
     return status;
 }
 
+static bool is_bootstrap(const char *name) {
+    size_t i = 0;
+    while (bench_bootstrap_names[i] != NULL && strcmp(name, bench_bootstrap_names[i]) != 0) {
+        i++;
+    }
+    return bench_bootstrap_names[i] != NULL;
+}
+
 static bool parse(int argc, char **argv, arguments *args) {
     for (int i = 1; i < argc; i++) {
         const bool has_value = i + 1 < argc;
@@ -346,7 +356,7 @@ static bool parse(int argc, char **argv, arguments *args) {
             return false;
         }
     }
-    bool known = args->op == NULL;
+    bool known = args->op == NULL || is_bootstrap(args->op);
     for (size_t i = 0; i < OPERATIONS; i++) {
         known = known || strcmp(args->op, operations[i].name) == 0;
     }
@@ -363,6 +373,9 @@ int main(int argc, char **argv) {
         for (size_t i = 0; i < OPERATIONS; i++) {
             (void)fprintf(stderr, " %s", operations[i].name);
         }
+        for (size_t i = 0; bench_bootstrap_names[i] != NULL; i++) {
+            (void)fprintf(stderr, " %s", bench_bootstrap_names[i]);
+        }
         (void)fprintf(stderr, "\n");
         return 2;
     }
@@ -371,7 +384,11 @@ int main(int argc, char **argv) {
         ddt_context_set_threads(ctx, args.threads);
         printf("%s", args.json ? "[" : "");
     }
-    for (size_t i = 0; i < sizeof configurations / sizeof configurations[0] && status == DDT_OK; i++) {
+    const bool bootstraps = args.op != NULL && is_bootstrap(args.op);
+    if (status == DDT_OK && bootstraps) {
+        status = bench_bootstrap(ctx, args.op, args.threads, args.seconds, args.json, &first);
+    }
+    for (size_t i = 0; i < sizeof configurations / sizeof configurations[0] && status == DDT_OK && !bootstraps; i++) {
         if (args.log_n == 0 || args.log_n == configurations[i].log_n) {
             status = run_configuration(&args, ctx, &configurations[i], &first);
         }
