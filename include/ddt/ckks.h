@@ -296,7 +296,6 @@ DDT_MUST_CHECK ddt_status ddt_eval_chebyshev(ddt_evaluator *ev, const ddt_cipher
                                              const double *const *coefficients, const unsigned *degrees, size_t count,
                                              ddt_ciphertext *const *out);
 
-
 /* ------------------------------------------------------------------ noise */
 
 /*

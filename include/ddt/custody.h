@@ -39,8 +39,8 @@ DDT_MUST_CHECK ddt_status ddt_switch_key_generate(ddt_context *ctx, const ddt_se
 
 /*
  * The keys to a fresh sparse secret of DDT_BOOTSTRAP_SPARSE_WEIGHT coefficients and back, for bootstrapping. The sparse
- * secret lives in protected memory for the time of this call only; the one key under it has the modulus q_0 p_0. *out is
- * created here.
+ * secret lives in protected memory for the time of this call only; the one key under it has the modulus q_0 p_0. *out
+ * is created here.
  */
 DDT_MUST_CHECK ddt_status ddt_encapsulation_generate(ddt_context *ctx, const ddt_secret_key *secret,
                                                      ddt_encapsulation *out);
@@ -86,14 +86,15 @@ DDT_MUST_CHECK ddt_status ddt_public_key_load(ddt_context *ctx, const char *path
                                               ddt_public_key *out, ddt_digest *plan);
 
 /*
- * Notes: a few bytes that the key's owner sends himself through a stranger's hands, such as whose twin a ciphertext is. XChaCha20-Poly1305 under a key
- * that BLAKE2b derives from the secret key; `context` (a plan's digest) is authenticated with it. sealed: length + DDT_NOTE_EXTRA_BYTES bytes. Errors:
- * DDT_ERR_ENTROPY, DDT_ERR_MEMORY; sealed is zero then.
+ * Notes: a few bytes that the key's owner sends himself through a stranger's hands, such as whose twin a ciphertext is.
+ * XChaCha20-Poly1305 under a key that BLAKE2b derives from the secret key; `context` (a plan's digest) is authenticated
+ * with it. sealed: length + DDT_NOTE_EXTRA_BYTES bytes. Errors: DDT_ERR_ENTROPY, DDT_ERR_MEMORY; sealed is zero then.
  */
 enum { DDT_NOTE_EXTRA_BYTES = 40 };
 DDT_MUST_CHECK ddt_status ddt_note_seal(ddt_context *ctx, const ddt_secret_key *secret, const ddt_digest *context,
                                         const void *data, size_t length, uint8_t *sealed);
-/* data: sealed_length - DDT_NOTE_EXTRA_BYTES bytes, zero on failure. DDT_ERR_CORRUPT: another key, another context, or changed. */
+/* data: sealed_length - DDT_NOTE_EXTRA_BYTES bytes, zero on failure. DDT_ERR_CORRUPT: another key, another context, or
+ * changed. */
 DDT_MUST_CHECK ddt_status ddt_note_open(ddt_context *ctx, const ddt_secret_key *secret, const ddt_digest *context,
                                         const uint8_t *sealed, size_t sealed_length, void *data);
 

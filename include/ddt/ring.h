@@ -1,10 +1,11 @@
 /*
  * ddt/ring.h - arithmetic in Z_q[X]/(X^N + 1) for NTT primes q of at most 50 bits.
  *
- * A ring holds N and a list of moduli with their tables. The unit of work is one limb: N residues of one modulus in a 64-byte
- * aligned array of uint64_t, each fully reduced to [0, q) at every function boundary. RNS polynomials are arrays of limbs; which limb
- * belongs to which modulus is the caller's affair, given as a modulus index. Limb functions are single-threaded, never allocate and
- * never fail; the caller runs limbs in parallel. Contracts (aliasing, ranges, domains) are stated on each.
+ * A ring holds N and a list of moduli with their tables. The unit of work is one limb: N residues of one modulus in a
+ * 64-byte aligned array of uint64_t, each fully reduced to [0, q) at every function boundary. RNS polynomials are
+ * arrays of limbs; which limb belongs to which modulus is the caller's affair, given as a modulus index. Limb functions
+ * are single-threaded, never allocate and never fail; the caller runs limbs in parallel. Contracts (aliasing, ranges,
+ * domains) are stated on each.
  *
  * Results are the same bytes whichever kernel set runs (scalar, avx2, avx512ifma).
  * Timing of limb functions does not depend on the residues, except where a comment says otherwise.
@@ -32,8 +33,9 @@ typedef struct ddt_ring ddt_ring;
 /* ------------------------------------------------------------------ kernels */
 
 /*
- * Forces a kernel set: "scalar", "avx2" or "avx512ifma"; NULL takes the environment variable DDT_KERNELS or, without it, the
- * best that the processor runs. Call before creating rings. Errors: DDT_ERR_UNSUPPORTED (processor lacks it), DDT_ERR_USAGE (unknown).
+ * Forces a kernel set: "scalar", "avx2" or "avx512ifma"; NULL takes the environment variable DDT_KERNELS or, without
+ * it, the best that the processor runs. Call before creating rings. Errors: DDT_ERR_UNSUPPORTED (processor lacks it),
+ * DDT_ERR_USAGE (unknown).
  */
 DDT_MUST_CHECK ddt_status ddt_ring_select_kernels(ddt_context *ctx, const char *name);
 const char *ddt_ring_kernels(void);
@@ -41,8 +43,9 @@ const char *ddt_ring_kernels(void);
 /* ------------------------------------------------------------------ set-up */
 
 /*
- * Finds `count` distinct primes q = 1 mod 2^order_log2, q < 2^50, nearest to 2^bits (bits may be fractional), alternately above and
- * below, none of them in exclude[0..exclude_count). Deterministic. Errors: DDT_ERR_ARGUMENT, DDT_ERR_CAPACITY (not enough such primes).
+ * Finds `count` distinct primes q = 1 mod 2^order_log2, q < 2^50, nearest to 2^bits (bits may be fractional),
+ * alternately above and below, none of them in exclude[0..exclude_count). Deterministic. Errors: DDT_ERR_ARGUMENT,
+ * DDT_ERR_CAPACITY (not enough such primes).
  */
 DDT_MUST_CHECK ddt_status ddt_ring_find_primes(ddt_context *ctx, unsigned order_log2, double bits, size_t count,
                                                const uint64_t *exclude, size_t exclude_count, uint64_t *primes);
@@ -65,8 +68,8 @@ uint64_t ddt_ring_scalar_inverse(const ddt_ring *ring, size_t m, uint64_t a);
 /* ------------------------------------------------------------------ one limb; m is the modulus index */
 
 /*
- * Negacyclic NTT in place: coefficient domain -> NTT domain. Position j of the NTT domain holds the value at psi^(2 bitrev(j) + 1), psi the
- * ring's primitive 2N-th root of modulus m (the smallest one, so that files stay the same).
+ * Negacyclic NTT in place: coefficient domain -> NTT domain. Position j of the NTT domain holds the value at psi^(2
+ * bitrev(j) + 1), psi the ring's primitive 2N-th root of modulus m (the smallest one, so that files stay the same).
  */
 void ddt_ring_ntt(const ddt_ring *ring, size_t m, uint64_t *a);
 /* The inverse, scaled by 1/N. */
@@ -103,15 +106,15 @@ void ddt_ring_tensor_add(const ddt_ring *ring, size_t m, uint64_t *d0, uint64_t 
                          const uint64_t *a1, const uint64_t *b0, const uint64_t *b1);
 
 /*
- * out0 = sum_k a[k] * b0[k], out1 = sum_k a[k] * b1[k], count in [1, DDT_RING_DOT_MAX], reduced once at the end: the inner product of
- * key switching. Outputs alias nothing.
+ * out0 = sum_k a[k] * b0[k], out1 = sum_k a[k] * b1[k], count in [1, DDT_RING_DOT_MAX], reduced once at the end: the
+ * inner product of key switching. Outputs alias nothing.
  */
 void ddt_ring_dot2(const ddt_ring *ring, size_t m, uint64_t *out0, uint64_t *out1, const uint64_t *const *a,
                    const uint64_t *const *b0, const uint64_t *const *b1, size_t count);
 
 /*
- * out = the centred representative of in (mod modulus `from`, coefficient domain, as an integer in (-q/2, q/2]) reduced modulo modulus
- * `to`. out may alias in.
+ * out = the centred representative of in (mod modulus `from`, coefficient domain, as an integer in (-q/2, q/2]) reduced
+ * modulo modulus `to`. out may alias in.
  */
 void ddt_ring_change_modulus(const ddt_ring *ring, size_t from, size_t to, uint64_t *out, const uint64_t *in);
 
@@ -123,17 +126,21 @@ void ddt_ring_from_signed(const ddt_ring *ring, size_t m, uint64_t *out, const i
 /* The Galois element 5^steps mod 2N of a rotation by `steps` slots to the left (any sign), or 2N-1 for conjugation. */
 uint64_t ddt_ring_galois_rotation(const ddt_ring *ring, int64_t steps);
 uint64_t ddt_ring_galois_conjugation(const ddt_ring *ring);
-/* Fills permutation[0..N): automorphism X -> X^galois in NTT domain is out[j] = in[permutation[j]]. galois odd, below 2N. */
+/* Fills permutation[0..N): automorphism X -> X^galois in NTT domain is out[j] = in[permutation[j]]. galois odd, below
+ * 2N. */
 void ddt_ring_galois_permutation(const ddt_ring *ring, uint64_t galois, uint32_t *permutation);
-/* out[j] = in[permutation[j]], permutation from ddt_ring_galois_permutation (it keeps aligned blocks of 8 together); out does not alias in. */
+/* out[j] = in[permutation[j]], permutation from ddt_ring_galois_permutation (it keeps aligned blocks of 8 together);
+ * out does not alias in. */
 void ddt_ring_permute(const ddt_ring *ring, uint64_t *out, const uint64_t *in, const uint32_t *permutation);
 
 /* ------------------------------------------------------------------ RNS base conversion */
 
 /*
- * Converts from moduli `from` (product Q) to moduli `to`, centred: the integer that is converted is the representative of x mod Q in
- * [-Q/2, Q/2) (a tie or near-tie within 2^-40 Q of the border may go either way; the result is then off by Q, as always in approximate
- * conversion). The quotient is found in fixed-point integer arithmetic, so that all kernels agree. Halevi, Polyakov, Shoup 2019.
+ * Converts from moduli `from` (product Q) to moduli `to`, centred: the integer that is converted is the representative
+ * of x mod Q in
+ * [-Q/2, Q/2) (a tie or near-tie within 2^-40 Q of the border may go either way; the result is then off by Q, as always
+ * in approximate conversion). The quotient is found in fixed-point integer arithmetic, so that all kernels agree.
+ * Halevi, Polyakov, Shoup 2019.
  */
 typedef struct ddt_baseconv ddt_baseconv;
 DDT_MUST_CHECK ddt_status ddt_baseconv_create(ddt_context *ctx, const ddt_ring *ring, const uint32_t *from,
@@ -141,8 +148,8 @@ DDT_MUST_CHECK ddt_status ddt_baseconv_create(ddt_context *ctx, const ddt_ring *
                                               ddt_baseconv **out);
 void ddt_baseconv_destroy(ddt_baseconv *conversion);
 /*
- * First half. in[k]: limb of modulus from[k], coefficient domain; y[k]: scaled limb (may alias in[k]); quotient: N values. Works on coefficients
- * [begin, end), multiples of 8, so that callers can split the work.
+ * First half. in[k]: limb of modulus from[k], coefficient domain; y[k]: scaled limb (may alias in[k]); quotient: N
+ * values. Works on coefficients [begin, end), multiples of 8, so that callers can split the work.
  */
 void ddt_baseconv_prepare(const ddt_baseconv *conversion, const uint64_t *const *in, uint64_t *const *y,
                           uint64_t *quotient, size_t begin, size_t end);
@@ -150,8 +157,9 @@ void ddt_baseconv_prepare(const ddt_baseconv *conversion, const uint64_t *const 
 void ddt_baseconv_limb(const ddt_baseconv *conversion, size_t j, uint64_t *out, const uint64_t *const *y,
                        const uint64_t *quotient);
 /*
- * The same for several target limbs at once, which reads y from memory once instead of `count` times: out[i] gets the residues modulo
- * to[targets[i]] of coefficients [begin, end), multiples of 8. The outputs alias neither each other nor an input.
+ * The same for several target limbs at once, which reads y from memory once instead of `count` times: out[i] gets the
+ * residues modulo to[targets[i]] of coefficients [begin, end), multiples of 8. The outputs alias neither each other nor
+ * an input.
  */
 void ddt_baseconv_limbs(const ddt_baseconv *conversion, const uint32_t *targets, size_t count, uint64_t *const *out,
                         const uint64_t *const *y, const uint64_t *quotient, size_t begin, size_t end);

@@ -1,14 +1,15 @@
 /*
  * ddt/solve.h - drug model + event table -> circuit.
  *
- * Linear models with constant coefficients are solved by superposition with time in the slots (docs/solve.md): slot (source d, observation k) of a subject's
- * lane holds the response at observation k to source d (a dose, an infusion, an initial value, a constant input),
- *     x_kd = exp(A t2_kd) ( w_d + D'_kd phi1(A D'_kd) r_d ),
- * t2 and D' public, A, w and r encrypted; exp by scaling and squaring in every slot at once, then one sum over sources. Exact at every observation
- * time: no grid, no interpolation, no discretisation error.
+ * Linear models with constant coefficients are solved by superposition with time in the slots (docs/solve.md): slot
+ * (source d, observation k) of a subject's lane holds the response at observation k to source d (a dose, an infusion,
+ * an initial value, a constant input), x_kd = exp(A t2_kd) ( w_d + D'_kd phi1(A D'_kd) r_d ), t2 and D' public, A, w
+ * and r encrypted; exp by scaling and squaring in every slot at once, then one sum over sources. Exact at every
+ * observation time: no grid, no interpolation, no discretisation error.
  *
- * A solution holds the circuit and the layout: which value of the data every slot of every input carries, and which observation every slot of
- * every output answers. Both travel in the plan file, so that the custodian needs only the plan and the data.
+ * A solution holds the circuit and the layout: which value of the data every slot of every input carries, and which
+ * observation every slot of every output answers. Both travel in the plan file, so that the custodian needs only the
+ * plan and the data.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -25,25 +26,27 @@ extern "C" {
 typedef struct ddt_solution ddt_solution;
 
 typedef struct ddt_solve_options {
-    double tolerance;      /* surrogate error aimed at, relative to each output's maximum; 0: 2e-5 */
-    size_t block_max;      /* most slots a lane may take; 0: 16384. Longer subjects are cut into several lanes */
-    unsigned draws;        /* virtual patients for calibration; 0: 200 */
-    double range_margin;   /* covariates without declared range: the template's range widened by this fraction; 0: 0.2 */
+    double tolerance;    /* surrogate error aimed at, relative to each output's maximum; 0: 2e-5 */
+    size_t block_max;    /* most slots a lane may take; 0: 16384. Longer subjects are cut into several lanes */
+    unsigned draws;      /* virtual patients for calibration; 0: 200 */
+    double range_margin; /* covariates without declared range: the template's range widened by this fraction; 0: 0.2 */
 } ddt_solve_options;
 
 /* What `check` tells about a model. */
 typedef struct ddt_solve_info {
-    const char *method;     /* "superposition" */
+    const char *method; /* "superposition" */
     size_t states, subjects, observations, sources;
     unsigned squarings;     /* of the matrix exponential */
     double rate_max_per_h;  /* largest rate x horizon found in the virtual population is squarings' reason */
-    double surrogate_error; /* predicted, relative to the outputs' maxima: worst over the virtual population, in the clear */
+    double surrogate_error; /* predicted, relative to the outputs' maxima: worst over the virtual population, in the
+                               clear */
 } ddt_solve_info;
 
 /*
- * Builds and calibrates the circuit for all subjects of `events` (the template: times, event types and doses' structure are public; amounts, covariates, etas
- * and DV are not used as constants, only for default ranges where the model declares none). Errors: DDT_ERR_UNSUPPORTED with the
- * construct and line (nonlinear model, time-varying covariate, encrypted lag...), DDT_ERR_DATA, DDT_ERR_CAPACITY.
+ * Builds and calibrates the circuit for all subjects of `events` (the template: times, event types and doses' structure
+ * are public; amounts, covariates, etas and DV are not used as constants, only for default ranges where the model
+ * declares none). Errors: DDT_ERR_UNSUPPORTED with the construct and line (nonlinear model, time-varying covariate,
+ * encrypted lag...), DDT_ERR_DATA, DDT_ERR_CAPACITY.
  */
 DDT_MUST_CHECK ddt_status ddt_solve(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
                                     const ddt_solve_options *options, ddt_solution **out);
@@ -69,18 +72,21 @@ size_t ddt_solution_range_count(const ddt_solution *solution);
 ddt_declared_range ddt_solution_range(const ddt_solution *solution, size_t range);
 
 /*
- * Fills the circuit's inputs (inputs[i]: lanes x block doubles, input order of the circuit and of its plan) from a data set with the template's structure: as many subjects, in their order, with the
- * same times and event types (DDT_ERR_MISMATCH otherwise, naming the line); IDs may differ. A value outside its declared range: DDT_ERR_RANGE naming line, column, value and bounds.
+ * Fills the circuit's inputs (inputs[i]: lanes x block doubles, input order of the circuit and of its plan) from a data
+ * set with the template's structure: as many subjects, in their order, with the same times and event types
+ * (DDT_ERR_MISMATCH otherwise, naming the line); IDs may differ. A value outside its declared range: DDT_ERR_RANGE
+ * naming line, column, value and bounds.
  */
 DDT_MUST_CHECK ddt_status ddt_solution_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
                                             const ddt_events *events, double *const *inputs);
 /*
- * Reads the circuit's outputs (outputs[o]: lanes x block) back: values[subject][observation * output_count + output], in the outputs' own units.
- * values[subject] has room for all its observations.
+ * Reads the circuit's outputs (outputs[o]: lanes x block) back: values[subject][observation * output_count + output],
+ * in the outputs' own units. values[subject] has room for all its observations.
  */
 void ddt_solution_collect(const ddt_solution *solution, const double *const *outputs, double *const *values);
 
-/* The layout's sections of a plan file (after the plan's). Reading is hostile-proof; lanes and block must be the plan's. */
+/* The layout's sections of a plan file (after the plan's). Reading is hostile-proof; lanes and block must be the
+ * plan's. */
 DDT_MUST_CHECK ddt_status ddt_solution_write(ddt_writer *writer, const ddt_solution *solution);
 DDT_MUST_CHECK ddt_status ddt_solution_read(ddt_context *ctx, ddt_reader *reader, const ddt_plan *plan,
                                             ddt_solution **out);

@@ -73,8 +73,8 @@ DDT_MUST_CHECK ddt_status ddt_writer_end(ddt_writer *writer);
 DDT_MUST_CHECK ddt_status ddt_writer_heading(ddt_writer *writer, const ddt_digest *plan, uint64_t batches,
                                              uint32_t items);
 /*
- * The section "NOTE" behind the heading of twins and results: bytes that only the custodian understands, sealed by ddt_note_seal or empty; the engine carries
- * them from the twin to the result. At most DDT_WIRE_NOTE_MAX bytes.
+ * The section "NOTE" behind the heading of twins and results: bytes that only the custodian understands, sealed by
+ * ddt_note_seal or empty; the engine carries them from the twin to the result. At most DDT_WIRE_NOTE_MAX bytes.
  */
 enum { DDT_WIRE_NOTE_MAX = 1 << 24 };
 DDT_MUST_CHECK ddt_status ddt_writer_note(ddt_writer *writer, const uint8_t *note, size_t length);
@@ -129,7 +129,8 @@ DDT_MUST_CHECK ddt_status ddt_reader_packed(ddt_reader *reader, uint64_t *values
 DDT_MUST_CHECK ddt_status ddt_reader_count(ddt_reader *reader, size_t element_bytes, size_t max, size_t *count);
 /* Reads the section "HEAD". Errors: those of ddt_reader_begin. */
 DDT_MUST_CHECK ddt_status ddt_reader_heading(ddt_reader *reader, ddt_digest *plan, uint64_t *batches, uint32_t *items);
-/* Reads the section "NOTE"; the caller owns *note (ddt_free), which is not NULL even when *length is 0. Errors: those of ddt_reader_begin, DDT_ERR_MEMORY. */
+/* Reads the section "NOTE"; the caller owns *note (ddt_free), which is not NULL even when *length is 0. Errors: those
+ * of ddt_reader_begin, DDT_ERR_MEMORY. */
 DDT_MUST_CHECK ddt_status ddt_reader_note(ddt_context *ctx, ddt_reader *reader, uint8_t **note, size_t *length);
 /* Ends the section; bytes left over are DDT_ERR_FORMAT. */
 DDT_MUST_CHECK ddt_status ddt_reader_end(ddt_reader *reader);
