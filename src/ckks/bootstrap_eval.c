@@ -105,7 +105,7 @@ static void raise_all(const raise_work *w, const ddt_ciphertext *out) {
 static ddt_status raise_modulus(ddt_evaluator *ev, const ddt_bootstrapper *b, const ddt_ciphertext *a,
                                 ddt_ciphertext *out) {
     const ddt_ckks_params *params = b->params;
-    ddt_status status = ckks_arena_begin(ev, 2 * PARTS + RAISE_SCRATCH * (size_t)ev->threads);
+    ddt_status status = ckks_arena_begin(ev, (size_t)2 * PARTS + RAISE_SCRATCH * (size_t)ev->threads);
     if (status != DDT_OK) {
         return status;
     }

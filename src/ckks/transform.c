@@ -9,7 +9,7 @@
 static const double baby_cost = 0.25;
 static const double giant_cost = 1.0;
 
-/* ------------------------------------------------------------------ the split into steps */
+/* ------------------------------------------------------------------ the split into step_grid */
 
 static uint64_t gcd(uint64_t a, uint64_t b) {
     while (b != 0) {
@@ -20,13 +20,13 @@ static uint64_t gcd(uint64_t a, uint64_t b) {
     return a;
 }
 
-typedef struct steps {
+typedef struct step_grid {
     int64_t offset; /* index = offset + stride * (giant * baby + small) */
     int64_t stride;
     int64_t extent; /* largest multiple of the stride */
-} steps;
+} step_grid;
 
-static steps find_steps(const ddt_diagonal *diagonals, size_t count) {
+static step_grid find_steps(const ddt_diagonal *diagonals, size_t count) {
     int64_t least = diagonals[0].index;
     int64_t largest = least;
     uint64_t stride = 0;
@@ -37,8 +37,8 @@ static steps find_steps(const ddt_diagonal *diagonals, size_t count) {
     for (size_t i = 0; i < count; i++) {
         stride = gcd((uint64_t)(diagonals[i].index - least), stride);
     }
-    steps s = {.offset = least, .stride = stride == 0 ? 1 : (int64_t)stride};
-    /* Rotation by 0 needs no key: start from it where the first group of baby steps would hold it anyway. */
+    step_grid s = {.offset = least, .stride = stride == 0 ? 1 : (int64_t)stride};
+    /* Rotation by 0 needs no key: start from it where the first group of baby step_grid would hold it anyway. */
     if (least >= 0 && least % s.stride == 0 && least / s.stride < TRANSFORM_BABIES_MAX / 2) {
         s.offset = 0;
     }
@@ -46,8 +46,8 @@ static steps find_steps(const ddt_diagonal *diagonals, size_t count) {
     return s;
 }
 
-/* The number of distinct giant steps with this number of baby steps. */
-static size_t count_giants(const ddt_diagonal *diagonals, size_t count, const steps *s, int64_t baby, bool *seen) {
+/* The number of distinct giant step_grid with this number of baby step_grid. */
+static size_t count_giants(const ddt_diagonal *diagonals, size_t count, const step_grid *s, int64_t baby, bool *seen) {
     size_t giants = 0;
     memset(seen, 0, (size_t)(s->extent / baby + 1) * sizeof *seen);
     for (size_t i = 0; i < count; i++) {
@@ -58,7 +58,7 @@ static size_t count_giants(const ddt_diagonal *diagonals, size_t count, const st
     return giants;
 }
 
-static int64_t choose_baby(const ddt_diagonal *diagonals, size_t count, const steps *s, bool *seen) {
+static int64_t choose_baby(const ddt_diagonal *diagonals, size_t count, const step_grid *s, bool *seen) {
     int64_t best = 1;
     double best_cost = INFINITY;
     for (int64_t baby = 1; baby <= TRANSFORM_BABIES_MAX; baby *= 2) {
@@ -105,7 +105,7 @@ static ddt_status encode_term(const encoder *e, const ddt_diagonal *diagonal, in
         return status;
     }
     term->run = n / 2 / period;
-    term->words = transform->targets * (n / term->run);
+    term->words = transform->targets * 2 * period; /* N / run of each target */
     term->stored = ddt_alloc(term->words, sizeof *term->stored);
     if (term->stored == NULL) {
         return ddt_fail(e->ctx, DDT_ERR_MEMORY, "Memory is short for a diagonal of a linear transform.");
@@ -151,7 +151,7 @@ static ddt_status check_shape(ddt_context *ctx, const ddt_ckks_params *params, c
 }
 
 /* Places of the terms, sorted; giants[] in increasing order. */
-static ddt_status place_terms(ddt_context *ctx, const ddt_diagonal *diagonals, const steps *s, int64_t baby,
+static ddt_status place_terms(ddt_context *ctx, const ddt_diagonal *diagonals, const step_grid *s, int64_t baby,
                               ddt_transform *transform) {
     for (size_t i = 0; i < transform->terms_count; i++) {
         const int64_t multiple = (diagonals[i].index - s->offset) / s->stride;
@@ -206,7 +206,7 @@ static ddt_status encode_terms(ddt_context *ctx, const ddt_diagonal *diagonals, 
 
 static ddt_status fill(ddt_context *ctx, const ddt_diagonal *diagonals, size_t count, unsigned wanted_baby,
                        ddt_transform *transform) {
-    const steps s = find_steps(diagonals, count);
+    const step_grid s = find_steps(diagonals, count);
     bool *seen = ddt_alloc((size_t)s.extent + 1, sizeof *seen);
     transform->terms = ddt_calloc(count, sizeof *transform->terms);
     transform->giants = ddt_calloc(count, sizeof *transform->giants);
@@ -294,15 +294,15 @@ static size_t add_step(const ddt_transform *transform, int64_t step, int64_t *fo
     return count + 1;
 }
 
-size_t ddt_transform_rotations(const ddt_transform *transform, int64_t *found, size_t capacity) {
+size_t ddt_transform_rotations(const ddt_transform *transform, int64_t *steps, size_t capacity) {
     size_t count = 0;
     for (size_t b = 0; b < transform->babies_count; b++) {
         if (transform->used[b]) {
-            count = add_step(transform, transform->babies[b], found, count, capacity);
+            count = add_step(transform, transform->babies[b], steps, count, capacity);
         }
     }
     for (size_t g = 0; g < transform->giants_count; g++) {
-        count = add_step(transform, transform_giant_step(transform, g), found, count, capacity);
+        count = add_step(transform, transform_giant_step(transform, g), steps, count, capacity);
     }
     return count;
 }

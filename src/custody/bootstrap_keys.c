@@ -20,16 +20,21 @@ static void compare_exchange(uint64_t *a, uint64_t *b, uint64_t descending) {
     *b = y ^ difference;
 }
 
+/* One pass of the network: each word with the one at `distance`, upwards or downwards by blocks. */
+static void sort_pass(uint64_t *words, size_t n, size_t block, size_t distance) {
+    for (size_t i = 0; i < n; i++) {
+        const size_t other = i ^ distance;
+        if (other > i) {
+            compare_exchange(&words[i], &words[other], (i & block) != 0 ? 1 : 0);
+        }
+    }
+}
+
 /* Batcher's bitonic sorting network; n a power of two. Equal words may come out in either order. */
 static void sort_words(uint64_t *words, size_t n) {
     for (size_t block = 2; block <= n; block *= 2) {
         for (size_t distance = block / 2; distance > 0; distance /= 2) {
-            for (size_t i = 0; i < n; i++) {
-                const size_t other = i ^ distance;
-                if (other > i) {
-                    compare_exchange(&words[i], &words[other], (i & block) != 0 ? 1 : 0);
-                }
-            }
+            sort_pass(words, n, block, distance);
         }
     }
 }
