@@ -9,7 +9,7 @@
 static const double baby_cost = 0.25;
 static const double giant_cost = 1.0;
 
-/* ------------------------------------------------------------------ the split into step_grid */
+/* ------------------------------------------------------------------ the split into steps */
 
 static uint64_t gcd(uint64_t a, uint64_t b) {
     while (b != 0) {
@@ -38,7 +38,7 @@ static step_grid find_steps(const ddt_diagonal *diagonals, size_t count) {
         stride = gcd((uint64_t)(diagonals[i].index - least), stride);
     }
     step_grid s = {.offset = least, .stride = stride == 0 ? 1 : (int64_t)stride};
-    /* Rotation by 0 needs no key: start from it where the first group of baby step_grid would hold it anyway. */
+    /* Rotation by 0 needs no key: start from it where the first group of baby steps would hold it anyway. */
     if (least >= 0 && least % s.stride == 0 && least / s.stride < TRANSFORM_BABIES_MAX / 2) {
         s.offset = 0;
     }
@@ -46,7 +46,7 @@ static step_grid find_steps(const ddt_diagonal *diagonals, size_t count) {
     return s;
 }
 
-/* The number of distinct giant step_grid with this number of baby step_grid. */
+/* The number of distinct giant steps with this number of baby steps. */
 static size_t count_giants(const ddt_diagonal *diagonals, size_t count, const step_grid *s, int64_t baby, bool *seen) {
     size_t giants = 0;
     memset(seen, 0, (size_t)(s->extent / baby + 1) * sizeof *seen);
@@ -85,8 +85,8 @@ typedef struct encoder {
 static void keep_runs(const encoder *e, transform_term *term) {
     const size_t n = e->transform->params->n;
     for (size_t t = 0; t < e->transform->targets; t++) {
-        for (size_t j = 0; j < n / term->run; j++) {
-            term->stored[t * (n / term->run) + j] = e->limbs[t * n + j * term->run];
+        for (size_t j = 0; j < term->count; j++) {
+            term->stored[t * term->count + j] = e->limbs[t * n + j * term->run];
         }
     }
 }
@@ -105,8 +105,8 @@ static ddt_status encode_term(const encoder *e, const ddt_diagonal *diagonal, in
         return status;
     }
     term->run = n / 2 / period;
-    term->words = transform->targets * 2 * period; /* N / run of each target */
-    term->stored = ddt_alloc(term->words, sizeof *term->stored);
+    term->count = 2 * period;
+    term->stored = ddt_alloc(transform->targets * term->count, sizeof *term->stored);
     if (term->stored == NULL) {
         return ddt_fail(e->ctx, DDT_ERR_MEMORY, "Memory is short for a diagonal of a linear transform.");
     }
@@ -312,7 +312,7 @@ unsigned ddt_transform_level(const ddt_transform *transform) { return transform-
 size_t ddt_transform_bytes(const ddt_transform *transform) {
     size_t words = 0;
     for (size_t i = 0; i < transform->terms_count; i++) {
-        words += transform->terms[i].words;
+        words += transform->targets * transform->terms[i].count;
     }
     return words * sizeof(uint64_t);
 }

@@ -124,8 +124,7 @@ static void fill_run(uint64_t *out, size_t length, uint64_t value) {
 /* The block of a diagonal: stored so, or its runs of equal values written out. */
 static const uint64_t *diagonal_block(const transform_work *w, const transform_term *term, size_t t, size_t begin,
                                       uint64_t *block) {
-    const size_t n = w->ks.params->n;
-    const uint64_t *values = term->stored + t * (n / term->run) + begin / term->run;
+    const uint64_t *values = term->stored + t * term->count + begin / term->run;
     if (term->run == 1) {
         return values;
     }

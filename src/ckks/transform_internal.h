@@ -11,9 +11,9 @@ typedef struct transform_term {
     size_t source; /* index of the caller's diagonal */
     size_t giant;
     size_t baby;
-    size_t run; /* equal neighbours in the NTT domain: one of each run is stored */
-    size_t words;
-    uint64_t *stored; /* values of all targets */
+    size_t run;       /* equal neighbours in the NTT domain: one of each run is stored */
+    size_t count;     /* runs of a limb */
+    uint64_t *stored; /* count values of each target */
 } transform_term;
 
 struct ddt_transform {

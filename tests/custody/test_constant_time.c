@@ -49,6 +49,10 @@ static void keys(ddt_context *ctx, const ddt_ckks_params *params, const ddt_secr
         assert_ok(ctx, ddt_switch_key_generate(ctx, secret, galois[g], literal.levels, &key));
         ddt_switch_key_destroy(&key);
     }
+    ddt_encapsulation encapsulation;
+    seeds_in(&encapsulation, sizeof encapsulation);
+    assert_ok(ctx, ddt_encapsulation_generate(ctx, secret, &encapsulation));
+    ddt_encapsulation_destroy(&encapsulation);
 }
 
 static void encryptions(ddt_context *ctx, const ddt_ckks_params *params, const ddt_secret_key *secret,
