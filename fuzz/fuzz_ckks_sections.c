@@ -69,6 +69,23 @@ static ddt_status read_key(ddt_context *ctx, ddt_reader *reader, const ddt_ckks_
     return DDT_OK;
 }
 
+static ddt_status read_encapsulation(ddt_context *ctx, ddt_reader *reader, const ddt_ckks_params *params) {
+    ddt_encapsulation keys = {0};
+    ddt_status status = ddt_encapsulation_read(ctx, reader, params, &keys);
+    if (status != DDT_OK) {
+        require(keys.to_sparse_b == NULL && keys.to_sparse_a == NULL && keys.to_dense_b == NULL &&
+                keys.to_dense_a == NULL);
+        return status;
+    }
+    size_t n = ddt_ckks_n(params);
+    require_reduced(keys.to_sparse_b, n, ddt_ckks_prime(params, 0));
+    for (unsigned level = 0; level <= ddt_ckks_top_level(params); level++) {
+        require_reduced(keys.to_dense_b + level * n, n, ddt_ckks_prime(params, level));
+    }
+    ddt_encapsulation_destroy(&keys);
+    return DDT_OK;
+}
+
 static ddt_status read_literal(ddt_reader *reader) {
     ddt_ckks_literal found;
     ddt_status status = ddt_reader_begin(reader, "PRMS", 64);
@@ -93,6 +110,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     while (status == DDT_OK && ddt_reader_peek(reader, tag) == DDT_OK && memcmp(tag, "END ", sizeof tag) != 0) {
         if (memcmp(tag, "SKEY", sizeof tag) == 0) {
             status = read_key(ctx, reader, params);
+        } else if (memcmp(tag, "ENCP", sizeof tag) == 0) {
+            status = read_encapsulation(ctx, reader, params);
         } else if (memcmp(tag, "PRMS", sizeof tag) == 0) {
             status = read_literal(reader);
         } else {

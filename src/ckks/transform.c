@@ -104,7 +104,7 @@ static ddt_status encode_term(const encoder *e, const ddt_diagonal *diagonal, in
     if (status != DDT_OK) {
         return status;
     }
-    term->run = n / 2 / period;
+    term->run = (n / 2) >> __builtin_ctzll(period);
     term->count = 2 * period;
     term->stored = ddt_alloc(transform->targets * term->count, sizeof *term->stored);
     if (term->stored == NULL) {
