@@ -1,0 +1,175 @@
+/*
+ * ddt/solve/recommend.h - what-if, ranking and P(target) of dosing regimens on encrypted patients.
+ *
+ * A candidate is a dose, an interval, an infusion time and a loading dose; the table of candidates is public. For every
+ * subject one circuit computes, for all candidates at once, what the targets look at (AUC24, trough, peak ...), a cost
+ * and the probability that the targets are attained. The result is an ordinary ddt_solution: plan, keys, encryption,
+ * engine and decryption do not know what they compute. Observation = candidate: ddt_solution_observation_time is its
+ * index (0, 1, ...), ddt_recommend_candidate_at tells what it is. docs/recommend.md has the method, the cost and its
+ * accuracy.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef DDT_SOLVE_RECOMMEND_H
+#define DDT_SOLVE_RECOMMEND_H
+
+#include "ddt/solve.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+    DDT_RECOMMEND_TARGETS_MAX = 8,
+    DDT_RECOMMEND_INTERVALS_MAX = 8,
+    DDT_RECOMMEND_INFUSIONS_MAX = 4,
+    DDT_RECOMMEND_LOADINGS_MAX = 4,
+    DDT_RECOMMEND_CANDIDATES_MAX = 1024,
+    DDT_RECOMMEND_NAME_BYTES = 48
+};
+
+/* ------------------------------------------------------------------ targets */
+
+typedef enum ddt_metric_kind {
+    DDT_METRIC_AUC24,      /* area under the curve over 24 h */
+    DDT_METRIC_AUC_WINDOW, /* over from_h to to_h after the regimen's start */
+    DDT_METRIC_TROUGH,     /* just before the next dose */
+    DDT_METRIC_PEAK,       /* at the end of the infusion, or just after a bolus into the measured compartment */
+    DDT_METRIC_AVERAGE,    /* over the interval */
+    DDT_METRIC_TIME_ABOVE  /* part of the interval with a concentration above `mic` */
+} ddt_metric_kind;
+
+/*
+ * One target. steady: at steady state; otherwise AUC24 is that of the 24 h that end at_h after the start, and the
+ * others are those of the dosing interval that ends at at_h (which must be a multiple of every interval). low 0 or high
+ * INFINITY: open to that side.
+ */
+typedef struct ddt_recommend_target {
+    ddt_metric_kind kind;
+    bool is_steady;
+    double at_h;
+    double from_h, to_h; /* AUC_WINDOW */
+    double low, high;    /* in the model's units (h x concentration for areas) */
+    double mic;          /* TIME_ABOVE */
+    double weight;       /* in the cost; 1 by default */
+    bool is_toxicity;    /* only a limit: counts in the cost, and in P(target) as the upper limit it is */
+    char name[DDT_RECOMMEND_NAME_BYTES]; /* the output's name: "auc24", "trough@48" ... */
+} ddt_recommend_target;
+
+typedef struct ddt_recommend_targets {
+    size_t count;
+    ddt_recommend_target items[DDT_RECOMMEND_TARGETS_MAX];
+} ddt_recommend_targets;
+
+/*
+ * Reads a specification: targets separated by ';', each
+ *
+ *   ["tox:"] METRIC ["@" HOURS] "=" RANGE ["[" UNIT "]"] {"," KEY "=" VALUE}
+ *
+ *   METRIC  auc24 | auc<FROM>-<TO> | trough | peak | average | cumauc (with @HOURS: from 0 to HOURS) | fT>mic (or
+ * ft>mic) RANGE   LOW:HIGH | LOW: | :HIGH | VALUE (fT>mic: at least VALUE; tox: at most VALUE; else VALUE itself is the
+ * aim) UNIT    mass (ng ug mg g kg), amount of substance (nmol umol mmol mol) or [iU] / volume (mL dL L), areas with .h
+ * or *h behind or "h." before; converted to the model's units; without one the model's units are meant KEY     mic
+ * (fT>mic), weight
+ *
+ * For example "auc24=400:600", "trough=10:15; tox:peak=40, weight=2", "fT>mic=0.6,mic=2", "auc24@48=400:600[mg.h/L]".
+ * The model gives the concentration unit that units are converted to; NULL: units are refused. Every mistake is one
+ * sentence that names the part of the text (DDT_ERR_USAGE). *out is untouched on failure.
+ */
+DDT_MUST_CHECK ddt_status ddt_recommend_parse_targets(ddt_context *ctx, const char *text, const ddt_model *model,
+                                                      ddt_recommend_targets *out);
+
+/* ------------------------------------------------------------------ candidates */
+
+/* What can be given. Doses are low, low + step ... high (the model's dose unit, one administration). */
+typedef struct ddt_recommend_product {
+    double dose_low, dose_high, dose_step;
+    double intervals_h[DDT_RECOMMEND_INTERVALS_MAX];
+    size_t interval_count;
+    double infusions_h[DDT_RECOMMEND_INFUSIONS_MAX]; /* 0: bolus or oral */
+    size_t infusion_count;
+    double loadings[DDT_RECOMMEND_LOADINGS_MAX]; /* first dose / maintenance dose; 1: no loading dose. None: {1} */
+    size_t loading_count;
+    double rate_max;      /* dose / infusion time at most; 0: no limit */
+    unsigned compartment; /* 1-based CMT; 0: the compartment that doses go to by default */
+} ddt_recommend_product;
+
+/*
+ * Reads the same from text, for --product: "dose=250:2000:250; interval=8,12,24; infusion=1,2; loading=1,2;
+ * rate=1000; cmt=1". Keys may be left out: interval 24, infusion 0, loading 1. One sentence for every mistake
+ * (DDT_ERR_USAGE): contradictory bounds, a step that is not positive, too many candidates ...
+ */
+DDT_MUST_CHECK ddt_status ddt_recommend_parse_product(ddt_context *ctx, const char *text, ddt_recommend_product *out);
+
+typedef struct ddt_recommend_candidate {
+    double dose, interval_h, infusion_h;
+    double loading; /* first dose / dose */
+} ddt_recommend_candidate;
+
+/* Candidates of a product: all shapes (interval x infusion x loading) x doses, doses fastest; those over rate_max
+ * and with infusions longer than their interval are left out. */
+size_t ddt_recommend_candidate_count(const ddt_recommend_product *product);
+ddt_recommend_candidate ddt_recommend_candidate_at(const ddt_recommend_product *product, size_t index);
+
+/* ------------------------------------------------------------------ cost */
+
+/*
+ * Distance of a value to a target, 0 inside, towards 1 far outside: what is missing of the lower limit (1 - x/low), or
+ * what is too much of the value (1 - high/x). A value of half the lower or twice the upper limit has 0.5.
+ */
+double ddt_recommend_distance(const ddt_recommend_target *target, double value);
+/*
+ * Cost of one target without its weight: distance^2 + DDT_RECOMMEND_CENTRE x (distance to the geometric centre)^2 where
+ * both limits are given (so that ranges have one best value), as the circuit approximates it.
+ */
+#define DDT_RECOMMEND_CENTRE 0.05
+double ddt_recommend_target_cost(const ddt_recommend_target *target, double value);
+/*
+ * 1 inside, 0 outside, with edges smoothed over a relative width DDT_RECOMMEND_EDGE (a logistic function of log(value /
+ * limit) / width): what P(target) averages over the posterior's points.
+ */
+#define DDT_RECOMMEND_EDGE 0.05
+double ddt_recommend_attained(const ddt_recommend_target *target, double value);
+
+/* ------------------------------------------------------------------ the solution */
+
+typedef struct ddt_recommend_options {
+    ddt_solve_options solve;
+    ddt_recommend_targets targets;
+    ddt_recommend_product product;
+    const char *output;  /* the model's output that targets look at; NULL: its first */
+    bool point_estimate; /* no expectation: cost and P(target) at the etas given alone */
+    double dose_weight;  /* cost of (daily dose / largest daily dose among the candidates); 0: none */
+} ddt_recommend_options;
+
+/*
+ * Builds and calibrates the circuit. `events` is the template, as for ddt_solve: covariates are encrypted, etas that
+ * are columns are, too (a posteriori: the patient's own estimate); etas that are not columns are unknown: the
+ * expectation runs over the population's distribution, around 0. Doses and levels up to now are not part of
+ * steady-state targets.
+ *
+ * Outputs, for each subject and candidate: the metrics of the targets at the point estimate, named as the targets;
+ * "cost" (sum of weights x expected target costs, plus the dose's) and "p_target" (probability that all targets
+ * hold, from 0 to 1 but for approximation errors; with point_estimate the smoothed indicator itself); and, where there
+ * are several targets, "cost(NAME)" for each: any weighting, so the whole Pareto front, is a sum of these.
+ *
+ * Errors: those of ddt_solve; DDT_ERR_UNSUPPORTED for a model that is not linear, an encrypted lag, a peak after
+ * absorption; DDT_ERR_ARGUMENT-free: contradictory or unreachable requests are DDT_ERR_RANGE with one sentence, e.g. a
+ * target that no candidate reaches in any patient of the virtual population.
+ */
+DDT_MUST_CHECK ddt_status ddt_solve_recommend(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
+                                              const ddt_recommend_options *options, ddt_solution **out);
+
+/*
+ * The best candidate of a subject from collected values (values[candidate * output_count + output], output_count of the
+ * solution; "cost" decides, among equals within `tolerance` the smaller dose a day): the holder of the decrypted table
+ * ranks. order: candidate_count indices, best first. Errors: DDT_ERR_MEMORY, DDT_ERR_MISMATCH (no output "cost").
+ */
+DDT_MUST_CHECK ddt_status ddt_recommend_rank(ddt_context *ctx, const ddt_solution *solution, size_t subject,
+                                             const double *values, const ddt_recommend_product *product,
+                                             double tolerance, size_t *order);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
