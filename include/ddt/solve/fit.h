@@ -1,0 +1,46 @@
+/*
+ * ddt/solve/fit.h - encrypted maximum a posteriori estimation of a patient's etas (docs/fit.md).
+ *
+ * The estimate minimises NONMEM's objective sum((y - f)^2 / v + log v) + eta' Omega^-1 eta over the levels y (records of
+ * EVID 0 with a DV and without MDV 1) of all outputs of the model; v by each output's residual line. A fit is an ordinary
+ * ddt_solution: circuit -> plan -> keys -> encryption -> engine -> decryption, with the same files; the engine does not
+ * know that it is one. Iterations, polynomials and start values are fixed by the plan.
+ *
+ * Rows and outputs: one row per subject (ddt_solution_observation_count is 1), outputs named as the model's etas that
+ * vary (omega above 0), in the model's order, then "sd.<eta>", the posterior standard deviation of each.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef DDT_SOLVE_FIT_H
+#define DDT_SOLVE_FIT_H
+
+#include "ddt/solve.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ddt_fit_options {
+    ddt_solve_options solve; /* tolerance 0: 5e-4, enough for etas within 0.01 */
+    unsigned iterations;     /* Newton steps behind the first guess, 1..3; 0: chosen on the virtual population */
+    double prior_weight;     /* Omega is divided by it: 1 (also 0) is NONMEM's objective, below 1 a flattened prior */
+} ddt_fit_options;
+
+/*
+ * Builds and calibrates the fit for all subjects of `events`: the template. As for ddt_solve its values are used for
+ * default ranges only; ETA columns are ignored. Which output a level belongs to: the only one, or the one that reads the
+ * record's compartment (CMT). Whether an observation record has a DV is not public: subjects without any level get etas
+ * of 0 and the prior's standard deviations. A solution made here is filled, collected, written and read by the functions
+ * of ddt/solve.h. Errors: those of ddt_solve; DDT_ERR_UNSUPPORTED also for an output without residual line, a model
+ * without etas, and more than 8 of them; DDT_ERR_DATA for an observation whose CMT names no output.
+ */
+DDT_MUST_CHECK ddt_status ddt_solve_fit(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
+                                        const ddt_fit_options *options, ddt_solution **out);
+
+/* Whether a solution (also one read from a plan file) is a fit. */
+bool ddt_solution_is_fit(const ddt_solution *solution);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
