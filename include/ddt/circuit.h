@@ -81,6 +81,30 @@ ddt_node ddt_circuit_chebyshev(ddt_circuit *circuit, ddt_node x, const double *c
 typedef double (*ddt_function)(double x, const void *user);
 ddt_node ddt_circuit_function(ddt_circuit *circuit, ddt_node x, double low, double high, ddt_function f,
                               const void *user, double tolerance, double *error);
+/*
+ * Derivatives, as further nodes of the circuit; build them before calibration. x are nodes of any kind: each counts as
+ * independent (paths that lead into an x from another are cut), public operands are constants, and what does not depend
+ * on x yields the constant 0 and no work. A polynomial's derivative is that of the very polynomial, so that the result
+ * is the derivative of what runs under CKKS; its error against a function's own derivative is larger than that of the
+ * function (ask a tighter tolerance). In exact runs the first and second derivative of a function are taken by finite
+ * differences of it (about 1e-9 of its size; a function approximated by a line has the line's slope), higher ones are
+ * the polynomial's. Failures: as for all builders; out is DDT_NODE_NONE then.
+ *
+ * Forward: out[o] = sum_i dy[o]/dx[i] * direction[i], slot-wise. Directions are nodes, e.g. the constant 1. An x that
+ * appears twice gets the sum of its directions. As deep as y where directions are; a polynomial may take one level
+ * more.
+ */
+void ddt_circuit_tangents(ddt_circuit *circuit, const ddt_node *x, const ddt_node *direction, size_t count,
+                          const ddt_node *y, size_t y_count, ddt_node *out);
+/*
+ * Reverse: out[i] = the adjoint of x[i]: slot s of it is the derivative of sum_t seed_t y_t with respect to slot s of
+ * x[i]. The transpose of a rotation is the opposite rotation, of a sum the opposite sum; so a slot of the adjoint has
+ * contributions from all slots of y that read it, and from no others. seed must be 0 in each slot of y whose value
+ * depends on what a rotation brought across a block's border (a product with a public 0 ends such a dependence):
+ * otherwise the adjoints hold garbage from neighbouring blocks. About as deep as y, once more.
+ */
+void ddt_circuit_gradient(ddt_circuit *circuit, ddt_node y, ddt_node seed, const ddt_node *x, size_t count,
+                          ddt_node *out);
 /* Marks a node as an output. Public nodes are allowed. Names are unique. */
 void ddt_circuit_output(ddt_circuit *circuit, const char *name, ddt_node node);
 

@@ -62,8 +62,7 @@ const char *ddt_circuit_output_name(const ddt_circuit *circuit, size_t output) {
     return output < circuit->output_count ? circuit->outputs[output].name : "";
 }
 
-/* True when the graph is sound and the node is one of its own. */
-static bool usable(ddt_circuit *circuit, ddt_node node) {
+bool circuit_node_usable(ddt_circuit *circuit, ddt_node node) {
     circuit_graph *graph = &circuit->graph;
     if (graph->status != DDT_OK) {
         return false;
@@ -191,7 +190,7 @@ ddt_node ddt_circuit_public(ddt_circuit *circuit, const double *values) {
 
 void ddt_circuit_output(ddt_circuit *circuit, const char *name, ddt_node node) {
     char *copy = NULL;
-    if (!usable(circuit, node) || !usable_name(circuit, name, output_exists(circuit, name))) {
+    if (!circuit_node_usable(circuit, node) || !usable_name(circuit, name, output_exists(circuit, name))) {
         return;
     }
     if (!CIRCUIT_GROW(circuit->outputs, circuit->output_count, circuit->output_capacity) ||
@@ -210,7 +209,7 @@ ddt_node ddt_circuit_affine(ddt_circuit *circuit, const ddt_node *a, const doubl
     if (usable_number(circuit, offset)) {
         circuit_combination_add_public(&sum, circuit_public_constant(offset));
     }
-    for (size_t i = 0; i < count && usable(circuit, a[i]) && usable_number(circuit, c[i]); i++) {
+    for (size_t i = 0; i < count && circuit_node_usable(circuit, a[i]) && usable_number(circuit, c[i]); i++) {
         circuit_combination_add_linear(&sum, circuit_public_constant(c[i]), a[i]);
     }
     return circuit_combination_end(&sum);
@@ -219,7 +218,7 @@ ddt_node ddt_circuit_affine(ddt_circuit *circuit, const ddt_node *a, const doubl
 ddt_node ddt_circuit_dot(ddt_circuit *circuit, const ddt_node *a, const ddt_node *b, size_t count) {
     circuit_combination sum;
     circuit_combination_begin(&sum, &circuit->graph);
-    for (size_t i = 0; i < count && usable(circuit, a[i]) && usable(circuit, b[i]); i++) {
+    for (size_t i = 0; i < count && circuit_node_usable(circuit, a[i]) && circuit_node_usable(circuit, b[i]); i++) {
         circuit_combination_add_product(&sum, 1, a[i], b[i]);
     }
     return circuit_combination_end(&sum);
@@ -242,7 +241,7 @@ ddt_node ddt_circuit_mul(ddt_circuit *circuit, ddt_node a, ddt_node b) { return 
 static ddt_node rotate(ddt_circuit *circuit, ddt_node a, int64_t steps) {
     circuit_graph *graph = &circuit->graph;
     int64_t block = (int64_t)graph->pool.block;
-    if (!usable(circuit, a)) {
+    if (!circuit_node_usable(circuit, a)) {
         return DDT_NODE_NONE;
     }
     if (steps <= -block || steps >= block) {
@@ -257,7 +256,7 @@ ddt_node ddt_circuit_rotate(ddt_circuit *circuit, ddt_node a, int64_t steps) { r
 
 ddt_node ddt_circuit_sum(ddt_circuit *circuit, ddt_node a, int64_t stride, size_t count) {
     circuit_graph *graph = &circuit->graph;
-    if (!usable(circuit, a)) {
+    if (!circuit_node_usable(circuit, a)) {
         return DDT_NODE_NONE;
     }
     if (count < 1 || count > CIRCUIT_BLOCK_MAX || (count & (count - 1)) != 0) {
@@ -306,7 +305,7 @@ ddt_node circuit_build_polynomial(ddt_circuit *circuit, ddt_node x, const circui
 }
 
 ddt_node ddt_circuit_chebyshev(ddt_circuit *circuit, ddt_node x, const double *coefficients, unsigned degree) {
-    if (!usable(circuit, x) || !usable_coefficients(circuit, coefficients, degree)) {
+    if (!circuit_node_usable(circuit, x) || !usable_coefficients(circuit, coefficients, degree)) {
         return DDT_NODE_NONE;
     }
     double copy[CIRCUIT_DEGREE_MAX + 1];

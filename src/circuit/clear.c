@@ -36,6 +36,47 @@ void circuit_polynomial_clear(const double *coefficients, unsigned degree, const
     }
 }
 
+/*
+ * Derivative of order 1 or 2 at x, from the polynomial through five neighbouring values. The neighbours stay within
+ * [low, high] where x does: a function need not exist beyond.
+ */
+static double numerical_derivative(const circuit_polynomial *p, double x) {
+    /* A power of two: truncation and rounding are both small for functions that a polynomial of degree 127 can follow.
+     */
+    const double step = 0x1p-11 * (p->high - p->low);
+    bool inside = x >= p->low && x <= p->high;
+    double centre = inside ? fmin(fmax(x, p->low + 2.0 * step), p->high - 2.0 * step) : x;
+    double t = (x - centre) / step;
+    double f[5];
+    for (int i = 0; i < 5; i++) {
+        f[i] = p->function(centre + (i - 2) * step, p->user);
+    }
+    double a1 = (f[0] - 8.0 * f[1] + 8.0 * f[3] - f[4]) / 12.0;
+    double a2 = (-f[0] + 16.0 * f[1] - 30.0 * f[2] + 16.0 * f[3] - f[4]) / 24.0;
+    double a3 = (-f[0] + 2.0 * f[1] - 2.0 * f[3] + f[4]) / 12.0;
+    double a4 = (f[0] - 4.0 * f[1] + 6.0 * f[2] - 4.0 * f[3] + f[4]) / 24.0;
+    if (p->order == 1) {
+        return (a1 + t * (2.0 * a2 + t * (3.0 * a3 + t * 4.0 * a4))) / step;
+    }
+    return (2.0 * a2 + t * (6.0 * a3 + t * 12.0 * a4)) / (step * step);
+}
+
+void circuit_polynomial_exact(const circuit_polynomial *polynomial, const double *x, size_t count, double *out) {
+    if (polynomial->function == NULL) {
+        circuit_polynomial_clear(polynomial->coefficients, polynomial->degree, x, count, out);
+        return;
+    }
+    double half = 0.5 * (polynomial->high - polynomial->low);
+    /* x lies in [-1, 1]: each derivative brings a factor half. */
+    double factor = polynomial->order == 0 ? 1.0 : polynomial->order == 1 ? half : half * half;
+    for (size_t i = 0; i < count; i++) {
+        double argument = polynomial->low + half * (x[i] + 1.0);
+        double value = polynomial->order == 0 ? polynomial->function(argument, polynomial->user)
+                                              : numerical_derivative(polynomial, argument);
+        out[i] = factor * value;
+    }
+}
+
 /* One group of lanes on its way through the graph. */
 typedef struct chunk {
     const circuit_evaluation *evaluation;
@@ -111,13 +152,10 @@ static void evaluate_rotation(const chunk *c, const circuit_node *node, double *
 static void evaluate_polynomial(const chunk *c, const circuit_node *node, double *out) {
     const circuit_polynomial *p = &c->evaluation->graph->polynomials[node->index];
     const double *x = c->values[node->operand];
-    if (!c->evaluation->exact || p->function == NULL) {
+    if (c->evaluation->exact) {
+        circuit_polynomial_exact(p, x, c->slots, out);
+    } else {
         circuit_polynomial_clear(p->coefficients, p->degree, x, c->slots, out);
-        return;
-    }
-    double half = 0.5 * (p->high - p->low);
-    for (size_t i = 0; i < c->slots; i++) {
-        out[i] = p->function(p->low + half * (x[i] + 1.0), p->user);
     }
 }
 

@@ -59,7 +59,7 @@ static bool same_public(circuit_public a, circuit_public b) { return a.vector ==
 
 static bool same_polynomial(const circuit_polynomial *a, const circuit_polynomial *b) {
     if (a->degree != b->degree || a->function != b->function || a->user != b->user || a->low != b->low ||
-        a->high != b->high) {
+        a->high != b->high || a->order != b->order) {
         return false;
     }
     for (unsigned k = 0; k <= a->degree; k++) {
@@ -260,14 +260,7 @@ static ddt_node polynomial_public(circuit_graph *graph, circuit_public x, const 
     if (values == NULL) {
         return fail_memory(graph);
     }
-    if (polynomial->function == NULL) {
-        circuit_polynomial_clear(polynomial->coefficients, polynomial->degree, in, count, values);
-    } else {
-        double half = 0.5 * (polynomial->high - polynomial->low);
-        for (size_t i = 0; i < count; i++) {
-            values[i] = polynomial->function(polynomial->low + half * (in[i] + 1.0), polynomial->user);
-        }
-    }
+    circuit_polynomial_exact(polynomial, in, count, values);
     circuit_public result;
     ddt_status status = circuit_pool_intern(graph->ctx, &graph->pool, values, count, &result);
     ddt_free(values);

@@ -22,7 +22,8 @@ enum {
     CIRCUIT_DEGREE_MAX = 255,
     /* Integers up to this magnitude multiply exactly, without a level: they cost log2(64) bits of headroom at most. */
     CIRCUIT_INTEGER_MAX = 64,
-    CIRCUIT_NAME_MAX = 255
+    CIRCUIT_NAME_MAX = 255,
+    CIRCUIT_ORDER_MAX = 2 /* derivatives of functions beyond this are those of their polynomials */
 };
 
 /* ------------------------------------------------------------------ growing arrays */
@@ -104,11 +105,13 @@ typedef struct circuit_linear {
 typedef struct circuit_polynomial {
     double *coefficients; /* degree + 1, Chebyshev basis */
     unsigned degree;
-    /* The function it stands for, on [low, high] mapped to [-1, 1]; NULL for a plain polynomial. */
+    /* The function it stands for (or its derivative of that order), on [low, high] mapped to [-1, 1]; NULL for a plain
+     * polynomial. */
     ddt_function function;
     const void *user;
     double low;
     double high;
+    unsigned order;
 } circuit_polynomial;
 
 typedef struct circuit_node {
@@ -189,6 +192,8 @@ void circuit_graph_live(const circuit_graph *graph, const ddt_node *roots, size_
 
 /* values[i] = p(x[i]), Chebyshev basis, Clenshaw's recurrence. out may alias x. */
 void circuit_polynomial_clear(const double *coefficients, unsigned degree, const double *x, size_t count, double *out);
+/* The same with the function that the polynomial stands for, if any, or with its derivative with respect to x. */
+void circuit_polynomial_exact(const circuit_polynomial *polynomial, const double *x, size_t count, double *out);
 
 enum {
     CIRCUIT_TILE = 512, /* slots of a sum worked on at a time */
@@ -250,6 +255,8 @@ struct ddt_circuit {
     size_t draw_count;
 };
 
+/* True when the circuit is sound and the node is one of its own; the failure is recorded. */
+bool circuit_node_usable(ddt_circuit *circuit, ddt_node node);
 /* The lanes that calibration keeps: `count` of them, evenly spaced. */
 size_t circuit_sample_lanes(size_t lanes, size_t block);
 size_t circuit_sample_lane(size_t lanes, size_t sample_count, size_t sample);
