@@ -28,7 +28,7 @@ static void walk(ddt_reader *reader) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    for (int kind = DDT_WIRE_PLAN; kind <= DDT_WIRE_RESULT; kind++) {
+    for (int kind = DDT_WIRE_PLAN; kind <= DDT_WIRE_KIND_LAST; kind++) {
         ddt_reader *reader = NULL;
         if (ddt_reader_open_memory(forge_context(), data, size, (ddt_wire_kind)kind, &reader) == DDT_OK) {
             walk(reader);

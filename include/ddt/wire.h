@@ -26,11 +26,18 @@ typedef enum ddt_wire_kind {
     DDT_WIRE_PUBLIC_KEY = 3,
     DDT_WIRE_EVAL_KEYS = 4,
     DDT_WIRE_TWIN = 5,
-    DDT_WIRE_RESULT = 6
+    DDT_WIRE_RESULT = 6,
+    DDT_WIRE_PHYSICIAN_KEY = 7, /* secret, too */
+    DDT_WIRE_PHYSICIAN_PUBLIC = 8,
+    DDT_WIRE_GRANT = 9
 } ddt_wire_kind;
+
+enum { DDT_WIRE_KIND_FIRST = DDT_WIRE_PLAN, DDT_WIRE_KIND_LAST = DDT_WIRE_GRANT };
 
 /* "plan", "secret key" ... for messages; "unknown" for others. */
 const char *ddt_wire_kind_name(ddt_wire_kind kind);
+/* Files of these kinds must be private: a reader refuses one that group or others may open. */
+bool ddt_wire_kind_is_secret(ddt_wire_kind kind);
 
 typedef struct ddt_digest {
     uint8_t bytes[DDT_WIRE_DIGEST_BYTES];

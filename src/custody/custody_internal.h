@@ -45,6 +45,31 @@ void custody_secret_values(const ddt_secret_key *key, int64_t *out);
 /* An empty key whose ternary is writable until custody_key_seal. */
 ddt_status custody_key_create(ddt_context *ctx, const ddt_ckks_params *params, ddt_secret_key **out);
 ddt_status custody_key_seal(ddt_context *ctx, ddt_secret_key *key);
+/*
+ * Wrapping with a passphrase (wrap.c): Argon2id version 1.3, then XChaCha20-Poly1305 with `head` as associated data. In
+ * files: u64 opslimit, u64 memlimit, bytes[16] salt, bytes[24] nonce, then the sealed bytes.
+ */
+enum { CUSTODY_WRAP_SALT_BYTES = 16, CUSTODY_WRAP_NONCE_BYTES = 24, CUSTODY_WRAP_TAG_BYTES = 16 };
+typedef struct custody_wrapping {
+    uint64_t ops_limit;
+    uint64_t mem_limit;
+    uint8_t salt[CUSTODY_WRAP_SALT_BYTES];
+    uint8_t nonce[CUSTODY_WRAP_NONCE_BYTES];
+} custody_wrapping;
+
+/* sealed: length + CUSTODY_WRAP_TAG_BYTES. Errors: DDT_ERR_ENTROPY, DDT_ERR_MEMORY. */
+DDT_MUST_CHECK ddt_status custody_wrap(ddt_context *ctx, const char *passphrase, const uint8_t *head,
+                                       size_t head_length, const uint8_t *data, size_t length, custody_wrapping *wrap,
+                                       uint8_t *sealed);
+/* data: length bytes. DDT_ERR_PASSPHRASE, naming path, where the passphrase does not open it. */
+DDT_MUST_CHECK ddt_status custody_unwrap(ddt_context *ctx, const char *passphrase, const custody_wrapping *wrap,
+                                         const uint8_t *head, size_t head_length, const char *path,
+                                         const uint8_t *sealed, size_t length, uint8_t *data);
+void custody_wrapping_write(ddt_writer *writer, const custody_wrapping *wrap);
+/* DDT_ERR_PASSPHRASE without a passphrase, DDT_ERR_FORMAT for a file that asks for more work than is sensible. */
+DDT_MUST_CHECK ddt_status custody_wrapping_read(ddt_context *ctx, ddt_reader *reader, const char *passphrase,
+                                                custody_wrapping *wrap);
+
 /* Signed coefficients -> NTT domain of one limb. */
 void custody_to_ntt(const ddt_ckks_params *params, size_t m, const int64_t *values, uint64_t *limb);
 

@@ -4,24 +4,15 @@
  */
 #include "custody_internal.h"
 
-#include <sodium.h>
 #include <string.h>
 
 enum {
     COEFFICIENTS_PER_BYTE = 4,
     HEAD_WORDS = 5,
     HEAD_BYTES = 4 * HEAD_WORDS + 2 * DDT_WIRE_DIGEST_BYTES,
-    SALT_BYTES = crypto_pwhash_SALTBYTES,
-    NONCE_BYTES = crypto_aead_xchacha20poly1305_ietf_NPUBBYTES,
-    TAG_BYTES = crypto_aead_xchacha20poly1305_ietf_ABYTES,
-    WRAP_KEY_BYTES = crypto_aead_xchacha20poly1305_ietf_KEYBYTES,
-    SEALED_BYTES_MAX = (1 << 17) / COEFFICIENTS_PER_BYTE + TAG_BYTES,
+    SEALED_BYTES_MAX = (1 << 17) / COEFFICIENTS_PER_BYTE + CUSTODY_WRAP_TAG_BYTES,
     SECTION_BYTES_MAX = SEALED_BYTES_MAX + 256
 };
-
-/* What a hostile file may ask of Argon2id. */
-static const uint64_t ops_limit_max = 16;
-static const uint64_t mem_limit_max = (uint64_t)1 << 30;
 
 static size_t packed_bytes(const ddt_ckks_params *params) { return ddt_ckks_n(params) / COEFFICIENTS_PER_BYTE; }
 
@@ -93,46 +84,8 @@ static bool unpack(const uint8_t *in, size_t bytes, int8_t *out) {
     return invalid == 0;
 }
 
-typedef struct wrapping {
-    uint64_t ops_limit;
-    uint64_t mem_limit;
-    uint8_t salt[SALT_BYTES];
-    uint8_t nonce[NONCE_BYTES];
-} wrapping;
-
-/* key: protected memory. */
-static ddt_status derive(ddt_context *ctx, const char *passphrase, const wrapping *wrap, uint8_t key[WRAP_KEY_BYTES]) {
-    if (crypto_pwhash(key, WRAP_KEY_BYTES, passphrase, strlen(passphrase), wrap->salt, wrap->ops_limit,
-                      (size_t)wrap->mem_limit, crypto_pwhash_ALG_ARGON2ID13) != 0) {
-        return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short to derive a key from the passphrase (%llu MiB needed).",
-                        (unsigned long long)(wrap->mem_limit >> 20));
-    }
-    return DDT_OK;
-}
-
-/* packed: protected memory; sealed: packed_bytes + TAG_BYTES. */
-static ddt_status seal(ddt_context *ctx, const ddt_secret_key *key, const ddt_digest *plan, const char *passphrase,
-                       const uint8_t *packed, uint8_t *wrap_key, wrapping *wrap, uint8_t *sealed) {
-    uint8_t head[HEAD_BYTES];
-    wrap->ops_limit = crypto_pwhash_OPSLIMIT_MODERATE;
-    wrap->mem_limit = crypto_pwhash_MEMLIMIT_MODERATE;
-    ddt_status status = ddt_entropy(ctx, wrap->salt, sizeof wrap->salt);
-    if (status == DDT_OK) {
-        status = ddt_entropy(ctx, wrap->nonce, sizeof wrap->nonce);
-    }
-    if (status == DDT_OK) {
-        status = derive(ctx, passphrase, wrap, wrap_key);
-    }
-    if (status == DDT_OK) {
-        associated_data(key->params, plan, head);
-        (void)crypto_aead_xchacha20poly1305_ietf_encrypt(sealed, NULL, packed, packed_bytes(key->params), head,
-                                                         sizeof head, NULL, wrap->nonce, wrap_key);
-    }
-    return status;
-}
-
 static ddt_status write_secret(ddt_context *ctx, const char *path, const ddt_secret_key *key, const ddt_digest *plan,
-                               const wrapping *wrap, const uint8_t *payload, size_t length) {
+                               const custody_wrapping *wrap, const uint8_t *payload, size_t length) {
     ddt_writer *writer = NULL;
     ddt_status status = ddt_writer_open(ctx, path, DDT_WIRE_SECRET_KEY, true, &writer);
     if (status != DDT_OK) {
@@ -143,10 +96,7 @@ static ddt_status write_secret(ddt_context *ctx, const char *path, const ddt_sec
     ddt_writer_begin(writer, "SECR");
     ddt_writer_u8(writer, wrap != NULL ? 1 : 0);
     if (wrap != NULL) {
-        ddt_writer_u64(writer, wrap->ops_limit);
-        ddt_writer_u64(writer, wrap->mem_limit);
-        ddt_writer_bytes(writer, wrap->salt, sizeof wrap->salt);
-        ddt_writer_bytes(writer, wrap->nonce, sizeof wrap->nonce);
+        custody_wrapping_write(writer, wrap);
     }
     ddt_writer_bytes(writer, payload, length);
     const ddt_status end = ddt_writer_end(writer);
@@ -155,19 +105,17 @@ static ddt_status write_secret(ddt_context *ctx, const char *path, const ddt_sec
     return status == DDT_OK ? commit : status;
 }
 
-/* Protected memory of a save or a load: the derived key, packed coefficients, sealed bytes. */
+/* Protected memory of a save or a load: packed coefficients, sealed bytes. */
 typedef struct file_work {
     custody_scratch *scratch;
-    uint8_t *wrap_key;
     uint8_t *packed;
     uint8_t *sealed;
 } file_work;
 
 static ddt_status file_work_create(ddt_context *ctx, const ddt_ckks_params *params, file_work *work) {
     const size_t words = packed_bytes(params) / sizeof(uint64_t);
-    ddt_status status = custody_scratch_create(ctx, 2 * words + 16, &work->scratch);
+    ddt_status status = custody_scratch_create(ctx, 2 * words + 8, &work->scratch);
     if (status == DDT_OK) {
-        work->wrap_key = (uint8_t *)custody_scratch_take(work->scratch, 8);
         work->packed = (uint8_t *)custody_scratch_take(work->scratch, words);
         work->sealed = (uint8_t *)custody_scratch_take(work->scratch, words + 8);
     }
@@ -176,7 +124,8 @@ static ddt_status file_work_create(ddt_context *ctx, const ddt_ckks_params *para
 
 ddt_status ddt_secret_key_save(ddt_context *ctx, const char *path, const ddt_secret_key *key, const ddt_digest *plan,
                                const char *passphrase) {
-    wrapping wrap;
+    custody_wrapping wrap;
+    uint8_t head[HEAD_BYTES];
     file_work work = {0};
     const size_t bytes = packed_bytes(key->params);
     ddt_status status = file_work_create(ctx, key->params, &work);
@@ -187,36 +136,13 @@ ddt_status ddt_secret_key_save(ddt_context *ctx, const char *path, const ddt_sec
     if (passphrase == NULL) {
         status = write_secret(ctx, path, key, plan, NULL, work.packed, bytes);
     } else {
-        status = seal(ctx, key, plan, passphrase, work.packed, work.wrap_key, &wrap, work.sealed);
+        associated_data(key->params, plan, head);
+        status = custody_wrap(ctx, passphrase, head, sizeof head, work.packed, bytes, &wrap, work.sealed);
         if (status == DDT_OK) {
-            status = write_secret(ctx, path, key, plan, &wrap, work.sealed, bytes + TAG_BYTES);
+            status = write_secret(ctx, path, key, plan, &wrap, work.sealed, bytes + CUSTODY_WRAP_TAG_BYTES);
         }
     }
     custody_scratch_destroy(work.scratch);
-    return status;
-}
-
-static ddt_status read_wrapping(ddt_context *ctx, ddt_reader *reader, const char *passphrase, wrapping *wrap) {
-    if (passphrase == NULL) {
-        return ddt_fail(ctx, DDT_ERR_PASSPHRASE, "The secret key in '%s' is protected: its passphrase is needed.",
-                        ddt_reader_path(reader));
-    }
-    ddt_status status = ddt_reader_u64(reader, &wrap->ops_limit);
-    if (status == DDT_OK) {
-        status = ddt_reader_u64(reader, &wrap->mem_limit);
-    }
-    if (status == DDT_OK) {
-        status = ddt_reader_bytes(reader, wrap->salt, sizeof wrap->salt);
-    }
-    if (status == DDT_OK) {
-        status = ddt_reader_bytes(reader, wrap->nonce, sizeof wrap->nonce);
-    }
-    if (status == DDT_OK && (wrap->ops_limit < crypto_pwhash_OPSLIMIT_MIN || wrap->ops_limit > ops_limit_max ||
-                             wrap->mem_limit < crypto_pwhash_MEMLIMIT_MIN || wrap->mem_limit > mem_limit_max)) {
-        status =
-            ddt_fail(ctx, DDT_ERR_FORMAT, "'%s' asks for %llu passes over %llu bytes to open it.",
-                     ddt_reader_path(reader), (unsigned long long)wrap->ops_limit, (unsigned long long)wrap->mem_limit);
-    }
     return status;
 }
 
@@ -224,23 +150,17 @@ static ddt_status open_sealed(ddt_context *ctx, ddt_reader *reader, const ddt_ck
                               const ddt_digest *plan, const char *passphrase, const file_work *work) {
     const size_t bytes = packed_bytes(params);
     uint8_t head[HEAD_BYTES];
-    wrapping wrap;
-    ddt_status status = read_wrapping(ctx, reader, passphrase, &wrap);
+    custody_wrapping wrap;
+    ddt_status status = custody_wrapping_read(ctx, reader, passphrase, &wrap);
     if (status == DDT_OK) {
-        status = ddt_reader_bytes(reader, work->sealed, bytes + TAG_BYTES);
+        status = ddt_reader_bytes(reader, work->sealed, bytes + CUSTODY_WRAP_TAG_BYTES);
     }
     if (status == DDT_OK) {
-        status = derive(ctx, passphrase, &wrap, work->wrap_key);
+        associated_data(params, plan, head);
+        status = custody_unwrap(ctx, passphrase, &wrap, head, sizeof head, ddt_reader_path(reader), work->sealed, bytes,
+                                work->packed);
     }
-    if (status != DDT_OK) {
-        return status;
-    }
-    associated_data(params, plan, head);
-    if (crypto_aead_xchacha20poly1305_ietf_decrypt(work->packed, NULL, NULL, work->sealed, bytes + TAG_BYTES, head,
-                                                   sizeof head, wrap.nonce, work->wrap_key) != 0) {
-        return ddt_fail(ctx, DDT_ERR_PASSPHRASE, "The passphrase does not open '%s'.", ddt_reader_path(reader));
-    }
-    return DDT_OK;
+    return status;
 }
 
 static ddt_status read_secret(ddt_context *ctx, ddt_reader *reader, const ddt_ckks_params *params,

@@ -23,8 +23,18 @@ const char *ddt_wire_kind_name(ddt_wire_kind kind) {
         return "encrypted twin";
     case DDT_WIRE_RESULT:
         return "encrypted result";
+    case DDT_WIRE_PHYSICIAN_KEY:
+        return "physician's secret key";
+    case DDT_WIRE_PHYSICIAN_PUBLIC:
+        return "physician's public key";
+    case DDT_WIRE_GRANT:
+        return "granted recommendation";
     }
     return "unknown";
+}
+
+bool ddt_wire_kind_is_secret(ddt_wire_kind kind) {
+    return kind == DDT_WIRE_SECRET_KEY || kind == DDT_WIRE_PHYSICIAN_KEY;
 }
 
 bool ddt_digest_equal(const ddt_digest *a, const ddt_digest *b) {

@@ -119,7 +119,7 @@ static ddt_status read_header(ddt_reader *reader) {
                              "'%s' has format version %lu, %s than version %d that this program reads.", reader->path,
                              (unsigned long)version, version > DDT_WIRE_VERSION ? "newer" : "older", DDT_WIRE_VERSION));
     }
-    if (kind < DDT_WIRE_PLAN || kind > DDT_WIRE_RESULT) {
+    if (kind < DDT_WIRE_KIND_FIRST || kind > DDT_WIRE_KIND_LAST) {
         return stop(reader,
                     ddt_fail(reader->ctx, DDT_ERR_FORMAT, "'%s' is of kind %lu, which this program does not know.",
                              reader->path, (unsigned long)kind));
@@ -165,7 +165,7 @@ static ddt_status open_descriptor(ddt_reader *reader) {
     }
     reader->size = (uint64_t)info.st_size;
     ddt_status status = read_header(reader);
-    if (status == DDT_OK && reader->kind == DDT_WIRE_SECRET_KEY && (info.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+    if (status == DDT_OK && ddt_wire_kind_is_secret(reader->kind) && (info.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
         return ddt_fail(reader->ctx, DDT_ERR_PERMISSION,
                         "'%s' holds a secret key and can be opened by other users; make it private with chmod 600.",
                         reader->path);
@@ -232,7 +232,7 @@ ddt_status ddt_wire_probe(ddt_context *ctx, const char *path, ddt_wire_kind *kin
 }
 
 static void drop_buffer(ddt_reader *reader) {
-    if (reader->buffer != NULL && reader->kind == DDT_WIRE_SECRET_KEY) {
+    if (reader->buffer != NULL && ddt_wire_kind_is_secret(reader->kind)) {
         sodium_memzero(reader->buffer, reader->capacity);
     }
     ddt_free(reader->buffer);

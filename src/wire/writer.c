@@ -98,7 +98,7 @@ static ddt_status start_file(ddt_writer *writer, const char *path) {
 }
 
 ddt_status ddt_writer_open(ddt_context *ctx, const char *path, ddt_wire_kind kind, bool is_secret, ddt_writer **out) {
-    if (kind < DDT_WIRE_PLAN || kind > DDT_WIRE_RESULT) {
+    if ((int)kind < DDT_WIRE_KIND_FIRST || (int)kind > DDT_WIRE_KIND_LAST) {
         return ddt_fail(ctx, DDT_ERR_ARGUMENT, "'%s' cannot be written: %d is not a kind of file.", path, (int)kind);
     }
     ddt_writer *writer = ddt_calloc(1, sizeof *writer);

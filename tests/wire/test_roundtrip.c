@@ -19,7 +19,7 @@ static uint64_t next_random(void) {
 
 static void test_sample(void **state) {
     scratch *s = *state;
-    for (int kind = DDT_WIRE_PLAN; kind <= DDT_WIRE_RESULT; kind++) {
+    for (int kind = DDT_WIRE_PLAN; kind <= DDT_WIRE_KIND_LAST; kind++) {
         ddt_wire_kind found = DDT_WIRE_PLAN;
         size_t length = 0;
         assert_int_equal(sample_write(s->ctx, s->path, (ddt_wire_kind)kind), DDT_OK);
@@ -295,7 +295,7 @@ static void test_names_and_digests(void **state) {
     b.bytes[31] ^= 1;
     assert_false(ddt_digest_equal(&a, &b));
     assert_string_equal(ddt_wire_kind_name(DDT_WIRE_SECRET_KEY), "secret key");
-    for (int i = DDT_WIRE_PLAN; i <= DDT_WIRE_RESULT; i++) {
+    for (int i = DDT_WIRE_PLAN; i <= DDT_WIRE_KIND_LAST; i++) {
         assert_string_not_equal(ddt_wire_kind_name((ddt_wire_kind)i), "unknown");
         for (int j = DDT_WIRE_PLAN; j < i; j++) {
             assert_string_not_equal(ddt_wire_kind_name((ddt_wire_kind)i), ddt_wire_kind_name((ddt_wire_kind)j));
