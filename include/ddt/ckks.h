@@ -37,7 +37,7 @@ enum { DDT_CKKS_SEED_BYTES = 32, DDT_CKKS_LEVELS_MAX = 60, DDT_CKKS_P_MAX = 16 }
  *   first_bits  size of q_0, at most 50: holds the result, so first_bits - scale_bits is the headroom for |message|
  *   scale_bits  size of q_1..q_levels, and of the default scale; 20..49 (primes are below 2^50, and the canonical
  *               scales stay near 2^scale_bits only with primes on both sides of it)
- *   p_count     number of special primes (near 2^50) of hybrid key switching: digits have p_count limbs each
+ *   p_count     number of special primes of hybrid key switching: digits have p_count limbs each
  *   boot_levels levels of bootstrapping (primes near 2^50) above `levels`; 0: none (ddt/ckks/bootstrap.h)
  */
 typedef struct ddt_ckks_literal {
@@ -57,6 +57,12 @@ typedef struct ddt_ckks_params ddt_ckks_params;
  * 2^16: 1747, 2^17: 3523; 2^11: 52, 2^10: 25. 0 outside.
  */
 unsigned ddt_ckks_max_log_qp(unsigned log_n);
+
+/*
+ * Bits of each special prime (a fraction: log2): 50 for a single one and in sets with levels of bootstrapping; otherwise
+ * just so many that P, the product of all, exceeds the largest digit by 2.75 bits.
+ */
+double ddt_ckks_special_bits(const ddt_ckks_literal *literal);
 
 /* Checks the literal against the security table: DDT_ERR_SECURITY above it. The caller owns *out. */
 DDT_MUST_CHECK ddt_status ddt_ckks_params_create(ddt_context *ctx, const ddt_ckks_literal *literal,

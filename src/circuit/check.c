@@ -237,7 +237,7 @@ static ddt_status check_ends(ddt_context *ctx, const ddt_plan *plan) {
 /* The table on the nominal sizes; the exact primes are checked when the parameters are made. */
 static ddt_status check_security(ddt_context *ctx, const ddt_plan *plan) {
     const ddt_ckks_literal *p = &plan->literal;
-    unsigned bits = p->first_bits + p->levels * p->scale_bits + p->p_count * DDT_RING_MODULUS_BITS_MAX;
+    unsigned bits = p->first_bits + p->levels * p->scale_bits + (unsigned)ceil(p->p_count * ddt_ckks_special_bits(p));
     unsigned most = ddt_ckks_max_log_qp(p->log_n);
     if (!plan->insecure && bits > most) {
         return ddt_fail(ctx, DDT_ERR_SECURITY,

@@ -18,7 +18,7 @@ static const double rounding_variance = 1.0 / 12.0;
 /* sum over digits of (D_d / P)^2 at a level. */
 static double digit_ratio(const ddt_ckks_literal *literal, unsigned level) {
     double sum = 0.0;
-    double log2_p = (double)literal->p_count * DDT_RING_MODULUS_BITS_MAX;
+    double log2_p = literal->p_count * ddt_ckks_special_bits(literal);
     for (unsigned begin = 0; begin <= level; begin += literal->p_count) {
         double log2_digit = 0.0;
         for (unsigned i = begin; i <= level && i < begin + literal->p_count; i++) {

@@ -5,6 +5,7 @@
  */
 #include "plan.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -264,8 +265,9 @@ static uint64_t limb_bytes(const ddt_plan *plan, unsigned level) {
 
 static uint64_t key_bytes(const ddt_plan *plan, unsigned level) {
     uint64_t digits = level / plan->literal.p_count + 1;
-    uint64_t special = (((uint64_t)plan->literal.p_count * DDT_RING_MODULUS_BITS_MAX) << plan->literal.log_n) / 8;
-    return digits * (limb_bytes(plan, level) + special);
+    const double special_bits = floor(ddt_ckks_special_bits(&plan->literal)) + 1.0;
+    const uint64_t bits = plan->literal.p_count * (uint64_t)fmin(special_bits, DDT_RING_MODULUS_BITS_MAX);
+    return digits * (limb_bytes(plan, level) + (bits << plan->literal.log_n) / 8);
 }
 
 static void count_work(const ddt_plan *plan, ddt_plan_info *info) {
@@ -287,7 +289,7 @@ static void count_work(const ddt_plan *plan, ddt_plan_info *info) {
 
 void ddt_plan_get_info(const ddt_plan *plan, ddt_plan_info *info) {
     double nominal = plan->literal.first_bits + (double)plan->literal.levels * plan->literal.scale_bits +
-                     (double)plan->literal.p_count * DDT_RING_MODULUS_BITS_MAX;
+                     plan->literal.p_count * ddt_ckks_special_bits(&plan->literal);
     *info = (ddt_plan_info){.literal = plan->literal,
                             .log2_qp = plan->params == NULL ? nominal : ddt_ckks_log2_qp(plan->params),
                             .security_bits = plan->insecure ? 0 : 128,

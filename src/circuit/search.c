@@ -60,7 +60,7 @@ static bool headroom_ok(const search *s, unsigned first_bits, unsigned scale_bit
 }
 
 static unsigned nominal_bits(const ddt_ckks_literal *p) {
-    return p->first_bits + p->levels * p->scale_bits + p->p_count * DDT_RING_MODULUS_BITS_MAX;
+    return p->first_bits + p->levels * p->scale_bits + (unsigned)ceil(p->p_count * ddt_ckks_special_bits(p));
 }
 
 /* The bits that security allows; primes may lie a little above their nominal size. */

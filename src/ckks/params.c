@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { P_BITS = 50, SCALE_BITS_MIN = 20, SCALE_BITS_MAX = 49, LITERAL_WORDS = 5, LOG_N_MIN = 10, LOG_N_MAX = 17 };
+enum { LARGE_BITS = 50, SCALE_BITS_MIN = 20, SCALE_BITS_MAX = 49, LITERAL_WORDS = 5, LOG_N_MIN = 10, LOG_N_MAX = 17 };
 
 /* A canonical scale further than this from 2^scale_bits means that the ring degree is too large for primes of that
  * size. */
@@ -16,6 +16,23 @@ static const double scale_drift_bits = 0.5;
 unsigned ddt_ckks_max_log_qp(unsigned log_n) {
     static const unsigned table[] = {25, 52, 106, 214, 430, 868, 1747, 3523};
     return log_n < LOG_N_MIN || log_n > LOG_N_MAX ? 0 : table[log_n - LOG_N_MIN];
+}
+
+/*
+ * What P exceeds the largest digit by, in bits: the noise of a key switch is then within a quarter of a bit of what any
+ * larger P would give (docs/precision.md), and every bit less leaves the security table's budget to more special primes
+ * or to a smaller ring. Primes need some bits above log_n to be found.
+ */
+static const double special_margin_bits = 2.75;
+enum { SPECIAL_SPARE_BITS = 13 };
+
+double ddt_ckks_special_bits(const ddt_ckks_literal *literal) {
+    const double digit = literal->first_bits + (literal->p_count - 1.0) * literal->scale_bits;
+    const double bits = (digit + special_margin_bits) / literal->p_count;
+    if (literal->p_count == 1 || literal->boot_levels > 0 || bits > LARGE_BITS) {
+        return LARGE_BITS;
+    }
+    return fmax(bits, (double)literal->log_n + SPECIAL_SPARE_BITS);
 }
 
 static ddt_status check_literal(ddt_context *ctx, const ddt_ckks_literal *literal) {
@@ -128,23 +145,24 @@ static void digest_params(ddt_ckks_params *params) {
 }
 
 /*
- * The special primes and those of the levels of bootstrapping, all as near to 2^50 as there are. The scales of those
- * levels follow the same rule as the others, from 2^50 at the top; their deviation from 2^50 stays below a percent.
+ * The special primes and those of the levels of bootstrapping, which have one size where there are any. The scales of
+ * those levels follow the same rule as the others, from 2^50 at the top; their deviation from 2^50 stays below a
+ * percent.
  */
 static ddt_status choose_large(ddt_context *ctx, ddt_ckks_params *params, uint64_t *primes) {
     const ddt_ckks_literal *p = &params->literal;
     const size_t user_count = (size_t)p->levels + 1;
     uint64_t *special = primes + params->top + 1;
     uint64_t large[DDT_CKKS_LEVELS_MAX + DDT_CKKS_P_MAX];
-    ddt_status status =
-        ddt_ring_find_primes(ctx, p->log_n + 1, P_BITS, (size_t)p->p_count + p->boot_levels, primes, user_count, large);
+    ddt_status status = ddt_ring_find_primes(ctx, p->log_n + 1, ddt_ckks_special_bits(p),
+                                             (size_t)p->p_count + p->boot_levels, primes, user_count, large);
     if (status != DDT_OK) {
         return status;
     }
     memcpy(special, large, p->p_count * sizeof *special);
     for (unsigned l = params->top; l > p->levels; l--) {
         primes[l] = large[p->p_count + params->top - l];
-        const double above = l == params->top ? ldexp(1.0, P_BITS) : params->scales[l + 1];
+        const double above = l == params->top ? ldexp(1.0, LARGE_BITS) : params->scales[l + 1];
         params->scales[l] = l == params->top ? above : above * above / (double)primes[l + 1];
     }
     return DDT_OK;

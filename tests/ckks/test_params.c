@@ -75,6 +75,7 @@ static void check_chain(const ddt_ckks_literal *literal, double tolerance_bits) 
     const ddt_ring *ring = ddt_ckks_params_ring(params);
     const double nominal = literal->scale_bits;
     double log2_qp = 0.0;
+    double log2_p = 0.0;
     assert_int_equal(ddt_ring_count(ring), literal->levels + 1 + literal->p_count);
     assert_true(fabs(log2((double)ddt_ckks_prime(params, 0)) - literal->first_bits) < tolerance_bits);
     assert_true(ddt_ckks_canonical_scale(params, literal->levels) == ldexp(1.0, (int)literal->scale_bits));
@@ -92,8 +93,14 @@ static void check_chain(const ddt_ckks_literal *literal, double tolerance_bits) 
         for (size_t b = 0; b < a; b++) {
             assert_true(ddt_ring_modulus(ring, a) != ddt_ring_modulus(ring, b));
         }
-        assert_true(a <= literal->levels || fabs(log2((double)ddt_ring_modulus(ring, a)) - 50.0) < 0.001);
+        const double bits = log2((double)ddt_ring_modulus(ring, a));
+        assert_true(a <= literal->levels || fabs(bits - ddt_ckks_special_bits(literal)) < tolerance_bits);
+        log2_p += a <= literal->levels ? 0.0 : bits;
     }
+    /* P exceeds every digit, except that one special prime of 50 bits cannot exceed a first prime of 50 bits. */
+    const double digit = literal->first_bits + (literal->p_count - 1.0) * literal->scale_bits;
+    assert_true(literal->p_count == 1 || log2_p >= digit + 0.9);
+    assert_true(literal->p_count == 1 || log2_p <= digit + 6.0 + literal->p_count);
     assert_true(fabs(log2_qp - ddt_ckks_log2_qp(params)) < 1e-9);
     ddt_ckks_params_destroy(params);
 }
@@ -140,7 +147,7 @@ static void digests(void **state) {
     /* Files carry this digest: it must never change for a literal. */
     char hex[2 * DDT_WIRE_DIGEST_BYTES + 1];
     (void)sodium_bin2hex(hex, sizeof hex, first[0].bytes, sizeof first[0].bytes);
-    assert_string_equal(hex, "82e09a940eb50c7adb512b0039da8cf3af6852748e4e7d0280b4a01aceab7593");
+    assert_string_equal(hex, "f0323f50d0913694e074b389d79d79e37a7dc55a73107c14271f2528886544c1");
 }
 
 static void literal_files(void **state) {
