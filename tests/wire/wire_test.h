@@ -88,7 +88,7 @@ static inline ddt_status sample_write(ddt_context *ctx, const char *path, ddt_wi
         values[i] = sample_value(i);
     }
     ddt_writer *writer = NULL;
-    ddt_status status = ddt_writer_open(ctx, path, kind, kind == DDT_WIRE_SECRET_KEY, &writer);
+    ddt_status status = ddt_writer_open(ctx, path, kind, ddt_wire_kind_is_secret(kind), &writer);
     if (status != DDT_OK) {
         return status;
     }
