@@ -244,6 +244,9 @@ static void finish(parser *p) {
         parser_covariate_data(p);
     }
     if (p->status == DDT_OK) {
+        parser_products(p);
+    }
+    if (p->status == DDT_OK) {
         parser_analyse(p);
     }
     if (p->status == DDT_OK) {
@@ -339,6 +342,7 @@ void ddt_model_destroy(ddt_model *model) {
         ddt_free(model->variable_names[i]);
     }
     outputs_free(model->outputs, model->output_count);
+    parser_products_free(model);
     char *texts[] = {model->name,      model->path,      model->description,       model->reference,
                      model->time_unit, model->dose_unit, model->concentration_unit};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {

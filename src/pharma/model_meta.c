@@ -6,13 +6,9 @@
 
 enum { TEXT_MAX = 1 << 16, UNIT_MAX = 64 };
 
-/* Joins the texts of a value: "..." or paste("...", "...") (with blanks), paste0 (without). At the value; ends at the
- * statement's end. */
-static char *read_text(parser *p) {
-    bool with_blanks = !token_is_name(parser_peek(p), "paste0");
-    size_t begin = p->at;
-    parser_skip_statement(p);
-    size_t end = p->at;
+/* Joins the texts of the tokens from `begin` to `end`: "..." or paste("...", "...") (with blanks), paste0 (without). */
+static char *join_texts(parser *p, size_t begin, size_t end) {
+    bool with_blanks = !token_is_name(&p->tokens[begin], "paste0");
     char *text = ddt_alloc(TEXT_MAX, 1);
     if (text == NULL) {
         parser_out_of_memory(p);
@@ -42,6 +38,13 @@ static char *read_text(parser *p) {
     return fitted;
 }
 
+/* The texts of a statement; ends at its end. */
+static char *read_text(parser *p) {
+    size_t begin = p->at;
+    parser_skip_statement(p);
+    return join_texts(p, begin, p->at);
+}
+
 static void replace(char **where, char *text) {
     ddt_free(*where);
     *where = text;
@@ -65,7 +68,7 @@ static char *normal_time_unit(parser *p, const token *t) {
 }
 
 /* name = value of a list(...): moves to the value, or past one that has no name. False at the end of the list. */
-static const token *next_item(parser *p) {
+const token *parser_list_next(parser *p) {
     while (p->status == DDT_OK) {
         const token *now = parser_peek(p);
         if (token_is(now, ')')) {
@@ -89,7 +92,7 @@ static const token *next_item(parser *p) {
 }
 
 /* Moves past one value of a list: up to the comma or the bracket that ends it. */
-static void skip_item(parser *p) {
+void parser_list_skip(parser *p) {
     size_t depth = 0;
     for (;;) {
         const token *now = parser_peek(p);
@@ -105,11 +108,17 @@ static void skip_item(parser *p) {
     }
 }
 
-static bool item_is(const token *item, const char *name) {
+char *parser_list_text(parser *p) {
+    size_t begin = p->at;
+    parser_list_skip(p);
+    return join_texts(p, begin, p->at);
+}
+
+bool token_text_is(const token *item, const char *name) {
     return strlen(name) == item->length && memcmp(item->text, name, item->length) == 0;
 }
 
-static bool enter_list(parser *p) {
+bool parser_list_enter(parser *p) {
     const token *name = parser_peek(p);
     if ((token_is_name(name, "list") || token_is_name(name, "c")) && token_is(parser_peek_ahead(p, 1), '(')) {
         p->at += 2;
@@ -119,22 +128,22 @@ static bool enter_list(parser *p) {
 }
 
 static void read_units(parser *p) {
-    if (!enter_list(p)) {
+    if (!parser_list_enter(p)) {
         parser_skip_statement(p);
         return;
     }
-    for (const token *item = next_item(p); item != NULL && p->status == DDT_OK; item = next_item(p)) {
+    for (const token *item = parser_list_next(p); item != NULL && p->status == DDT_OK; item = parser_list_next(p)) {
         const token *value = parser_peek(p);
         if (value->kind == TOKEN_STRING) {
-            if (item_is(item, "time")) {
+            if (token_text_is(item, "time")) {
                 replace(&p->model->time_unit, normal_time_unit(p, value));
-            } else if (item_is(item, "dosing")) {
+            } else if (token_text_is(item, "dosing")) {
                 replace(&p->model->dose_unit, parser_copy(p, value->text, value->length));
-            } else if (item_is(item, "concentration")) {
+            } else if (token_text_is(item, "concentration")) {
                 replace(&p->model->concentration_unit, parser_copy(p, value->text, value->length));
             }
         }
-        skip_item(p);
+        parser_list_skip(p);
     }
 }
 
@@ -145,8 +154,12 @@ void parser_meta(parser *p, const token *name) {
         replace(&p->model->reference, read_text(p));
     } else if (token_is_name(name, "units")) {
         read_units(p);
-    } else if (token_is_name(name, "covariateData")) {
+    } else if (token_is_name(name, "covariateData") || token_is_name(name, "covariates")) {
         p->covariate_data = p->at;
+    } else if (token_is_name(name, "products")) {
+        p->products = p->at;
+    } else if (token_is_name(name, "targets")) {
+        p->targets = p->at;
     }
     parser_skip_statement(p);
 }
@@ -157,7 +170,7 @@ void parser_meta(parser *p, const token *name) {
 static void read_range(parser *p, const token *covariate, ddt_symbol *symbol) {
     bool in_ini = p->in_ini;
     p->in_ini = true; /* numbers only */
-    if (!enter_list(p)) {
+    if (!parser_list_enter(p)) {
         parser_refuse_token(p, covariate, "its range is not c(low, high)");
     }
     double low = p->status == DDT_OK ? parser_constant(p) : 0;
@@ -176,23 +189,28 @@ static void read_range(parser *p, const token *covariate, ddt_symbol *symbol) {
 static void read_covariate(parser *p, const token *name) {
     uint32_t index = parser_find_name(p, name->text, name->length);
     uint32_t at = index == NO_INDEX ? NO_INDEX : p->names[index].symbol;
-    if (at == NO_INDEX || p->model->symbols[at].kind != DDT_SYMBOL_COVARIATE || !enter_list(p)) {
-        skip_item(p);
+    if (at == NO_INDEX || p->model->symbols[at].kind != DDT_SYMBOL_COVARIATE) {
+        parser_list_skip(p);
         return;
     }
     ddt_symbol *symbol = &p->model->symbols[at];
-    for (const token *item = next_item(p); item != NULL && p->status == DDT_OK; item = next_item(p)) {
+    if (!parser_list_enter(p)) {
+        replace(&symbol->label, parser_list_text(p)); /* NAME = "description" */
+        return;
+    }
+    for (const token *item = parser_list_next(p); item != NULL && p->status == DDT_OK; item = parser_list_next(p)) {
         const token *value = parser_peek(p);
-        if (item_is(item, "range") && !token_is_name(value, "NULL")) {
+        if (token_text_is(item, "range") && !token_is_name(value, "NULL")) {
             read_range(p, name, symbol);
-        } else if (value->kind == TOKEN_STRING && item_is(item, "units")) {
+        } else if (value->kind == TOKEN_STRING && token_text_is(item, "units")) {
             replace(&symbol->unit, parser_copy(p, value->text, value->length));
-        } else if (value->kind == TOKEN_STRING && item_is(item, "type")) {
-            symbol->is_discrete = symbol->is_discrete || item_is(value, "binary") || item_is(value, "categorical");
-        } else if (value->kind == TOKEN_STRING && item_is(item, "description")) {
+        } else if (value->kind == TOKEN_STRING && token_text_is(item, "type")) {
+            symbol->is_discrete =
+                symbol->is_discrete || token_text_is(value, "binary") || token_text_is(value, "categorical");
+        } else if (value->kind == TOKEN_STRING && token_text_is(item, "description")) {
             replace(&symbol->label, parser_copy(p, value->text, value->length));
         }
-        skip_item(p);
+        parser_list_skip(p);
     }
 }
 
@@ -201,21 +219,21 @@ void parser_covariate_data(parser *p) {
         return;
     }
     p->at = p->covariate_data;
-    if (!enter_list(p)) {
+    if (!parser_list_enter(p)) {
         return;
     }
-    for (const token *item = next_item(p); item != NULL && p->status == DDT_OK; item = next_item(p)) {
+    for (const token *item = parser_list_next(p); item != NULL && p->status == DDT_OK; item = parser_list_next(p)) {
         read_covariate(p, item);
     }
 }
 
 /* Moves to the value that a list gives a name, the list's bracket just behind; false when it has none. */
 static bool find_item(parser *p, const char *name, size_t length) {
-    for (const token *item = next_item(p); item != NULL && p->status == DDT_OK; item = next_item(p)) {
+    for (const token *item = parser_list_next(p); item != NULL && p->status == DDT_OK; item = parser_list_next(p)) {
         if (item->length == length && memcmp(item->text, name, length) == 0) {
             return true;
         }
-        skip_item(p);
+        parser_list_skip(p);
     }
     return false;
 }
@@ -225,8 +243,8 @@ bool parser_declared_range(parser *p, const token *column, double *low, double *
     size_t before = p->at;
     ddt_symbol found = {.has_range = false};
     p->at = p->covariate_data;
-    bool declared = p->covariate_data != 0 && enter_list(p) && find_item(p, column->text, column->length);
-    if (declared && enter_list(p) && find_item(p, range, sizeof range - 1)) {
+    bool declared = p->covariate_data != 0 && parser_list_enter(p) && find_item(p, column->text, column->length);
+    if (declared && parser_list_enter(p) && find_item(p, range, sizeof range - 1)) {
         read_range(p, column, &found);
     }
     p->at = before;

@@ -103,6 +103,8 @@ typedef struct parser {
     uint32_t target;        /* the variable that the statement assigns, NO_INDEX: none */
     uint32_t derivative_of; /* the compartment whose d/dt() the statement gives, NO_INDEX: none */
     size_t covariate_data;  /* where the value of covariateData begins, 0: absent */
+    size_t products;        /* the same for products and targets */
+    size_t targets;
 
     ddt_model *model;
     size_t symbol_capacity;
@@ -209,7 +211,18 @@ void parser_residual(parser *p, uint32_t name); /* behind the ~ */
 /* The range that covariateData declares for a column; false: none. */
 bool parser_declared_range(parser *p, const token *column, double *low, double *high);
 void parser_covariate_data(parser *p); /* applied when the columns are known */
-void parser_analyse(parser *p);        /* what the finished expressions show: discrete columns, times of jumps */
+void parser_products(parser *p);       /* products and targets, when the outputs are known */
+void parser_products_free(ddt_model *model);
+
+/* list(name = value, ...): enters it (false: there is none here), moves to the next named value (NULL at the end),
+ * moves past one value, or reads one that is text: "..." or paste("...", "...") (NULL with the status set when memory
+ * is short). */
+bool parser_list_enter(parser *p);
+const token *parser_list_next(parser *p);
+void parser_list_skip(parser *p);
+char *parser_list_text(parser *p);
+bool token_text_is(const token *t, const char *text);
+void parser_analyse(parser *p); /* what the finished expressions show: discrete columns, times of jumps */
 
 /* linCmt(): chooses the parameters from the names of the file, before the model block is read. */
 void lincmt_prepare(parser *p, size_t model_begin, size_t model_end);

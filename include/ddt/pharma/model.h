@@ -12,6 +12,7 @@
 #define DDT_PHARMA_MODEL_H
 
 #include "ddt/pharma/expr.h"
+#include "ddt/pharma/product.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -110,6 +111,10 @@ typedef struct ddt_model {
     ddt_expr *breaks;
     size_t break_count;
     bool uses_dose_history; /* there are LAST_DOSE symbols */
+    ddt_product *products;  /* how the drug can be given, and what treatment aims at: ddt/pharma/product.h */
+    size_t product_count;
+    ddt_target *targets;
+    size_t target_count;
 } ddt_model;
 
 /* Reads a model file (at most 1 MiB). The caller owns *out. Errors: DDT_ERR_IO, DDT_ERR_MODEL with file, line,
