@@ -66,6 +66,8 @@ ddt_status solve_pool_failure(const solve_work *work) {
     return solve_no_memory(work->ctx);
 }
 
+bool solve_is_varying(const solve_symbol *symbol) { return symbol->is_state || symbol->is_time; }
+
 bool solve_is_constant(const solve_work *work, ddt_expr e, double value) {
     double found = 0;
     return ddt_expr_is_const(work->pool, e, &found) && found == value;

@@ -292,7 +292,7 @@ static ddt_status visit_all(solve_work *work, term_visitor visit) {
 static ddt_status encode_functions(solve_work *work, solve_term *term) {
     for (size_t i = 0; i < term->factor_count; i++) {
         uint32_t symbol = term->factors[i].symbol;
-        if (term->factors[i].inner != NULL || work->symbols[symbol].is_state ||
+        if (term->factors[i].inner != NULL || solve_is_varying(&work->symbols[symbol]) ||
             solve_encoding_linear(work, symbol) != SOLVE_NONE) {
             continue;
         }

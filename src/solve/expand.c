@@ -418,11 +418,32 @@ static ddt_status expand_levels(solve_work *work, ddt_expr e, uint32_t symbol, s
     return DDT_OK;
 }
 
+/* A condition on time only: [condition] b + [not condition] c. */
+static ddt_status expand_when(solve_work *work, ddt_expr_node node, uint32_t time, solve_terms *out) {
+    for (int side = 0; side < 2; side++) {
+        ddt_expr one = ddt_expr_const(work->pool, 1.0);
+        ddt_expr zero = ddt_expr_const(work->pool, 0.0);
+        solve_terms indicator = {0};
+        solve_terms inner = {0};
+        ddt_expr is_side = ddt_expr_if(work->pool, node.a, side == 0 ? one : zero, side == 0 ? zero : one);
+        SOLVE_TRY(append_function(work, &indicator, time, is_side));
+        SOLVE_TRY(expand(work, side == 0 ? node.b : node.c, &inner));
+        SOLVE_TRY(expand_product(work, &inner, &indicator, out));
+    }
+    return DDT_OK;
+}
+
 static ddt_status expand_condition(solve_work *work, ddt_expr e, ddt_expr condition, solve_terms *out) {
     uint32_t symbol = SOLVE_NONE;
     SOLVE_TRY(find_discrete(work, condition, &symbol));
     if (symbol != SOLVE_NONE) {
         return expand_levels(work, e, symbol, out);
+    }
+    solve_fact fact;
+    SOLVE_TRY(solve_fact_of(work, condition, &fact));
+    ddt_expr_node node = *ddt_expr_get(work->pool, e);
+    if (node.op == DDT_EXPR_IF && fact.symbol < work->symbol_count && work->symbols[fact.symbol].is_time) {
+        return expand_when(work, node, fact.symbol, out);
     }
     return ddt_fail(
         work->ctx, DDT_ERR_UNSUPPORTED,
@@ -548,7 +569,7 @@ static ddt_status expand(solve_work *work, ddt_expr e, solve_terms *out) {
     }
     ddt_expr_node node = *ddt_expr_get(work->pool, e);
     const solve_symbol *symbol = &work->symbols[fact.symbol];
-    bool is_plain = symbol->level_count == 0 && !symbol->is_state;
+    bool is_plain = symbol->level_count == 0 && !solve_is_varying(symbol);
     if (node.op == DDT_EXPR_SYMBOL && is_plain && symbol->low > 0.0) {
         solve_term term = constant_term(1.0);
         SOLVE_TRY(add_exponent(work, &term, fact.symbol, true, 1.0));
@@ -660,7 +681,7 @@ static ddt_status tidy_term(solve_work *work, solve_term *term) {
 static ddt_status tidy(solve_work *work, solve_terms *terms) {
     SOLVE_TRY(merge_symbol(work, terms, SOLVE_NONE));
     for (uint32_t s = 0; s < work->symbol_count; s++) {
-        if (work->symbols[s].is_encrypted || work->symbols[s].is_state) {
+        if (work->symbols[s].is_encrypted || solve_is_varying(&work->symbols[s])) {
             SOLVE_TRY(merge_symbol(work, terms, s));
         }
     }

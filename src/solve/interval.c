@@ -148,14 +148,9 @@ static bool decides(ddt_expr_op op) {
 static solve_fact symbol_fact(const solve_work *work, uint32_t index) {
     const solve_symbol *symbol = &work->symbols[index];
     solve_fact fact = {.symbol = SOLVE_NONE, .low = symbol->low, .high = symbol->high};
-    if (work->model->symbols[index].kind == DDT_SYMBOL_TIME) {
-        fact.has_time = true;
-        fact.low = -INFINITY;
-        fact.high = INFINITY;
-    } else {
-        fact.symbol = index;
-        fact.has_state = symbol->is_state;
-    }
+    fact.symbol = index;
+    fact.has_state = symbol->is_state;
+    fact.has_time = symbol->is_time;
     return fact;
 }
 

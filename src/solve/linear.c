@@ -292,7 +292,7 @@ static ddt_status make_output(solve_work *work, const full_system *full, size_t 
     output->value = at_zero(work, full->outputs[o], dropped);
     solve_fact fact;
     SOLVE_TRY(solve_fact_of(work, output->value, &fact));
-    if (fact.has_time) {
+    if (fact.has_time && work->newton == NULL) {
         return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED, "'%s': the output %s depends on time explicitly.",
                         work->model->path, work->model->outputs[o].name);
     }

@@ -239,6 +239,9 @@ static ddt_status expression_function(solve_work *work, const solve_factor *fact
 
 static ddt_status lower_symbol_factor(solve_work *work, const solve_factor *factor, solve_product *product) {
     solve_value x;
+    if (work->symbols[factor->symbol].is_time) {
+        return solve_newton_time_factor(work, factor->expression, factor->symbol, product);
+    }
     double mid = 0.0;
     double half = 1.0;
     solve_function *f = NULL;
@@ -253,12 +256,12 @@ static ddt_status argument_range(solve_work *work, ddt_expr e, double *low, doub
     const double widening = 0.25; /* of the range, or of its logarithm, to either side */
     solve_fact fact;
     SOLVE_TRY(solve_fact_of(work, e, &fact));
-    if (fact.has_state && work->newton != NULL) {
+    if ((fact.has_state || fact.has_time) && work->newton != NULL) {
         return solve_newton_range(work, e, low, high);
     }
     double seen_low = INFINITY;
     double seen_high = -INFINITY;
-    for (size_t s = 0; s < work->sample_count && !fact.has_state; s++) {
+    for (size_t s = 0; s < work->sample_count; s++) {
         double value = ddt_expr_eval(work->pool, e, work->samples + s * work->symbol_count, NULL);
         seen_low = fmin(seen_low, value);
         seen_high = fmax(seen_high, value);
@@ -269,12 +272,10 @@ static ddt_status argument_range(solve_work *work, ddt_expr e, double *low, doub
     }
     *low = fact.low;
     *high = fact.high;
-    if (!fact.has_state) {
-        double span = widening * (seen_high - seen_low);
-        double ratio = seen_low > 0.0 ? pow(seen_high / seen_low, widening) : 1.0;
-        *low = fmax(fact.low, seen_low > 0.0 ? seen_low / ratio : seen_low - span);
-        *high = fmin(fact.high, seen_low > 0.0 ? seen_high * ratio : seen_high + span);
-    }
+    double span = widening * (seen_high - seen_low);
+    double ratio = seen_low > 0.0 ? pow(seen_high / seen_low, widening) : 1.0;
+    *low = fmax(fact.low, seen_low > 0.0 ? seen_low / ratio : seen_low - span);
+    *high = fmin(fact.high, seen_low > 0.0 ? seen_high * ratio : seen_high + span);
     if (!isfinite(*low) || !isfinite(*high)) {
         return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED, "'%s': the range of %s is not bounded by the declared ranges.",
                         work->model->path, solve_print(work, e));

@@ -102,6 +102,39 @@ static ddt_status add_terms(maker *mk, const solve_terms *terms, const double *v
     return solve_sum_pairs(mk->work, &sum, vector, factor, pairs);
 }
 
+ddt_status solve_newton_time_factor(solve_work *work, ddt_expr e, uint32_t time, solve_product *product) {
+    const solve_newton *nw = work->newton;
+    const solve_layout *layout = &work->solution->layout;
+    double *symbols = solve_alloc(work, work->symbol_count, sizeof *symbols);
+    double *vector = work->slots;
+    double largest = 0.0;
+    size_t block = layout->rows * layout->columns;
+    if (symbols == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    memset(vector, 0, layout->lane_count * block * sizeof *vector);
+    for (size_t l = 0; l < layout->lane_count; l++) {
+        for (size_t k = 0; k < nw->grids[l].count; k++) {
+            symbols[time] = nw->grids[l].time[k];
+            double value = ddt_expr_eval(work->pool, e, symbols, NULL);
+            if (!isfinite(value)) {
+                return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED, "'%s': %s is not finite at time %g.", work->model->path,
+                                solve_print(work, e), symbols[time]);
+            }
+            largest = fmax(largest, fabs(value));
+            for (size_t r = 0; r < layout->rows; r++) {
+                vector[l * block + r * layout->columns + k] = value;
+            }
+        }
+    }
+    product->coefficient *= largest;
+    for (size_t i = 0; i < layout->lane_count * block && largest > 0.0; i++) {
+        vector[i] /= largest;
+    }
+    product->values[product->count++] = (solve_value){.node = ddt_circuit_public(work->circuit, vector)};
+    return ddt_circuit_status(work->circuit);
+}
+
 /* ------------------------------------------------------------------ the guess */
 
 static ddt_status make_features(maker *mk) {

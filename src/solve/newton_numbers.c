@@ -95,6 +95,16 @@ static void set_states(patient *who, const double *p, const double *z) {
     }
 }
 
+/* The times of a column, for what depends on them. */
+static void set_time(patient *who, size_t lane, size_t k) {
+    const solve_work *work = who->work;
+    for (size_t i = 0; i < work->symbol_count; i++) {
+        if (work->symbols[i].is_time) {
+            who->symbols[i] = work->newton->grids[lane].time[k];
+        }
+    }
+}
+
 /* f = A z + N(p + z) and its Jacobian. */
 static void evaluate(patient *who, const double *p, const double *z, double *f, double *jacobian) {
     const solve_newton *nw = who->work->newton;
@@ -156,6 +166,7 @@ static ddt_status solve_patient(patient *who, size_t lane, const double *p, doub
         return DDT_ERR_MEMORY;
     }
     for (size_t k = 0; k < g->count; k++) {
+        set_time(who, lane, k);
         if (g->is_start[k]) {
             memset(z, 0, m * sizeof *z);
             evaluate(who, p + k * nw->n_states, z, who->f, who->jacobian);
@@ -247,6 +258,7 @@ ddt_status newton_population_of(solve_work *work, size_t samples) {
 /* Outputs of a sample at a column with z as given. */
 static void outputs_at(patient *who, size_t lane, size_t sample, size_t k, const double *z, double *values) {
     const solve_newton *nw = who->work->newton;
+    set_time(who, lane, k);
     set_states(who, nw->p + at(nw, lane, sample, k) * nw->n_states, z + at(nw, lane, sample, k) * nw->m);
     ddt_expr_program_run(who->work->output_program, who->symbols, values);
 }
@@ -321,6 +333,7 @@ ddt_status newton_monitor(solve_work *work) {
             patient_is(&who, work->samples + s * work->symbol_count);
             const double *z = nw->solution + at(nw, l, s, 0) * nw->m;
             for (size_t k = 0; k < nw->grids[l].count; k++) {
+                set_time(&who, l, k);
                 evaluate(&who, nw->p + at(nw, l, s, k) * nw->n_states, z + k * nw->m, f + k * nw->m, who.jacobian);
             }
             watch(&who, l, f, z, nw->monitor[l]);
@@ -453,6 +466,7 @@ ddt_status solve_newton_range(solve_work *work, ddt_expr e, double *low, double 
             for (size_t k = 0; k < nw->grids[l].count; k++) {
                 size_t place = at(nw, l, s, k);
                 double value = 0.0;
+                set_time(&who, l, k);
                 set_states(&who, nw->p + place * nw->n_states, z + place * nw->m);
                 ddt_expr_program_run(program, who.symbols, &value);
                 finite &= isfinite(value);
@@ -763,6 +777,7 @@ ddt_status newton_typical(solve_work *work) {
             double h = nw->grids[l].step[k];
             size_t place = at(nw, l, 0, k);
             memcpy(who.jacobian_before, who.jacobian, m * m * sizeof(double));
+            set_time(&who, l, k);
             evaluate(&who, nw->p + place * nw->n_states, nw->solution + place * m, who.f, who.jacobian);
             for (int which = 0; which < 2; which++) {
                 double *out = which == 0 ? f : g;
@@ -825,6 +840,7 @@ static ddt_status iterate_patient(patient *who, size_t lane, size_t sample, unsi
         double h = grid->step[k];
         memcpy(who->f_before, who->f, m * sizeof(double));
         memcpy(who->jacobian_before, who->jacobian, m * m * sizeof(double));
+        set_time(who, lane, k);
         evaluate(who, nw->p + place * nw->n_states, before + k * m, who->f, who->jacobian);
         for (size_t b = 0; b < m; b++) {
             rho[b] = -before[k * m + b];

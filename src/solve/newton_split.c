@@ -121,7 +121,9 @@ typedef struct splitter {
 static ddt_status split_term(splitter *s, ddt_expr e, double sign) {
     ddt_expr_pool *pool = s->work->pool;
     ddt_expr_node node = *ddt_expr_get(pool, e);
-    if (ddt_expr_is_affine(pool, e, s->states, s->work->symbol_count)) {
+    solve_fact fact;
+    SOLVE_TRY(solve_fact_of(s->work, e, &fact));
+    if (!fact.has_time && ddt_expr_is_affine(pool, e, s->states, s->work->symbol_count)) {
         s->linear = ddt_expr_binary(pool, sign > 0.0 ? DDT_EXPR_ADD : DDT_EXPR_SUB, s->linear, e);
         return DDT_OK;
     }
@@ -150,20 +152,13 @@ ddt_status solve_newton_split(solve_work *work, size_t count, ddt_expr *rhs, con
         solve_fact fact;
         SOLVE_TRY(solve_fact_of(work, rhs[i], &fact));
         /* What decides on states stays where it is and is refused there. */
-        if (!is_needed[i] || fact.decides_on_state ||
-            ddt_expr_is_affine(work->pool, rhs[i], states, work->symbol_count)) {
+        bool is_linear = !fact.has_time && ddt_expr_is_affine(work->pool, rhs[i], states, work->symbol_count);
+        if (!is_needed[i] || fact.decides_on_state || is_linear) {
             continue;
         }
         ddt_expr zero = ddt_expr_const(work->pool, 0.0);
         splitter s = {.work = work, .states = states, .linear = zero, .rest = zero};
         SOLVE_TRY(split_term(&s, rhs[i], 1.0));
-        SOLVE_TRY(solve_fact_of(work, s.rest, &fact));
-        if (fact.has_time) {
-            return ddt_fail(
-                work->ctx, DDT_ERR_UNSUPPORTED,
-                "'%s', line %u: d/dt(%s) is not linear in the compartments and depends on time: not supported.",
-                work->model->path, work->model->compartments[i].line, work->model->compartments[i].name);
-        }
         rhs[i] = s.linear;
         forcing[i] = s.rest;
         any = true;

@@ -169,6 +169,7 @@ struct ddt_solution {
 typedef struct solve_symbol {
     bool is_encrypted;
     bool is_state;
+    bool is_time;     /* public, another value in every column: only Newton's method (docs/newton.md) allows it */
     bool is_compared; /* by == or as a condition in the model */
     double low, high;
     double sd; /* ETA */
@@ -416,6 +417,8 @@ ddt_status solve_pool_failure(const solve_work *work);
 const char *solve_print(solve_work *work, ddt_expr e);
 /* The same for an expression of another pool with the model's symbols. */
 const char *solve_print_from(solve_work *work, const ddt_expr_pool *pool, ddt_expr e);
+/* Neither encrypted nor constant: what circuits compute, or columns know. */
+bool solve_is_varying(const solve_symbol *symbol);
 bool solve_is_constant(const solve_work *work, ddt_expr e, double value);
 
 /* symbols.c */
@@ -546,6 +549,8 @@ bool solve_newton_forces(const solve_work *work, size_t compartment);
 /* Values that an expression takes in the virtual population, at the current iterate. */
 /* Where the logarithm of an argument is known at the current iterate: y = (log - mid) / half. */
 bool solve_newton_log(const solve_work *work, ddt_expr argument, solve_value *y, double *mid, double *half);
+/* Multiplies by a function of time: a public vector. */
+ddt_status solve_newton_time_factor(solve_work *work, ddt_expr e, uint32_t time, solve_product *product);
 ddt_status solve_newton_range(solve_work *work, ddt_expr e, double *low, double *high);
 ddt_status newton_prepare(solve_work *work);
 ddt_status newton_rescale(solve_work *work);

@@ -177,6 +177,18 @@ static ddt_status covariate_range(const solve_work *work, uint32_t index, solve_
     return DDT_OK;
 }
 
+static void time_range(const ddt_events *events, solve_symbol *symbol) {
+    symbol->low = INFINITY;
+    symbol->high = -INFINITY;
+    for (size_t s = 0; s < events->subject_count; s++) {
+        const ddt_subject *subject = &events->subjects[s];
+        if (subject->record_count > 0) {
+            symbol->low = fmin(symbol->low, subject->records[0].time_h);
+            symbol->high = fmax(symbol->high, subject->records[subject->record_count - 1].time_h);
+        }
+    }
+}
+
 /* Etas of variance 0 are the constant 0. */
 static void mark_encrypted(solve_work *work) {
     const ddt_model *model = work->model;
@@ -184,6 +196,10 @@ static void mark_encrypted(solve_work *work) {
         solve_symbol *symbol = &work->symbols[i];
         const ddt_symbol *declared = &model->symbols[i];
         symbol->is_state = declared->kind == DDT_SYMBOL_STATE;
+        symbol->is_time = declared->kind == DDT_SYMBOL_TIME;
+        if (symbol->is_time) {
+            time_range(work->events, symbol);
+        }
         symbol->sd = declared->kind == DDT_SYMBOL_ETA && declared->omega2 > 0.0 ? sqrt(declared->omega2) : 0.0;
         symbol->is_encrypted = declared->kind == DDT_SYMBOL_COVARIATE || symbol->sd > 0.0;
     }

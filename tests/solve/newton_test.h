@@ -97,16 +97,10 @@ static inline double worst_error(const ddt_model *model, const ddt_events *event
     return worst;
 }
 
-static inline void check(const char *model_name, const char *data_name, double bar) {
-    char path[1024];
-    ddt_model *model = NULL;
-    ddt_events *events = NULL;
+/* Takes the model and the events. */
+static inline void check_problem(const char *name, ddt_model *model, ddt_events *events, double bar) {
     ddt_solution *solution = NULL;
     ddt_solve_info info;
-    (void)snprintf(path, sizeof path, "%s/models/%s.R", DDT_SOURCE_DIR, model_name);
-    ok(ddt_model_read(ctx, path, &model));
-    (void)snprintf(path, sizeof path, "%s/data/%s.csv", DDT_SOURCE_DIR, data_name);
-    ok(ddt_events_read(ctx, path, model, &events));
     ok(ddt_solve(ctx, model, events, NULL, &solution));
     ddt_solution_get_info(solution, &info);
     assert_string_equal(info.method, "newton");
@@ -121,13 +115,35 @@ static inline void check(const char *model_name, const char *data_name, double b
     run(solution, model, events, values);
     for (size_t s = 0; s < subjects; s++) {
         double error = worst_error(model, events, s, values[s], ddt_solution_observation_count(solution, s));
-        print_message("%s, subject %zu: %.2e of the maximum\n", model_name, s + 1, error);
+        print_message("%s, subject %zu: %.2e of the maximum\n", name, s + 1, error);
         assert_true(error <= bar);
     }
     free_vectors(values, subjects);
     ddt_solution_destroy(solution);
     ddt_events_destroy(events);
     ddt_model_destroy(model);
+}
+
+static inline void check(const char *model_name, const char *data_name, double bar) {
+    char path[1024];
+    ddt_model *model = NULL;
+    ddt_events *events = NULL;
+    (void)snprintf(path, sizeof path, "%s/models/%s.R", DDT_SOURCE_DIR, model_name);
+    ok(ddt_model_read(ctx, path, &model));
+    (void)snprintf(path, sizeof path, "%s/data/%s.csv", DDT_SOURCE_DIR, data_name);
+    ok(ddt_events_read(ctx, path, model, &events));
+    check_problem(model_name, model, events, bar);
+}
+
+/* ini: lines of the block; body: lines of model. */
+static inline void check_text(const char *ini, const char *body, const char *table, double bar) {
+    char text[4096];
+    ddt_model *model = NULL;
+    ddt_events *events = NULL;
+    (void)snprintf(text, sizeof text, "m <- function() {\n  ini({\n%s  })\n  model({\n%s  })\n}\n", ini, body);
+    ok(ddt_model_parse(ctx, text, strlen(text), "m.R", &model));
+    ok(ddt_events_parse(ctx, table, strlen(table), "m.csv", model, &events));
+    check_problem(body, model, events, bar);
 }
 
 #endif

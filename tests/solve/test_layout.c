@@ -149,7 +149,6 @@ static void expect_refusal(const char *body, const char *table, ddt_status expec
 static void test_refusals(void **state) {
     (void)state;
     static const char plain[] = "ID,TIME,AMT,EVID\n1,0,10,1\n1,1,.,0\n";
-    expect_refusal("    d/dt(x) <- -k * (1 + t) * x\n    x ~ add(1)\n", plain, DDT_ERR_UNSUPPORTED, "line 8");
     expect_refusal("    d/dt(x) <- -k * x\n    alag(x) <- exp(eta.l)\n    x ~ add(1)\n", plain, DDT_ERR_UNSUPPORTED,
                    "alag(x)");
     expect_refusal("    d/dt(x) <- -k * exp(eta.k) * x\n    f(x) <- exp(eta.l)\n    x ~ add(1)\n",

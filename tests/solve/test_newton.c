@@ -11,6 +11,22 @@ static void test_interaction(void **state) {
     check("ddi_midazolam", "midazolam_events", 2e-3);
 }
 
+static const char *const two_subjects = "ID,TIME,AMT,EVID,CMT,eta.k\n1,0,100,1,a,0.1\n1,1,.,0,a,0.1\n1,5,.,0,a,0.1\n"
+                                        "1,6,80,1,a,0.1\n1,10,.,0,a,0.1\n1,24,.,0,a,0.1\n2,0,60,1,a,-0.2\n"
+                                        "2,3,.,0,a,-0.2\n2,20,.,0,a,-0.2\n";
+
+/* A coefficient, an input and an output that change with time; a condition on time. */
+static void test_time(void **state) {
+    (void)state;
+    const char *ini = "    k <- 0.2\n    eta.k ~ 0.04\n";
+    check_text(ini, "    d/dt(a) <- -k * exp(eta.k) * (1 + 0.5 * cos(0.26 * t)) * a\n    C <- a\n    C ~ prop(0.1)\n",
+               two_subjects, 3e-3);
+    check_text(ini,
+               "    d/dt(a) <- -k * exp(eta.k) * a + 3 * (1 + sin(0.3 * t))\n    C <- a * (1 + 0.01 * t)\n"
+               "    C ~ prop(0.1)\n",
+               two_subjects, 3e-3);
+}
+
 /* What cannot be solved is refused, not solved badly. */
 static void refused(const char *table, ddt_status expected, const char *words) {
     static const char text[] = "m <- function() {\n ini({\n lvm <- log(5)\n eta.vm ~ 0.04\n })\n model({\n"
@@ -38,6 +54,7 @@ static void test_refusals(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_interaction),
+        cmocka_unit_test(test_time),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
