@@ -5,6 +5,8 @@
  */
 #include "bench_bootstrap.h"
 
+#include "bench_timing.h"
+
 #include <complex.h>
 #include <math.h>
 #include <stdio.h>
@@ -12,7 +14,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-enum { SAMPLES_MIN = 3, SAMPLES_MAX = 100, SPARSE_LOG_SLOTS = 12 };
+enum { RUNS_MIN = 3, SPARSE_LOG_SLOTS = 12 };
 
 const char *const bench_bootstrap_names[] = {"bootstrap", "bootstrap_real", "bootstrap_sparse", NULL};
 
@@ -37,8 +39,7 @@ typedef struct work {
 } work;
 
 typedef struct result {
-    double median_us;
-    double best_us;
+    bench_timing timing;
     double mean_bits;
     double worst_bits;
 } result;
@@ -96,33 +97,17 @@ static ddt_status open_data(work *w) {
                : status;
 }
 
-static ddt_status run(work *w) {
+static ddt_status run(void *opaque) {
+    work *w = opaque;
     return w->is_real ? ddt_eval_bootstrap_real(w->ev, w->bootstrapper, &w->in, &w->out)
                       : ddt_eval_bootstrap(w->ev, w->bootstrapper, &w->in, &w->out);
 }
 
-static int compare(const void *a, const void *b) {
-    const double x = *(const double *)a;
-    const double y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static ddt_status measure(work *w, double seconds, result *r) {
-    double samples[SAMPLES_MAX];
-    size_t count = 0;
-    ddt_status status = run(w); /* warm up */
-    const double begin = ddt_clock_s();
-    while (status == DDT_OK && count < SAMPLES_MAX && (count < SAMPLES_MIN || ddt_clock_s() - begin < seconds)) {
-        const double start = ddt_clock_s();
-        status = run(w);
-        samples[count++] = 1e6 * (ddt_clock_s() - start);
-    }
+    ddt_status status = bench_time(run, w, seconds, RUNS_MIN, &r->timing);
     if (status != DDT_OK) {
         return status;
     }
-    qsort(samples, count, sizeof samples[0], compare);
-    r->median_us = samples[count / 2];
-    r->best_us = samples[0];
     ddt_plaintext plain;
     status = ddt_decrypt(w->ctx, w->secret, &w->out, &plain);
     if (status == DDT_OK) {
@@ -159,14 +144,14 @@ static void print(const work *w, const char *name, int threads, const result *r,
             "\"setup_s\": %.2f, \"median_us\": %.0f, \"best_us\": %.0f}",
             *first ? "" : ",", name, parameters.log_n, w->slots, threads, ddt_ring_kernels(), left,
             parameters.scale_bits, ddt_ckks_log2_qp(w->params), r->mean_bits, r->worst_bits, file_bytes(w),
-            ddt_eval_keys_bytes(w->keys), ddt_bootstrapper_bytes(w->bootstrapper), peak, w->setup_s, r->median_us,
-            r->best_us);
+            ddt_eval_keys_bytes(w->keys), ddt_bootstrapper_bytes(w->bootstrapper), peak, w->setup_s,
+            r->timing.median_us, r->timing.best_us);
     } else {
         printf("%-18s 2^%u, %zu slots, %d threads, %s: %.3f s (best %.3f), %u levels of %u bits left, %.2f bits mean, "
                "%.2f worst, keys %.2f GiB, peak %.2f GiB, set-up %.1f s\n",
-               name, parameters.log_n, w->slots, threads, ddt_ring_kernels(), 1e-6 * r->median_us, 1e-6 * r->best_us,
-               left, parameters.scale_bits, r->mean_bits, r->worst_bits, (double)file_bytes(w) / 0x1p30,
-               (double)peak / 0x1p30, w->setup_s);
+               name, parameters.log_n, w->slots, threads, ddt_ring_kernels(), 1e-6 * r->timing.median_us,
+               1e-6 * r->timing.best_us, left, parameters.scale_bits, r->mean_bits, r->worst_bits,
+               (double)file_bytes(w) / 0x1p30, (double)peak / 0x1p30, w->setup_s);
     }
     (void)fflush(stdout);
     *first = false;

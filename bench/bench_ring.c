@@ -7,15 +7,17 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "bench_timing.h"
+
 #include "ddt/ring.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { RUNS = 41, LIMBS = 16, BITS = 3, LANES = 8 };
+enum { RUNS = 41, LIMBS = 16, BITS = 4, LANES = 8 };
 
-static const double bit_sizes[BITS] = {45, 48, 50};
+static const double bit_sizes[BITS] = {45, 48, 49, 50};
 
 typedef struct bench {
     ddt_ring *ring;
@@ -29,55 +31,27 @@ typedef struct bench {
     double peak_s; /* seconds of one vector multiply-add, 0 where the processor has none */
 } bench;
 
-/* Seconds of one 512-bit multiply-add when nothing waits for anything. */
-static double multiply_add_s(void) {
-#if defined(__x86_64__)
-    if (!__builtin_cpu_supports("avx512ifma")) {
-        return 0;
-    }
-    const int rounds = 20000;
-    double best = 1;
-    for (int run = 0; run < RUNS; run++) {
-        double begin = ddt_clock_s();
-        for (int i = 0; i < rounds; i++) {
-            __asm__ volatile("vpmadd52luq %%zmm0, %%zmm1, %%zmm2\n\tvpmadd52luq %%zmm0, %%zmm1, %%zmm3\n\t"
-                             "vpmadd52luq %%zmm0, %%zmm1, %%zmm4\n\tvpmadd52luq %%zmm0, %%zmm1, %%zmm5\n\t"
-                             "vpmadd52luq %%zmm0, %%zmm1, %%zmm6\n\tvpmadd52luq %%zmm0, %%zmm1, %%zmm7\n\t"
-                             "vpmadd52luq %%zmm0, %%zmm1, %%zmm8\n\tvpmadd52luq %%zmm0, %%zmm1, %%zmm9"
-                             :
-                             :
-                             : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9");
-        }
-        double each = (ddt_clock_s() - begin) / (8.0 * rounds);
-        best = each < best ? each : best;
-    }
-    return best;
-#else
-    return 0;
-#endif
-}
+typedef struct job {
+    const bench *b;
+    void (*run)(const bench *);
+} job;
 
-static int compare(const void *a, const void *b) {
-    double x = *(const double *)a;
-    double y = *(const double *)b;
-    return (x > y) - (x < y);
+static ddt_status run_job(void *work) {
+    const job *j = work;
+    j->run(j->b);
+    return DDT_OK;
 }
 
 /* multiply_adds: 52-bit multiply-adds of eight lanes that one run needs at least, 0 where memory is the bound. */
 static void measure(const bench *b, const char *what, double multiply_adds, void (*run)(const bench *)) {
-    double seconds[RUNS];
-    run(b);
-    for (int i = 0; i < RUNS; i++) {
-        double begin = ddt_clock_s();
-        run(b);
-        seconds[i] = ddt_clock_s() - begin;
-    }
-    qsort(seconds, RUNS, sizeof seconds[0], compare);
-    printf(
-        "{\"what\": \"%s\", \"kernels\": \"%s\", \"log_n\": %u, \"bits\": %.1f, \"median_us\": %.2f, \"best_us\": %.2f",
-        what, ddt_ring_kernels(), ddt_ring_log_n(b->ring), bit_sizes[b->m], seconds[RUNS / 2] * 1e6, seconds[0] * 1e6);
+    job j = {b, run};
+    bench_timing t;
+    (void)bench_time(run_job, &j, 0.0, RUNS, &t); /* run_job cannot fail */
+    printf("{\"what\": \"%s\", \"kernels\": \"%s\", \"log_n\": %u, \"bits\": %.1f, ", what, ddt_ring_kernels(),
+           ddt_ring_log_n(b->ring), bit_sizes[b->m]);
+    printf("\"median_us\": %.2f, \"best_us\": %.2f, \"cpu_us\": %.2f", t.median_us, t.best_us, t.cpu_us);
     if (multiply_adds > 0 && b->peak_s > 0) {
-        printf(", \"share_of_ifma_peak\": %.3f", multiply_adds * b->peak_s / seconds[RUNS / 2]);
+        printf(", \"share_of_ifma_peak\": %.3f", multiply_adds * b->peak_s / (1e-6 * t.median_us));
     }
     printf("}\n");
 }
@@ -113,17 +87,17 @@ static void run_limb(const bench *b) {
     ddt_baseconv_limb(b->conversion, b->m, b->limb[0], (const uint64_t *const *)(b->limb + LIMBS), b->quotient);
 }
 static void run_limbs(const bench *b) {
-    const uint32_t targets[BITS] = {0, 1, 2};
+    const uint32_t targets[2] = {0, 1};
     ddt_baseconv_limbs(b->conversion, targets, 2, b->limb, (const uint64_t *const *)(b->limb + LIMBS), b->quotient, 0,
                        b->n);
 }
 
 static void measure_all(bench *b) {
     double vectors = (double)b->n / LANES;
-    double butterflies = vectors / 2 * ddt_ring_log_n(b->ring);
+    double transform = bench_ntt_multiply_adds(ddt_ring_log_n(b->ring));
     for (b->m = 0; b->m < BITS; b->m++) {
-        measure(b, "ntt", 3 * butterflies, run_ntt);
-        measure(b, "intt", 3 * butterflies, run_intt);
+        measure(b, "ntt", transform, run_ntt);
+        measure(b, "intt", transform, run_intt);
     }
     b->m = 0;
     measure(b, "add", 0, run_add);
@@ -145,7 +119,7 @@ static ddt_status set_up(ddt_context *ctx, unsigned log_n, bench *b) {
     enum { SOURCES = 14 };
     uint64_t moduli[BITS + SOURCES];
     uint32_t from[SOURCES];
-    const uint32_t to[BITS] = {0, 1, 2};
+    const uint32_t to[BITS] = {0, 1, 2, 3};
     for (size_t i = 0; i < BITS; i++) {
         /* a little below the power of two: the name says the size of the residues */
         ddt_status status = ddt_ring_find_primes(ctx, log_n + 1, i + 1 < BITS ? bit_sizes[i] - 0.01 : bit_sizes[i], 1,
@@ -220,7 +194,7 @@ int main(int argc, char **argv) {
     if (ddt_context_create(&ctx) != DDT_OK) {
         return 1;
     }
-    double peak_s = multiply_add_s();
+    double peak_s = bench_multiply_add_s();
     printf("{\"what\": \"peak\", \"ifma_512_per_second\": %.3e}\n", peak_s > 0 ? 1 / peak_s : 0);
     int failed = 0;
     size_t count = argc > 1 ? (size_t)argc - 1 : sizeof defaults / sizeof defaults[0];
