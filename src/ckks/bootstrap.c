@@ -63,7 +63,7 @@ unsigned boot_mod_level(const ddt_bootstrapper *b) { return b->params->top - b->
  * the diagonals of the others, but its diagonals are long: it gets the smaller share where the levels are many
  * (coefficients to slots) and the larger one where they are few.
  */
-static void split_layers(unsigned layers, unsigned stages, bool small_last, unsigned *sizes) {
+void boot_split_layers(unsigned layers, unsigned stages, bool small_last, unsigned *sizes) {
     for (unsigned i = 0; i < stages; i++) {
         const unsigned place = small_last ? i : stages - 1 - i;
         sizes[i] = layers / stages + (place < layers % stages ? 1 : 0);
@@ -82,12 +82,12 @@ static ddt_status make_matrices(ddt_context *ctx, const ddt_bootstrapper *b, boo
     unsigned sizes[BOOT_STAGES_MAX];
     ddt_status status = DDT_OK;
     unsigned low = 0;
-    split_layers(b->log_slots, b->slots_levels, false, sizes);
+    boot_split_layers(b->log_slots, b->slots_levels, false, sizes);
     for (unsigned i = 0; i < b->slots_levels && status == DDT_OK; i++) {
         status = boot_matrix_create(ctx, &b->params->fft, b->log_slots, low, low + sizes[i], true, &stages[i].matrix);
         low += sizes[i];
     }
-    split_layers(b->log_slots, b->coefficients_levels, true, sizes);
+    boot_split_layers(b->log_slots, b->coefficients_levels, true, sizes);
     unsigned high = b->log_slots;
     for (unsigned i = 0; i < b->coefficients_levels && status == DDT_OK; i++) {
         const unsigned size = sizes[b->coefficients_levels - 1 - i];
@@ -276,59 +276,14 @@ unsigned ddt_bootstrap_input_level(const ddt_bootstrapper *b) { return b->slots_
 
 unsigned ddt_bootstrap_output_level(const ddt_bootstrapper *b) { return b->params->literal.levels; }
 
-typedef struct request_list {
-    ddt_key_request *requests;
-    size_t capacity;
-    size_t count;
-} request_list;
-
-/* One request a Galois element, for the highest level. */
-static void add_request(request_list *list, uint64_t galois, unsigned level) {
-    for (size_t i = 0; i < list->count && i < list->capacity; i++) {
-        ddt_key_request *known = &list->requests[i];
-        if (known->galois == galois) {
-            known->top_level = level > known->top_level ? level : known->top_level;
-            return;
-        }
-    }
-    if (list->count < list->capacity) {
-        list->requests[list->count] = (ddt_key_request){galois, level};
-    }
-    list->count++;
-}
-
-static void add_transform(request_list *list, const ddt_bootstrapper *b, const ddt_transform *transform) {
-    int64_t steps[4 * DDT_RING_DOT_MAX];
-    const size_t count = ddt_transform_rotations(transform, steps, sizeof steps / sizeof steps[0]);
-    for (size_t i = 0; i < count; i++) {
-        add_request(list, ddt_ring_galois_rotation(b->params->ring, steps[i]), ddt_transform_level(transform));
-    }
-}
-
 size_t ddt_bootstrap_key_requests(const ddt_bootstrapper *b, ddt_key_request *requests, size_t capacity) {
-    enum { REQUESTS_MAX = 2 + 2 * BOOT_STAGES_MAX * 4 * DDT_RING_DOT_MAX };
-    ddt_key_request all[REQUESTS_MAX];
-    request_list list = {.requests = all, .capacity = REQUESTS_MAX};
-    add_request(&list, 0, boot_mod_level(b));
-    add_request(&list, ddt_ring_galois_conjugation(b->params->ring), boot_mod_level(b) + 1);
-    for (unsigned i = 0; i < b->coefficients_levels; i++) {
-        add_transform(&list, b, b->to_slots[i]);
-    }
-    for (unsigned i = 0; i < b->slots_levels; i++) {
-        add_transform(&list, b, b->to_coefficients[i]);
-    }
-    for (unsigned i = b->log_slots; i + 1 < b->params->literal.log_n; i++) {
-        add_request(&list, ddt_ring_galois_rotation(b->params->ring, (int64_t)1 << i), boot_mod_level(b) + 1);
-    }
-    for (size_t i = 0; i < list.count && i < capacity; i++) {
-        requests[i] = all[i];
-    }
-    return list.count;
+    const ddt_bootstrap_literal literal = {.log_slots = b->log_slots, .slots_levels = b->slots_levels, .baby = b->baby};
+    return ddt_bootstrap_wanted_keys(&b->params->literal, &literal, requests, capacity);
 }
 
 /* ------------------------------------------------------------------ noise */
 
-double ddt_ckks_noise_bootstrap(const ddt_ckks_params *params) {
+double ddt_bootstrap_noise(unsigned log_n) {
     /* The error of the two polynomials (2^-26.5), and how often the roundings of each step come through
      * (docs/bootstrapping.md). */
     const double approximation = 1.05e-8;
@@ -338,7 +293,11 @@ double ddt_ckks_noise_bootstrap(const ddt_ckks_params *params) {
         const double gain = ldexp(i == 0 ? base : 1.0, (int)(BOOT_SQUARINGS - i)) / (2.0 * pi);
         squared += 0.5 * gain * gain;
     }
-    const double rounding = ddt_ckks_noise_rescale(params, 2, params->scales[params->top]);
+    /* Rounding of (c_0, c_1) under a uniform ternary secret, at the scale of bootstrapping's levels. */
+    const double n = ldexp(1.0, (int)log_n);
+    const double rounding = sqrt(n / 12.0 * (1.0 + 2.0 * n / 3.0)) / ldexp(1.0, DDT_RING_MODULUS_BITS_MAX);
     const double noise = message_ratio * rounding * sqrt(2.0 * squared);
     return sqrt(noise * noise + approximation * approximation);
 }
+
+double ddt_ckks_noise_bootstrap(const ddt_ckks_params *params) { return ddt_bootstrap_noise(params->literal.log_n); }

@@ -53,6 +53,9 @@ ddt_status boot_matrix_create(ddt_context *ctx, const ckks_fft *fft, unsigned lo
                               bool forward, boot_matrix *out);
 void boot_matrix_destroy(boot_matrix *matrix);
 
+/* Butterfly layers of each stage, from the smallest strides (bootstrap.c). */
+void boot_split_layers(unsigned layers, unsigned stages, bool small_last, unsigned *sizes);
+
 /* The polynomials of the modular reduction. */
 void boot_fill_exponential(double range, double *coefficients);
 void boot_fill_arcsine(double ratio, double *coefficients);

@@ -94,10 +94,20 @@ typedef struct ddt_key_request {
 size_t ddt_bootstrap_key_requests(const ddt_bootstrapper *bootstrapper, ddt_key_request *requests, size_t capacity);
 
 /*
+ * For planners, from the literals alone: whether such a bootstrapper can be made, and the keys it will request (in any
+ * order; 0 where it cannot be made).
+ */
+bool ddt_bootstrap_is_possible(const ddt_ckks_literal *params, const ddt_bootstrap_literal *literal);
+size_t ddt_bootstrap_wanted_keys(const ddt_ckks_literal *params, const ddt_bootstrap_literal *literal,
+                                 ddt_key_request *requests, size_t capacity);
+
+/*
  * The error of one bootstrap of messages with real and imaginary parts in [-1, 1]: root mean square over the slots of
  * |error|, on average (docs/bootstrapping.md). For planning.
  */
 double ddt_ckks_noise_bootstrap(const ddt_ckks_params *params);
+/* The same for a ring degree 2^log_n. */
+double ddt_bootstrap_noise(unsigned log_n);
 
 /*
  * out = a at the output level, canonical scale. a: 2 parts, at the input level with its canonical scale, or above with
