@@ -5,9 +5,10 @@
  * exact scales: Kim, Papadimitriou, Polyakov 2022. Slots are complex, N/2 of them. A ciphertext (c0, c1) at level l has
  * l+1 limbs q_0..q_l in NTT domain and decrypts to c0 + c1 s = scale * message + noise (mod q_0...q_l).
  *
- * Levels: 0 is the lowest. Rescaling divides by q_l and goes to level l-1. Scales are tracked exactly as doubles;
- * nothing is rounded to a "nominal" scale. Functions that combine two ciphertexts want equal levels, and additions want
- * scales equal within a relative 2^-40 (checked: DDT_ERR_ARGUMENT).
+ * Levels are indices of primes, 0 is the lowest. Rescaling divides by q_l and goes to level l-1; with composite scaling
+ * (literal.scale_primes 2) it divides by q_l q_{l-1} and goes to level l-2, and only the odd levels are used. Scales
+ * are tracked exactly as doubles; nothing is rounded to a "nominal" scale. Functions that combine two ciphertexts want
+ * equal levels, and additions want scales equal within a relative 2^-40 (checked: DDT_ERR_ARGUMENT).
  *
  * Nothing here knows a secret key: those live in ddt/custody.h, a library that the untrusted engine does not link.
  *
@@ -26,19 +27,23 @@
 extern "C" {
 #endif
 
-enum { DDT_CKKS_SEED_BYTES = 32, DDT_CKKS_LEVELS_MAX = 60, DDT_CKKS_P_MAX = 16 };
+enum { DDT_CKKS_SEED_BYTES = 32, DDT_CKKS_LEVELS_MAX = 60, DDT_CKKS_P_MAX = 16, DDT_CKKS_WIDE_BITS = 54 };
 
 /* ------------------------------------------------------------------ parameters */
 
 /*
  * The literal from which everything else follows deterministically (primes included).
  *   log_n       10..17
- *   levels      number of rescaling primes (multiplicative depth); the chain has levels+1 primes q_0..q_levels
+ *   levels      number of rescaling primes; the chain has levels+1 primes q_0..q_levels
  *   first_bits  size of q_0, at most 50: holds the result, so first_bits - scale_bits is the headroom for |message|
  *   scale_bits  size of q_1..q_levels, and of the default scale; 20..49 (primes are below 2^50, and the canonical
- *               scales stay near 2^scale_bits only with primes on both sides of it)
+ *               scales stay near 2^scale_bits only with primes on both sides of it). With scale_primes 2 the default
+ *               scale is 2^(2 scale_bits), the result lies in q_0 q_1, and the headroom is the same
  *   p_count     number of special primes of hybrid key switching: digits have p_count limbs each
  *   boot_levels levels of bootstrapping (primes near 2^50) above `levels`; 0: none (ddt/ckks/bootstrap.h)
+ *   scale_primes  primes that one rescale divides by: 0 or 1 one; 2 two (composite scaling): scales up to 2^98 for
+ *               results that need more precision than one prime gives. levels is odd then, 2 depth + 1, and boot_levels
+ *               0: bootstrapping's own error is far above such scales' (iterate it instead, ddt/ckks/bootstrap.h)
  */
 typedef struct ddt_ckks_literal {
     unsigned log_n;
@@ -47,6 +52,7 @@ typedef struct ddt_ckks_literal {
     unsigned scale_bits;
     unsigned p_count;
     unsigned boot_levels;
+    unsigned scale_primes;
 } ddt_ckks_literal;
 
 typedef struct ddt_ckks_params ddt_ckks_params;
@@ -59,8 +65,8 @@ typedef struct ddt_ckks_params ddt_ckks_params;
 unsigned ddt_ckks_max_log_qp(unsigned log_n);
 
 /*
- * Bits of each special prime (a fraction: log2): 50 for a single one and in sets with levels of bootstrapping; otherwise
- * just so many that P, the product of all, exceeds the largest digit by 2.75 bits.
+ * Bits of each special prime (a fraction: log2): 50 for a single one and in sets with levels of bootstrapping;
+ * otherwise just so many that P, the product of all, exceeds the largest digit by 2.75 bits.
  */
 double ddt_ckks_special_bits(const ddt_ckks_literal *literal);
 
@@ -86,10 +92,15 @@ unsigned ddt_ckks_levels(const ddt_ckks_params *params);
 unsigned ddt_ckks_top_level(const ddt_ckks_params *params);
 uint64_t ddt_ckks_prime(const ddt_ckks_params *params, unsigned level);
 double ddt_ckks_log2_qp(const ddt_ckks_params *params);
+/* Levels that a rescale goes down: 1, or 2 with composite scaling. */
+unsigned ddt_ckks_step(const ddt_ckks_params *params);
+/* What a rescale from `level` (at least ddt_ckks_step) divides by, q_l or q_l q_{l-1}, rounded to a double. */
+double ddt_ckks_step_modulus(const ddt_ckks_params *params, unsigned level);
 /*
  * The canonical scale of a level: S_L = 2^scale_bits at the top, S_{l-1} = S_l^2 / q_l. A product of two ciphertexts
  * with canonical scale, rescaled, has the canonical scale of the level below. Above `levels` (bootstrapping) the same
- * rule starts anew from 2^50 at the top.
+ * rule starts anew from 2^50 at the top. Composite: S_L = 2^(2 scale_bits), S_{l-2} = S_l^2 / (q_l q_{l-1}); an even
+ * level, where only limbs were dropped, has the scale of the one above.
  */
 double ddt_ckks_canonical_scale(const ddt_ckks_params *params, unsigned level);
 /* Number of key-switching digits at a level: ceil((level+1) / p_count). */
@@ -97,7 +108,10 @@ unsigned ddt_ckks_digits(const ddt_ckks_params *params, unsigned level);
 /* A digest of the literal and the primes: keys, ciphertexts and plans carry it. */
 const ddt_digest *ddt_ckks_params_digest(const ddt_ckks_params *params);
 
-/* The five numbers as u32, in the order of the struct. Reading refuses sets that cannot exist (DDT_ERR_FORMAT). */
+/*
+ * Five u32: log_n, levels, first_bits, scale_bits, and p_count + 2^8 boot_levels + 2^16 scale_primes (0 where it is
+ * one). Reading refuses sets that cannot exist (DDT_ERR_FORMAT).
+ */
 void ddt_ckks_write_literal(ddt_writer *writer, const ddt_ckks_literal *literal);
 DDT_MUST_CHECK ddt_status ddt_ckks_read_literal(ddt_reader *reader, ddt_ckks_literal *literal);
 
@@ -159,15 +173,17 @@ DDT_MUST_CHECK ddt_status ddt_ciphertext_read(ddt_context *ctx, ddt_reader *read
 /*
  * Slot j of the message is the polynomial at zeta^(5^j), zeta = exp(i pi / N). values: `count` complex numbers, count a
  * power of two <= N/2; fewer than N/2 are repeated cyclically over all slots (and cost less to encode). |value| * scale
- * < 2^120. *out: made by ddt_plaintext_create with room for `level`, or all zero: then it is created here. The bytes
- * are the same on every machine. Errors: DDT_ERR_RANGE (too large or not finite).
+ * < 2^120. At scales of 2^DDT_CKKS_WIDE_BITS and above the transforms of encoding and decoding run in double-double
+ * arithmetic, so that they are exact to the last bit of the doubles that go in and come out (about ten times slower).
+ * *out: made by ddt_plaintext_create with room for `level`, or all zero: then it is created here. The bytes are the
+ * same on every machine. Errors: DDT_ERR_RANGE (too large or not finite).
  */
 DDT_MUST_CHECK ddt_status ddt_ckks_encode(ddt_context *ctx, const ddt_ckks_params *params, const double complex *values,
                                           size_t count, unsigned level, double scale, ddt_plaintext *out);
 /* The same for real values. */
 DDT_MUST_CHECK ddt_status ddt_ckks_encode_real(ddt_context *ctx, const ddt_ckks_params *params, const double *values,
                                                size_t count, unsigned level, double scale, ddt_plaintext *out);
-/* All N/2 slots. Exact CRT over all limbs in use; the plaintext is not changed. */
+/* All N/2 slots. Exact CRT over all limbs in use; the plaintext is not changed. Scratch memory is wiped. */
 DDT_MUST_CHECK ddt_status ddt_ckks_decode(ddt_context *ctx, const ddt_ckks_params *params,
                                           const ddt_plaintext *plaintext, double complex *values);
 
@@ -267,15 +283,15 @@ DDT_MUST_CHECK ddt_status ddt_eval_relinearise_rescale(ddt_evaluator *ev, const 
 /* tensor + relinearise_rescale. */
 DDT_MUST_CHECK ddt_status ddt_eval_mul(ddt_evaluator *ev, const ddt_ciphertext *a, const ddt_ciphertext *b,
                                        ddt_ciphertext *out);
-/* Divides by the top prime, rounding; level - 1, scale / q. 2 or 3 parts. */
+/* Divides by the top prime (the two top primes), rounding; level - ddt_ckks_step, scale / q. 2 or 3 parts. */
 DDT_MUST_CHECK ddt_status ddt_eval_rescale(ddt_evaluator *ev, const ddt_ciphertext *a, ddt_ciphertext *out);
 /* Forgets the limbs above `level`; the message and the scale stay. */
 DDT_MUST_CHECK ddt_status ddt_eval_drop_level(ddt_evaluator *ev, const ddt_ciphertext *a, unsigned level,
                                               ddt_ciphertext *out);
 /*
- * Brings a to (level, scale) exactly, level < a's: drops to level+1, multiplies by one at the right scale, rescales.
- * That constant must have at least scale_bits - 7 bits (else DDT_ERR_ARGUMENT), so that its rounding vanishes in the
- * rescaling error; between canonical scales it has scale_bits.
+ * Brings a to (level, scale) exactly, level + ddt_ckks_step at most a's: drops to that level, multiplies by one at the
+ * right scale, rescales. That constant must have at least scale_bits - 7 bits (for each prime; else DDT_ERR_ARGUMENT),
+ * so that its rounding vanishes in the rescaling error; between canonical scales it has scale_bits.
  */
 DDT_MUST_CHECK ddt_status ddt_eval_adjust(ddt_evaluator *ev, const ddt_ciphertext *a, unsigned level, double scale,
                                           ddt_ciphertext *out);
@@ -291,11 +307,11 @@ DDT_MUST_CHECK ddt_status ddt_eval_rotate_hoisted(ddt_evaluator *ev, const ddt_c
 
 /*
  * out = sum_k coefficients[k] T_k(x) for x in [-1, 1] (basis Chebyshev), by Paterson-Stockmeyer with exact scales. Uses
- * ddt_ckks_polynomial_depth levels; the result has level a's - depth and exactly the canonical scale of that level when
- * a has its own. degree 1..255. Several polynomials on one input (count > 1) share the powers:
- * coefficients[i][0..degrees[i]], out[i] at level a's - depth(degrees[i]), always of the canonical scale. a's own scale
- * should be canonical: a relative deviation d of it costs about d * degree bits. out[i] may alias a only where count
- * is 1.
+ * ddt_ckks_polynomial_depth rescales; the result has level a's - depth (2 depth where composite) and exactly the
+ * canonical scale of that level when a has its own. degree 1..255. Several polynomials on one input (count > 1) share
+ * the powers: coefficients[i][0..degrees[i]], out[i] as many levels below as its own degree takes, always of the
+ * canonical scale. a's own scale should be canonical: a relative deviation d of it costs about d * degree bits. out[i]
+ * may alias a only where count is 1.
  */
 unsigned ddt_ckks_polynomial_depth(unsigned degree);
 DDT_MUST_CHECK ddt_status ddt_eval_chebyshev(ddt_evaluator *ev, const ddt_ciphertext *a,

@@ -9,6 +9,8 @@ typedef struct ckks_fft {
     size_t slots;
     double *re;
     double *im;
+    double *re_low; /* what the roots have beyond a double */
+    double *im_low;
     uint32_t *reversed; /* bit reversal of slot numbers */
 } ckks_fft;
 
@@ -87,9 +89,22 @@ void ckks_fft_destroy(ckks_fft *fft);
 void ckks_fft_forward(const ckks_fft *fft, double *re, double *im, size_t count);
 void ckks_fft_inverse(const ckks_fft *fft, double *re, double *im, size_t count);
 
-/* crt.c: centred value of each coefficient as a double. limbs: NTT domain, level + 1 of them, contiguous. */
+/* wide.c: the same transforms in double-double arithmetic. */
+typedef struct ckks_wide {
+    double *re;
+    double *re_low;
+    double *im;
+    double *im_low;
+} ckks_wide;
+void ckks_wide_forward(const ckks_fft *fft, const ckks_wide *values, size_t count);
+void ckks_wide_inverse(const ckks_fft *fft, const ckks_wide *values, size_t count);
+
+/*
+ * crt.c: centred value of each coefficient as a double, and in out_low (NULL: not wanted) what a double does not hold
+ * of it. limbs: NTT domain, level + 1 of them, contiguous.
+ */
 ddt_status ckks_crt_centred(ddt_context *ctx, const ddt_ckks_params *params, const uint64_t *limbs, unsigned level,
-                            double *out);
+                            double *out, double *out_low);
 
 /* encode.c: an encoding over q_0..q_level and the P primes; limbs: level + 1 + p_count of them. */
 ddt_status ckks_encode_extended(ddt_context *ctx, const ddt_ckks_params *params, const double complex *values,
@@ -132,7 +147,9 @@ ddt_status ckks_check_pair(ddt_evaluator *ev, const char *operation, const ddt_c
 ddt_status ckks_check_scales(ddt_evaluator *ev, const char *operation, double a, double b);
 void ckks_set_result(ddt_ciphertext *out, unsigned level, unsigned parts, double scale);
 
-/* linear.c: out_limb[i] = sum of parts, for the limbs 0..level only; no checks. */
+/* linear.c: a divided by its top prime; a level of 1 or more. */
+ddt_status ckks_divide_top(ddt_evaluator *ev, const ddt_ciphertext *a, ddt_ciphertext *out);
+/* linear.c: the limbs 0..level of a; no checks. */
 void ckks_copy(const ddt_evaluator *ev, const ddt_ciphertext *a, unsigned level, ddt_ciphertext *out);
 
 /* multiply.c: one limb of a tensor product, optionally added to out. */

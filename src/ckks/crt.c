@@ -1,5 +1,5 @@
 /*
- * Exact recombination of residues into centred integers, as doubles.
+ * Exact recombination of residues into centred integers, as doubles or as sums of two.
  *
  * Messages are far smaller than the modulus, so two limbs nearly always hold the whole value: it is recombined from q_0
  * and q_1 and its residues modulo every other prime are compared with the limbs given. If one coefficient disagrees,
@@ -10,6 +10,7 @@
 
 #include <math.h>
 #include <omp.h>
+#include <sodium.h>
 #include <string.h>
 
 typedef unsigned __int128 u128;
@@ -58,7 +59,7 @@ enum { AGREE_LIMBS = 3, SHORT_HIGH = 1 << 12 };
 
 /* work: AGREE_LIMBS limbs a thread, at least two in all. */
 static bool fits_two(const ddt_ckks_params *params, int threads, const uint64_t *limbs, unsigned level, int64_t *low,
-                     int64_t *high, uint64_t *work, double *out) {
+                     int64_t *high, uint64_t *work) {
     const size_t n = params->n;
     bool fits = true;
     to_coefficients(params, limbs, 0, work);
@@ -69,16 +70,22 @@ static bool fits_two(const ddt_ckks_params *params, int threads, const uint64_t 
         fits =
             fits && agrees(params, limbs + m * n, m, low, high, work + AGREE_LIMBS * (size_t)omp_get_thread_num() * n);
     }
-    if (!fits) {
-        return false;
-    }
+    return fits;
+}
+
+static void put_two(const ddt_ckks_params *params, const int64_t *low, const int64_t *high, double *out,
+                    double *out_low) {
     const int64_t q0 = (int64_t)ddt_ring_modulus(params->ring, 0);
-    for (size_t j = 0; j < n; j++) {
+    for (size_t j = 0; j < params->n && out_low != NULL; j++) {
+        const __int128 value = (__int128)q0 * high[j] + low[j];
+        out[j] = (double)value;
+        out_low[j] = (double)(value - (__int128)out[j]);
+    }
+    for (size_t j = 0; j < params->n && out_low == NULL; j++) {
         /* Most values fit 64 bits: |q0 high + low| < 2^50 2^12 + 2^49. */
         const bool short_value = high[j] >= -SHORT_HIGH && high[j] < SHORT_HIGH;
         out[j] = short_value ? (double)(q0 * high[j] + low[j]) : (double)((__int128)q0 * high[j] + low[j]);
     }
-    return true;
 }
 
 /* ------------------------------------------------------------------ any size */
@@ -121,20 +128,25 @@ static void wide_sub(uint64_t *out, const uint64_t *a, const uint64_t *b, size_t
     }
 }
 
-/* The two highest non-zero words hold at least 64 significant bits: more than a double. */
-static double wide_double(const uint64_t *a, size_t words) {
+/* A number as the sum of two doubles. The two highest non-zero words hold at least 65 significant bits. */
+typedef struct wide_value {
+    double high;
+    double low;
+} wide_value;
+
+static wide_value wide_double(const uint64_t *a, size_t words) {
     size_t top = words;
-    while (top > 0 && a[top - 1] == 0) {
+    while (top > 1 && a[top - 1] == 0) {
         top--;
     }
-    if (top == 0) {
-        return 0.0;
-    }
-    if (top == 1) {
-        return (double)a[0];
-    }
-    const u128 head = ((u128)a[top - 1] << 64) | a[top - 2];
-    return ldexp((double)head, (int)(64 * (top - 2)));
+    const u128 head = top == 1 ? a[0] : ((u128)a[top - 1] << 64) | a[top - 2];
+    const int exponent = top == 1 ? 0 : (int)(64 * (top - 2));
+    const double high = (double)head;
+    /* 2^128 itself, where the head is rounded up to it, does not fit the type. */
+    const u128 back = high >= 0x1p128 ? 0 : (u128)high;
+    const u128 difference = back > head || high >= 0x1p128 ? back - head : head - back;
+    const double low = back > head || high >= 0x1p128 ? -(double)difference : (double)difference;
+    return (wide_value){ldexp(high, exponent), ldexp(low, exponent)};
 }
 
 static void wide_setup(const ddt_ckks_params *params, unsigned level, wide *w) {
@@ -164,7 +176,7 @@ static void wide_setup(const ddt_ckks_params *params, unsigned level, wide *w) {
     }
 }
 
-static double wide_combine(const ddt_ckks_params *params, const wide *w, const uint64_t *limbs, size_t j) {
+static wide_value wide_combine(const ddt_ckks_params *params, const wide *w, const uint64_t *limbs, size_t j) {
     uint64_t sum[WORDS_MAX] = {0};
     uint64_t rest[WORDS_MAX];
     for (size_t i = 0; i < w->count; i++) {
@@ -177,13 +189,14 @@ static double wide_combine(const ddt_ckks_params *params, const wide *w, const u
     }
     if (wide_less(w->half, sum, w->words)) {
         wide_sub(rest, w->modulus, sum, w->words);
-        return -wide_double(rest, w->words);
+        const wide_value value = wide_double(rest, w->words);
+        return (wide_value){-value.high, -value.low};
     }
     return wide_double(sum, w->words);
 }
 
 static ddt_status combine_all(ddt_context *ctx, const ddt_ckks_params *params, const uint64_t *limbs, unsigned level,
-                              double *out) {
+                              double *out, double *out_low) {
     const size_t n = params->n;
     wide *w = ddt_alloc(1, sizeof *w);
     uint64_t *work = ddt_alloc(((size_t)level + 1) * n, sizeof *work);
@@ -202,37 +215,51 @@ static ddt_status combine_all(ddt_context *ctx, const ddt_ckks_params *params, c
         }
 #pragma omp for schedule(static)
         for (size_t j = 0; j < n; j++) {
-            out[j] = wide_combine(params, w, work, j);
+            const wide_value value = wide_combine(params, w, work, j);
+            out[j] = value.high;
+            if (out_low != NULL) {
+                out_low[j] = value.low;
+            }
         }
     }
     ddt_free(w);
+    sodium_memzero(work, ((size_t)level + 1) * n * sizeof *work);
     ddt_free(work);
     return DDT_OK;
 }
 
-static void centre_one(const ddt_ckks_params *params, const uint64_t *limb, uint64_t *work, double *out) {
+static void centre_one(const ddt_ckks_params *params, const uint64_t *limb, uint64_t *work, double *out,
+                       double *out_low) {
     const uint64_t q = ddt_ring_modulus(params->ring, 0);
     to_coefficients(params, limb, 0, work);
     for (size_t j = 0; j < params->n; j++) {
         out[j] = (double)centre(work[j], q);
     }
+    if (out_low != NULL) {
+        memset(out_low, 0, params->n * sizeof *out_low);
+    }
 }
 
 ddt_status ckks_crt_centred(ddt_context *ctx, const ddt_ckks_params *params, const uint64_t *limbs, unsigned level,
-                            double *out) {
+                            double *out, double *out_low) {
     const size_t n = params->n;
     const int threads = ddt_context_threads(ctx);
-    uint64_t *work = ddt_alloc((2 + AGREE_LIMBS * (size_t)threads) * n, sizeof *work);
+    const size_t words = (2 + AGREE_LIMBS * (size_t)threads) * n;
+    uint64_t *work = ddt_alloc(words, sizeof *work);
     if (work == NULL) {
         return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short to recombine %u limbs.", level + 1);
     }
     bool done = true;
     if (level == 0) {
-        centre_one(params, limbs, work, out);
+        centre_one(params, limbs, work, out, out_low);
     } else {
         int64_t *low = (int64_t *)work;
-        done = fits_two(params, threads, limbs, level, low, low + n, work + 2 * n, out);
+        done = fits_two(params, threads, limbs, level, low, low + n, work + 2 * n);
+        if (done) {
+            put_two(params, low, low + n, out, out_low);
+        }
     }
+    sodium_memzero(work, words * sizeof *work); /* decrypted values */
     ddt_free(work);
-    return done ? DDT_OK : combine_all(ctx, params, limbs, level, out);
+    return done ? DDT_OK : combine_all(ctx, params, limbs, level, out, out_low);
 }

@@ -1,7 +1,9 @@
 /* Messages <-> plaintext polynomials. SPDX-License-Identifier: Apache-2.0 */
 #include "ckks_internal.h"
+#include "dd.h"
 
 #include <math.h>
+#include <sodium.h>
 #include <string.h>
 
 typedef struct encode_work {
@@ -13,6 +15,8 @@ typedef struct encode_work {
 } encode_work;
 
 enum { SPLIT_BITS = 60, DIRECT_BITS = 62, COEFFICIENT_BITS_MAX = 120 };
+
+static bool is_wide(double scale) { return scale >= ldexp(1.0, DDT_CKKS_WIDE_BITS); }
 
 static ddt_status work_create(ddt_context *ctx, size_t slots, encode_work *w) {
     w->block = ddt_alloc(6 * slots, sizeof *w->block);
@@ -108,6 +112,56 @@ static void fill_limb(const ddt_ckks_params *params, const encode_work *w, size_
     ddt_ring_ntt(ring, m, limb);
 }
 
+/* An integer of less than 120 bits, given as a sum of two doubles, in the two parts of encode_work. */
+static void split_wide(double value, double rest, int64_t *high, int64_t *low) {
+    const double whole = rint(value);
+    const __int128 integer = (__int128)whole + (__int128)rint((value - whole) + rest);
+    const __int128 half = (__int128)1 << (SPLIT_BITS - 1);
+    const __int128 top = (integer + half) >> SPLIT_BITS; /* arithmetic: rounds down */
+    *high = (int64_t)top;
+    *low = (int64_t)(integer - top * ((__int128)1 << SPLIT_BITS));
+}
+
+/* As round_coefficients, of double-double numbers. */
+static bool round_wide(const ddt_ckks_params *params, encode_work *w, const ckks_wide *values, size_t count,
+                       double scale) {
+    const size_t slots = params->n / 2;
+    const size_t gap = slots / count;
+    const unsigned shift = (unsigned)__builtin_ctzll(gap);
+    const double factor = scale / (double)count; /* exact: a power of two */
+    double largest = 0.0;
+    for (size_t j = 0; j < count; j++) {
+        largest = fmax(largest, fmax(fabs(values->re[j]), fabs(values->im[j])));
+    }
+    if (!(largest * factor < ldexp(1.0, COEFFICIENT_BITS_MAX))) {
+        return false;
+    }
+    memset(w->low, 0, 2 * slots * sizeof *w->low);
+    memset(w->high, 0, 2 * slots * sizeof *w->high);
+    for (size_t j = 0; j < count; j++) {
+        const size_t from = params->fft.reversed[j] >> shift;
+        const dd re = dd_mul((dd){values->re[from], values->re_low[from]}, (dd){factor, 0.0});
+        const dd im = dd_mul((dd){values->im[from], values->im_low[from]}, (dd){factor, 0.0});
+        split_wide(re.hi, re.lo, &w->high[j * gap], &w->low[j * gap]);
+        split_wide(im.hi, im.lo, &w->high[slots + j * gap], &w->low[slots + j * gap]);
+    }
+    return true;
+}
+
+/* w->re and w->im hold `count` slots. false: too large. */
+static ddt_status wide_slots(ddt_context *ctx, const ddt_ckks_params *params, encode_work *w, size_t count,
+                             double scale, bool *fits) {
+    double *lows = ddt_calloc(2 * count, sizeof *lows);
+    if (lows == NULL) {
+        return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short to encode %zu slots.", count);
+    }
+    const ckks_wide values = {w->re, lows, w->im, lows + count};
+    ckks_wide_inverse(&params->fft, &values, count);
+    *fits = round_wide(params, w, &values, count, scale);
+    ddt_free(lows);
+    return DDT_OK;
+}
+
 /* w->re, w->im hold count slots; signed coefficients come out. */
 static ddt_status transform_slots(ddt_context *ctx, const ddt_ckks_params *params, encode_work *w, size_t count,
                                   double scale) {
@@ -116,8 +170,17 @@ static ddt_status transform_slots(ddt_context *ctx, const ddt_ckks_params *param
             return ddt_fail(ctx, DDT_ERR_RANGE, "Slot %zu is not a finite number.", j);
         }
     }
-    ckks_fft_inverse(&params->fft, w->re, w->im, count);
-    if (!round_coefficients(params, w, count, scale)) {
+    bool fits = true;
+    if (is_wide(scale)) {
+        ddt_status status = wide_slots(ctx, params, w, count, scale, &fits);
+        if (status != DDT_OK) {
+            return status;
+        }
+    } else {
+        ckks_fft_inverse(&params->fft, w->re, w->im, count);
+        fits = round_coefficients(params, w, count, scale);
+    }
+    if (!fits) {
         return ddt_fail(ctx, DDT_ERR_RANGE, "The message is too large to encode at scale 2^%.1f.", log2(scale));
     }
     return DDT_OK;
@@ -208,20 +271,46 @@ ddt_status ddt_ckks_encode_real(ddt_context *ctx, const ddt_ckks_params *params,
 
 /* ------------------------------------------------------------------ decoding */
 
-static void slots_from_coefficients(const ddt_ckks_params *params, const double *coefficients, double *re, double *im,
-                                    double scale, double complex *values) {
+static void put_slots(const double *re, const double *im, size_t slots, double complex *values) {
+    double *parts = (double *)values; /* C17 6.2.5: a complex is an array of two */
+    for (size_t j = 0; j < slots; j++) {
+        parts[2 * j] = re[j];
+        parts[2 * j + 1] = im[j];
+    }
+}
+
+/* work: N doubles. */
+static void slots_from_coefficients(const ddt_ckks_params *params, const double *coefficients, double scale,
+                                    double *work, double complex *values) {
     const size_t slots = params->n / 2;
+    double *re = work;
+    double *im = work + slots;
     for (size_t j = 0; j < slots; j++) {
         const size_t from = params->fft.reversed[j];
         re[j] = coefficients[from] / scale;
         im[j] = coefficients[slots + from] / scale;
     }
     ckks_fft_forward(&params->fft, re, im, slots);
-    double *parts = (double *)values; /* C17 6.2.5: a complex is an array of two */
+    put_slots(re, im, slots, values);
+}
+
+/* The same of double-double coefficients, the low halves N after the high ones. work: 2 N doubles. */
+static void slots_from_wide(const ddt_ckks_params *params, const double *coefficients, double scale, double *work,
+                            double complex *values) {
+    const size_t n = params->n;
+    const size_t slots = n / 2;
+    const ckks_wide out = {work, work + slots, work + n, work + n + slots};
     for (size_t j = 0; j < slots; j++) {
-        parts[2 * j] = re[j];
-        parts[2 * j + 1] = im[j];
+        const size_t at[2] = {params->fft.reversed[j], slots + params->fft.reversed[j]};
+        const dd re = dd_div((dd){coefficients[at[0]], coefficients[n + at[0]]}, (dd){scale, 0.0});
+        const dd im = dd_div((dd){coefficients[at[1]], coefficients[n + at[1]]}, (dd){scale, 0.0});
+        out.re[j] = re.hi;
+        out.re_low[j] = re.lo;
+        out.im[j] = im.hi;
+        out.im_low[j] = im.lo;
     }
+    ckks_wide_forward(&params->fft, &out, slots);
+    put_slots(out.re, out.im, slots, values);
 }
 
 ddt_status ddt_ckks_decode(ddt_context *ctx, const ddt_ckks_params *params, const ddt_plaintext *plaintext,
@@ -231,15 +320,21 @@ ddt_status ddt_ckks_decode(ddt_context *ctx, const ddt_ckks_params *params, cons
         return ddt_fail(ctx, DDT_ERR_ARGUMENT, "A plaintext at level %u with scale %g cannot be decoded.",
                         plaintext->level, plaintext->scale);
     }
-    double *coefficients = ddt_alloc(2 * n, sizeof *coefficients);
+    const bool wide = is_wide(plaintext->scale);
+    const size_t doubles = (wide ? 4 : 2) * n;
+    double *coefficients = ddt_alloc(doubles, sizeof *coefficients);
     if (coefficients == NULL) {
         return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short to decode %zu slots.", n / 2);
     }
-    ddt_status status = ckks_crt_centred(ctx, params, plaintext->limbs, plaintext->level, coefficients);
-    if (status == DDT_OK) {
-        slots_from_coefficients(params, coefficients, coefficients + n, coefficients + n + n / 2, plaintext->scale,
-                                values);
+    ddt_status status =
+        ckks_crt_centred(ctx, params, plaintext->limbs, plaintext->level, coefficients, wide ? coefficients + n : NULL);
+    if (status == DDT_OK && wide) {
+        slots_from_wide(params, coefficients, plaintext->scale, coefficients + 2 * n, values);
+    } else if (status == DDT_OK) {
+        slots_from_coefficients(params, coefficients, plaintext->scale, coefficients + n, values);
     }
+    /* Decrypted values. */
+    sodium_memzero(coefficients, doubles * sizeof *coefficients);
     ddt_free(coefficients);
     return status;
 }

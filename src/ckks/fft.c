@@ -5,78 +5,10 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "ckks_internal.h"
+#include "dd.h"
 
 #include <math.h>
 #include <string.h>
-
-/* ------------------------------------------------------------------ double-double arithmetic (Dekker 1971) */
-
-typedef struct dd {
-    double hi;
-    double lo;
-} dd;
-
-typedef struct dd_complex {
-    dd re;
-    dd im;
-} dd_complex;
-
-static dd dd_quick(double a, double b) {
-    const double s = a + b;
-    return (dd){s, b - (s - a)};
-}
-
-static dd dd_sum(double a, double b) {
-    const double s = a + b;
-    const double t = s - a;
-    return (dd){s, (a - (s - t)) + (b - t)};
-}
-
-static dd dd_product(double a, double b) {
-    const double splitter = 134217729.0; /* 2^27 + 1 */
-    const double at = a * splitter;
-    const double bt = b * splitter;
-    const double ah = at - (at - a);
-    const double bh = bt - (bt - b);
-    const double al = a - ah;
-    const double bl = b - bh;
-    const double p = a * b;
-    return (dd){p, ((ah * bh - p) + ah * bl + al * bh) + al * bl};
-}
-
-static dd dd_add(dd a, dd b) {
-    const dd s = dd_sum(a.hi, b.hi);
-    const dd t = dd_sum(a.lo, b.lo);
-    const dd u = dd_quick(s.hi, s.lo + t.hi);
-    return dd_quick(u.hi, u.lo + t.lo);
-}
-
-static dd dd_neg(dd a) { return (dd){-a.hi, -a.lo}; }
-
-static dd dd_mul(dd a, dd b) {
-    const dd p = dd_product(a.hi, b.hi);
-    return dd_quick(p.hi, p.lo + (a.hi * b.lo + a.lo * b.hi));
-}
-
-static dd dd_half(dd a) { return (dd){0.5 * a.hi, 0.5 * a.lo}; }
-
-/* One Newton step from the rounded quotient and root gives twice the digits. */
-static dd dd_div(dd a, dd b) {
-    const double q = a.hi / b.hi;
-    const dd rest = dd_add(a, dd_neg(dd_mul((dd){q, 0.0}, b)));
-    return dd_quick(q, rest.hi / b.hi);
-}
-
-static dd dd_sqrt(dd a) {
-    const double r = sqrt(a.hi);
-    const dd rest = dd_add(a, dd_neg(dd_product(r, r)));
-    return dd_quick(r, rest.hi / (2.0 * r));
-}
-
-static dd_complex dd_cmul(dd_complex a, dd_complex b) {
-    return (dd_complex){dd_add(dd_mul(a.re, b.re), dd_neg(dd_mul(a.im, b.im))),
-                        dd_add(dd_mul(a.re, b.im), dd_mul(a.im, b.re))};
-}
 
 /* ------------------------------------------------------------------ roots */
 
@@ -99,18 +31,24 @@ static void fill_octant(dd_complex *roots, size_t order) {
 }
 
 /* exp(2 pi i t / order) from its octant by symmetry. */
-static void octant_root(const dd_complex *roots, size_t order, size_t t, double *re, double *im) {
+static dd_complex octant_root(const dd_complex *roots, size_t order, size_t t) {
     const size_t quarter = order / 4;
     const size_t turn = t / quarter;
     const size_t rest = t % quarter;
     const bool swap = rest > order / 8;
     const dd_complex root = roots[swap ? quarter - rest : rest];
-    const double c = swap ? root.im.hi : root.re.hi;
-    const double s = swap ? root.re.hi : root.im.hi;
-    const double cosines[4] = {c, -s, -c, s};
-    const double sines[4] = {s, c, -s, -c};
-    *re = cosines[turn];
-    *im = sines[turn];
+    const dd c = swap ? root.im : root.re;
+    const dd s = swap ? root.re : root.im;
+    const dd cosines[4] = {c, dd_neg(s), dd_neg(c), s};
+    const dd sines[4] = {s, c, dd_neg(s), dd_neg(c)};
+    return (dd_complex){cosines[turn], sines[turn]};
+}
+
+static void set_root(const ckks_fft *fft, size_t at, dd_complex root) {
+    fft->re[at] = root.re.hi;
+    fft->im[at] = root.im.hi;
+    fft->re_low[at] = root.re.lo;
+    fft->im_low[at] = root.im.lo;
 }
 
 ddt_status ckks_fft_create(ddt_context *ctx, size_t slots, ckks_fft *out) {
@@ -120,21 +58,23 @@ ddt_status ckks_fft_create(ddt_context *ctx, size_t slots, ckks_fft *out) {
     out->slots = slots;
     out->re = ddt_alloc(slots, sizeof *out->re);
     out->im = ddt_alloc(slots, sizeof *out->im);
+    out->re_low = ddt_alloc(slots, sizeof *out->re_low);
+    out->im_low = ddt_alloc(slots, sizeof *out->im_low);
     out->reversed = ddt_alloc(slots, sizeof *out->reversed);
-    if (roots == NULL || out->re == NULL || out->im == NULL || out->reversed == NULL) {
+    if (roots == NULL || out->re == NULL || out->im == NULL || out->re_low == NULL || out->im_low == NULL ||
+        out->reversed == NULL) {
         ddt_free(roots);
         ckks_fft_destroy(out);
         return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short for the roots of %zu slots.", slots);
     }
     fill_octant(roots, order);
-    out->re[0] = 1.0;
-    out->im[0] = 0.0;
+    set_root(out, 0, (dd_complex){{1.0, 0.0}, {0.0, 0.0}});
     for (size_t half = 1; half < slots; half *= 2) {
         /* The stage of length 2 half multiplies by zeta_{8 half}^(5^j). */
         const size_t stage_order = 8 * half;
         size_t power = 1;
         for (size_t j = 0; j < half; j++) {
-            octant_root(roots, order, power * (order / stage_order), &out->re[half + j], &out->im[half + j]);
+            set_root(out, half + j, octant_root(roots, order, power * (order / stage_order)));
             power = power * 5 % stage_order;
         }
     }
@@ -149,6 +89,8 @@ ddt_status ckks_fft_create(ddt_context *ctx, size_t slots, ckks_fft *out) {
 void ckks_fft_destroy(ckks_fft *fft) {
     ddt_free(fft->re);
     ddt_free(fft->im);
+    ddt_free(fft->re_low);
+    ddt_free(fft->im_low);
     ddt_free(fft->reversed);
     memset(fft, 0, sizeof *fft);
 }

@@ -6,6 +6,8 @@
 #include <omp.h>
 #include <string.h>
 
+enum { ADJUST_SPARE_BITS = 7 };
+
 typedef void (*limb_binary)(const ddt_ring *ring, size_t m, uint64_t *out, const uint64_t *a, const uint64_t *b);
 
 static void copy_limb(const ddt_ckks_params *params, uint64_t *out, const uint64_t *in) {
@@ -265,14 +267,8 @@ ddt_status ddt_eval_drop_level(ddt_evaluator *ev, const ddt_ciphertext *a, unsig
     return DDT_OK;
 }
 
-ddt_status ddt_eval_rescale(ddt_evaluator *ev, const ddt_ciphertext *a, ddt_ciphertext *out) {
-    ddt_status status = ckks_check_input(ev, "rescale", a);
-    if (status == DDT_OK && a->level == 0) {
-        status = ddt_fail(ev->ctx, DDT_ERR_ARGUMENT, "rescale: no level is left below level 0.");
-    }
-    if (status == DDT_OK) {
-        status = ckks_check_room(ev, "rescale", out, a->level - 1, a->parts);
-    }
+ddt_status ckks_divide_top(ddt_evaluator *ev, const ddt_ciphertext *a, ddt_ciphertext *out) {
+    ddt_status status = ckks_check_room(ev, "rescale", out, a->level - 1, a->parts);
     if (status == DDT_OK) {
         status = ckks_arena_begin(ev, a->parts + (size_t)ev->threads);
     }
@@ -304,31 +300,56 @@ ddt_status ddt_eval_rescale(ddt_evaluator *ev, const ddt_ciphertext *a, ddt_ciph
     return DDT_OK;
 }
 
-/* level limbs of `out` hold the product at level + 1 before the rescale, so out needs one more limb unless a scratch
- * ciphertext serves. */
+ddt_status ddt_eval_rescale(ddt_evaluator *ev, const ddt_ciphertext *a, ddt_ciphertext *out) {
+    const unsigned step = ddt_ckks_step(ev->params);
+    ddt_status status = ckks_check_input(ev, "rescale", a);
+    if (status == DDT_OK && a->level < step) {
+        status = ddt_fail(ev->ctx, DDT_ERR_ARGUMENT, "rescale: no level is left below level %u.", a->level);
+    }
+    if (status == DDT_OK) {
+        status = ckks_check_room(ev, "rescale", out, a->level - step, a->parts);
+    }
+    if (status != DDT_OK || step == 1) {
+        return status == DDT_OK ? ckks_divide_top(ev, a, out) : status;
+    }
+    /* The result's room need not hold the level between. */
+    ddt_ciphertext *between = NULL;
+    status = ckks_pool_take(ev, a->level - 1, &between);
+    if (status == DDT_OK) {
+        status = ckks_divide_top(ev, a, between);
+    }
+    if (status == DDT_OK) {
+        status = ckks_divide_top(ev, between, out);
+    }
+    if (between != NULL) {
+        ckks_pool_give(ev, between);
+    }
+    return status;
+}
+
 ddt_status ddt_eval_adjust(ddt_evaluator *ev, const ddt_ciphertext *a, unsigned level, double scale,
                            ddt_ciphertext *out) {
     ddt_status status = check_unary(ev, "adjust", a, out, level);
-    if (status == DDT_OK && (level >= a->level || !(scale > 0.0))) {
+    const unsigned step = ddt_ckks_step(ev->params);
+    if (status == DDT_OK && (a->level < step || level > a->level - step || !(scale > 0.0))) {
         status = ddt_fail(ev->ctx, DDT_ERR_ARGUMENT, "adjust: level %u with scale %g is not below level %u.", level,
                           scale, a->level);
     }
     if (status != DDT_OK) {
         return status;
     }
-    const double q = (double)ddt_ring_modulus(ev->params->ring, (size_t)level + 1);
-    const double one = scale * q / a->scale;
+    const double one = scale * ddt_ckks_step_modulus(ev->params, level + step) / a->scale;
     /* The rounding of `one` must vanish in the rounding error of the rescale. */
-    if (!(one >= ldexp(1.0, (int)ev->params->literal.scale_bits - 7))) {
+    if (!(one >= ldexp(1.0, (int)(step * (ev->params->literal.scale_bits - ADJUST_SPARE_BITS))))) {
         return ddt_fail(ev->ctx, DDT_ERR_ARGUMENT,
                         "adjust: from scale 2^%.2f to 2^%.2f the constant 1 would have only %.1f bits.", log2(a->scale),
                         log2(scale), log2(one));
     }
     ddt_ciphertext *product = NULL;
-    status = ckks_pool_take(ev, level + 1, &product);
+    status = ckks_pool_take(ev, level + step, &product);
     if (status == DDT_OK) {
         ddt_ciphertext dropped = *a;
-        dropped.level = level + 1;
+        dropped.level = level + step;
         status = ddt_eval_mul_constant(ev, &dropped, 1.0, one, product);
     }
     if (status == DDT_OK) {

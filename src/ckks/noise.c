@@ -63,6 +63,6 @@ double ddt_ckks_noise_key_switch(const ddt_ckks_params *params, unsigned level, 
 }
 
 double ddt_ckks_noise_relinearise_rescale(const ddt_ckks_params *params, unsigned level, double scale_after) {
-    const double q = (double)ddt_ring_modulus(params->ring, level);
+    const double q = ddt_ckks_step_modulus(params, level);
     return sqrt(switch_slot(params, level) / (q * q) + rounding_slot(params, 2)) / scale_after;
 }

@@ -35,6 +35,19 @@ double ddt_ckks_special_bits(const ddt_ckks_literal *literal) {
     return fmax(bits, (double)literal->log_n + SPECIAL_SPARE_BITS);
 }
 
+static unsigned step_of(const ddt_ckks_literal *p) { return p->scale_primes > 1 ? p->scale_primes : 1; }
+
+static ddt_status check_composite(ddt_context *ctx, const ddt_ckks_literal *p) {
+    if (p->scale_primes > 2 || (p->scale_primes == 2 && (p->levels % 2 == 0 || p->boot_levels != 0))) {
+        return ddt_fail(
+            ctx, DDT_ERR_ARGUMENT,
+            "Scales over %u primes are not possible with %u and %u levels: over two primes they want an odd "
+            "number and no bootstrapping.",
+            p->scale_primes, p->levels, p->boot_levels);
+    }
+    return DDT_OK;
+}
+
 static ddt_status check_literal(ddt_context *ctx, const ddt_ckks_literal *literal) {
     const ddt_ckks_literal *p = literal;
     if (p->log_n < LOG_N_MIN || p->log_n > LOG_N_MAX) {
@@ -54,7 +67,7 @@ static ddt_status check_literal(ddt_context *ctx, const ddt_ckks_literal *litera
     if (p->p_count < 1 || p->p_count > DDT_CKKS_P_MAX) {
         return ddt_fail(ctx, DDT_ERR_ARGUMENT, "%u special primes are outside 1..%d.", p->p_count, DDT_CKKS_P_MAX);
     }
-    return DDT_OK;
+    return check_composite(ctx, p);
 }
 
 /* ------------------------------------------------------------------ primes */
@@ -90,7 +103,9 @@ static uint64_t take_nearest(uint64_t *pool, size_t count, double target) {
 
 /*
  * q_levels..q_1 and the canonical scales. S_{l-1} = S_l^2 / q_l doubles a scale's deviation at each level, so each
- * prime is the one nearest to S_l^2 / 2^scale_bits, which brings the next scale back to 2^scale_bits.
+ * prime is the one nearest to S_l^2 / 2^scale_bits, which brings the next scale back to 2^scale_bits. Of two primes a
+ * step the first is any near 2^scale_bits, and the second brings the product to where it should be. In composite chains
+ * q_1, which only holds results with q_0, comes last.
  */
 static ddt_status choose_chain(ddt_context *ctx, const ddt_ckks_literal *p, uint64_t *q, double *scales) {
     enum { POOL_MAX = 3 * DDT_CKKS_LEVELS_MAX + 16 };
@@ -103,25 +118,41 @@ static ddt_status choose_chain(ddt_context *ctx, const ddt_ckks_literal *p, uint
     if (status != DDT_OK) {
         return status;
     }
-    const double nominal = ldexp(1.0, (int)p->scale_bits);
+    const unsigned step = step_of(p);
+    const double prime = ldexp(1.0, (int)p->scale_bits);
+    const double nominal = ldexp(1.0, (int)(step * p->scale_bits));
     scales[p->levels] = nominal;
-    for (unsigned l = p->levels; l > 0; l--) {
-        q[l] = take_nearest(pool, count--, scales[l] * scales[l] / nominal);
-        scales[l - 1] = scales[l] * scales[l] / (double)q[l];
-        if (fabs(log2(scales[l - 1]) - p->scale_bits) > scale_drift_bits) {
+    for (unsigned l = p->levels; l >= step; l -= step) {
+        double wanted = scales[l] * scales[l] / nominal;
+        double divisor = 1.0;
+        for (unsigned i = 0; i < step; i++) {
+            q[l - i] = take_nearest(pool, count--, i + 1 < step ? prime : wanted);
+            divisor *= (double)q[l - i];
+            wanted /= (double)q[l - i];
+            scales[l - i] = scales[l];
+        }
+        scales[l - step] = scales[l] * scales[l] / divisor;
+        if (fabs(log2(scales[l - step] / nominal)) > scale_drift_bits) {
             return ddt_fail(ctx, DDT_ERR_CAPACITY,
                             "There are not enough primes near 2^%u for %u levels at ring degree 2^%u.", p->scale_bits,
                             p->levels, p->log_n);
         }
     }
+    if (step > 1) {
+        q[1] = take_nearest(pool, count, prime);
+        scales[0] = scales[1];
+    }
     return DDT_OK;
 }
 
-/* p_count and boot_levels in one word, so that a literal without bootstrapping keeps the bytes it had before there was
- * any. */
-enum { BOOT_SHIFT = 8, P_COUNT_MASK = 255 };
+/* p_count, boot_levels and scale_primes in one word, so that a literal without the last two keeps the bytes it had
+ * before there were any. */
+enum { BOOT_SHIFT = 8, STEP_SHIFT = 16, COUNT_MASK = 255 };
 
-static uint32_t counts_word(const ddt_ckks_literal *p) { return p->p_count | (uint32_t)p->boot_levels << BOOT_SHIFT; }
+static uint32_t counts_word(const ddt_ckks_literal *p) {
+    const uint32_t step = p->scale_primes > 1 ? p->scale_primes : 0;
+    return p->p_count | (uint32_t)p->boot_levels << BOOT_SHIFT | step << STEP_SHIFT;
+}
 
 static void put_u64(uint8_t *out, uint64_t value) {
     for (unsigned i = 0; i < 8; i++) {
@@ -365,6 +396,16 @@ uint64_t ddt_ckks_prime(const ddt_ckks_params *params, unsigned level) { return 
 
 double ddt_ckks_log2_qp(const ddt_ckks_params *params) { return params->log2_qp; }
 
+unsigned ddt_ckks_step(const ddt_ckks_params *params) { return step_of(&params->literal); }
+
+double ddt_ckks_step_modulus(const ddt_ckks_params *params, unsigned level) {
+    double product = (double)ddt_ckks_prime(params, level);
+    for (unsigned i = 1; i < step_of(&params->literal); i++) {
+        product *= (double)ddt_ckks_prime(params, level - i);
+    }
+    return product;
+}
+
 double ddt_ckks_canonical_scale(const ddt_ckks_params *params, unsigned level) { return params->scales[level]; }
 
 unsigned ddt_ckks_digits(const ddt_ckks_params *params, unsigned level) { return level / params->literal.p_count + 1; }
@@ -391,9 +432,11 @@ ddt_status ddt_ckks_read_literal(ddt_reader *reader, ddt_ckks_literal *literal) 
                                    .levels = words[1],
                                    .first_bits = words[2],
                                    .scale_bits = words[3],
-                                   .p_count = words[4] & P_COUNT_MASK,
-                                   .boot_levels = words[4] >> BOOT_SHIFT};
-    if (check_literal(NULL, &read) != DDT_OK) {
+                                   .p_count = words[4] & COUNT_MASK,
+                                   .boot_levels = words[4] >> BOOT_SHIFT & COUNT_MASK,
+                                   .scale_primes = words[4] >> STEP_SHIFT};
+    /* One is written as 0: one set of parameters, one encoding. */
+    if (read.scale_primes == 1 || check_literal(NULL, &read) != DDT_OK) {
         return DDT_ERR_FORMAT;
     }
     *literal = read;

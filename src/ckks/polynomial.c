@@ -231,7 +231,7 @@ static unsigned split(double *rest, unsigned degree, unsigned m, double *quotien
 static ddt_status build_sum(chebyshev *c, const double *coefficients, unsigned degree, sum_state *s) {
     double rest[DEGREE_MAX + 1];
     double quotient[DEGREE_MAX + 1];
-    const unsigned depth = c->x->level - s->level;
+    const unsigned depth = (c->x->level - s->level) / ddt_ckks_step(c->ev->params);
     memcpy(rest, coefficients, (degree + 1) * sizeof *rest);
     degree = trim(rest, degree);
     while (degree > 0 && (degree >= c->baby || ceil_log2(degree) > depth)) {
@@ -258,7 +258,8 @@ static ddt_status build_sum(chebyshev *c, const double *coefficients, unsigned d
 static ddt_status evaluate(chebyshev *c, const double *coefficients, unsigned degree, unsigned level, double scale,
                            ddt_ciphertext *out) {
     ddt_evaluator *ev = c->ev;
-    sum_state s = {.level = level + 1, .scale = scale * (double)ddt_ring_modulus(ev->params->ring, (size_t)level + 1)};
+    const unsigned above = level + ddt_ckks_step(ev->params);
+    sum_state s = {.level = above, .scale = scale * ddt_ckks_step_modulus(ev->params, above)};
     const bool planning = out == NULL;
     ddt_status status = planning ? DDT_OK : ckks_pool_take(ev, s.level, &s.sum);
     if (status == DDT_OK) {
@@ -287,7 +288,7 @@ static ddt_status check_polynomials(ddt_evaluator *ev, const ddt_ciphertext *a, 
         status = ddt_fail(ev->ctx, DDT_ERR_ARGUMENT, "chebyshev: relinearise the argument first.");
     }
     for (size_t i = 0; i < count && status == DDT_OK; i++) {
-        const unsigned depth = ddt_ckks_polynomial_depth(degrees[i]);
+        const unsigned depth = ddt_ckks_polynomial_depth(degrees[i]) * ddt_ckks_step(ev->params);
         if (degrees[i] < 1 || degrees[i] > DEGREE_MAX || depth > a->level) {
             return ddt_fail(ev->ctx, DDT_ERR_ARGUMENT, "chebyshev: degree %u cannot be evaluated at level %u.",
                             degrees[i], a->level);
@@ -307,7 +308,7 @@ static ddt_status evaluate_all(chebyshev *c, const double *const *coefficients, 
                                ddt_ciphertext *const *out) {
     ddt_status status = DDT_OK;
     for (size_t i = 0; i < count && status == DDT_OK; i++) {
-        const unsigned level = c->x->level - ddt_ckks_polynomial_depth(degrees[i]);
+        const unsigned level = c->x->level - ddt_ckks_polynomial_depth(degrees[i]) * ddt_ckks_step(c->ev->params);
         status =
             evaluate(c, coefficients[i], degrees[i], level, c->ev->params->scales[level], out == NULL ? NULL : out[i]);
     }

@@ -1,6 +1,7 @@
 /* Relinearisation. SPDX-License-Identifier: Apache-2.0 */
 #include "keyswitch.h"
 
+/* Divides by P alone, or by P and the top prime. */
 static ddt_status relinearise(ddt_evaluator *ev, const char *operation, bool rescale, const ddt_ciphertext *a,
                               ddt_ciphertext *out) {
     const ckks_key_entry *entry = NULL;
@@ -45,5 +46,26 @@ ddt_status ddt_eval_relinearise(ddt_evaluator *ev, const ddt_ciphertext *a, ddt_
 }
 
 ddt_status ddt_eval_relinearise_rescale(ddt_evaluator *ev, const ddt_ciphertext *a, ddt_ciphertext *out) {
-    return relinearise(ev, "relinearise_rescale", true, a, out);
+    const char *operation = "relinearise_rescale";
+    if (ddt_ckks_step(ev->params) == 1) {
+        return relinearise(ev, operation, true, a, out);
+    }
+    ddt_ciphertext *between = NULL;
+    ddt_status status = ckks_check_input(ev, operation, a);
+    if (status == DDT_OK && a->level < 2) {
+        status = ddt_fail(ev->ctx, DDT_ERR_ARGUMENT, "%s: no level is left below level %u.", operation, a->level);
+    }
+    if (status == DDT_OK) {
+        status = ckks_pool_take(ev, a->level - 1, &between);
+    }
+    if (status == DDT_OK) {
+        status = relinearise(ev, operation, true, a, between);
+    }
+    if (status == DDT_OK) {
+        status = ckks_divide_top(ev, between, out);
+    }
+    if (between != NULL) {
+        ckks_pool_give(ev, between);
+    }
+    return status;
 }

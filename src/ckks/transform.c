@@ -128,7 +128,7 @@ static ddt_status check_shape(ddt_context *ctx, const ddt_ckks_params *params, c
     const int64_t slots = (int64_t)(params->n / 2);
     int64_t least = slots;
     int64_t largest = -slots;
-    if (shape->level < 1 || shape->level > params->top || count == 0 || count > params->n ||
+    if (shape->level < ddt_ckks_step(params) || shape->level > params->top || count == 0 || count > params->n ||
         shape->baby > TRANSFORM_BABIES_MAX || !(shape->scale > 0.0)) {
         return ddt_fail(ctx, DDT_ERR_ARGUMENT, "A transform of %zu diagonals at level %u is not possible.", count,
                         shape->level);

@@ -321,7 +321,25 @@ static ddt_status evaluate(ddt_evaluator *ev, const ddt_transform *transform, co
 
 ddt_status ddt_eval_transform(ddt_evaluator *ev, const ddt_transform *transform, const ddt_ciphertext *a,
                               ddt_ciphertext *out) {
-    return evaluate(ev, transform, a, true, out);
+    const unsigned step = ddt_ckks_step(ev->params);
+    if (step == 1) {
+        return evaluate(ev, transform, a, true, out);
+    }
+    ddt_ciphertext *between = NULL;
+    ddt_status status = ckks_check_room(ev, "transform", out, transform->level - step, PARTS);
+    if (status == DDT_OK) {
+        status = ckks_pool_take(ev, transform->level - 1, &between);
+    }
+    if (status == DDT_OK) {
+        status = evaluate(ev, transform, a, true, between);
+    }
+    if (status == DDT_OK) {
+        status = ckks_divide_top(ev, between, out);
+    }
+    if (between != NULL) {
+        ckks_pool_give(ev, between);
+    }
+    return status;
 }
 
 ddt_status transform_unscaled(ddt_evaluator *ev, const ddt_transform *transform, const ddt_ciphertext *a,

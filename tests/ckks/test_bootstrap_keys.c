@@ -22,7 +22,7 @@ static void sparse_secret(test_scheme *t, const ddt_encapsulation *keys, int8_t 
     ct.scale = 1.0;
     assert_ok(t->ctx, ddt_decrypt(t->ctx, t->secret, &ct, &plain));
     double *coefficients = ddt_calloc(n, sizeof *coefficients);
-    assert_ok(t->ctx, ckks_crt_centred(t->ctx, t->params, plain.limbs, 1, coefficients));
+    assert_ok(t->ctx, ckks_crt_centred(t->ctx, t->params, plain.limbs, 1, coefficients, NULL));
     const double p = (double)ddt_ring_modulus(t->params->ring, (size_t)t->params->top + 1);
     double squares = 0.0;
     for (size_t j = 0; j < n; j++) {

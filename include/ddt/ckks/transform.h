@@ -28,8 +28,8 @@ typedef struct ddt_diagonal {
 } ddt_diagonal;
 
 /*
- * level  of the input (at least 1); the result is at level - 1
- * scale  of the encoded diagonals; the result's scale is the input's * scale / q_level
+ * level  of the input (at least ddt_ckks_step); the result is one rescale below
+ * scale  of the encoded diagonals; the result's scale is the input's * scale / ddt_ckks_step_modulus
  * baby   number of baby steps, 0: chosen for speed; fewer baby steps need fewer keys
  */
 typedef struct ddt_transform_shape {
@@ -55,7 +55,7 @@ unsigned ddt_transform_level(const ddt_transform *transform);
 size_t ddt_transform_bytes(const ddt_transform *transform);
 
 /*
- * out = M a, rescaled: level - 1. a: 2 parts at the transform's level or above (the limbs above are ignored). out may
+ * out = M a, rescaled. a: 2 parts at the transform's level or above (the limbs above are ignored). out may
  * alias a. Errors as in ddt/ckks.h.
  */
 DDT_MUST_CHECK ddt_status ddt_eval_transform(ddt_evaluator *ev, const ddt_transform *transform, const ddt_ciphertext *a,
