@@ -14,7 +14,8 @@
 #define DDT_TWIN_H
 
 #include "ddt/custody.h"
-#include "ddt/solve.h"
+#include "ddt/solve/fit.h"
+#include "ddt/solve/recommend.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -25,8 +26,18 @@ typedef struct ddt_setting {
     double value;
 } ddt_setting;
 
-/* How a model and a data set become a problem: the options of check, compile and simulate. */
+/* What a twin is asked. */
+typedef enum ddt_twin_purpose {
+    DDT_TWIN_SIMULATE, /* concentrations: a row for every observation */
+    DDT_TWIN_FIT,      /* a patient's own parameters (ddt/solve/fit.h): a row for every subject */
+    DDT_TWIN_RECOMMEND /* candidate regimens (ddt/solve/recommend.h): a row for every candidate */
+} ddt_twin_purpose;
+
+/* How a model and a data set become a problem: the options of check, compile, simulate, fit and recommend. */
 typedef struct ddt_twin_options {
+    ddt_twin_purpose purpose;
+    const char *target;  /* RECOMMEND: as ddt_recommend_parse_targets reads it */
+    const char *product; /* RECOMMEND: as ddt_recommend_parse_product reads it */
     const char *model_path;
     const char *data_path;      /* NULL: a virtual trial drawn from the model (ddtwin check without --data) */
     double grid_h;              /* --grid: adds EVID 2 records every grid_h; 0: none */
@@ -80,6 +91,7 @@ typedef struct ddt_twin_plan ddt_twin_plan;
  * 128-bit secure. */
 DDT_MUST_CHECK ddt_status ddt_twin_plan_read(ddt_context *ctx, const char *path, ddt_twin_plan **out);
 void ddt_twin_plan_destroy(ddt_twin_plan *plan);
+ddt_twin_purpose ddt_twin_plan_purpose(const ddt_twin_plan *plan);
 /* The digest of the plan file: it names the computation; keys, twins and results carry it. */
 const ddt_digest *ddt_twin_plan_digest(const ddt_twin_plan *plan);
 const ddt_plan *ddt_twin_plan_program(const ddt_twin_plan *plan);
@@ -134,6 +146,14 @@ DDT_MUST_CHECK ddt_status ddt_twin_decrypt(ddt_context *ctx, const char *keys_di
 DDT_MUST_CHECK ddt_status ddt_profile_write_csv(ddt_context *ctx, const ddt_profile *profile, const char *path);
 
 /* ------------------------------------------------------------------ how good it is */
+
+/*
+ * The problem's circuit on its own data in double precision: what decryption would give without noise. exact: with
+ * functions instead of their polynomials. *out is created here; subjects have their own IDs. Errors: those of
+ * ddt_solution_fill, DDT_ERR_MEMORY.
+ */
+DDT_MUST_CHECK ddt_status ddt_twin_run_clear(ddt_context *ctx, const ddt_twin_problem *problem, bool exact,
+                                             ddt_profile *out);
 
 typedef struct ddt_assessment {
     ddt_profile reference; /* CVODE on the model's own equations, the same points */

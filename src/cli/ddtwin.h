@@ -62,6 +62,28 @@ typedef struct ddtwin_engine_report {
  */
 DDT_MUST_CHECK ddt_status ddtwin_run_engine(ddt_context *ctx, const char *folder, ddtwin_engine_report *out);
 
+/* ------------------------------------------------------------------ the chain on one machine */
+
+/* Files of the chain, all in a private staging folder. The engine's folder never holds a secret key. */
+typedef struct ddtwin_chain {
+    ddt_context *ctx;
+    ddtwin_folder folder;
+    char *engine, *keys;                             /* folders */
+    char *plan, *twin, *result, *eval, *engine_eval; /* files */
+    ddt_twin_problem *problem;
+    ddtwin_engine_report engine_report;
+    ddt_twin_run run;
+    double started_s;
+} ddtwin_chain;
+
+/* Opens the output folder `folder`, makes the problem and writes its plan. On failure nothing has to be closed. */
+DDT_MUST_CHECK ddt_status ddtwin_chain_open(ddt_context *ctx, const ddt_twin_options *options, const char *folder,
+                                            ddtwin_chain *out);
+/* Keys, encryption of the data, the engine as a process of its own, decryption. *out belongs to the caller. */
+DDT_MUST_CHECK ddt_status ddtwin_chain_run(ddtwin_chain *chain, const char *data, ddt_profile *out);
+/* Removes all files that were not committed; the keys are overwritten first. */
+void ddtwin_chain_close(ddtwin_chain *chain);
+
 /* ------------------------------------------------------------------ passphrases */
 
 enum { DDTWIN_PASSPHRASE_MAX = 1024 };

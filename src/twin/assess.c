@@ -47,7 +47,8 @@ static ddt_status run_reference(ddt_context *ctx, const ddt_twin_problem *proble
                             : status;
 }
 
-static ddt_status run_clear_profile(ddt_context *ctx, const ddt_twin_problem *problem, bool exact, ddt_profile *out) {
+ddt_status ddt_twin_run_clear(ddt_context *ctx, const ddt_twin_problem *problem, bool exact, ddt_profile *out) {
+    *out = (ddt_profile){0};
     const ddt_circuit *circuit = ddt_solution_circuit(problem->solution);
     const size_t lanes = ddt_circuit_lanes(circuit);
     const size_t block = ddt_circuit_block(circuit);
@@ -130,10 +131,10 @@ static ddt_status assess_into(ddt_context *ctx, const ddt_twin_problem *problem,
         status = run_reference(ctx, problem, &out->reference);
     }
     if (status == DDT_OK) {
-        status = run_clear_profile(ctx, problem, true, exact);
+        status = ddt_twin_run_clear(ctx, problem, true, exact);
     }
     if (status == DDT_OK) {
-        status = run_clear_profile(ctx, problem, false, polynomial);
+        status = ddt_twin_run_clear(ctx, problem, false, polynomial);
     }
     if (status != DDT_OK) {
         return status;

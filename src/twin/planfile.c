@@ -49,6 +49,8 @@ void ddt_twin_plan_destroy(ddt_twin_plan *plan) {
 
 const ddt_digest *ddt_twin_plan_digest(const ddt_twin_plan *plan) { return &plan->digest; }
 
+ddt_twin_purpose ddt_twin_plan_purpose(const ddt_twin_plan *plan) { return plan->recipe.purpose; }
+
 const ddt_plan *ddt_twin_plan_program(const ddt_twin_plan *plan) { return plan->plan; }
 
 const ddt_solution *ddt_twin_plan_solution(const ddt_twin_plan *plan) { return plan->solution; }

@@ -53,6 +53,10 @@ ddt_status twin_run_clear(ddt_context *ctx, const ddt_twin_problem *problem, boo
  * two of the scale is used, so that the plan, which the service sees, tells little about the template's values.
  */
 static ddt_status problem_scale(ddt_context *ctx, ddt_twin_problem *problem) {
+    if (problem->recipe.purpose != DDT_TWIN_SIMULATE) {
+        problem->circuit_scale = 1; /* etas, costs and metrics are near 1 as the circuit computes them */
+        return DDT_OK;
+    }
     const ddt_circuit *circuit = ddt_solution_circuit(problem->solution);
     const size_t lanes = ddt_circuit_lanes(circuit);
     const size_t block = ddt_circuit_block(circuit);
@@ -83,12 +87,40 @@ static ddt_status problem_scale(ddt_context *ctx, ddt_twin_problem *problem) {
  */
 static ddt_status problem_plan(ddt_context *ctx, double target_error, ddt_twin_problem *problem) {
     const double share_of_bar = 0.9;
-    const double relative = target_error > 0 ? target_error : TWIN_TARGET_ERROR_DEFAULT;
+    const double usual =
+        problem->recipe.purpose == DDT_TWIN_SIMULATE ? TWIN_TARGET_ERROR_DEFAULT : TWIN_TARGET_ERROR_ESTIMATE;
+    const double relative = target_error > 0 ? target_error : usual;
     ddt_plan_request request = {.target_error = relative * problem->circuit_scale};
     if (target_error == 0) {
         request.accept_error = share_of_bar * twin_error_bar(problem) * problem->circuit_scale;
     }
     return ddt_plan_create(ctx, ddt_solution_circuit(problem->solution), &request, &problem->plan);
+}
+
+static ddt_status problem_solve(ddt_context *ctx, ddt_twin_problem *problem) {
+    const ddt_model *model = problem->model;
+    const ddt_events *events = problem->events;
+    ddt_status status = DDT_OK;
+    switch (problem->recipe.purpose) {
+    case DDT_TWIN_FIT: {
+        const ddt_fit_options options = {0};
+        (void)options; status = ddt_fail(ctx, DDT_ERR_UNSUPPORTED, "Fits come soon.");/*TEMP ddt_solve_fit*/
+        break;
+    }
+    case DDT_TWIN_RECOMMEND: {
+        ddt_recommend_options options;
+        status = twin_recipe_recommendation(ctx, &problem->recipe, model, &options);
+        if (status == DDT_OK) {
+            (void)options; status = ddt_fail(ctx, DDT_ERR_UNSUPPORTED, "Recommendations come soon.");/*TEMP ddt_solve_recommend*/
+        }
+        break;
+    }
+    default: {
+        const ddt_solve_options options = {0};
+        return ddt_solve(ctx, model, events, &options, &problem->solution);
+    }
+    }
+    return status == DDT_OK ? twin_recipe_request_all(ctx, &problem->recipe, problem->solution) : status;
 }
 
 static ddt_status problem_build(ddt_context *ctx, const ddt_twin_options *options, ddt_twin_problem *problem) {
@@ -100,8 +132,7 @@ static ddt_status problem_build(ddt_context *ctx, const ddt_twin_options *option
         status = twin_recipe_template(ctx, &problem->recipe, problem->model, options->data_path, &problem->events);
     }
     if (status == DDT_OK) {
-        ddt_solve_options solve = {0};
-        status = ddt_solve(ctx, problem->model, problem->events, &solve, &problem->solution);
+        status = problem_solve(ctx, problem);
     }
     if (status == DDT_OK) {
         status = problem_scale(ctx, problem);

@@ -12,6 +12,8 @@ static const char *base_name(const char *path) {
 void twin_recipe_destroy(twin_recipe *recipe) {
     ddt_free(recipe->model_name);
     ddt_free(recipe->model_text);
+    ddt_free(recipe->target);
+    ddt_free(recipe->product);
     for (size_t i = 0; recipe->outputs != NULL && i < recipe->output_count; i++) {
         ddt_free(recipe->outputs[i]);
     }
@@ -35,7 +37,13 @@ static bool recipe_allocate_lists(twin_recipe *recipe) {
     return recipe->outputs != NULL && recipe->settings != NULL;
 }
 
+/* Forgets what was there. */
 static bool recipe_allocate_subjects(twin_recipe *recipe, size_t subject_count) {
+    for (size_t s = 0; recipe->requested != NULL && s < recipe->subject_count; s++) {
+        ddt_free(recipe->requested[s]);
+    }
+    ddt_free(recipe->requested);
+    ddt_free(recipe->observation_counts);
     recipe->observation_counts = ddt_calloc(subject_count, sizeof *recipe->observation_counts);
     recipe->requested = ddt_calloc(subject_count, sizeof *recipe->requested);
     recipe->subject_count = subject_count;
@@ -47,8 +55,12 @@ static ddt_status recipe_copy_options(ddt_context *ctx, const ddt_twin_options *
     recipe->setting_count = options->setting_count;
     recipe->grid_h = options->grid_h;
     recipe->grid_points = options->grid_points;
+    recipe->purpose = options->purpose;
+    recipe->target = ddt_strdup(options->target == NULL ? "" : options->target);
+    recipe->product = ddt_strdup(options->product == NULL ? "" : options->product);
     recipe->model_name = ddt_strdup(base_name(options->model_path));
-    if (recipe->model_name == NULL || !recipe_allocate_lists(recipe)) {
+    if (recipe->model_name == NULL || recipe->target == NULL || recipe->product == NULL ||
+        !recipe_allocate_lists(recipe)) {
         return twin_no_memory(ctx);
     }
     for (size_t i = 0; i < recipe->output_count; i++) {
@@ -71,6 +83,12 @@ ddt_status twin_recipe_create(ddt_context *ctx, const ddt_twin_options *options,
     if (!(options->grid_h >= 0) || !isfinite(options->grid_h) || options->grid_points > TWIN_GRID_POINTS_MAX ||
         options->output_count > TWIN_OUTPUTS_MAX || options->setting_count > TWIN_SETTINGS_MAX) {
         return ddt_fail(ctx, DDT_ERR_ARGUMENT, "The grid, outputs or settings of a twin are out of bounds.");
+    }
+    if (options->purpose != DDT_TWIN_SIMULATE && (options->grid_h > 0 || options->grid_points > 0)) {
+        return ddt_fail(ctx, DDT_ERR_ARGUMENT, "Only a simulation has a grid.");
+    }
+    if ((options->purpose == DDT_TWIN_RECOMMEND) != (options->target != NULL)) {
+        return ddt_fail(ctx, DDT_ERR_ARGUMENT, "A recommendation, and nothing else, needs a target.");
     }
     ddt_status status = recipe_copy_options(ctx, options, out);
     if (status != DDT_OK) {
@@ -211,12 +229,42 @@ ddt_status twin_recipe_template(ddt_context *ctx, twin_recipe *recipe, const ddt
     return DDT_OK;
 }
 
+ddt_status twin_recipe_request_all(ddt_context *ctx, twin_recipe *recipe, const ddt_solution *solution) {
+    const size_t subjects = ddt_solution_subject_count(solution);
+    if (!recipe_allocate_subjects(recipe, subjects)) {
+        return twin_no_memory(ctx);
+    }
+    for (size_t s = 0; s < subjects; s++) {
+        const size_t count = ddt_solution_observation_count(solution, s);
+        recipe->requested[s] = ddt_calloc(count, sizeof **recipe->requested);
+        if (recipe->requested[s] == NULL) {
+            return twin_no_memory(ctx);
+        }
+        recipe->observation_counts[s] = count;
+        memset(recipe->requested[s], true, count * sizeof **recipe->requested);
+    }
+    return DDT_OK;
+}
+
+ddt_status twin_recipe_recommendation(ddt_context *ctx, const twin_recipe *recipe, const ddt_model *model,
+                                      ddt_recommend_options *out) {
+    *out = (ddt_recommend_options){0};
+    ddt_status status = ddt_recommend_parse_targets(ctx, recipe->target, model, &out->targets);
+    if (status == DDT_OK) {
+        status = ddt_recommend_parse_product(ctx, recipe->product, &out->product);
+    }
+    return status;
+}
+
 /* ------------------------------------------------------------------ the section MODL */
 
 ddt_status twin_recipe_write(ddt_writer *writer, const twin_recipe *recipe) {
     ddt_writer_begin(writer, "MODL");
     ddt_writer_string(writer, recipe->model_name);
     ddt_writer_string(writer, recipe->model_text);
+    ddt_writer_u8(writer, (uint8_t)recipe->purpose);
+    ddt_writer_string(writer, recipe->target);
+    ddt_writer_string(writer, recipe->product);
     ddt_writer_u32(writer, (uint32_t)recipe->output_count);
     for (size_t i = 0; i < recipe->output_count; i++) {
         ddt_writer_string(writer, recipe->outputs[i]);
@@ -328,6 +376,20 @@ static ddt_status read_subjects(ddt_context *ctx, ddt_reader *reader, const ddt_
     return status;
 }
 
+static ddt_status read_purpose(ddt_context *ctx, ddt_reader *reader, twin_recipe *recipe) {
+    uint8_t purpose = 0;
+    ddt_status status = ddt_reader_u8(reader, &purpose);
+    if (status == DDT_OK && purpose > DDT_TWIN_RECOMMEND) {
+        return ddt_fail(ctx, DDT_ERR_FORMAT, "%s was made for a purpose that this program does not know.",
+                        ddt_reader_path(reader));
+    }
+    recipe->purpose = (ddt_twin_purpose)purpose;
+    if (status == DDT_OK) {
+        status = ddt_reader_string(reader, TWIN_NAME_MAX, &recipe->target);
+    }
+    return status == DDT_OK ? ddt_reader_string(reader, TWIN_NAME_MAX, &recipe->product) : status;
+}
+
 static ddt_status recipe_read_fields(ddt_context *ctx, ddt_reader *reader, const ddt_solution *solution,
                                      twin_recipe *recipe) {
     ddt_status status = ddt_reader_begin(reader, "MODL", SIZE_MAX);
@@ -339,6 +401,9 @@ static ddt_status recipe_read_fields(ddt_context *ctx, ddt_reader *reader, const
     }
     if (status == DDT_OK) {
         recipe->model_length = strlen(recipe->model_text);
+        status = read_purpose(ctx, reader, recipe);
+    }
+    if (status == DDT_OK) {
         status = read_lists(ctx, reader, recipe);
     }
     if (status == DDT_OK) {

@@ -20,6 +20,7 @@ enum {
 };
 
 #define TWIN_TARGET_ERROR_DEFAULT 1e-4
+#define TWIN_TARGET_ERROR_ESTIMATE 5e-4 /* of fits and recommendations */
 #define TWIN_FILE_SECRET "secret.ddt"
 #define TWIN_FILE_PUBLIC "public.ddt"
 #define TWIN_FILE_EVAL "eval.ddt"
@@ -36,6 +37,8 @@ typedef struct twin_recipe {
     char *model_name; /* the model file's name without its folder, for messages */
     char *model_text;
     size_t model_length;
+    ddt_twin_purpose purpose;
+    char *target, *product; /* never NULL; empty unless the purpose is to recommend */
     char **outputs;
     size_t output_count;
     twin_setting *settings;
@@ -48,7 +51,7 @@ typedef struct twin_recipe {
     bool **requested;
 } twin_recipe;
 
-/* Reads the model file and copies the options. On failure *out is zero. */
+/* Reads the model file and copies the options; what is wanted of the purpose is checked. On failure *out is zero. */
 DDT_MUST_CHECK ddt_status twin_recipe_create(ddt_context *ctx, const ddt_twin_options *options, twin_recipe *out);
 void twin_recipe_destroy(twin_recipe *recipe);
 /* Parses the model, sets its parameters and selects its outputs. name: what messages call the file. */
@@ -57,9 +60,14 @@ DDT_MUST_CHECK ddt_status twin_recipe_model(ddt_context *ctx, const twin_recipe 
 /* Reads a data set (path NULL: a virtual trial) and adds the recipe's grids. */
 DDT_MUST_CHECK ddt_status twin_recipe_events(ddt_context *ctx, const twin_recipe *recipe, const ddt_model *model,
                                              const char *path, ddt_events **out);
-/* The same, and records which observations were requested. */
+/* The same, and records which observations were requested (for a simulation: twin_recipe_request_all for others). */
 DDT_MUST_CHECK ddt_status twin_recipe_template(ddt_context *ctx, twin_recipe *recipe, const ddt_model *model,
                                                const char *path, ddt_events **out);
+/* Marks every row of the solution as requested: a fit and a recommendation have no grid. */
+DDT_MUST_CHECK ddt_status twin_recipe_request_all(ddt_context *ctx, twin_recipe *recipe, const ddt_solution *solution);
+/* Targets and product of a recommendation. */
+DDT_MUST_CHECK ddt_status twin_recipe_recommendation(ddt_context *ctx, const twin_recipe *recipe,
+                                                     const ddt_model *model, ddt_recommend_options *out);
 /* The section "MODL". */
 DDT_MUST_CHECK ddt_status twin_recipe_write(ddt_writer *writer, const twin_recipe *recipe);
 /* The recipe must fit the layout: the same subjects with the same numbers of observations. On failure *out is zero. */
@@ -172,6 +180,28 @@ void twin_text_exact(twin_text *text, double value);
 void twin_text_destroy(twin_text *text);
 /* Writes it to a file and frees it. */
 DDT_MUST_CHECK ddt_status twin_text_write(ddt_context *ctx, twin_text *text, const char *path);
+
+/* ------------------------------------------------------------------ pages */
+
+/* Two significant digits; powers of ten as people write them. */
+void twin_page_scientific(twin_text *text, double value);
+void twin_page_percent(twin_text *text, double fraction);
+void twin_page_seconds(twin_text *text, double seconds);
+void twin_page_bytes(twin_text *text, uint64_t bytes);
+void twin_page_with_unit(twin_text *text, double value, const char *unit);
+/* Everything up to the header with model, citation, date and plan; title and kicker: HTML. */
+void twin_page_begin(twin_text *text, const ddt_model *model, const ddt_twin_run *run, const char *title,
+                     const char *kicker);
+void twin_page_end(twin_text *text);
+/* Rows of a two-column table; of what is not known (0) there is none. */
+void twin_page_row_text(twin_text *text, const char *name, const char *value);
+void twin_page_row_count(twin_text *text, const char *name, uint64_t value);
+void twin_page_row_bytes(twin_text *text, const char *name, uint64_t bytes);
+void twin_page_row_seconds(twin_text *text, const char *name, double seconds);
+/* Sections: the program and its parameters; times and sizes; who saw what. */
+void twin_page_computation(twin_text *text, const ddt_twin_outcome *outcome);
+void twin_page_costs(twin_text *text, const ddt_twin_run *run);
+void twin_page_who_sees_what(twin_text *text);
 
 /* ------------------------------------------------------------------ drawing */
 
