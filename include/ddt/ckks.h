@@ -343,6 +343,7 @@ double ddt_ckks_noise_relinearise_rescale(const ddt_ckks_params *params, unsigne
 #endif
 /* Parts of this room with headers of their own. */
 #include "ddt/ckks/bootstrap.h"
+#include "ddt/ckks/bound.h"
 #include "ddt/ckks/transform.h"
 
 #endif

@@ -1,0 +1,62 @@
+/*
+ * ddt/ckks/bound.h - worst-case bounds of the error of every operation.
+ *
+ * Where ddt_ckks_noise_* say what an error is on average, these say what it does not exceed, in any slot, whatever the
+ * messages are: errors are added, never their squares, so that ciphertexts may depend on each other in any way. That is
+ * what a release must be flooded for (ddt/custody/release.h).
+ *
+ * tail_bits 0: never exceeded, whatever the random choices (coefficients of errors are at most 21, of secrets 1, of
+ * roundings 1/2). tail_bits k > 0: exceeded with probability at most 2^-k an operation, over the choice of secret,
+ * errors and seeds, in any of the slots; roundings and digits of ciphertext polynomials are taken as uniform, which
+ * they are as far as anyone can tell without the secret. docs/precision.md derives the formulas.
+ *
+ * All errors are moduli of complex numbers relative to the scale given; a real part is no larger. Doubles in, doubles
+ * out: the rounding of numbers to 53 bits is counted by _encode, _decode and the bounds of constants.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef DDT_CKKS_BOUND_H
+#define DDT_CKKS_BOUND_H
+
+#include "ddt/ckks.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What every slot of a ciphertext obeys: |exact message| <= message, |decrypted - exact| <= error. */
+typedef struct ddt_ckks_bound {
+    double message;
+    double error;
+} ddt_ckks_bound;
+
+/* Sums and products of bounded values, before the operation's own error is added. */
+static inline ddt_ckks_bound ddt_ckks_bound_sum(ddt_ckks_bound a, ddt_ckks_bound b) {
+    return (ddt_ckks_bound){a.message + b.message, a.error + b.error};
+}
+static inline ddt_ckks_bound ddt_ckks_bound_product(ddt_ckks_bound a, ddt_ckks_bound b) {
+    return (ddt_ckks_bound){a.message * b.message, a.message * b.error + b.message * a.error + a.error * b.error};
+}
+
+/* An encoded message with |slot| <= message; also each plaintext factor's own error. */
+double ddt_ckks_bound_encode(const ddt_ckks_params *params, double message, double scale);
+/* A complex constant of that modulus, encoded at that scale (ddt_eval_mul_constant, ddt_eval_add_constant). */
+double ddt_ckks_bound_constant(double constant, double scale);
+/* What decoding adds to slots of which the largest is `message`. */
+double ddt_ckks_bound_decode(double message, double scale);
+/* A fresh ciphertext, its encoding included. */
+double ddt_ckks_bound_fresh_secret(const ddt_ckks_params *params, double message, double scale, unsigned tail_bits);
+double ddt_ckks_bound_fresh_public(const ddt_ckks_params *params, double message, double scale, unsigned tail_bits);
+/* ddt_eval_rescale of 2 or 3 parts, ddt_eval_adjust (2; ddt_ckks_bound_constant comes on top); scale_after: the
+ * result's. */
+double ddt_ckks_bound_rescale(const ddt_ckks_params *params, unsigned parts, double scale_after, unsigned tail_bits);
+/* ddt_eval_rotate, _rotate_hoisted, _conjugate, _relinearise at `level`. */
+double ddt_ckks_bound_key_switch(const ddt_ckks_params *params, unsigned level, double scale, unsigned tail_bits);
+/* ddt_eval_relinearise_rescale and ddt_eval_mul of factors at `level`; scale_after: the result's. */
+double ddt_ckks_bound_relinearise_rescale(const ddt_ckks_params *params, unsigned level, double scale_after,
+                                          unsigned tail_bits);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
