@@ -5,6 +5,7 @@
  * added share one relinearisation. SPDX-License-Identifier: Apache-2.0
  */
 #include "ckks_internal.h"
+#include "ddt/ckks/bound.h"
 
 #include <math.h>
 #include <string.h>
@@ -12,20 +13,30 @@
 enum { DEGREE_MAX = 255 };
 
 typedef struct chebyshev {
-    ddt_evaluator *ev;
+    ddt_evaluator *ev; /* NULL while only bounds are wanted */
+    const ddt_ckks_params *params;
+    unsigned level; /* of x */
     const ddt_ciphertext *x;
     unsigned baby; /* degrees below this are sums of T_j */
     bool turned;   /* x and all T_j of odd j are multiplied by i */
     const ddt_ciphertext *powers[DEGREE_MAX + 1];
-    bool planning; /* only count the work */
+    bool planning; /* only count the work and bound the errors */
     double cost;
     bool needed[DEGREE_MAX + 1];
+    /* Of what is needed, and of the last sub-polynomial (with its sum of absolute coefficients): */
+    unsigned tail_bits;
+    double scales[DEGREE_MAX + 1];
+    double errors[DEGREE_MAX + 1];
+    double error;
 } chebyshev;
 
 /* What the steps cost, in relinearisations. */
 static const double relinearise_cost = 1.0;
 static const double rescale_cost = 0.3;
 static const double tensor_cost = 0.05;
+
+/* Of a number that was computed and rounded to a double. */
+static const double double_error = 0x1p-52;
 
 static unsigned ceil_log2(unsigned n) { return n <= 1 ? 0 : 32 - (unsigned)__builtin_clz(n - 1); }
 
@@ -108,6 +119,18 @@ static ddt_status get_power(chebyshev *c, unsigned i, const ddt_ciphertext **out
     return status;
 }
 
+/* 2 T_a T_b - T_{b-a}, where |T| <= 1; the subtrahend's factor is rounded to an integer and to a double. */
+static void bound_power(chebyshev *c, unsigned i) {
+    const ddt_ckks_params *params = c->params;
+    const unsigned a = i / 2;
+    const unsigned b = i - a;
+    const unsigned before = c->level - (ceil_log2(i) - 1) * ddt_ckks_step(params);
+    c->scales[i] = c->scales[a] * c->scales[b] / ddt_ckks_step_modulus(params, before);
+    c->errors[i] = 2.0 * (c->errors[a] + c->errors[b] + c->errors[a] * c->errors[b]) + (a == b ? 0.0 : c->errors[1]) +
+                   0.5 * c->scales[1] / (c->scales[a] * c->scales[b]) + double_error +
+                   ddt_ckks_bound_relinearise_rescale(params, before, c->scales[i], c->tail_bits);
+}
+
 /* Counts T_i and what it is made of. */
 static void plan_power(chebyshev *c, unsigned i) {
     if (i > 1 && !c->needed[i]) {
@@ -115,6 +138,7 @@ static void plan_power(chebyshev *c, unsigned i) {
         c->cost += relinearise_cost + tensor_cost;
         plan_power(c, i / 2);
         plan_power(c, i - i / 2);
+        bound_power(c, i);
     }
 }
 
@@ -127,6 +151,7 @@ typedef struct sum_state {
     double linear[DEGREE_MAX + 1];
     unsigned linear_degree;
     bool has_products;
+    double error; /* while planning */
     ddt_ciphertext *sum;
 } sum_state;
 
@@ -167,6 +192,7 @@ static ddt_status add_linear(chebyshev *c, sum_state *s) {
         ddt_status status = DDT_OK;
         if (c->planning) {
             plan_power(c, j);
+            s->error += fabs(s->linear[j]) * (c->errors[j] + double_error) + 0.5 * c->scales[j] / s->scale;
         } else {
             status = get_power(c, j, &power);
         }
@@ -175,6 +201,7 @@ static ddt_status add_linear(chebyshev *c, sum_state *s) {
         }
     }
     if (c->planning) {
+        s->error += fabs(s->linear[0]) * double_error + 0.5 / s->scale;
         return DDT_OK;
     }
 #pragma omp parallel for num_threads(ev->threads) if (ev->threads > 1) schedule(static)
@@ -192,10 +219,16 @@ static ddt_status evaluate(chebyshev *c, const double *coefficients, unsigned de
 static ddt_status add_product(chebyshev *c, sum_state *s, const double *q, unsigned degree, unsigned m) {
     ddt_evaluator *ev = c->ev;
     if (c->planning) {
+        double largest = 0.0;
+        for (unsigned k = 0; k <= degree; k++) {
+            largest += fabs(q[k]);
+        }
         plan_power(c, m);
         c->cost += tensor_cost;
         s->has_products = true;
-        return evaluate(c, q, degree, s->level, 1.0, NULL);
+        const ddt_status planned = evaluate(c, q, degree, s->level, s->scale / c->scales[m], NULL);
+        s->error += c->error + (largest + c->error) * c->errors[m];
+        return planned;
     }
     const ddt_ciphertext *power = NULL;
     ddt_ciphertext *factor = NULL;
@@ -231,7 +264,7 @@ static unsigned split(double *rest, unsigned degree, unsigned m, double *quotien
 static ddt_status build_sum(chebyshev *c, const double *coefficients, unsigned degree, sum_state *s) {
     double rest[DEGREE_MAX + 1];
     double quotient[DEGREE_MAX + 1];
-    const unsigned depth = (c->x->level - s->level) / ddt_ckks_step(c->ev->params);
+    const unsigned depth = (c->level - s->level) / ddt_ckks_step(c->params);
     memcpy(rest, coefficients, (degree + 1) * sizeof *rest);
     degree = trim(rest, degree);
     while (degree > 0 && (degree >= c->baby || ceil_log2(degree) > depth)) {
@@ -258,8 +291,8 @@ static ddt_status build_sum(chebyshev *c, const double *coefficients, unsigned d
 static ddt_status evaluate(chebyshev *c, const double *coefficients, unsigned degree, unsigned level, double scale,
                            ddt_ciphertext *out) {
     ddt_evaluator *ev = c->ev;
-    const unsigned above = level + ddt_ckks_step(ev->params);
-    sum_state s = {.level = above, .scale = scale * ddt_ckks_step_modulus(ev->params, above)};
+    const unsigned above = level + ddt_ckks_step(c->params);
+    sum_state s = {.level = above, .scale = scale * ddt_ckks_step_modulus(c->params, above)};
     const bool planning = out == NULL;
     ddt_status status = planning ? DDT_OK : ckks_pool_take(ev, s.level, &s.sum);
     if (status == DDT_OK) {
@@ -267,6 +300,8 @@ static ddt_status evaluate(chebyshev *c, const double *coefficients, unsigned de
     }
     if (planning) {
         c->cost += s.has_products ? relinearise_cost : rescale_cost;
+        c->error = s.error + (s.has_products ? ddt_ckks_bound_relinearise_rescale(c->params, above, scale, c->tail_bits)
+                                             : ddt_ckks_bound_rescale(c->params, 2, scale, c->tail_bits));
         return status;
     }
     if (status == DDT_OK) {
@@ -308,9 +343,8 @@ static ddt_status evaluate_all(chebyshev *c, const double *const *coefficients, 
                                ddt_ciphertext *const *out) {
     ddt_status status = DDT_OK;
     for (size_t i = 0; i < count && status == DDT_OK; i++) {
-        const unsigned level = c->x->level - ddt_ckks_polynomial_depth(degrees[i]) * ddt_ckks_step(c->ev->params);
-        status =
-            evaluate(c, coefficients[i], degrees[i], level, c->ev->params->scales[level], out == NULL ? NULL : out[i]);
+        const unsigned level = c->level - ddt_ckks_polynomial_depth(degrees[i]) * ddt_ckks_step(c->params);
+        status = evaluate(c, coefficients[i], degrees[i], level, c->params->scales[level], out == NULL ? NULL : out[i]);
     }
     return status;
 }
@@ -340,8 +374,9 @@ static ddt_status chebyshev_sums(ddt_evaluator *ev, bool turned, const ddt_ciphe
     if (status != DDT_OK) {
         return status;
     }
-    chebyshev c = {.ev = ev, .x = a, .turned = turned};
+    chebyshev c = {.ev = ev, .params = ev->params, .level = a->level, .x = a, .turned = turned};
     c.powers[1] = a;
+    c.scales[1] = a->scale;
     c.baby = choose_baby(&c, coefficients, degrees, count);
     status = evaluate_all(&c, coefficients, degrees, count, out);
     for (unsigned i = 2; i <= DEGREE_MAX; i++) {
@@ -350,6 +385,23 @@ static ddt_status chebyshev_sums(ddt_evaluator *ev, bool turned, const ddt_ciphe
         }
     }
     return status;
+}
+
+double ddt_ckks_bound_chebyshev(const ddt_ckks_params *params, unsigned level, double scale, const double *coefficients,
+                                unsigned degree, double error, unsigned tail_bits) {
+    double largest = 0.0;
+    if (degree < 1 || degree > DEGREE_MAX || ddt_ckks_polynomial_depth(degree) * ddt_ckks_step(params) > level) {
+        return INFINITY;
+    }
+    /* Which way it will be evaluated depends on the other polynomials of the same call. */
+    for (unsigned baby = 2; baby <= DEGREE_MAX + 1; baby *= 2) {
+        chebyshev c = {.params = params, .level = level, .planning = true, .baby = baby, .tail_bits = tail_bits};
+        c.scales[1] = scale;
+        c.errors[1] = error;
+        (void)evaluate_all(&c, &coefficients, &degree, 1, NULL);
+        largest = fmax(largest, c.error);
+    }
+    return largest;
 }
 
 ddt_status ddt_eval_chebyshev(ddt_evaluator *ev, const ddt_ciphertext *a, const double *const *coefficients,

@@ -43,6 +43,9 @@ static void random_coefficients(unsigned kind, unsigned degree, double *c) {
 /* The argument's noise grows with the derivative of T_k, up to k^2 at the ends, weighted by coefficients near 1 / k. */
 static double bound_at(const ddt_ciphertext *out, unsigned degree) { return ldexp(degree + 3, 12) / out->scale; }
 
+static double tightest;
+static double loosest;
+
 static void check(test_scheme *t, const ddt_ciphertext *cx, const double complex *x, unsigned degree, unsigned kind) {
     double c[DEGREE_MAX + 1];
     double complex *expected = test_slots(t);
@@ -56,7 +59,15 @@ static void check(test_scheme *t, const ddt_ciphertext *cx, const double complex
     assert_int_equal(out.level, cx->level - depth);
     assert_true(out.scale == ddt_ckks_canonical_scale(t->params, out.level));
     expected_values(t, c, degree, x, expected);
-    assert_error_below(test_error(t, &out, expected), bound_at(&out, degree));
+    const double error = test_error(t, &out, expected);
+    assert_error_below(error, bound_at(&out, degree));
+    /* The worst case, and not by far: errors of powers are added with all their weights. */
+    enum { TAIL_BITS = 40 };
+    const double fresh = ddt_ckks_bound_fresh_secret(t->params, 1.0, cx->scale, TAIL_BITS);
+    const double bound = ddt_ckks_bound_chebyshev(t->params, cx->level, cx->scale, c, degree, fresh, TAIL_BITS);
+    assert_error_below(error, bound);
+    tightest = fmax(tightest, error / bound);
+    loosest = fmax(loosest, bound / (bound_at(&out, degree)));
     ddt_ciphertext_destroy(&out);
     ddt_free(expected);
 }
@@ -88,6 +99,9 @@ static void every_degree(void **state) {
     const double *coefficients = zero;
     const unsigned degree = 63;
     assert_ok(t.ctx, ddt_ciphertext_create(t.ctx, t.params, 5, 2, &out));
+    print_message("largest error 2^%.1f of its worst case; worst cases up to 2^%.1f of the usual error\n",
+                  log2(tightest), log2(loosest));
+    assert_true(isinf(ddt_ckks_bound_chebyshev(t.params, 5, cx.scale, zero, 63, 0.0, 0)));
     assert_fails(t.ctx, DDT_ERR_ARGUMENT, ddt_eval_chebyshev(t.ev, &cx, &coefficients, &degree, 1, &outs));
     ddt_ciphertext_destroy(&out);
     ddt_ciphertext_destroy(&cx);

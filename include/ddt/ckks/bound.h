@@ -56,6 +56,13 @@ double ddt_ckks_bound_key_switch(const ddt_ckks_params *params, unsigned level, 
 double ddt_ckks_bound_relinearise_rescale(const ddt_ckks_params *params, unsigned level, double scale_after,
                                           unsigned tail_bits);
 
+/*
+ * ddt_eval_chebyshev on an argument at (level, scale) that lies in [-1, 1] and has this error: of one polynomial's
+ * result, alone or with others. INFINITY where the level is too low.
+ */
+double ddt_ckks_bound_chebyshev(const ddt_ckks_params *params, unsigned level, double scale, const double *coefficients,
+                                unsigned degree, double error, unsigned tail_bits);
+
 #ifdef __cplusplus
 }
 #endif
