@@ -338,6 +338,13 @@ double ddt_ckks_noise_key_switch(const ddt_ckks_params *params, unsigned level, 
 /* ddt_eval_relinearise_rescale and ddt_eval_mul of factors at `level`; scale_after: of the result, at level - 1. */
 double ddt_ckks_noise_relinearise_rescale(const ddt_ckks_params *params, unsigned level, double scale_after);
 
+/* What every slot of a ciphertext obeys in the worst case (ddt/ckks/bound.h): |exact message| <= message, |decrypted -
+ * exact| <= error. */
+typedef struct ddt_ckks_bound {
+    double message;
+    double error;
+} ddt_ckks_bound;
+
 #ifdef __cplusplus
 }
 #endif

@@ -186,6 +186,20 @@ static ddt_status place_terms(ddt_context *ctx, const ddt_diagonal *diagonals, c
     return DDT_OK;
 }
 
+static void weigh(const ddt_diagonal *diagonals, size_t count, ddt_transform *transform) {
+    for (size_t i = 0; i < count; i++) {
+        double largest = 0.0;
+        double squares = 0.0;
+        for (size_t j = 0; j < diagonals[i].period; j++) {
+            const double size = cabs(diagonals[i].values[j]);
+            largest = fmax(largest, size);
+            squares += size * size;
+        }
+        transform->weight += largest;
+        transform->mean_square += squares / (double)diagonals[i].period;
+    }
+}
+
 static ddt_status encode_terms(ddt_context *ctx, const ddt_diagonal *diagonals, ddt_transform *transform) {
     encoder e = {.ctx = ctx, .transform = transform};
     const size_t n = transform->params->n;
@@ -248,6 +262,7 @@ ddt_status ddt_transform_create(ddt_context *ctx, const ddt_ckks_params *params,
     transform->level = shape->level;
     transform->scale = shape->scale;
     transform->targets = (size_t)shape->level + 1 + params->literal.p_count;
+    weigh(diagonals, count, transform);
     status = make_block_ring(ctx, transform);
     if (status == DDT_OK) {
         status = fill(ctx, diagonals, count, shape->baby, transform);
@@ -315,4 +330,45 @@ size_t ddt_transform_bytes(const ddt_transform *transform) {
         words += transform->targets * transform->terms[i].count;
     }
     return words * sizeof(uint64_t);
+}
+
+/* ------------------------------------------------------------------ noise */
+
+/*
+ * Three sources besides the input's error: the rounding of each diagonal meets the message; the baby rotations' key
+ * switches are multiplied by the diagonals; and what comes after them, at the product's scale, the giant steps'
+ * switches and the rounding of the last division.
+ */
+static double product_scale(const ddt_transform *transform, double scale) { return scale * transform->scale; }
+
+static double scale_after(const ddt_transform *transform, double scale) {
+    return product_scale(transform, scale) / ddt_ckks_step_modulus(transform->params, transform->level);
+}
+
+ddt_ckks_bound ddt_ckks_bound_transform(const ddt_transform *transform, double scale, ddt_ckks_bound a,
+                                        unsigned tail_bits) {
+    const ddt_ckks_params *params = transform->params;
+    const double count = (double)transform->terms_count;
+    const double rounding = count * ddt_ckks_bound_encode(params, transform->weight / count, transform->scale);
+    const double babies =
+        (transform->weight + rounding) * ddt_ckks_bound_key_switch(params, transform->level, scale, tail_bits);
+    const double giants =
+        (double)transform->giants_count *
+        ddt_ckks_bound_key_switch(params, transform->level, product_scale(transform, scale), tail_bits);
+    const double last = ddt_ckks_bound_rescale(params, 2, scale_after(transform, scale), tail_bits);
+    return (ddt_ckks_bound){transform->weight * a.message,
+                            transform->weight * a.error + (a.message + a.error) * rounding + babies + giants + last};
+}
+
+double ddt_ckks_noise_transform(const ddt_transform *transform, double scale, double message_rms, double error_rms) {
+    const ddt_ckks_params *params = transform->params;
+    const double rounding = message_rms * ddt_ckks_noise_encode(params, transform->scale);
+    /* The sums are divided by P once, so the baby steps have no rounding of their own. */
+    const double last = ddt_ckks_noise_rescale(params, 2, scale_after(transform, scale));
+    const double switching = ddt_ckks_noise_key_switch(params, transform->level, scale);
+    const double division = ddt_ckks_noise_rescale(params, 2, scale);
+    const double babies = transform->mean_square * fmax(0.0, switching * switching - division * division);
+    const double giant = ddt_ckks_noise_key_switch(params, transform->level, product_scale(transform, scale));
+    return sqrt(transform->mean_square * error_rms * error_rms + (double)transform->terms_count * rounding * rounding +
+                babies + (double)transform->giants_count * giant * giant + last * last);
 }

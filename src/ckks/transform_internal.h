@@ -22,6 +22,9 @@ struct ddt_transform {
     unsigned level;
     double scale;
     size_t targets;
+    /* Over all diagonals, for the noise: sums of the largest values and of the mean squares. */
+    double weight;
+    double mean_square;
     size_t terms_count;
     transform_term *terms; /* sorted by giant, then baby */
     size_t babies_count;

@@ -48,6 +48,36 @@ static void add_rotations(test_scheme *t, const int64_t *steps, size_t count, un
     }
 }
 
+static double rms(const double complex *a, const double complex *b, size_t count) {
+    double squares = 0.0;
+    for (size_t j = 0; j < count; j++) {
+        const double size = cabs(a[j] - (b == NULL ? 0.0 : b[j]));
+        squares += size * size / (double)count;
+    }
+    return sqrt(squares);
+}
+
+/* The error against its worst case and its average; messages are uniform in [-1, 1]^2. */
+static void check_noise(test_scheme *t, const ddt_transform *transform, const ddt_ciphertext *a,
+                        const ddt_ciphertext *out, const double complex *expected) {
+    enum { TAIL_BITS = 40 };
+    double complex *got = test_slots(t);
+    const double worst = ddt_ckks_bound_fresh_secret(t->params, sqrt(2.0), a->scale, TAIL_BITS);
+    const double fresh = ddt_ckks_noise_fresh_secret(t->params, a->scale);
+    const ddt_ckks_bound bound =
+        ddt_ckks_bound_transform(transform, a->scale, (ddt_ckks_bound){sqrt(2.0), worst}, TAIL_BITS);
+    const double average = ddt_ckks_noise_transform(transform, a->scale, sqrt(2.0 / 3.0), fresh);
+    test_decrypt(t, out, got);
+    assert_error_below(test_max_error(got, expected, t->slots), bound.error);
+    assert_true(bound.error < 0x1p16 * average); /* linear sums over up to 64 diagonals */
+    const double measured = rms(got, expected, t->slots);
+    if (!(measured > 0.5 * average && measured < 2.0 * average)) {
+        fail_msg("measured 2^%.2f, predicted 2^%.2f", log2(measured), log2(average));
+    }
+    assert_true(rms(expected, NULL, t->slots) <= bound.message);
+    ddt_free(got);
+}
+
 /* Transforms a random message and compares with the clear; the key list is exactly what is needed. */
 static size_t check_matrix(test_scheme *t, const matrix *m, unsigned input_level, const ddt_transform_shape *shape) {
     ddt_transform *transform = NULL;
@@ -67,6 +97,7 @@ static size_t check_matrix(test_scheme *t, const matrix *m, unsigned input_level
     assert_ok(t->ctx, ddt_eval_transform(t->ev, transform, &a, &out));
     assert_int_equal(out.level, shape->level - 1);
     assert_error_below(test_error(t, &out, expected), 0x1p-24);
+    check_noise(t, transform, &a, &out, expected);
     /* In place, and without allocating. */
     (void)ddt_alloc_fail_after(0);
     assert_ok(t->ctx, ddt_eval_transform(t->ev, transform, &a, &a));

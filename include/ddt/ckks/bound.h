@@ -24,12 +24,6 @@
 extern "C" {
 #endif
 
-/* What every slot of a ciphertext obeys: |exact message| <= message, |decrypted - exact| <= error. */
-typedef struct ddt_ckks_bound {
-    double message;
-    double error;
-} ddt_ckks_bound;
-
 /* Sums and products of bounded values, before the operation's own error is added. */
 static inline ddt_ckks_bound ddt_ckks_bound_sum(ddt_ckks_bound a, ddt_ckks_bound b) {
     return (ddt_ckks_bound){a.message + b.message, a.error + b.error};

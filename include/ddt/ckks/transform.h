@@ -12,6 +12,7 @@
 #define DDT_CKKS_TRANSFORM_H
 
 #include "ddt/ckks.h"
+#include "ddt/ckks/bound.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -60,6 +61,14 @@ size_t ddt_transform_bytes(const ddt_transform *transform);
  */
 DDT_MUST_CHECK ddt_status ddt_eval_transform(ddt_evaluator *ev, const ddt_transform *transform, const ddt_ciphertext *a,
                                              ddt_ciphertext *out);
+
+/*
+ * The result's message and error where the input, at this scale, has those of `a` (worst case, ddt/ckks/bound.h), and
+ * the root mean square of its error where the input's message and error have these (on average, as ddt_ckks_noise_*).
+ */
+ddt_ckks_bound ddt_ckks_bound_transform(const ddt_transform *transform, double scale, ddt_ckks_bound a,
+                                        unsigned tail_bits);
+double ddt_ckks_noise_transform(const ddt_transform *transform, double scale, double message_rms, double error_rms);
 
 /*
  * Slot j of out = sum of slots j + k stride, k < count, count a power of two: log2(count) rotations by stride 2^i. With
