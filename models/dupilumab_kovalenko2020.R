@@ -1,13 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 dupilumab_kovalenko2020 <- function() {
   description <- "Subcutaneous dupilumab: transit absorption, linear and target-mediated (Michaelis-Menten) elimination"
+  # Km and the bioavailability are fixed as in the publication. Its random effect on the mean transit time is additive; here it
+  # acts on the logarithm, as the others. Weight is divided by 75 kg, the reference of the authors' earlier analysis.
   reference <- paste(
-    "Kovalenko P, Davis JD, Li M, et al.",
+    "Kovalenko P, Davis JD, Li M, Rippley R, Ardeleanu M, Shumel B, Graham NMH, Pirozzi G, Kamal MA, DiCioccio AT.",
     "Base and covariate population pharmacokinetic analyses of dupilumab using phase 3 data.",
-    "Clin Pharmacol Drug Dev 2020;9(6):756-767. doi:10.1002/cpdd.780"
+    "Clin Pharmacol Drug Dev 2020;9(6):756-767. doi:10.1002/cpdd.780 (model 1)"
   )
   units <- list(time = "day", dosing = "mg", concentration = "mg/L")
   covariateData <- list(WT = list(description = "Body weight", units = "kg", range = c(40, 130)))
+  products <- list(
+    syringe = list(
+      description = "Prefilled syringes of 300 mg", route = "subcutaneous", cmt = "depot", step = 300, dose = c(300, 300),
+      loading = c(600, 600), interval = 14, source = "Dupixent prescribing information, adults with atopic dermatitis"
+    )
+  )
   ini({
     lvc <- log(2.48);  label("log of the central volume at 75 kg (L)")
     vc_wt <- 0.711;    label("Exponent of weight on the central volume")

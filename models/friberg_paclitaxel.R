@@ -1,13 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 friberg_paclitaxel <- function() {
   description <- "Paclitaxel infusions and leukocytes: semi-mechanistic myelosuppression with feedback"
-  # The pharmacokinetics are typical values (the publication takes each patient's own from an earlier analysis).
+  # Leukocytes after paclitaxel, as in the DDMoRe repository's encoding (DDMODEL00000186). The pharmacokinetics are the typical
+  # values of its data set (the publication takes each patient's own from an earlier analysis), Q is the analysis's.
   reference <- paste(
     "Friberg LE, Henningsson A, Maas H, Nguyen L, Karlsson MO.",
     "Model of chemotherapy-induced myelosuppression with parameter consistency across drugs.",
     "J Clin Oncol 2002;20(24):4713-4721. doi:10.1200/JCO.2002.02.140"
   )
   units <- list(time = "h", dosing = "umol", concentration = "umol/L")
+  products <- list(
+    vial = list(
+      description = "Paclitaxel; 1 umol is 0.854 mg",
+      route = "infusion", cmt = "central", step = 10, dose = c(100, 500), interval = c(168, 504), infusion = 3,
+      source = "Friberg et al. 2002: infusions of 3 h; 175 mg/m^2 are about 370 umol at 1.8 m^2"
+    )
+  )
+  targets <- list(
+    nadir = list(
+      range = c(1, 2), output = "wbc", units = "10^9/L", description = "Lowest leukocyte count of a cycle: grade 3, not 4",
+      source = "Common Terminology Criteria for Adverse Events 5.0, US National Cancer Institute, 2017 (leukocytes: grade 3 is 1 to 2)"
+    )
+  )
   ini({
     cl <- fixed(285); label("Clearance (L/h)")
     v1 <- fixed(290); label("Central volume (L)")

@@ -3,7 +3,7 @@ tacrolimus_woillard2011 <- function() {
   description <- "Oral tacrolimus (Prograf, Advagraf) in kidney transplant recipients: Erlang absorption, two compartments, whole blood"
   reference <- paste(
     "Woillard JB, de Winter BCM, Kamar N, Marquet P, Rostaing L, Rousseau A.",
-    "Population pharmacokinetic model and Bayesian estimator for two tacrolimus formulations.",
+    "Population pharmacokinetic model and Bayesian estimator for two tacrolimus formulations - twice daily Prograf and once daily Advagraf.",
     "Br J Clin Pharmacol 2011;71(3):391-402. doi:10.1111/j.1365-2125.2010.03837.x (Table 4, whole data set)"
   )
   units <- list(time = "h", dosing = "mg", concentration = "ng/mL")
@@ -13,6 +13,26 @@ tacrolimus_woillard2011 <- function() {
                   type = "binary", range = c(0, 1)),
     FORMULATION = list(description = "1 Prograf (twice daily), 0 Advagraf (once daily)", units = "(binary)",
                        type = "binary", range = c(0, 1))
+  )
+  products <- list(
+    prograf = list(
+      description = "Tacrolimus capsules of 0.5, 1 and 5 mg, immediate release; FORMULATION 1",
+      route = "oral", cmt = "depot", step = 0.5, dose = c(0.5, 15), interval = 12, source = "Prograf prescribing information"
+    ),
+    advagraf = list(
+      description = "Tacrolimus capsules of 0.5, 1, 3 and 5 mg, prolonged release; FORMULATION 0",
+      route = "oral", cmt = "depot", step = 0.5, dose = c(0.5, 30), interval = 24, source = "Advagraf prescribing information"
+    )
+  )
+  targets <- list(
+    trough = list(
+      range = c(5, 10), output = "Cc", units = "ng/mL", description = "Whole blood, kidney transplant; protocols differ with time and comedication",
+      source = paste(
+        "Woillard et al. 2011 (10 to 15 ng/mL in the first six weeks, then 5 to 10 ng/mL); methods and limits:",
+        "Brunet M, van Gelder T, Asberg A, et al. Therapeutic drug monitoring of tacrolimus-personalized therapy: second",
+        "consensus report. Ther Drug Monit 2019;41(3):261-307. doi:10.1097/FTD.0000000000000640"
+      )
+    )
   )
   ini({
     lktr <- log(3.34);  label("log of the transfer rate of the absorption chain, Advagraf (1/h)")

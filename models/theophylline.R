@@ -6,6 +6,19 @@ theophylline <- function() {
     "Pinheiro JC, Bates DM. Mixed-Effects Models in S and S-PLUS. Springer, 2000 (model); population values: nlme fit of R's Theoph data."
   )
   units <- list(time = "h", dosing = "mg/kg", concentration = "mg/L")
+  products <- list(
+    solution = list(
+      description = "Theophylline by mouth, immediate release, per kg of body weight",
+      route = "oral", cmt = "depot", step = 0.5, dose = c(0.5, 6), loading = c(0.5, 6), interval = c(6, 8, 12),
+      source = "Theophylline prescribing information (United States): loading dose about 5 mg/kg"
+    )
+  )
+  targets <- list(
+    peak = list(
+      range = c(10, 15), output = "conc", units = "mg/L", description = "Peak at steady state",
+      source = "Theophylline prescribing information (United States): doses are titrated to a peak of 10 to 15 mg/L"
+    )
+  )
   ini({
     lke <- -2.4546; label("log of the elimination rate constant (1/h)")
     lka <- 0.4655;  label("log of the absorption rate constant (1/h)")

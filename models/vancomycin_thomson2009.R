@@ -11,6 +11,31 @@ vancomycin_thomson2009 <- function() {
     WT = list(description = "Body weight", units = "kg", range = c(40, 140)),
     CRCL = list(description = "Creatinine clearance (Cockcroft-Gault)", units = "mL/min", range = c(12, 180))
   )
+  products <- list(
+    vial = list(
+      description = "Vancomycin vials of 500 mg, doses in steps of 250 mg",
+      route = "infusion", cmt = "central", step = 250, dose = c(250, 2500), daily = 4500, rate = 1000, loading = c(500, 3000),
+      interval = c(6, 8, 12, 24, 36, 48), infusion = c(1, 1.5, 2, 2.5, 3),
+      source = "Rybak et al. 2020: loading doses up to 3000 mg, empiric daily doses up to 4500 mg, at most about 1000 mg per hour"
+    )
+  )
+  targets <- list(
+    auc24 = list(
+      range = c(400, 600), output = "Cc", units = "mg*h/L", description = "AUC over 24 h by MIC, for an MIC of 1 mg/L",
+      source = paste(
+        "Rybak MJ, Le J, Lodise TP, et al. Therapeutic monitoring of vancomycin for serious methicillin-resistant",
+        "Staphylococcus aureus infections: a revised consensus guideline and review.",
+        "Am J Health Syst Pharm 2020;77(11):835-864. doi:10.1093/ajhp/zxaa036"
+      )
+    ),
+    trough = list(
+      range = c(10, 15), output = "Cc", units = "mg/L", description = "Where the AUC is not used; the revised guideline prefers the AUC",
+      source = paste(
+        "Rybak M, Lomaestro B, Rotschafer JC, et al. Therapeutic monitoring of vancomycin in adult patients: a consensus review.",
+        "Am J Health Syst Pharm 2009;66(1):82-98. doi:10.2146/ajhp080434 (at least 10 mg/L)"
+      )
+    )
+  )
   ini({
     cl_typical <- 2.99; label("Clearance at a creatinine clearance of 66 mL/min (L/h)")
     cl_crcl <- 0.0154;  label("Change of clearance per mL/min of creatinine clearance (fraction)")

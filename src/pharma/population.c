@@ -56,19 +56,15 @@ static generator generator_of(uint64_t index) {
 
 /* ------------------------------------------------------------------ draws */
 
-static ddt_status draw_covariate(ddt_context *ctx, const ddt_symbol *symbol, uint64_t index, generator *g,
-                                 double *value) {
-    if (!symbol->has_range) {
-        return ddt_fail(ctx, DDT_ERR_RANGE, "The covariate %s has no declared range to draw from.", symbol->name);
-    }
-    double low = symbol->range_low;
-    double high = symbol->range_high;
-    if (!isfinite(low) || !isfinite(high) || low > high) {
+static ddt_status draw_covariate(ddt_context *ctx, const ddt_model *model, uint32_t symbol, uint64_t index,
+                                 generator *g, double *value) {
+    const ddt_population_range range = ddt_population_range_of(model, symbol);
+    if (!isfinite(range.low) || !isfinite(range.high) || range.low > range.high) {
         return ddt_fail(ctx, DDT_ERR_MODEL, "The range of the covariate %s, %.15g to %.15g, is not a range.",
-                        symbol->name, low, high);
+                        model->symbols[symbol].name, range.low, range.high);
     }
     double fraction = index == 0 ? 0.5 : next_uniform(g);
-    *value = low + fraction * (high - low);
+    *value = range.low + fraction * (range.high - range.low);
     return DDT_OK;
 }
 
@@ -132,7 +128,7 @@ ddt_status ddt_population_draw(ddt_context *ctx, const ddt_model *model, uint64_
         const ddt_symbol *symbol = &model->symbols[i];
         symbols[i] = symbol->kind == DDT_SYMBOL_THETA ? symbol->value : 0.0;
         if (symbol->kind == DDT_SYMBOL_COVARIATE) {
-            status = draw_covariate(ctx, symbol, index, &g, &symbols[i]);
+            status = draw_covariate(ctx, model, (uint32_t)i, index, &g, &symbols[i]);
         }
     }
     if (status == DDT_OK && index > 0 && model->eta_count > 0) {

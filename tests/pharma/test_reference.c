@@ -724,8 +724,12 @@ static void test_population_refusals(void **state) {
     assert_int_equal(ddt_population_draw(ctx, &h.model, 1, draw), DDT_ERR_MEMORY);
     (void)ddt_alloc_fail_after(UINT64_MAX);
     (void)hand_covariate(&h, "WT");
+    ddt_symbol *weight = &h.model.symbols[ddt_model_find_symbol(&h.model, "WT")];
+    weight->has_range = true;
+    weight->range_low = 2;
+    weight->range_high = 1;
     ddt_context_clear(ctx);
-    assert_int_equal(ddt_population_draw(ctx, &h.model, 0, draw), DDT_ERR_RANGE);
+    assert_int_equal(ddt_population_draw(ctx, &h.model, 0, draw), DDT_ERR_MODEL);
     assert_non_null(strstr(ddt_error_detail(ctx), "WT"));
     hand_close(&h);
 }

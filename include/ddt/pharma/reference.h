@@ -37,15 +37,30 @@ DDT_MUST_CHECK ddt_status ddt_reference_simulate_with(ddt_context *ctx, const dd
                                                       bool data_covariates, const ddt_expr *expressions, size_t count,
                                                       double *values);
 
+/* Values that a data column takes. */
+typedef struct ddt_population_range {
+    double low;
+    double high;
+    bool is_discrete; /* whole numbers only */
+    bool is_assumed;  /* the model declares none */
+} ddt_population_range;
+
+/*
+ * The range of a COVARIATE symbol: the declared one, else an assumption. In this order: 0 up to the largest number that
+ * the model compares it with; 0 and 1 where its name or description says that it is a flag; an adult's range for
+ * columns of a usual name (WT, AGE, CRCL, ...), if it holds the model's reference value; 0.7 to 1.4 of that value, the
+ * number that the model divides the column by or subtracts; 0.8 to 1.25.
+ */
+ddt_population_range ddt_population_range_of(const ddt_model *model, uint32_t symbol);
+
 /*
  * A virtual population for calibration: draws etas from omega (clipped to +-3 standard deviations) and covariates
- * uniformly from their ranges with a deterministic generator; draw 0 is typical (etas 0, covariates at mid-range).
- * symbols[]: one value per model symbol (THETA as in the model, STATE and TIME 0). The generator: SplitMix64 (Steele,
- * Lea & Flood 2014) from a seed made of the index, uniforms of 53 bits, normals by the polar method (Marsaglia & Bray
- * 1964). Covariates are drawn in symbol order, then etas in model order.
+ * uniformly from their ranges (ddt_population_range_of) with a deterministic generator; draw 0 is typical (etas 0,
+ * covariates at mid-range). symbols[]: one value per model symbol (THETA as in the model, STATE and TIME 0). The
+ * generator: SplitMix64 (Steele, Lea & Flood 2014) from a seed made of the index, uniforms of 53 bits, normals by the
+ * polar method (Marsaglia & Bray 1964). Covariates are drawn in symbol order, then etas in model order.
  *
- * Errors: DDT_ERR_MODEL (omega is not a covariance matrix, a range is not one), DDT_ERR_RANGE (a covariate has no
- * declared range: it names it), DDT_ERR_MEMORY.
+ * Errors: DDT_ERR_MODEL (omega is not a covariance matrix, a range is not one), DDT_ERR_MEMORY.
  */
 DDT_MUST_CHECK ddt_status ddt_population_draw(ddt_context *ctx, const ddt_model *model, uint64_t index,
                                               double *symbols);
