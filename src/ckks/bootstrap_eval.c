@@ -205,14 +205,13 @@ static ddt_status check_bootstrap(ddt_evaluator *ev, const ddt_bootstrapper *b, 
     return status;
 }
 
-/* w->low = a at slots_levels with its canonical scale. */
-static ddt_status lower(const boot_work *w, const ddt_ciphertext *a) {
-    const double scale = w->b->params->scales[w->b->slots_levels];
-    if (a->level > w->b->slots_levels) {
-        return ddt_eval_adjust(w->ev, a, w->b->slots_levels, scale, w->low);
+ddt_status boot_lower(ddt_evaluator *ev, const ddt_bootstrapper *b, const ddt_ciphertext *a, ddt_ciphertext *out) {
+    const double scale = b->params->scales[b->slots_levels];
+    if (a->level > b->slots_levels) {
+        return ddt_eval_adjust(ev, a, b->slots_levels, scale, out);
     }
-    ddt_status status = ckks_check_scales(w->ev, "bootstrap", a->scale, scale);
-    return status == DDT_OK ? ddt_eval_drop_level(w->ev, a, a->level, w->low) : status;
+    ddt_status status = ckks_check_scales(ev, "bootstrap", a->scale, scale);
+    return status == DDT_OK ? ddt_eval_drop_level(ev, a, a->level, out) : status;
 }
 
 /* w->low -> w->first: (message / q_0 + I) / (2 range), at one level above the modular reduction, not yet rescaled. */
@@ -306,7 +305,7 @@ ddt_status ddt_eval_bootstrap(ddt_evaluator *ev, const ddt_bootstrapper *b, cons
     }
     status = take_work(&w);
     if (status == DDT_OK) {
-        status = lower(&w, a);
+        status = boot_lower(ev, b, a, w.low);
     }
     if (status == DDT_OK) {
         status = raise_and_split(&w);
@@ -336,7 +335,7 @@ ddt_status ddt_eval_bootstrap_real(ddt_evaluator *ev, const ddt_bootstrapper *b,
     }
     status = take_work(&w);
     if (status == DDT_OK) {
-        status = lower(&w, a);
+        status = boot_lower(ev, b, a, w.low);
     }
     if (status == DDT_OK) {
         status = raise_and_transform(&w);
@@ -373,7 +372,7 @@ ddt_status ddt_eval_bootstrap_pair(ddt_evaluator *ev, const ddt_bootstrapper *b,
         status = ddt_eval_add(ev, a, sum, sum);
     }
     if (status == DDT_OK) {
-        status = lower(&w, sum);
+        status = boot_lower(ev, b, sum, w.low);
     }
     if (sum != NULL) {
         ckks_pool_give(ev, sum);

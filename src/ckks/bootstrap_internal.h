@@ -48,6 +48,9 @@ struct ddt_bootstrapper {
 /* The level at which the modular reduction begins. */
 unsigned boot_mod_level(const ddt_bootstrapper *bootstrapper);
 
+/* bootstrap_eval.c: out = a at the lowest level that can be bootstrapped, with its canonical scale. */
+ddt_status boot_lower(ddt_evaluator *ev, const ddt_bootstrapper *b, const ddt_ciphertext *a, ddt_ciphertext *out);
+
 /* forward: coefficients -> slots; else back, each layer halved. */
 ddt_status boot_matrix_create(ddt_context *ctx, const ckks_fft *fft, unsigned log_slots, unsigned low, unsigned high,
                               bool forward, boot_matrix *out);

@@ -128,6 +128,39 @@ static void pairs(void **state) {
     boot_fixture_destroy(&f);
 }
 
+/* Bootstrapped twice: the error is that of a few roundings at 2^49. */
+static void iterated(void **state) {
+    (void)state;
+    static const ddt_ckks_literal fine = {11, 5, 50, 49, 4, 14};
+    boot_fixture f;
+    ddt_ciphertext a;
+    ddt_ciphertext out;
+    boot_fixture_create(&f, &fine, &(ddt_bootstrap_literal){0}, 1);
+    const double expected = -log2(ddt_ckks_noise_bootstrap_iterated(f.t.params));
+    assert_true(expected > 36.0);
+    for (unsigned round = 0; round < 2 * TEST_MESSAGES; round++) {
+        const bool is_real = round % 2 == 1;
+        boot_encrypt(&f, round / 2, 3 + round % 3, is_real, &a);
+        boot_result(&f, &out);
+        assert_ok(f.t.ctx, is_real ? ddt_eval_bootstrap_iterated_real(f.t.ev, f.b, &a, &out)
+                                   : ddt_eval_bootstrap_iterated(f.t.ev, f.b, &a, &out));
+        assert_int_equal(out.level, ddt_bootstrap_output_level(f.b) - 1);
+        assert_true(out.scale == ddt_ckks_canonical_scale(f.t.params, out.level));
+        test_decrypt(&f.t, &out, f.got);
+        for (size_t j = 0; j < f.t.slots && is_real; j++) {
+            f.got[j] = creal(f.got[j]);
+        }
+        const boot_errors e = boot_measure(f.got, f.message, f.t.slots);
+        print_message("iterated, message %u%s: root mean square %.2f bits (predicted %.2f), worst %.2f\n", round / 2,
+                      is_real ? ", real" : "", e.rms_bits, expected, e.worst_bits);
+        /* An input above the lowest level has one rounding more. */
+        assert_true(e.rms_bits > expected - 1.0 && e.rms_bits < expected + 2.0 && e.worst_bits > expected - 5.0);
+        ddt_ciphertext_destroy(&a);
+        ddt_ciphertext_destroy(&out);
+    }
+    boot_fixture_destroy(&f);
+}
+
 /* The same bytes with one thread and with two; nothing is allocated once it has run; in place. */
 static void hot_path(void **state) {
     (void)state;
@@ -212,8 +245,8 @@ static void refusals(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(messages),   cmocka_unit_test(shapes),
-                                       cmocka_unit_test(repeatedly), cmocka_unit_test(pairs),
-                                       cmocka_unit_test(hot_path),   cmocka_unit_test(refusals)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(messages), cmocka_unit_test(shapes),   cmocka_unit_test(repeatedly), cmocka_unit_test(pairs),
+        cmocka_unit_test(iterated), cmocka_unit_test(hot_path), cmocka_unit_test(refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

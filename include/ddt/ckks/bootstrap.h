@@ -131,6 +131,19 @@ DDT_MUST_CHECK ddt_status ddt_eval_bootstrap_pair(ddt_evaluator *ev, const ddt_b
                                                   const ddt_ciphertext *a, const ddt_ciphertext *b,
                                                   ddt_ciphertext *out_a, ddt_ciphertext *out_b);
 
+/*
+ * Two bootstraps for twice the work: the second refreshes the error of the first, magnified. What is left is the
+ * rounding of the scales in use, so scale_bits should be large (at 2^16 and 49 bits 2^-34, at 45 bits 2^-30). The
+ * result is one level lower, at ddt_bootstrap_output_level - 1, which must not be below the input level. The real one
+ * wants, and gives, a real message.
+ */
+DDT_MUST_CHECK ddt_status ddt_eval_bootstrap_iterated(ddt_evaluator *ev, const ddt_bootstrapper *bootstrapper,
+                                                      const ddt_ciphertext *a, ddt_ciphertext *out);
+DDT_MUST_CHECK ddt_status ddt_eval_bootstrap_iterated_real(ddt_evaluator *ev, const ddt_bootstrapper *bootstrapper,
+                                                           const ddt_ciphertext *a, ddt_ciphertext *out);
+/* Their error, as ddt_ckks_noise_bootstrap. */
+double ddt_ckks_noise_bootstrap_iterated(const ddt_ckks_params *params);
+
 #ifdef __cplusplus
 }
 #endif
