@@ -101,19 +101,19 @@ static const struct known *find_known(const char *name) {
     return NULL;
 }
 
-ddt_population_range ddt_population_range_of(const ddt_model *model, uint32_t index) {
-    const ddt_symbol *symbol = &model->symbols[index];
-    if (symbol->has_range) {
-        return (ddt_population_range){symbol->range_low, symbol->range_high, symbol->is_discrete, false};
+ddt_population_range ddt_population_range_of(const ddt_model *model, uint32_t symbol) {
+    const ddt_symbol *column = &model->symbols[symbol];
+    if (column->has_range) {
+        return (ddt_population_range){column->range_low, column->range_high, column->is_discrete, false};
     }
-    if (symbol->is_discrete) {
-        return (ddt_population_range){0, largest_category(model, index), true, true};
+    if (column->is_discrete) {
+        return (ddt_population_range){0, largest_category(model, symbol), true, true};
     }
-    if (is_flag(symbol)) {
+    if (is_flag(column)) {
         return (ddt_population_range){0, 1, true, true};
     }
-    const double typical = reference_value(model, index);
-    const struct known *known = find_known(symbol->name);
+    const double typical = reference_value(model, symbol);
+    const struct known *known = find_known(column->name);
     if (known != NULL && (typical == 0 || (typical >= known->low && typical <= known->high))) {
         return (ddt_population_range){known->low, known->high, false, true};
     }

@@ -177,20 +177,21 @@ static ddt_status watch_create(ddt_context *ctx, const ddt_model *model, watch *
     ddt_free(derivatives);
     out->states = model->compartment_count;
     out->expressions = status == DDT_OK ? ddt_alloc(out->states + count, sizeof *out->expressions) : NULL;
-    if (status == DDT_OK && out->expressions == NULL) {
-        status = twin_no_memory(ctx);
+    if (out->expressions == NULL) {
+        ddt_free(order);
+        return status == DDT_OK ? twin_no_memory(ctx) : status;
     }
-    for (size_t c = 0; status == DDT_OK && c < out->states; c++) {
+    for (size_t c = 0; c < out->states; c++) {
         out->expressions[out->count++] = ddt_expr_symbol(model->pool, model->compartments[c].symbol);
     }
-    for (size_t i = 0; status == DDT_OK && i < count; i++) {
+    for (size_t i = 0; i < count; i++) {
         const ddt_expr_node node = *ddt_expr_get(model->pool, order[i]);
         if (node.op == DDT_EXPR_DIV && !ddt_expr_is_const(model->pool, node.b, NULL)) {
             out->expressions[out->count++] = node.b;
         }
     }
     ddt_free(order);
-    return status;
+    return DDT_OK;
 }
 
 typedef enum course { COURSE_FINE, COURSE_EXPLODES, COURSE_MEETS_A_POLE } course;
