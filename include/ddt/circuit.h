@@ -69,6 +69,15 @@ ddt_node ddt_circuit_affine(ddt_circuit *circuit, const ddt_node *a, const doubl
 ddt_node ddt_circuit_rotate(ddt_circuit *circuit, ddt_node a, int64_t steps);
 /* sum_{k < count} rotate(a, k * stride), count a power of two: log2(count) rotations. */
 ddt_node ddt_circuit_sum(ddt_circuit *circuit, ddt_node a, int64_t stride, size_t count);
+/*
+ * A place where the plan may refresh a value by bootstrapping, where the depth does not fit otherwise or where that is
+ * cheaper: |a| <= bound on every slot of every lane (bound > 0, at most 64; calibration counts what lies outside). Use
+ * the node that is returned, which equals a, in place of a. Refreshing adds an error of about 2^-25 max(1, bound), root
+ * mean square: keep bounds near 1. Several places at the same depth are cheaper than one after the other: pairs share a
+ * bootstrap. Give more places than needed (each state of each iteration, say); those that the plan does not need cost
+ * nothing.
+ */
+ddt_node ddt_circuit_refresh(ddt_circuit *circuit, ddt_node a, double bound);
 /* sum_k coefficients[k] T_k(x), x in [-1, 1]. degree 1..255. */
 ddt_node ddt_circuit_chebyshev(ddt_circuit *circuit, ddt_node x, const double *coefficients, unsigned degree);
 /*
@@ -107,6 +116,13 @@ void ddt_circuit_gradient(ddt_circuit *circuit, ddt_node y, ddt_node seed, const
                           ddt_node *out);
 /* Marks a node as an output. Public nodes are allowed. Names are unique. */
 void ddt_circuit_output(ddt_circuit *circuit, const char *name, ddt_node node);
+
+/*
+ * Says that this output's ciphertext will be this input of a later run of the same plan (a state that lives on): the
+ * plan leaves it at the level where it takes the input. Unless the output does not depend on the input, that needs a
+ * place to refresh on the way from one to the other; refreshing the input itself will do. Both must have been named.
+ */
+void ddt_circuit_carry(ddt_circuit *circuit, const char *output, const char *input);
 
 size_t ddt_circuit_input_count(const ddt_circuit *circuit);
 const char *ddt_circuit_input_name(const ddt_circuit *circuit, size_t input);
@@ -147,14 +163,16 @@ typedef struct ddt_plan_request {
     /* Where target_error cannot be met even at the largest scale: the largest error that is still accepted (told in
      * predicted_error); 0: none beyond target_error */
     double accept_error;
+    /* 0, or the most levels that the plan may use: what is deeper is refreshed (ddt_circuit_refresh) */
+    unsigned levels;
 } ddt_plan_request;
 
 typedef struct ddt_plan_info {
     ddt_ckks_literal literal;
     double log2_qp;
     unsigned security_bits; /* 128, or 0 for an insecure plan */
-    unsigned depth;         /* levels used */
-    unsigned bootstraps;
+    unsigned depth; /* levels used; in plans that refresh: between refreshes, those of slots-to-coefficients included */
+    unsigned bootstraps; /* for one batch; a pair is one */
     size_t lanes, block, lanes_per_batch, batches;
     size_t multiplications, rotations, rotation_keys;
     uint64_t eval_key_bytes, twin_bytes, result_bytes; /* predicted file sizes */
@@ -185,9 +203,17 @@ size_t ddt_plan_input_count(const ddt_plan *plan);
 ddt_plan_input ddt_plan_get_input(const ddt_plan *plan, size_t input);
 size_t ddt_plan_output_count(const ddt_plan *plan);
 const char *ddt_plan_output_name(const ddt_plan *plan, size_t output);
-/* The level of all result ciphertexts. */
-unsigned ddt_plan_output_level(const ddt_plan *plan);
-/* Keys the engine needs: galois 0 is relinearisation; top_level the highest level of use. */
+typedef struct ddt_plan_output {
+    const char *name;
+    unsigned
+        level; /* of the result ciphertext, at the canonical scale; all results but those carried share one level */
+    size_t carried; /* the input that it becomes in the next run (ddt_circuit_carry), SIZE_MAX: none */
+} ddt_plan_output;
+ddt_plan_output ddt_plan_get_output(const ddt_plan *plan, size_t output);
+/*
+ * Keys the engine needs: galois 0 is relinearisation; top_level the highest level of use. A plan with boot_levels in
+ * its literal needs the encapsulation (ddt_encapsulation_generate) besides; the keys of its bootstraps are in the list.
+ */
 typedef struct ddt_plan_key {
     uint64_t galois;
     unsigned top_level;

@@ -198,7 +198,32 @@ void ddt_circuit_output(ddt_circuit *circuit, const char *name, ddt_node node) {
         (void)fail_memory(circuit);
         return;
     }
-    circuit->outputs[circuit->output_count++] = (circuit_output){.name = copy, .node = node};
+    circuit->outputs[circuit->output_count++] = (circuit_output){.name = copy, .node = node, .carried = CIRCUIT_NONE};
+}
+
+static ddt_node fail_argument(circuit_graph *graph, const char *what, const char *name) {
+    return circuit_graph_fail(graph, ddt_fail(graph->ctx, DDT_ERR_ARGUMENT, what, name));
+}
+
+void ddt_circuit_carry(ddt_circuit *circuit, const char *output, const char *input) {
+    size_t o = 0;
+    size_t i = 0;
+    while (o < circuit->output_count && strcmp(circuit->outputs[o].name, output) != 0) {
+        o++;
+    }
+    while (i < circuit->input_count && strcmp(circuit->inputs[i].name, input) != 0) {
+        i++;
+    }
+    if (circuit->graph.status != DDT_OK) {
+        return;
+    }
+    if (o == circuit->output_count) {
+        (void)fail_argument(&circuit->graph, "The circuit has no output '%s' that could be carried.", output);
+    } else if (i == circuit->input_count) {
+        (void)fail_argument(&circuit->graph, "The circuit has no input '%s' that an output could become.", input);
+    } else {
+        circuit->outputs[o].carried = (uint32_t)i;
+    }
 }
 
 /* ------------------------------------------------------------------ arithmetic */
@@ -271,6 +296,20 @@ ddt_node ddt_circuit_sum(ddt_circuit *circuit, ddt_node a, int64_t stride, size_
         a = ddt_circuit_add(circuit, a, rotate(circuit, a, stride * (int64_t)width));
     }
     return a;
+}
+
+ddt_node ddt_circuit_refresh(ddt_circuit *circuit, ddt_node a, double bound) {
+    circuit_graph *graph = &circuit->graph;
+    if (!circuit_node_usable(circuit, a) || !usable_number(circuit, bound)) {
+        return DDT_NODE_NONE;
+    }
+    if (bound <= 0.0 || bound > CIRCUIT_REFRESH_MAX) {
+        return circuit_graph_fail(
+            graph, ddt_fail(graph->ctx, DDT_ERR_ARGUMENT,
+                            "A value can be refreshed where its bound is positive and at most %d, not %g; scale it.",
+                            CIRCUIT_REFRESH_MAX, bound));
+    }
+    return circuit_graph_refresh(graph, a, bound, 0);
 }
 
 /* ------------------------------------------------------------------ polynomials */

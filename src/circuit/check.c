@@ -112,6 +112,22 @@ static ddt_status check_polynomial(const checker *c, const plan_instruction *i) 
     return DDT_OK;
 }
 
+static ddt_status check_refresh(const checker *c, const plan_instruction *i) {
+    const ddt_plan *plan = c->plan;
+    unsigned level = plan->boot.slots_levels;
+    if (plan->literal.boot_levels == 0 || !operand_ok(c, i->operand, level, level) ||
+        i->results != (i->partner == CIRCUIT_NONE ? 1U : 2U) ||
+        (i->partner != CIRCUIT_NONE && !operand_ok(c, i->partner, level, level))) {
+        return refuse(c, "refreshes a value that does not exist or has the wrong level");
+    }
+    for (size_t r = 0; r < i->results; r++) {
+        if (plan->levels[i->first + r] != plan->literal.levels) {
+            return refuse(c, "refreshes a value to another level than the top");
+        }
+    }
+    return DDT_OK;
+}
+
 static ddt_status check_instruction(const checker *c, const plan_instruction *i) {
     const ddt_plan *plan = c->plan;
     if (i->first != c->known || i->results < 1 || i->results > plan->value_count - c->known) {
@@ -129,6 +145,8 @@ static ddt_status check_instruction(const checker *c, const plan_instruction *i)
         return check_rotation(c, i);
     case PLAN_POLYNOMIAL:
         return check_polynomial(c, i);
+    case PLAN_REFRESH:
+        return check_refresh(c, i);
     }
     return refuse(c, "has an unknown operation");
 }
@@ -199,8 +217,10 @@ static ddt_status check_shape(ddt_context *ctx, const ddt_plan *plan) {
         plan->scaled_count > PLAN_TERMS_MAX || plan->exact_count > PLAN_TERMS_MAX) {
         return refuse_plan(ctx, "it has no outputs, or too many parts");
     }
-    if (plan->literal.boot_levels != 0) {
-        return refuse_plan(ctx, "it asks for bootstrapping, which this program's instructions do not have");
+    if (plan->literal.boot_levels == 0
+            ? plan->boot.log_slots != 0 || plan->boot.slots_levels != 0 || plan->boot.baby != 0
+            : plan->boot.slots_levels == 0 || !ddt_bootstrap_is_possible(&plan->literal, &plan->boot)) {
+        return refuse_plan(ctx, "its shape of bootstrapping is not possible");
     }
     if (plan->output_level > plan->literal.levels || !(plan->predicted_error >= 0.0) ||
         !isfinite(plan->predicted_error)) {
@@ -227,8 +247,12 @@ static ddt_status check_ends(ddt_context *ctx, const ddt_plan *plan) {
     }
     for (size_t o = 0; o < plan->output_count; o++) {
         uint32_t value = plan->outputs[o].value;
-        if (value >= plan->value_count || plan->levels[value] != plan->output_level) {
-            return refuse_plan(ctx, "an output does not exist or has the wrong level");
+        uint32_t carried = plan->outputs[o].carried;
+        if (value >= plan->value_count || (carried != CIRCUIT_NONE && carried >= plan->input_count)) {
+            return refuse_plan(ctx, "an output, or the input that it becomes, does not exist");
+        }
+        if (plan->levels[value] != (carried == CIRCUIT_NONE ? plan->output_level : plan->levels[carried])) {
+            return refuse_plan(ctx, "an output has the wrong level");
         }
     }
     return DDT_OK;
@@ -237,7 +261,7 @@ static ddt_status check_ends(ddt_context *ctx, const ddt_plan *plan) {
 /* The table on the nominal sizes; the exact primes are checked when the parameters are made. */
 static ddt_status check_security(ddt_context *ctx, const ddt_plan *plan) {
     const ddt_ckks_literal *p = &plan->literal;
-    unsigned bits = p->first_bits + p->levels * p->scale_bits + (unsigned)ceil(p->p_count * ddt_ckks_special_bits(p));
+    unsigned bits = (unsigned)ceil(plan_nominal_bits(p));
     unsigned most = ddt_ckks_max_log_qp(p->log_n);
     if (!plan->insecure && bits > most) {
         return ddt_fail(ctx, DDT_ERR_SECURITY,

@@ -178,6 +178,9 @@ static void evaluate_node(chunk *c, ddt_node n, const double *const *inputs, dou
     case NODE_POLYNOMIAL:
         evaluate_polynomial(c, node, out);
         break;
+    case NODE_REFRESH:
+        memcpy(out, c->values[node->operand], c->slots * sizeof *out);
+        break;
     }
 }
 
@@ -407,7 +410,8 @@ static ddt_status keep_draw(ddt_context *ctx, ddt_circuit *circuit, const double
 
 /* What one worker has seen; workers are joined in order. */
 typedef struct calibration {
-    const uint8_t *domain; /* for each node: it is the argument of a polynomial */
+    const double
+        *limits; /* of each node: the magnitude that an argument of a polynomial, or what is refreshed, may have */
     double *max[CIRCUIT_WORKERS_MAX];
     double *square_sum[CIRCUIT_WORKERS_MAX];
     uint64_t violations[CIRCUIT_WORKERS_MAX];
@@ -415,8 +419,9 @@ typedef struct calibration {
 
 static void calibrate_node(void *user, unsigned worker, ddt_node n, const double *values, size_t count) {
     /* Rounding in the affine map to [-1, 1] must not count as a violation. */
-    const double border = 1.0 + 1e-9;
+    const double margin = 1.0 + 1e-9;
     calibration *state = user;
+    double border = margin * state->limits[n];
     double largest = state->max[worker][n];
     double squares = 0.0;
     uint64_t outside = 0;
@@ -428,22 +433,26 @@ static void calibrate_node(void *user, unsigned worker, ddt_node n, const double
     }
     state->max[worker][n] = largest;
     state->square_sum[worker][n] += squares;
-    if (state->domain[n]) {
+    if (isfinite(border)) {
         state->violations[worker] += outside;
     }
 }
 
-static bool make_calibration(const circuit_graph *graph, unsigned workers, uint8_t *domain, calibration *state) {
-    bool complete = domain != NULL;
-    *state = (calibration){.domain = domain};
+static bool make_calibration(const circuit_graph *graph, unsigned workers, double *limits, calibration *state) {
+    bool complete = limits != NULL;
+    *state = (calibration){.limits = limits};
     for (unsigned w = 0; w < workers && complete; w++) {
         state->max[w] = ddt_calloc(graph->node_count, sizeof(double));
         state->square_sum[w] = ddt_calloc(graph->node_count, sizeof(double));
         complete = state->max[w] != NULL && state->square_sum[w] != NULL;
     }
     for (size_t n = 0; n < graph->node_count && complete; n++) {
-        if (graph->nodes[n].kind == NODE_POLYNOMIAL) {
-            domain[graph->nodes[n].operand] = 1;
+        const circuit_node *node = &graph->nodes[n];
+        limits[n] = INFINITY;
+        if (node->kind == NODE_POLYNOMIAL) {
+            limits[node->operand] = fmin(limits[node->operand], 1.0);
+        } else if (node->kind == NODE_REFRESH) {
+            limits[node->operand] = fmin(limits[node->operand], node->value.constant);
         }
     }
     return complete;
@@ -467,9 +476,9 @@ ddt_status ddt_circuit_calibrate(ddt_context *ctx, ddt_circuit *circuit, const d
                                  uint64_t *violations) {
     calibration state;
     unsigned workers = circuit_evaluation_workers(ctx);
-    uint8_t *domain = ddt_calloc(circuit->graph.node_count, 1);
+    double *limits = ddt_alloc(circuit->graph.node_count, sizeof *limits);
     ddt_status status = DDT_OK;
-    if (!make_calibration(&circuit->graph, workers, domain, &state)) {
+    if (!make_calibration(&circuit->graph, workers, limits, &state)) {
         status = ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short while calibrating a circuit.");
     }
     if (status == DDT_OK) {
@@ -488,6 +497,6 @@ ddt_status ddt_circuit_calibrate(ddt_context *ctx, ddt_circuit *circuit, const d
         ddt_free(state.max[w]);
         ddt_free(state.square_sum[w]);
     }
-    ddt_free(domain);
+    ddt_free(limits);
     return status;
 }

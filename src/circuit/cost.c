@@ -141,6 +141,47 @@ static double combination_cost(const cost_model *m, const ddt_plan *plan, const 
     return total;
 }
 
+/* ------------------------------------------------------------------ bootstraps */
+
+/* A matrix of the homomorphic transforms: `layers` layers of butterflies, baby steps and a giant step each `baby`. */
+static double matrix_cost(const cost_model *m, unsigned level, unsigned layers, unsigned wanted_baby) {
+    enum { BABY = 8, FEW_DIAGONALS = 16 };
+    unsigned diagonals = (2U << layers) - 1;
+    unsigned baby = wanted_baby != 0 ? wanted_baby : diagonals > FEW_DIAGONALS ? BABY : BABY / 2;
+    double giants = ceil((double)diagonals / baby);
+    double targets = level + 1.0 + m->p_count;
+    double inner = key_switch(m, level, false, 2) - key_switch(m, level, false, 1);
+    return key_switch(m, level, false, 1) + (baby - 1.0) * 0.5 * inner + giants * key_switch(m, level, true, 1) +
+           diagonals * passes(m, 2.0 * targets);
+}
+
+/* What the modular reduction takes of one part: key switches with rescale, from its first level to its last. */
+static double reduction_cost(const cost_model *m, unsigned level) {
+    /* The exponential, the squarings, a conjugation, the arcsine. */
+    enum { SWITCHES = 7 + 5 + 1 + 2 };
+    unsigned middle = level - DDT_BOOTSTRAP_MOD_LEVELS / 2;
+    return SWITCHES * (key_switch(m, middle, true, 1) + passes(m, 4.0 * (middle + 1.0)));
+}
+
+static double refresh_cost(const cost_model *m, const ddt_ckks_literal *literal, const ddt_bootstrap_literal *boot,
+                           size_t values) {
+    unsigned log_slots = boot->log_slots == 0 ? literal->log_n - 1 : boot->log_slots;
+    unsigned top = literal->levels + literal->boot_levels;
+    unsigned stages = literal->boot_levels - DDT_BOOTSTRAP_MOD_LEVELS;
+    unsigned mod_level = top - stages;
+    double total = 0.0;
+    for (unsigned i = 0; i < boot->slots_levels; i++) {
+        total += matrix_cost(m, boot->slots_levels - i, (log_slots + i) / boot->slots_levels, boot->baby);
+    }
+    for (unsigned i = 0; i < stages; i++) {
+        total += matrix_cost(m, top - i, (log_slots + i) / stages, boot->baby);
+    }
+    for (unsigned i = log_slots; i < literal->log_n; i++) {
+        total += key_switch(m, mod_level + 1, false, 1); /* the conjugation, and the sum over repeated slots */
+    }
+    return total + (double)values * reduction_cost(m, mod_level);
+}
+
 double plan_cost(const ddt_plan *plan, const ddt_ckks_literal *literal) {
     const double ns = 1e-9;
     double n = ldexp(1.0, (int)literal->log_n);
@@ -162,9 +203,20 @@ double plan_cost(const ddt_plan *plan, const ddt_ckks_literal *literal) {
         case PLAN_POLYNOMIAL:
             total += polynomial_cost(&m, plan, instruction);
             break;
+        case PLAN_REFRESH:
+            total += refresh_cost(&m, literal, &plan->boot, instruction->results);
+            break;
         }
     }
     return total * ns;
+}
+
+size_t plan_bootstraps(const ddt_plan *plan) {
+    size_t count = 0;
+    for (size_t i = 0; i < plan->instruction_count; i++) {
+        count += plan->instructions[i].opcode == PLAN_REFRESH;
+    }
+    return count;
 }
 
 size_t plan_multiplications(const ddt_plan *plan) {

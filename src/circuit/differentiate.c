@@ -163,6 +163,8 @@ static ddt_node tangent(differentiation *d, ddt_node n) {
         return inner == DDT_NODE_NONE ? inner : circuit_graph_rotation(d->graph, inner, node.steps);
     case NODE_POLYNOMIAL:
         return inner == DDT_NODE_NONE ? inner : product(d->graph, polynomial_derivative(d, &node), inner);
+    case NODE_REFRESH: /* the identity; nobody has bounded the derivative */
+        return inner;
     case NODE_PUBLIC:
     case NODE_INPUT:
         break;
@@ -269,6 +271,9 @@ static void propagate(differentiation *d, ddt_node n, ddt_node w) {
         break;
     case NODE_POLYNOMIAL:
         add_adjoint_product(d, node.operand, 1, w, polynomial_derivative(d, &node));
+        break;
+    case NODE_REFRESH:
+        add_adjoint_linear(d, node.operand, circuit_public_constant(1.0), w);
         break;
     case NODE_PUBLIC:
     case NODE_INPUT:

@@ -23,6 +23,7 @@ typedef struct engine_run {
     ddt_context *ctx;
     ddt_plan *plan;
     const ddt_ckks_params *params;
+    const ddt_bootstrapper *bootstrapper;
     size_t batch;
     const ddt_ciphertext *inputs;
     ddt_ciphertext **values;    /* of each value; inputs are the caller's and stay NULL */

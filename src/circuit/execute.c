@@ -215,6 +215,16 @@ static ddt_status execute_polynomial(engine_run *run, engine_worker *w, const pl
                               instruction->results, out);
 }
 
+static ddt_status execute_refresh(engine_run *run, engine_worker *w, const plan_instruction *instruction,
+                                  ddt_ciphertext *const *out) {
+    const ddt_ciphertext *a = engine_value(run, instruction->operand);
+    if (instruction->partner == CIRCUIT_NONE) {
+        return ddt_eval_bootstrap_real(w->evaluator, run->bootstrapper, a, out[0]);
+    }
+    return ddt_eval_bootstrap_pair(w->evaluator, run->bootstrapper, a, engine_value(run, instruction->partner), out[0],
+                                   out[1]);
+}
+
 static ddt_status execute(engine_run *run, engine_worker *w, const plan_instruction *instruction,
                           ddt_ciphertext *const *out) {
     unsigned level = plan_result_level(run->plan, instruction);
@@ -228,6 +238,8 @@ static ddt_status execute(engine_run *run, engine_worker *w, const plan_instruct
         return execute_rotation(run, w, instruction, out);
     case PLAN_POLYNOMIAL:
         return execute_polynomial(run, w, instruction, out);
+    case PLAN_REFRESH:
+        return execute_refresh(run, w, instruction, out);
     }
     return DDT_ERR_INTERNAL;
 }

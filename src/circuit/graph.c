@@ -81,7 +81,7 @@ typedef struct candidate {
 static uint64_t candidate_hash(const candidate *c) {
     uint64_t hash = mix((uint64_t)c->node.kind, c->node.operand);
     hash = mix(mix_public(hash, c->node.value), (uint64_t)c->node.steps);
-    if (c->node.kind == NODE_INPUT) {
+    if (c->node.kind == NODE_INPUT || c->node.kind == NODE_REFRESH) {
         hash = mix(hash, c->node.index);
     }
     for (size_t i = 0; i < c->node.product_count; i++) {
@@ -102,7 +102,8 @@ static bool candidate_equals(const circuit_graph *graph, const candidate *c, con
     const circuit_node *n = &c->node;
     if (n->hash != node->hash || n->kind != node->kind || n->operand != node->operand || n->steps != node->steps ||
         !same_public(n->value, node->value) || n->product_count != node->product_count ||
-        n->linear_count != node->linear_count || (n->kind == NODE_INPUT && n->index != node->index)) {
+        n->linear_count != node->linear_count ||
+        ((n->kind == NODE_INPUT || n->kind == NODE_REFRESH) && n->index != node->index)) {
         return false;
     }
     for (size_t i = 0; i < n->product_count; i++) {
@@ -250,6 +251,17 @@ ddt_node circuit_graph_rotation(circuit_graph *graph, ddt_node operand, int64_t 
     candidate c = {.node = blank(NODE_ROTATION)};
     c.node.operand = operand;
     c.node.steps = steps;
+    return intern(graph, &c);
+}
+
+ddt_node circuit_graph_refresh(circuit_graph *graph, ddt_node operand, double bound, uint32_t index) {
+    if (graph->status != DDT_OK || graph->nodes[operand].kind == NODE_PUBLIC) {
+        return graph->status == DDT_OK ? operand : DDT_NODE_NONE;
+    }
+    candidate c = {.node = blank(NODE_REFRESH)};
+    c.node.operand = operand;
+    c.node.value = circuit_public_constant(bound);
+    c.node.index = index;
     return intern(graph, &c);
 }
 

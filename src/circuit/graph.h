@@ -23,7 +23,8 @@ enum {
     /* Integers up to this magnitude multiply exactly, without a level: they cost log2(64) bits of headroom at most. */
     CIRCUIT_INTEGER_MAX = 64,
     CIRCUIT_NAME_MAX = 255,
-    CIRCUIT_ORDER_MAX = 2 /* derivatives of functions beyond this are those of their polynomials */
+    CIRCUIT_REFRESH_MAX = 64, /* bounds of refreshed values */
+    CIRCUIT_ORDER_MAX = 2     /* derivatives of functions beyond this are those of their polynomials */
 };
 
 /* ------------------------------------------------------------------ growing arrays */
@@ -89,7 +90,14 @@ double circuit_public_max(const circuit_vector *vectors, circuit_public p);
 
 /* ------------------------------------------------------------------ nodes */
 
-typedef enum circuit_kind { NODE_PUBLIC, NODE_INPUT, NODE_COMBINATION, NODE_ROTATION, NODE_POLYNOMIAL } circuit_kind;
+typedef enum circuit_kind {
+    NODE_PUBLIC,
+    NODE_INPUT,
+    NODE_COMBINATION,
+    NODE_ROTATION,
+    NODE_POLYNOMIAL,
+    NODE_REFRESH
+} circuit_kind;
 
 typedef struct circuit_product {
     ddt_node a;
@@ -116,10 +124,10 @@ typedef struct circuit_polynomial {
 
 typedef struct circuit_node {
     circuit_kind kind;
-    circuit_public value; /* NODE_PUBLIC: the value; NODE_COMBINATION: the offset */
-    ddt_node operand;     /* NODE_ROTATION, NODE_POLYNOMIAL */
+    circuit_public value; /* NODE_PUBLIC: the value; NODE_COMBINATION: the offset; NODE_REFRESH: the bound */
+    ddt_node operand;     /* NODE_ROTATION, NODE_POLYNOMIAL, NODE_REFRESH */
     int64_t steps;        /* NODE_ROTATION */
-    uint32_t index;       /* NODE_INPUT: input; NODE_POLYNOMIAL: polynomial */
+    uint32_t index; /* NODE_INPUT: input; NODE_POLYNOMIAL: polynomial; NODE_REFRESH: the node of the builder's graph */
     size_t product_begin, product_count;
     size_t linear_begin, linear_count;
     uint64_t hash;
@@ -153,6 +161,8 @@ ddt_node circuit_graph_fail(circuit_graph *graph, ddt_status status);
 ddt_node circuit_graph_public(circuit_graph *graph, circuit_public value);
 ddt_node circuit_graph_input(circuit_graph *graph);
 ddt_node circuit_graph_rotation(circuit_graph *graph, ddt_node operand, int64_t steps);
+/* A place where the operand may be refreshed, |operand| <= bound. */
+ddt_node circuit_graph_refresh(circuit_graph *graph, ddt_node operand, double bound, uint32_t index);
 /* Copies the coefficients; equal polynomials of one operand are one node. */
 ddt_node circuit_graph_polynomial(circuit_graph *graph, ddt_node operand, const circuit_polynomial *polynomial);
 
@@ -240,6 +250,7 @@ typedef struct circuit_input {
 typedef struct circuit_output {
     char *name;
     ddt_node node;
+    uint32_t carried; /* the input that it becomes in the next run, CIRCUIT_NONE: none */
 } circuit_output;
 
 struct ddt_circuit {

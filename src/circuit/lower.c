@@ -1,54 +1,12 @@
 /*
- * Levels, and the lowering of the graph to instructions.
- *
- * Levels are given as late as possible, in one pass from the outputs back: what is needed at level r and rescaled on
- * the way is needed at r + 1 before. A node is computed at the highest level that any user wants. Who wants less takes
- * a term of another scale where a rescale follows anyway, or an adjusted copy that all such users share.
+ * The lowering of the graph to instructions. A node is computed at the highest level that any user wants. Who wants
+ * less takes a term of another scale where a rescale follows anyway, or an adjusted copy that all such users share.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "plan.h"
 
 #include <string.h>
-
-/* ------------------------------------------------------------------ levels */
-
-static void want(int *needs, ddt_node node, int level) {
-    if (needs[node] < level) {
-        needs[node] = level;
-    }
-}
-
-static void want_operands(const circuit_graph *graph, const circuit_node *node, int level, int *needs) {
-    if (node->kind == NODE_ROTATION) {
-        want(needs, node->operand, level);
-    } else if (node->kind == NODE_POLYNOMIAL) {
-        want(needs, node->operand, level + (int)ddt_ckks_polynomial_depth(graph->polynomials[node->index].degree));
-    }
-    for (size_t i = 0; i < node->product_count; i++) {
-        want(needs, graph->products[node->product_begin + i].a, level + 1);
-        want(needs, graph->products[node->product_begin + i].b, level + 1);
-    }
-    for (size_t i = 0; i < node->linear_count; i++) {
-        const circuit_linear *term = &graph->linears[node->linear_begin + i];
-        want(needs, term->a, circuit_is_small_integer(term->c) ? level : level + 1);
-    }
-}
-
-void circuit_assign_levels(const circuit_graph *graph, const ddt_node *outputs, size_t output_count,
-                           unsigned output_level, int *needs) {
-    for (size_t n = 0; n < graph->node_count; n++) {
-        needs[n] = graph->nodes[n].kind == NODE_INPUT ? 0 : LEVEL_DEAD;
-    }
-    for (size_t o = 0; o < output_count; o++) {
-        want(needs, outputs[o], (int)output_level);
-    }
-    for (size_t n = graph->node_count; n-- > 0;) {
-        if (needs[n] != LEVEL_DEAD) {
-            want_operands(graph, &graph->nodes[n], needs[n], needs);
-        }
-    }
-}
 
 /* ------------------------------------------------------------------ lowering */
 
@@ -60,7 +18,11 @@ typedef struct adjusted {
 typedef struct lowering {
     ddt_context *ctx;
     const circuit_graph *graph;
-    const int *needs;
+    int *needs;
+    int depth;
+    int refresh_level;
+    ddt_node *order; /* in which nodes are lowered */
+    size_t position; /* of the node that is being lowered */
     ddt_plan *plan;
     ddt_status status;
     uint32_t *values;  /* of each node, CIRCUIT_NONE before it is lowered */
@@ -107,8 +69,11 @@ static void append(lowering *l, plan_instruction instruction) {
 }
 
 static plan_instruction blank(plan_opcode opcode, uint32_t operand) {
-    return (plan_instruction){
-        .opcode = opcode, .operand = operand, .results = 1, .offset = circuit_public_constant(0.0)};
+    return (plan_instruction){.opcode = opcode,
+                              .operand = operand,
+                              .partner = CIRCUIT_NONE,
+                              .results = 1,
+                              .offset = circuit_public_constant(0.0)};
 }
 
 static uint32_t find_adjusted(const lowering *l, uint32_t value, int level) {
@@ -294,6 +259,37 @@ static void lower_family(lowering *l, ddt_node n) {
     append(l, instruction);
 }
 
+/* The next refresh of the same stage that is not lowered yet; DDT_NODE_NONE: there is none. */
+static ddt_node find_partner(const lowering *l) {
+    for (size_t i = l->position + 1; i < l->graph->node_count; i++) {
+        ddt_node n = l->order[i];
+        if (l->graph->nodes[n].kind != NODE_REFRESH) {
+            break; /* later refreshes may need what comes first */
+        }
+        if (l->needs[n] != LEVEL_DEAD && l->values[n] == CIRCUIT_NONE) {
+            return n;
+        }
+    }
+    return DDT_NODE_NONE;
+}
+
+/* Two values are refreshed in the time of one. */
+static void lower_refresh(lowering *l, ddt_node n) {
+    const circuit_graph *graph = l->graph;
+    ddt_node partner = find_partner(l);
+    plan_instruction instruction = blank(PLAN_REFRESH, value_at(l, graph->nodes[n].operand, l->refresh_level));
+    if (partner != DDT_NODE_NONE) {
+        instruction.partner = value_at(l, graph->nodes[partner].operand, l->refresh_level);
+        instruction.results = 2;
+    }
+    instruction.first = new_value(l, l->depth);
+    l->values[n] = instruction.first;
+    if (partner != DDT_NODE_NONE) {
+        l->values[partner] = new_value(l, l->depth);
+    }
+    append(l, instruction);
+}
+
 /* A public output: an instruction without operands. */
 static void lower_public_node(lowering *l, ddt_node n) {
     plan_instruction instruction = blank(PLAN_COMBINATION, CIRCUIT_NONE);
@@ -317,6 +313,11 @@ static void lower_node(lowering *l, ddt_node n) {
     case NODE_POLYNOMIAL:
         if (l->values[n] == CIRCUIT_NONE) {
             lower_family(l, n);
+        }
+        break;
+    case NODE_REFRESH:
+        if (l->values[n] == CIRCUIT_NONE) {
+            lower_refresh(l, n);
         }
         break;
     }
@@ -355,52 +356,122 @@ static void lower_inputs(lowering *l, const ddt_circuit *circuit) {
     }
 }
 
-static void lower_outputs(lowering *l, const ddt_circuit *circuit, const ddt_node *outputs, unsigned output_level) {
+static void lower_outputs(lowering *l, const circuit_demand *demand) {
     ddt_plan *plan = l->plan;
-    for (size_t o = 0; o < circuit->output_count && l->status == DDT_OK; o++) {
-        uint32_t value = value_at(l, outputs[o], (int)output_level);
-        char *name = ddt_strdup(circuit->outputs[o].name);
+    for (size_t o = 0; o < demand->circuit->output_count && l->status == DDT_OK; o++) {
+        const circuit_output *output = &demand->circuit->outputs[o];
+        bool carried = output->carried != CIRCUIT_NONE;
+        int level = carried ? plan->levels[output->carried] : (int)demand->output_level;
+        uint32_t value = value_at(l, demand->outputs[o], level);
+        char *name = ddt_strdup(output->name);
         if (name == NULL || !CIRCUIT_GROW(plan->outputs, plan->output_count, plan->output_capacity)) {
             ddt_free(name);
             fail_memory(l);
             return;
         }
-        plan->outputs[plan->output_count++] = (plan_output){.name = name, .value = value};
+        plan->outputs[plan->output_count++] = (plan_output){.name = name, .value = value, .carried = output->carried};
     }
 }
 
-ddt_status circuit_lower(ddt_context *ctx, const ddt_circuit *circuit, const circuit_graph *graph,
-                         const ddt_node *outputs, unsigned output_level, ddt_plan *plan) {
-    size_t count = graph->node_count;
-    int *needs = ddt_alloc(count, sizeof *needs);
-    lowering l = {.ctx = ctx, .graph = graph, .needs = needs, .plan = plan};
-    l.values = ddt_alloc(count, sizeof *l.values);
-    l.sibling = ddt_alloc(count, sizeof *l.sibling);
-    l.first_sibling = ddt_alloc(count, sizeof *l.first_sibling);
-    l.vectors = ddt_alloc(graph->pool.count, sizeof *l.vectors);
-    plan->pool.lanes = graph->pool.lanes;
-    plan->pool.block = graph->pool.block;
-    plan->output_level = output_level;
-    if (needs == NULL || l.values == NULL || l.sibling == NULL || l.first_sibling == NULL || l.vectors == NULL) {
-        fail_memory(&l);
-    } else {
-        memset(l.values, 0xff, count * sizeof *l.values);
-        memset(l.vectors, 0xff, graph->pool.count * sizeof *l.vectors);
-        circuit_assign_levels(graph, outputs, circuit->output_count, output_level, needs);
-        link_siblings(&l);
-        lower_inputs(&l, circuit);
-        for (size_t n = 0; n < count && l.status == DDT_OK; n++) {
-            if (needs[n] != LEVEL_DEAD) {
-                lower_node(&l, (ddt_node)n);
+/* ------------------------------------------------------------------ order */
+
+typedef struct stage_state {
+    const uint32_t *stages;
+    uint32_t stage;
+} stage_state;
+
+static void raise_stage(void *user, ddt_node operand) {
+    stage_state *state = user;
+    state->stage = state->stages[operand] > state->stage ? state->stages[operand] : state->stage;
+}
+
+/*
+ * order: the nodes by stages, as many as there are refreshes on a path; the refreshes that begin a stage first, so that
+ * they can be paired. Without refreshes the order of the graph. `stages` and `begin` have room for all nodes and one
+ * more.
+ */
+static void sort_nodes(const circuit_graph *graph, uint32_t *stages, uint32_t *begin, ddt_node *order) {
+    memset(begin, 0, (graph->node_count + 1) * sizeof *begin);
+    for (size_t n = 0; n < graph->node_count; n++) {
+        stage_state state = {.stages = stages, .stage = 0};
+        circuit_node_operands(graph, (ddt_node)n, raise_stage, &state);
+        stages[n] = state.stage + (graph->nodes[n].kind == NODE_REFRESH ? 1 : 0);
+        begin[stages[n] + 1]++;
+    }
+    for (size_t s = 1; s <= graph->node_count; s++) {
+        begin[s] += begin[s - 1];
+    }
+    for (int refreshes = 1; refreshes >= 0; refreshes--) {
+        for (size_t n = 0; n < graph->node_count; n++) {
+            if ((graph->nodes[n].kind == NODE_REFRESH) == (refreshes == 1)) {
+                order[begin[stages[n]]++] = (ddt_node)n;
             }
         }
-        lower_outputs(&l, circuit, outputs, output_level);
     }
-    ddt_free(needs);
+}
+
+static bool make_order(lowering *l) {
+    size_t count = l->graph->node_count;
+    uint32_t *stages = ddt_alloc(count, sizeof *stages);
+    uint32_t *begin = ddt_alloc(count + 1, sizeof *begin);
+    l->order = ddt_alloc(count, sizeof *l->order);
+    bool complete = stages != NULL && begin != NULL && l->order != NULL;
+    if (complete) {
+        sort_nodes(l->graph, stages, begin, l->order);
+    }
+    ddt_free(stages);
+    ddt_free(begin);
+    return complete;
+}
+
+/* ------------------------------------------------------------------ the whole */
+
+static bool allocate(lowering *l) {
+    const circuit_graph *graph = l->graph;
+    size_t count = graph->node_count;
+    l->needs = ddt_alloc(count, sizeof *l->needs);
+    l->values = ddt_alloc(count, sizeof *l->values);
+    l->sibling = ddt_alloc(count, sizeof *l->sibling);
+    l->first_sibling = ddt_alloc(count, sizeof *l->first_sibling);
+    l->vectors = ddt_alloc(graph->pool.count, sizeof *l->vectors);
+    if (l->needs == NULL || l->values == NULL || l->sibling == NULL || l->first_sibling == NULL || l->vectors == NULL ||
+        !make_order(l)) {
+        return false;
+    }
+    memset(l->values, 0xff, count * sizeof *l->values);
+    memset(l->vectors, 0xff, graph->pool.count * sizeof *l->vectors);
+    return true;
+}
+
+static void lower_all(lowering *l, const circuit_demand *demand) {
+    l->depth = circuit_assign_levels(demand, l->needs);
+    link_siblings(l);
+    lower_inputs(l, demand->circuit);
+    for (size_t i = 0; i < l->graph->node_count && l->status == DDT_OK; i++) {
+        if (l->needs[l->order[i]] != LEVEL_DEAD) {
+            l->position = i;
+            lower_node(l, l->order[i]);
+        }
+    }
+    lower_outputs(l, demand);
+}
+
+ddt_status circuit_lower(ddt_context *ctx, const circuit_demand *demand, ddt_plan *plan) {
+    lowering l = {.ctx = ctx, .graph = demand->graph, .plan = plan, .refresh_level = (int)demand->refresh_level};
+    plan->pool.lanes = l.graph->pool.lanes;
+    plan->pool.block = l.graph->pool.block;
+    plan->output_level = demand->output_level;
+    if (allocate(&l)) {
+        lower_all(&l, demand);
+    } else {
+        fail_memory(&l);
+    }
+    ddt_free(l.needs);
     ddt_free(l.values);
     ddt_free(l.sibling);
     ddt_free(l.first_sibling);
     ddt_free(l.vectors);
+    ddt_free(l.order);
     ddt_free(l.adjusted_head);
     ddt_free(l.copies);
     return l.status;

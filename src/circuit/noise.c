@@ -42,7 +42,8 @@ void noise_model_fill(const ddt_ckks_literal *literal, bool public_key, noise_mo
     *model = (noise_model){.fresh = sqrt(0.5 * n * fresh) / scale,
                            .rescale = sqrt(0.5 * n * rounded_pair) / scale,
                            .plain = sqrt(0.5 * n * rounding_variance) / scale,
-                           .constant = sqrt(rounding_variance) / scale};
+                           .constant = sqrt(rounding_variance) / scale,
+                           .refresh = sqrt(0.5) * ddt_bootstrap_noise(literal->log_n)};
     for (unsigned l = 0; l <= DDT_CKKS_LEVELS_MAX; l++) {
         double switching = n * rounding_variance * error_variance * digit_ratio(literal, l);
         model->switching[l] = sqrt(0.5 * n * (switching + rounded_pair)) / scale;

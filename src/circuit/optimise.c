@@ -5,7 +5,8 @@
  *   - an affine combination of an affine combination is one affine combination (one level instead of two);
  *   - a product used only in one sum joins that sum (one relinearisation for the whole sum);
  *   - c (a b) becomes (c a) b, so that a scaled product can still join a sum, and c may merge with what a is made of;
- *   - c p(x) is another polynomial of x, and a sum of polynomials of one x is one polynomial.
+ *   - c p(x) is another polynomial of x, and a sum of polynomials of one x is one polynomial;
+ *   - a place to refresh that is not used vanishes; one that is used is scaled to [-1, 1].
  * Values stay the same up to rounding; a test runs both graphs.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -28,6 +29,7 @@ enum {
 
 typedef struct optimiser {
     const circuit_graph *from;
+    const bool *refreshed; /* of nodes of `from` */
     circuit_graph *to;
     ddt_node *map;     /* from -> to */
     uint32_t *uses;    /* of nodes of `from` */
@@ -84,7 +86,7 @@ static circuit_public times(optimiser *o, circuit_public a, circuit_public b) {
 static unsigned node_height(const optimiser *o, const circuit_node *node) {
     unsigned height = 0;
     if (node->kind == NODE_ROTATION || node->kind == NODE_POLYNOMIAL) {
-        height = o->heights[node->operand];
+        height = o->heights[node->operand]; /* what has been refreshed starts anew */
     }
     for (size_t i = 0; i < node->product_count; i++) {
         const circuit_product *p = &o->to->products[node->product_begin + i];
@@ -327,6 +329,36 @@ static ddt_node rebuild_combination(optimiser *o, const circuit_node *node) {
     return circuit_combination_end(&r.sum);
 }
 
+/*
+ * bound refresh(a / bound), bound rounded up to a power of two: the product afterwards is exact and takes no level.
+ * Values below 1 are left as they are, because a product before would have to be undone with a level.
+ */
+static ddt_node rebuild_refresh(optimiser *o, ddt_node n) {
+    const circuit_node *node = &o->from->nodes[n];
+    double bound = fmax(exp2(ceil(log2(node->value.constant))), 1.0);
+    if (!o->refreshed[n]) {
+        return o->map[node->operand];
+    }
+    ddt_node scaled = o->map[node->operand];
+    if (bound > 1.0) {
+        rebuilt_sum r = {0};
+        circuit_combination_begin(&r.sum, o->to);
+        add_operand(o, &r, circuit_public_constant(1.0 / bound), node->operand);
+        flush_pending(o, &r);
+        scaled = circuit_combination_end(&r.sum);
+    }
+    if (o->to->status != DDT_OK) {
+        return DDT_NODE_NONE;
+    }
+    ddt_node refreshed = circuit_graph_refresh(o->to, scaled, 1.0, n);
+    circuit_combination sum;
+    circuit_combination_begin(&sum, o->to);
+    if (refreshed != DDT_NODE_NONE) {
+        circuit_combination_add_linear(&sum, circuit_public_constant(bound), refreshed);
+    }
+    return circuit_combination_end(&sum);
+}
+
 static ddt_node rebuild_polynomial(optimiser *o, const circuit_node *node) {
     circuit_polynomial polynomial = o->from->polynomials[node->index];
     ddt_node operand = o->map[node->operand];
@@ -342,7 +374,8 @@ static ddt_node rebuild_polynomial(optimiser *o, const circuit_node *node) {
     return circuit_combination_end(&sum);
 }
 
-static ddt_node rebuild(optimiser *o, const circuit_node *node) {
+static ddt_node rebuild(optimiser *o, ddt_node n) {
+    const circuit_node *node = &o->from->nodes[n];
     switch (node->kind) {
     case NODE_PUBLIC:
         return circuit_graph_public(o->to, import_public(o, node->value));
@@ -354,6 +387,8 @@ static ddt_node rebuild(optimiser *o, const circuit_node *node) {
         return circuit_graph_rotation(o->to, o->map[node->operand], node->steps);
     case NODE_POLYNOMIAL:
         return rebuild_polynomial(o, node);
+    case NODE_REFRESH:
+        return rebuild_refresh(o, n);
     }
     return DDT_NODE_NONE;
 }
@@ -362,14 +397,24 @@ static ddt_node rebuild(optimiser *o, const circuit_node *node) {
 
 static void count_use(void *user, ddt_node operand) { ((uint32_t *)user)[operand]++; }
 
+/* A refresh that vanishes is no user: its own users are its operand's. */
 static void count_uses(optimiser *o, const bool *live, const ddt_node *roots, size_t root_count) {
-    for (size_t n = 0; n < o->from->node_count; n++) {
-        if (live[n]) {
+    for (size_t i = 0; i < root_count; i++) {
+        o->uses[roots[i]] += 2; /* an output must stay a node of its own */
+    }
+    for (size_t n = o->from->node_count; n-- > 0;) {
+        const circuit_node *node = &o->from->nodes[n];
+        if (node->kind == NODE_REFRESH && !o->refreshed[n]) {
+            o->uses[node->operand] += live[n] ? o->uses[n] : 0;
+        } else if (live[n]) {
             circuit_node_operands(o->from, (ddt_node)n, count_use, o->uses);
         }
     }
-    for (size_t i = 0; i < root_count; i++) {
-        o->uses[roots[i]] += 2; /* an output must stay a node of its own */
+    for (size_t n = 0; n < o->from->node_count; n++) {
+        const circuit_node *node = &o->from->nodes[n];
+        if (node->kind == NODE_REFRESH && !o->refreshed[n]) {
+            o->uses[n] = o->uses[node->operand];
+        }
     }
 }
 
@@ -379,12 +424,13 @@ static void rebuild_all(optimiser *o, const bool *live) {
         if (node->kind == NODE_INPUT) {
             o->map[n] = circuit_graph_input(o->to);
         } else if (live[n]) {
-            o->map[n] = rebuild(o, node);
+            o->map[n] = rebuild(o, (ddt_node)n);
         } else {
             continue;
         }
         update_heights(o);
-        if (o->to->status == DDT_OK && o->map[n] < o->height_count) {
+        bool vanished = node->kind == NODE_REFRESH && !o->refreshed[n];
+        if (o->to->status == DDT_OK && o->map[n] < o->height_count && !vanished) {
             o->to_uses[o->map[n]] += o->uses[n];
         }
     }
@@ -400,9 +446,10 @@ static void optimise(optimiser *o, const ddt_circuit *circuit, const ddt_node *r
     }
 }
 
-ddt_status circuit_optimise(ddt_context *ctx, const ddt_circuit *circuit, circuit_graph *to, ddt_node *outputs) {
+ddt_status circuit_optimise(ddt_context *ctx, const ddt_circuit *circuit, const bool *refreshed, circuit_graph *to,
+                            ddt_node *outputs) {
     const circuit_graph *from = &circuit->graph;
-    optimiser o = {.from = from, .to = to};
+    optimiser o = {.from = from, .refreshed = refreshed, .to = to};
     ddt_node *roots = circuit_output_nodes(circuit);
     bool *live = ddt_alloc(from->node_count, sizeof *live);
     circuit_graph_init(to, ctx, from->pool.lanes, from->pool.block);

@@ -23,6 +23,7 @@ void ddt_plan_destroy(ddt_plan *plan) {
     }
     circuit_pool_destroy(&plan->pool);
     plan_cache_destroy(plan->cache);
+    ddt_bootstrapper_destroy(plan->bootstrapper);
     ddt_ckks_params_destroy(plan->params);
     ddt_free(plan->inputs);
     ddt_free(plan->outputs);
@@ -45,6 +46,9 @@ void plan_operands(const ddt_plan *plan, const plan_instruction *instruction, vo
                    void *user) {
     if (instruction->opcode != PLAN_COMBINATION) {
         visit(user, instruction->operand);
+        if (instruction->opcode == PLAN_REFRESH && instruction->partner != CIRCUIT_NONE) {
+            visit(user, instruction->partner);
+        }
         return;
     }
     for (size_t i = 0; i < instruction->product_count; i++) {
@@ -116,9 +120,20 @@ static int compare_keys(const void *left, const void *right) {
     return (a->top_level < b->top_level) - (a->top_level > b->top_level);
 }
 
+static bool add_bootstrap_keys(ddt_plan *plan) {
+    enum { REQUESTS_MAX = 1024 };
+    ddt_key_request requests[REQUESTS_MAX];
+    size_t count = ddt_bootstrap_wanted_keys(&plan->literal, &plan->boot, requests, REQUESTS_MAX);
+    bool complete = count <= REQUESTS_MAX;
+    for (size_t i = 0; i < count && complete; i++) {
+        complete = add_key(plan, requests[i].galois, requests[i].top_level);
+    }
+    return complete;
+}
+
 static bool derive_keys(ddt_plan *plan) {
-    bool complete = true;
     plan->key_count = 0;
+    bool complete = plan->literal.boot_levels == 0 || add_bootstrap_keys(plan);
     for (size_t i = 0; i < plan->instruction_count && complete; i++) {
         const plan_instruction *instruction = &plan->instructions[i];
         if (instruction->opcode == PLAN_COMBINATION && instruction->product_count > 0) {
@@ -145,52 +160,6 @@ static bool derive_keys(ddt_plan *plan) {
     return true;
 }
 
-typedef struct wave_state {
-    const uint32_t *value_waves; /* of each value: the wave that makes it + 1, 0 for inputs */
-    uint32_t wave;
-} wave_state;
-
-static void raise_wave(void *user, uint32_t value) {
-    wave_state *state = user;
-    if (state->value_waves[value] > state->wave) {
-        state->wave = state->value_waves[value];
-    }
-}
-
-/* An instruction belongs to the wave after the last of its operands; within a wave the order of the program stays. */
-static bool derive_waves(ddt_plan *plan) {
-    size_t count = plan->instruction_count;
-    uint32_t *value_waves = ddt_calloc(plan->value_count, sizeof *value_waves);
-    uint32_t *waves = ddt_alloc(count, sizeof *waves);
-    plan->order = ddt_alloc(count, sizeof *plan->order);
-    plan->wave_begin = ddt_calloc(count + 2, sizeof *plan->wave_begin);
-    bool complete = value_waves != NULL && waves != NULL && plan->order != NULL && plan->wave_begin != NULL;
-    plan->wave_count = 0;
-    for (size_t i = 0; complete && i < count; i++) {
-        const plan_instruction *instruction = &plan->instructions[i];
-        wave_state state = {.value_waves = value_waves, .wave = 0};
-        plan_operands(plan, instruction, raise_wave, &state);
-        waves[i] = state.wave;
-        for (size_t r = 0; r < instruction->results; r++) {
-            value_waves[instruction->first + r] = state.wave + 1;
-        }
-        plan->wave_count = state.wave + 1 > plan->wave_count ? state.wave + 1 : plan->wave_count;
-        plan->wave_begin[state.wave + 2]++;
-    }
-    if (complete) {
-        /* Counting sort: wave_begin[w + 1] runs from the start of wave w to its end. */
-        for (size_t w = 2; w < count + 2; w++) {
-            plan->wave_begin[w] += plan->wave_begin[w - 1];
-        }
-        for (size_t i = 0; i < count; i++) {
-            plan->order[plan->wave_begin[waves[i] + 1]++] = (uint32_t)i;
-        }
-    }
-    ddt_free(value_waves);
-    ddt_free(waves);
-    return complete;
-}
-
 static void count_use(void *user, uint32_t value) { ((uint32_t *)user)[value]++; }
 
 static bool derive_uses(ddt_plan *plan) {
@@ -215,7 +184,7 @@ ddt_status plan_derive(ddt_context *ctx, ddt_plan *plan) {
     plan->order = NULL;
     plan->wave_begin = NULL;
     plan->use_counts = NULL;
-    if (!derive_keys(plan) || !derive_waves(plan) || !derive_uses(plan)) {
+    if (!derive_keys(plan) || !plan_schedule(plan) || !derive_uses(plan)) {
         return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short for a plan of %zu instructions.",
                         plan->instruction_count);
     }
@@ -240,7 +209,15 @@ const char *ddt_plan_output_name(const ddt_plan *plan, size_t output) {
     return output < plan->output_count ? plan->outputs[output].name : "";
 }
 
-unsigned ddt_plan_output_level(const ddt_plan *plan) { return plan->output_level; }
+ddt_plan_output ddt_plan_get_output(const ddt_plan *plan, size_t output) {
+    if (output >= plan->output_count) {
+        return (ddt_plan_output){.name = "", .carried = SIZE_MAX};
+    }
+    const plan_output *o = &plan->outputs[output];
+    return (ddt_plan_output){.name = o->name,
+                             .level = plan->levels[o->value],
+                             .carried = o->carried == CIRCUIT_NONE ? SIZE_MAX : o->carried};
+}
 
 ddt_plan_key ddt_plan_get_key(const ddt_plan *plan, size_t key) {
     return key < plan->key_count ? plan->keys[key] : (ddt_plan_key){0};
@@ -256,10 +233,21 @@ ddt_status ddt_plan_params(ddt_context *ctx, ddt_plan *plan, const ddt_ckks_para
     return status;
 }
 
+ddt_status plan_bootstrapper(ddt_context *ctx, ddt_plan *plan, const ddt_bootstrapper **out) {
+    ddt_status status = DDT_OK;
+    if (plan->bootstrapper == NULL && plan->literal.boot_levels > 0) {
+        status = ddt_bootstrapper_create(ctx, plan->params, &plan->boot, &plan->bootstrapper);
+    }
+    *out = plan->bootstrapper;
+    return status;
+}
+
 /* Bits of all limbs 0..level of one polynomial of N residues, as files pack them. */
 static uint64_t limb_bytes(const ddt_plan *plan, unsigned level) {
+    unsigned boot_levels = level > plan->literal.levels ? level - plan->literal.levels : 0;
     /* Primes lie on both sides of 2^scale_bits: the larger ones take a bit more. */
-    uint64_t bits = plan->literal.first_bits + (uint64_t)level * (plan->literal.scale_bits + 1);
+    uint64_t bits = plan->literal.first_bits + (uint64_t)(level - boot_levels) * (plan->literal.scale_bits + 1) +
+                    (uint64_t)boot_levels * (DDT_RING_MODULUS_BITS_MAX + 1);
     return (bits << plan->literal.log_n) / 8;
 }
 
@@ -284,16 +272,29 @@ static void count_work(const ddt_plan *plan, ddt_plan_info *info) {
     for (size_t i = 0; i < plan->input_count; i++) {
         info->twin_bytes += plan->batches * limb_bytes(plan, plan->levels[i]);
     }
-    info->result_bytes = 2 * plan->batches * plan->output_count * limb_bytes(plan, plan->output_level);
+    if (plan->literal.boot_levels > 0) {
+        /* The two keys of the encapsulation: q_0 p_0, and all limbs with p_0. */
+        unsigned top = plan->literal.levels + plan->literal.boot_levels;
+        uint64_t special = ((uint64_t)DDT_RING_MODULUS_BITS_MAX << plan->literal.log_n) / 8;
+        info->eval_key_bytes += limb_bytes(plan, 0) + limb_bytes(plan, top) + 2 * special;
+    }
+    for (size_t o = 0; o < plan->output_count; o++) {
+        info->result_bytes += 2 * plan->batches * limb_bytes(plan, plan->levels[plan->outputs[o].value]);
+    }
+}
+
+double plan_nominal_bits(const ddt_ckks_literal *p) {
+    return p->first_bits + (double)p->levels * p->scale_bits + (double)p->boot_levels * DDT_RING_MODULUS_BITS_MAX +
+           p->p_count * ddt_ckks_special_bits(p);
 }
 
 void ddt_plan_get_info(const ddt_plan *plan, ddt_plan_info *info) {
-    double nominal = plan->literal.first_bits + (double)plan->literal.levels * plan->literal.scale_bits +
-                     plan->literal.p_count * ddt_ckks_special_bits(&plan->literal);
+    double nominal = plan_nominal_bits(&plan->literal);
     *info = (ddt_plan_info){.literal = plan->literal,
                             .log2_qp = plan->params == NULL ? nominal : ddt_ckks_log2_qp(plan->params),
                             .security_bits = plan->insecure ? 0 : 128,
                             .depth = plan_depth(plan),
+                            .bootstraps = (unsigned)plan_bootstraps(plan),
                             .lanes = plan->pool.lanes,
                             .block = plan->pool.block,
                             .lanes_per_batch = plan->lanes_per_batch,

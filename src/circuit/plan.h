@@ -9,6 +9,7 @@
  * c d of values above r share one relinearisation and one rescale; exact terms (small integers m) are added at level r
  *   rotation     one value by several steps (the decomposition is shared)
  *   polynomial   several polynomials of one value (the powers are shared)
+ *   refresh      one value, or two at once, by bootstrapping; from the level that it wants to the top
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -28,7 +29,13 @@ enum {
     PLAN_ROTATIONS_MAX = 32
 };
 
-typedef enum plan_opcode { PLAN_ADJUST = 1, PLAN_COMBINATION = 2, PLAN_ROTATION = 3, PLAN_POLYNOMIAL = 4 } plan_opcode;
+typedef enum plan_opcode {
+    PLAN_ADJUST = 1,
+    PLAN_COMBINATION = 2,
+    PLAN_ROTATION = 3,
+    PLAN_POLYNOMIAL = 4,
+    PLAN_REFRESH = 5
+} plan_opcode;
 
 typedef struct plan_product {
     uint32_t a;
@@ -55,7 +62,8 @@ typedef struct plan_instruction {
     plan_opcode opcode;
     uint32_t first;   /* first result */
     uint32_t results; /* number of results */
-    uint32_t operand; /* adjust, rotation, polynomial */
+    uint32_t operand; /* adjust, rotation, polynomial, refresh */
+    uint32_t partner; /* refresh: the second value, CIRCUIT_NONE: there is none */
     size_t product_begin, product_count;
     size_t scaled_begin, scaled_count;
     size_t exact_begin, exact_count;
@@ -71,12 +79,14 @@ typedef struct plan_input {
 typedef struct plan_output {
     char *name;
     uint32_t value;
+    uint32_t carried; /* the input that it becomes in the next run, CIRCUIT_NONE: none */
 } plan_output;
 
 typedef struct plan_cache plan_cache;
 
 struct ddt_plan {
     ddt_ckks_literal literal;
+    ddt_bootstrap_literal boot; /* all zero where literal.boot_levels is */
     bool insecure;
     unsigned output_level;
     double predicted_error;
@@ -112,7 +122,8 @@ struct ddt_plan {
     size_t wave_count;
     uint32_t *use_counts; /* of each value, outputs included */
 
-    ddt_ckks_params *params; /* created on first use */
+    ddt_ckks_params *params; /* created on first use, as the others */
+    ddt_bootstrapper *bootstrapper;
     plan_cache *cache;
 };
 
@@ -123,6 +134,8 @@ ddt_plan *plan_new(void);
 DDT_MUST_CHECK ddt_status plan_check(ddt_context *ctx, const ddt_plan *plan);
 /* Computes batches, keys, waves and use counts of a checked plan. */
 DDT_MUST_CHECK ddt_status plan_derive(ddt_context *ctx, ddt_plan *plan);
+/* Fills order, wave_begin and wave_count; false when memory is short. */
+bool plan_schedule(ddt_plan *plan);
 
 /* Calls visit(user, value) for every operand of an instruction, repeated ones as often as they appear. */
 void plan_operands(const ddt_plan *plan, const plan_instruction *instruction, void (*visit)(void *user, uint32_t value),
@@ -133,28 +146,77 @@ int64_t plan_rotation(const ddt_plan *plan, int64_t steps);
 /* The values of p in the slots of a batch: lanes_per_batch * block of them. */
 void plan_pack_public(const ddt_plan *plan, size_t batch, circuit_public p, double *slots);
 
+/* log2(QP) by the sizes of the primes in the literal; the primes themselves lie a hair beside them. */
+double plan_nominal_bits(const ddt_ckks_literal *p);
+
 static inline unsigned plan_result_level(const ddt_plan *plan, const plan_instruction *instruction) {
     return plan->levels[instruction->first];
 }
+/* The plan's bootstrapper, made on first use; *out is NULL in plans without. The parameters exist. */
+DDT_MUST_CHECK ddt_status plan_bootstrapper(ddt_context *ctx, ddt_plan *plan, const ddt_bootstrapper **out);
 static inline size_t plan_slots(const ddt_plan *plan) { return (size_t)1 << (plan->literal.log_n - 1); }
 
 /* ------------------------------------------------------------------ making one */
 
-/* The optimiser: merges, shares and moves constants so that fewer levels and relinearisations are needed. outputs[o]
- * are nodes of `to`. */
-DDT_MUST_CHECK ddt_status circuit_optimise(ddt_context *ctx, const ddt_circuit *circuit, circuit_graph *to,
-                                           ddt_node *outputs);
+/*
+ * The optimiser: merges, shares and moves constants so that fewer levels and relinearisations are needed. outputs[o]
+ * are nodes of `to`. refreshed[n], for nodes of the circuit: a NODE_REFRESH that is kept; the others vanish.
+ */
+DDT_MUST_CHECK ddt_status circuit_optimise(ddt_context *ctx, const ddt_circuit *circuit, const bool *refreshed,
+                                           circuit_graph *to, ddt_node *outputs);
 
 #define LEVEL_DEAD (-1)
-/* needs[n]: the level node n is computed at, LEVEL_DEAD when no output uses it. Inputs that nothing uses get level 0.
- */
-void circuit_assign_levels(const circuit_graph *graph, const ddt_node *outputs, size_t output_count,
-                           unsigned output_level, int *needs);
 
-/* Fills everything of the plan but literal, insecure and predicted_error. Moves the public vectors in use. */
-DDT_MUST_CHECK ddt_status circuit_lower(ddt_context *ctx, const ddt_circuit *circuit, const circuit_graph *graph,
-                                        const ddt_node *outputs, unsigned output_level, ddt_plan *plan);
+/* What levels follow from, besides the graph. */
+typedef struct circuit_demand {
+    const ddt_circuit *circuit;
+    const circuit_graph *graph; /* the optimised one */
+    const ddt_node *outputs;
+    unsigned output_level;
+    unsigned refresh_level; /* of what is about to be refreshed */
+    const bool *skipped;    /* of nodes of the circuit: refreshes that count as nothing; may be NULL */
+} circuit_demand;
+
+/*
+ * needs[n]: the level node n is computed at, LEVEL_DEAD when no output uses it. Inputs that nothing uses get level 0.
+ * Returns the highest, which is where refreshed values come out; above DDT_CKKS_LEVELS_MAX where no levels would do.
+ */
+int circuit_assign_levels(const circuit_demand *demand, int *needs);
+
+/*
+ * Chooses as few refreshes as it can so that the depth is at most `levels`: refreshed[n] for nodes of the circuit.
+ * `graph` has been optimised with all of them. *possible: there is such a choice.
+ */
+DDT_MUST_CHECK ddt_status circuit_choose_refreshes(ddt_context *ctx, const circuit_demand *demand, unsigned levels,
+                                                   bool *refreshed, bool *possible);
+
+/* Fills everything of the plan but literal, boot, insecure and predicted_error. Moves the public vectors in use. */
+DDT_MUST_CHECK ddt_status circuit_lower(ddt_context *ctx, const circuit_demand *demand, ddt_plan *plan);
 unsigned plan_depth(const ddt_plan *plan);
+
+enum { PLAN_LOG_N_MAX = 17, PROGRAMS_MAX = 8 };
+
+/* What a program is made for. */
+typedef struct program_shape {
+    unsigned output_level;
+    unsigned levels_max;        /* with refreshes: the most levels */
+    ddt_bootstrap_literal boot; /* slots_levels 0: without refreshes */
+    bool insecure;
+} program_shape;
+
+typedef struct program_list {
+    ddt_plan *plans[PROGRAMS_MAX];
+    size_t count;
+    int depth; /* that the last one tried would need */
+} program_list;
+
+void program_list_clear(program_list *list);
+/* Both replace what the list held. No program where the circuit needs more levels than there can be. */
+DDT_MUST_CHECK ddt_status programs_make_plain(ddt_context *ctx, const ddt_circuit *circuit, const program_shape *shape,
+                                              program_list *list);
+/* Programs with ever more bootstraps and ever fewer levels. */
+DDT_MUST_CHECK ddt_status programs_make_refreshed(ddt_context *ctx, const ddt_circuit *circuit,
+                                                  const program_shape *shape, program_list *list);
 
 /* ------------------------------------------------------------------ prediction */
 
@@ -168,6 +230,7 @@ typedef struct noise_model {
     double rescale;                            /* of a rescale, with or without relinearisation */
     double plain;                              /* of an encoded vector, at the scale of ciphertexts */
     double constant;                           /* of an encoded constant, largest error */
+    double refresh;                            /* of a bootstrap */
     double switching[DDT_CKKS_LEVELS_MAX + 1]; /* of a rotation at each level */
     const double *gaussian;                    /* NOISE_TABLE_SIZE draws, for plan_simulate */
 } noise_model;
@@ -186,6 +249,7 @@ DDT_MUST_CHECK ddt_status plan_predict_error(ddt_context *ctx, const ddt_plan *p
 
 /* Seconds of one batch on one thread with parameters `literal`. */
 double plan_cost(const ddt_plan *plan, const ddt_ckks_literal *literal);
+size_t plan_bootstraps(const ddt_plan *plan);
 /* Products of ciphertexts, those inside polynomials included. */
 size_t plan_multiplications(const ddt_plan *plan);
 /* Bytes of ciphertexts alive at once at most, for one batch. */

@@ -9,11 +9,11 @@
 #include <string.h>
 
 enum {
-    PLAN_FORMAT = 1,
+    PLAN_FORMAT = 2,
     PLAN_FLAG_INSECURE = 1,
     /* The least bytes that an element takes in a file: counts are checked against what is left of the section. */
     INPUT_BYTES = 4 + 8,
-    OUTPUT_BYTES = 4 + 4,
+    OUTPUT_BYTES = 4 + 4 + 4,
     PRODUCT_BYTES = 12,
     SCALED_BYTES = 16,
     EXACT_BYTES = 8,
@@ -34,6 +34,9 @@ static ddt_status write_head(ddt_writer *writer, const ddt_plan *plan) {
     ddt_writer_begin(writer, "PLAN");
     ddt_writer_u32(writer, PLAN_FORMAT);
     ddt_ckks_write_literal(writer, &plan->literal);
+    ddt_writer_u32(writer, plan->boot.log_slots);
+    ddt_writer_u32(writer, plan->boot.slots_levels);
+    ddt_writer_u32(writer, plan->boot.baby);
     ddt_writer_u8(writer, plan->insecure ? PLAN_FLAG_INSECURE : 0);
     ddt_writer_u32(writer, plan->output_level);
     ddt_writer_f64(writer, plan->predicted_error);
@@ -49,6 +52,7 @@ static ddt_status write_head(ddt_writer *writer, const ddt_plan *plan) {
     for (size_t o = 0; o < plan->output_count; o++) {
         ddt_writer_string(writer, plan->outputs[o].name);
         ddt_writer_u32(writer, plan->outputs[o].value);
+        ddt_writer_u32(writer, plan->outputs[o].carried);
     }
     return ddt_writer_end(writer);
 }
@@ -117,6 +121,10 @@ static ddt_status write_program(ddt_writer *writer, const ddt_plan *plan) {
         case PLAN_ROTATION:
         case PLAN_POLYNOMIAL:
             write_family(writer, plan, instruction);
+            break;
+        case PLAN_REFRESH:
+            ddt_writer_u32(writer, instruction->operand);
+            ddt_writer_u32(writer, instruction->partner);
             break;
         }
     }
@@ -216,6 +224,7 @@ static void read_outputs(plan_reader *r) {
         plan_output *output = &plan->outputs[plan->output_count++];
         *output = (plan_output){.name = read_name(r)};
         output->value = read_u32(r);
+        output->carried = read_u32(r);
     }
 }
 
@@ -232,6 +241,9 @@ static size_t read_head(plan_reader *r) {
     if (r->status == DDT_OK && ddt_ckks_read_literal(r->reader, &plan->literal) != DDT_OK) {
         refuse(r, "its parameters are out of range");
     }
+    plan->boot.log_slots = read_u32(r);
+    plan->boot.slots_levels = read_u32(r);
+    plan->boot.baby = read_u32(r);
     keep(r, ddt_reader_u8(r->reader, &flags));
     if (flags > PLAN_FLAG_INSECURE) {
         refuse(r, "it has unknown flags");
@@ -358,8 +370,10 @@ static void read_instruction(plan_reader *r, uint32_t *next_value) {
     ddt_plan *plan = r->plan;
     uint8_t opcode = 0;
     keep(r, ddt_reader_u8(r->reader, &opcode));
-    plan_instruction instruction = {
-        .opcode = (plan_opcode)opcode, .first = *next_value, .offset = circuit_public_constant(0.0)};
+    plan_instruction instruction = {.opcode = (plan_opcode)opcode,
+                                    .first = *next_value,
+                                    .partner = CIRCUIT_NONE,
+                                    .offset = circuit_public_constant(0.0)};
     switch (opcode) {
     case PLAN_ADJUST:
         instruction.results = 1;
@@ -373,6 +387,11 @@ static void read_instruction(plan_reader *r, uint32_t *next_value) {
         break;
     case PLAN_POLYNOMIAL:
         read_polynomials(r, &instruction);
+        break;
+    case PLAN_REFRESH:
+        instruction.operand = read_u32(r);
+        instruction.partner = read_u32(r);
+        instruction.results = instruction.partner == CIRCUIT_NONE ? 1 : 2;
         break;
     default:
         refuse(r, "it has an unknown instruction");

@@ -199,6 +199,10 @@ static ddt_status check_keys(ddt_context *ctx, const ddt_plan *plan, const ddt_e
                             (unsigned long long)plan->keys[k].galois, plan->keys[k].top_level);
         }
     }
+    if (plan->literal.boot_levels > 0 && (keys == NULL || ddt_eval_keys_encapsulation(keys) == NULL)) {
+        return ddt_fail(ctx, DDT_ERR_KEY_MISSING,
+                        "The computation refreshes values; the evaluation keys given cannot do that.");
+    }
     return DDT_OK;
 }
 
@@ -284,6 +288,9 @@ ddt_status ddt_plan_run(ddt_context *ctx, ddt_plan *plan, const ddt_eval_keys *k
     }
     if (status == DDT_OK) {
         status = check_keys(ctx, plan, keys);
+    }
+    if (status == DDT_OK) {
+        status = plan_bootstrapper(ctx, plan, &run.bootstrapper);
     }
     if (status == DDT_OK) {
         status = plan_cache_begin(ctx, plan, batch);

@@ -1,10 +1,11 @@
 /*
- * The planner's search: ring degree, prime sizes and special primes.
+ * The planner's search: ring degree, prime sizes and special primes, and whether and how often to refresh.
  *
  * The instructions do not depend on the parameters, so the search is over numbers only. For each ring degree the noise,
  * simulated at one scale, says how large the scale must be (noise is proportional to 1 / scale); the largest output
  * says how large q_0; what the security table leaves goes to special primes, of which more make key switching cheaper
- * up to a point. The candidate with the least predicted time over all batches wins.
+ * up to a point. The candidate with the least predicted time over all batches wins. Where the circuit has places to
+ * refresh, there are several programs to choose from, for each ring degree that is too small without.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -16,7 +17,6 @@
 enum {
     LOG_N_MIN = 10,
     LOG_N_SECURE_MIN = 12,
-    LOG_N_MAX = 17,
     SCALE_BITS_MIN = 26,
     SCALE_BITS_MAX = 49,
     SCALE_BITS_REFERENCE = 40,
@@ -27,26 +27,29 @@ enum {
 };
 static const double default_target_error = 1e-5;
 
-typedef struct search {
-    ddt_context *ctx;
-    const ddt_circuit *circuit;
-    ddt_plan_request request;
-    ddt_plan *plan;
-    unsigned depth;
-    double largest_output;
-    /* Over what was tried, for the message when nothing fits. */
-    unsigned bits_wanted, log_n_wanted;
-    bool headroom_missed;
-    bool target_missed;
-    double best_error;
-} search;
-
 typedef struct candidate {
+    ddt_plan *plan; /* one of the programs */
     ddt_ckks_literal literal;
     double error;
     double seconds;
     bool found;
 } candidate;
+
+typedef struct search {
+    ddt_context *ctx;
+    const ddt_circuit *circuit;
+    ddt_plan_request request;
+    unsigned output_level;
+    program_list programs; /* to choose from; they differ in depth */
+    ddt_bootstrap_literal boot;
+    bool has_refreshes; /* the circuit has places to refresh */
+    double largest_output;
+    /* Over what was tried, for the message when nothing fits. */
+    unsigned depth, bits_wanted, log_n_wanted;
+    bool headroom_missed;
+    bool target_missed;
+    double best_error;
+} search;
 
 static unsigned headroom_bits(const search *s) {
     double magnitude = s->largest_output + 2.0 * s->request.target_error;
@@ -56,11 +59,7 @@ static unsigned headroom_bits(const search *s) {
 
 /* Room above the scale in what holds an output: q_0, and q_1 too where outputs stay at level 1. */
 static bool headroom_ok(const search *s, unsigned first_bits, unsigned scale_bits) {
-    return first_bits + s->plan->output_level * scale_bits >= scale_bits + headroom_bits(s);
-}
-
-static unsigned nominal_bits(const ddt_ckks_literal *p) {
-    return p->first_bits + p->levels * p->scale_bits + (unsigned)ceil(p->p_count * ddt_ckks_special_bits(p));
+    return first_bits + s->output_level * scale_bits >= scale_bits + headroom_bits(s);
 }
 
 /* The bits that security allows; primes may lie a little above their nominal size. */
@@ -70,8 +69,8 @@ static unsigned allowed_bits(const search *s, unsigned log_n) {
 
 /* ------------------------------------------------------------------ scale */
 
-static ddt_status predict(const search *s, const ddt_ckks_literal *literal, double *error) {
-    return plan_predict_error(s->ctx, s->plan, s->circuit, literal, s->request.public_key_inputs, error);
+static ddt_status predict(const search *s, const ddt_plan *plan, const ddt_ckks_literal *literal, double *error) {
+    return plan_predict_error(s->ctx, plan, s->circuit, literal, s->request.public_key_inputs, error);
 }
 
 /* The smallest scale that leaves enough primes of that size. */
@@ -80,12 +79,25 @@ static unsigned smallest_scale(unsigned log_n) {
     return log_n + spare_bits > SCALE_BITS_MIN ? log_n + spare_bits : SCALE_BITS_MIN;
 }
 
-/* The smallest scale at which the predicted error should meet the target, from one simulation: noise goes with 1 /
- * scale. */
+/*
+ * The scale from the errors at two scales: a part goes with 1 / scale, that of bootstraps stays. Beyond the scale at
+ * which the two are equal more bits help little.
+ */
+static double scale_with_bootstraps(double target, double error, double finer, unsigned step_bits) {
+    double gain = exp2(-2.0 * step_bits);
+    double moving = fmax((error * error - finer * finer) / (1.0 - gain), 0.0);
+    double fixed = fmax(error * error - moving, 0.0);
+    double room = fmax(target * target - fixed, fixed);
+    return SCALE_BITS_REFERENCE + (moving > 0.0 ? 0.5 * log2(moving / room) : -(double)SCALE_BITS_MAX);
+}
+
+/* The smallest scale at which the predicted error should meet the target: noise goes with 1 / scale. */
 static ddt_status estimate_scale(const search *s, unsigned log_n, unsigned *scale_bits) {
+    enum { STEP_BITS = 8 };
     double error = 0.0;
+    const ddt_plan *plan = s->programs.plans[0];
     ddt_ckks_literal literal = {.log_n = log_n,
-                                .levels = s->depth,
+                                .levels = plan_depth(plan),
                                 .first_bits = DDT_RING_MODULUS_BITS_MAX,
                                 .scale_bits = SCALE_BITS_REFERENCE,
                                 .p_count = 2};
@@ -93,42 +105,92 @@ static ddt_status estimate_scale(const search *s, unsigned log_n, unsigned *scal
     if (s->request.scale_bits != 0) {
         return DDT_OK;
     }
-    ddt_status status = predict(s, &literal, &error);
+    ddt_status status = predict(s, plan, &literal, &error);
     double excess = error > 0.0 ? log2(error / s->request.target_error) : -(double)SCALE_BITS_MAX;
+    double wanted = SCALE_BITS_REFERENCE + excess;
+    if (status == DDT_OK && s->boot.slots_levels > 0) {
+        double finer = 0.0;
+        literal.scale_bits += STEP_BITS;
+        status = predict(s, plan, &literal, &finer);
+        wanted = scale_with_bootstraps(s->request.target_error, error, finer, STEP_BITS);
+    }
     /* Not finite where noise overwhelmed the computation. */
-    double wanted = isfinite(excess) ? ceil(SCALE_BITS_REFERENCE + excess) : SCALE_BITS_MAX;
+    wanted = isnan(wanted) ? SCALE_BITS_MAX : ceil(wanted);
     *scale_bits = (unsigned)fmin(fmax(wanted, smallest_scale(log_n)), SCALE_BITS_MAX);
     return status;
 }
 
 /* ------------------------------------------------------------------ candidates */
 
-static void consider(const search *s, const ddt_ckks_literal *literal, candidate *best) {
-    size_t room = ((size_t)1 << (literal->log_n - 1)) / s->plan->pool.block;
-    size_t batches = (s->plan->pool.lanes + room - 1) / room;
-    double seconds = (double)batches * plan_cost(s->plan, literal);
+static void consider(const search *s, ddt_plan *plan, const ddt_ckks_literal *literal, candidate *best) {
+    size_t room = ((size_t)1 << (literal->log_n - 1)) / plan->pool.block;
+    size_t batches = (plan->pool.lanes + room - 1) / room;
+    double seconds = (double)batches * plan_cost(plan, literal);
+    (void)s;
     if (!best->found || seconds < best->seconds) {
-        *best = (candidate){.literal = *literal, .seconds = seconds, .found = true};
+        *best = (candidate){.plan = plan, .literal = *literal, .seconds = seconds, .found = true};
     }
 }
 
-/* The best number of special primes at one ring degree and scale. */
-static void consider_scale(const search *s, unsigned log_n, unsigned scale_bits, candidate *best) {
-    unsigned allowed = allowed_bits(s, log_n);
-    for (unsigned p_count = 1; p_count <= DDT_CKKS_P_MAX && p_count <= s->depth + 1; p_count++) {
-        /* The largest q_0 that fits: headroom costs nothing else. */
-        for (unsigned first = DDT_RING_MODULUS_BITS_MAX; first >= scale_bits; first--) {
-            ddt_ckks_literal literal = {
-                .log_n = log_n, .levels = s->depth, .first_bits = first, .scale_bits = scale_bits, .p_count = p_count};
-            if (headroom_ok(s, first, scale_bits) && nominal_bits(&literal) + 1 <= allowed) {
-                consider(s, &literal, best);
-                break;
+/* The keys of bootstraps are large, and the engine holds them all in memory. */
+static bool keys_ok(const search *s, const ddt_ckks_literal *literal) {
+    enum { REQUESTS_MAX = 1024 };
+    const double most_bytes = 8.0 * (1 << 30);
+    ddt_key_request requests[REQUESTS_MAX];
+    double words = 0.0;
+    size_t count = ddt_bootstrap_wanted_keys(literal, &s->boot, requests, REQUESTS_MAX);
+    for (size_t i = 0; i < count && i < REQUESTS_MAX; i++) {
+        unsigned limbs = requests[i].top_level + 1;
+        unsigned digits = (limbs + literal->p_count - 1) / literal->p_count;
+        words += 2.0 * digits * (limbs + literal->p_count);
+    }
+    return count > 0 && count <= REQUESTS_MAX && ldexp(words * sizeof(uint64_t), (int)literal->log_n) <= most_bytes;
+}
+
+/* One program with one number of special primes: the largest q_0 that fits, as headroom costs nothing else. */
+static void consider_size(const search *s, ddt_plan *plan, ddt_ckks_literal literal, candidate *best) {
+    unsigned allowed = allowed_bits(s, literal.log_n);
+    unsigned least = literal.boot_levels > 0 ? DDT_RING_MODULUS_BITS_MAX : literal.scale_bits;
+    for (unsigned first = DDT_RING_MODULUS_BITS_MAX; first >= least; first--) {
+        literal.first_bits = first;
+        if (headroom_ok(s, first, literal.scale_bits) && ceil(plan_nominal_bits(&literal)) + 1.0 <= allowed) {
+            if (literal.boot_levels == 0 || keys_ok(s, &literal)) {
+                consider(s, plan, &literal, best);
             }
+            break;
+        }
+    }
+}
+
+/* The best number of special primes. */
+static void consider_literal(const search *s, ddt_plan *plan, ddt_ckks_literal literal, candidate *best) {
+    unsigned limbs = literal.levels + literal.boot_levels + 1;
+    for (unsigned p = 1; p <= DDT_CKKS_P_MAX && p <= limbs && limbs - 1 <= DDT_CKKS_LEVELS_MAX; p++) {
+        literal.p_count = p;
+        consider_size(s, plan, literal, best);
+    }
+}
+
+/* The best program and number of levels of bootstrapping at one ring degree and scale. */
+static void consider_scale(const search *s, unsigned log_n, unsigned scale_bits, candidate *best) {
+    /* Coefficients-to-slots in fewer levels takes more time. */
+    enum { STAGES_MIN = 2, STAGES_MAX = 4 };
+    for (size_t i = 0; i < s->programs.count; i++) {
+        ddt_plan *plan = s->programs.plans[i];
+        ddt_ckks_literal literal = {.log_n = log_n, .levels = plan_depth(plan), .scale_bits = scale_bits};
+        if (s->boot.slots_levels == 0) {
+            consider_literal(s, plan, literal, best);
+            continue;
+        }
+        for (unsigned stages = STAGES_MIN; stages <= STAGES_MAX; stages++) {
+            literal.boot_levels = DDT_BOOTSTRAP_MOD_LEVELS + stages;
+            consider_literal(s, plan, literal, best);
         }
     }
 }
 
 static void note_failure(search *s, unsigned log_n, unsigned scale_bits) {
+    s->depth = plan_depth(s->programs.plans[s->programs.count - 1]);
     s->headroom_missed |= !headroom_ok(s, DDT_RING_MODULUS_BITS_MAX, scale_bits);
     s->log_n_wanted = log_n;
     s->bits_wanted = scale_bits + headroom_bits(s) + s->depth * scale_bits + DDT_RING_MODULUS_BITS_MAX;
@@ -136,8 +198,9 @@ static void note_failure(search *s, unsigned log_n, unsigned scale_bits) {
 
 /* False where even the smallest conceivable modulus is above the table. */
 static bool can_fit(const search *s, unsigned log_n, unsigned scale_bits) {
-    unsigned least = (s->depth + 1) * scale_bits + DDT_RING_MODULUS_BITS_MAX;
-    return least <= allowed_bits(s, log_n) && s->plan->pool.block <= (size_t)1 << (log_n - 1);
+    unsigned depth = plan_depth(s->programs.plans[s->programs.count - 1]);
+    unsigned least = (depth + 1) * scale_bits + DDT_RING_MODULUS_BITS_MAX;
+    return least <= allowed_bits(s, log_n) && s->circuit->graph.pool.block <= (size_t)1 << (log_n - 1);
 }
 
 /* The best candidate of one ring degree, with its error predicted for exactly its parameters. */
@@ -160,7 +223,7 @@ static ddt_status try_degree(search *s, unsigned log_n, unsigned *least_scale, c
             note_failure(s, log_n, scale_bits);
             return DDT_OK;
         }
-        status = predict(s, &best.literal, &best.error);
+        status = predict(s, best.plan, &best.literal, &best.error);
         if (status == DDT_OK && (best.error <= s->request.target_error || s->request.scale_bits != 0)) {
             *out = best;
             return DDT_OK;
@@ -177,33 +240,140 @@ static ddt_status try_degree(search *s, unsigned log_n, unsigned *least_scale, c
     return status;
 }
 
-static ddt_status search_all(search *s, candidate *best) {
-    unsigned least_scale = s->request.scale_bits == 0 ? SCALE_BITS_MIN : s->request.scale_bits;
-    unsigned from = s->request.insecure_for_testing ? LOG_N_MIN : LOG_N_SECURE_MIN;
-    unsigned to = LOG_N_MAX;
+typedef struct degree_range {
+    unsigned from;
+    unsigned to;
+} degree_range;
+
+static degree_range degrees(const search *s) {
     if (s->request.log_n != 0) {
-        from = s->request.log_n;
-        to = s->request.log_n;
+        return (degree_range){s->request.log_n, s->request.log_n};
     }
-    ddt_status status = DDT_OK;
-    for (unsigned log_n = from; log_n <= to && status == DDT_OK; log_n++) {
+    return (degree_range){s->request.insecure_for_testing ? LOG_N_MIN : LOG_N_SECURE_MIN, PLAN_LOG_N_MAX};
+}
+
+static bool all_lanes_fit(const search *s, unsigned log_n) {
+    return ((size_t)1 << (log_n - 1)) / s->circuit->graph.pool.block >= s->circuit->graph.pool.lanes;
+}
+
+/* The best that was found becomes the owner of its program. */
+static void take(search *s, const candidate *found, candidate *best) {
+    if (!found->found || (best->found && best->seconds <= found->seconds)) {
+        return;
+    }
+    if (best->plan != found->plan) {
+        ddt_plan_destroy(best->plan);
+    }
+    *best = *found;
+    for (size_t i = 0; i < s->programs.count; i++) {
+        if (s->programs.plans[i] == found->plan) {
+            s->programs.plans[i] = s->programs.plans[--s->programs.count];
+        }
+    }
+}
+
+static ddt_status search_plain(search *s, candidate *best) {
+    unsigned least_scale = s->request.scale_bits == 0 ? SCALE_BITS_MIN : s->request.scale_bits;
+    const degree_range range = degrees(s);
+    const program_shape shape = {.output_level = s->output_level, .insecure = s->request.insecure_for_testing};
+    candidate winner = {0};
+    s->boot = shape.boot;
+    ddt_status status = programs_make_plain(s->ctx, s->circuit, &shape, &s->programs);
+    s->depth = (unsigned)s->programs.depth;
+    if (status != DDT_OK || s->programs.count == 0 ||
+        (s->request.levels != 0 && plan_depth(s->programs.plans[0]) > s->request.levels)) {
+        return status;
+    }
+    for (unsigned log_n = range.from; log_n <= range.to && status == DDT_OK; log_n++) {
         candidate found;
         status = try_degree(s, log_n, &least_scale, &found);
-        if (status == DDT_OK && found.found && (!best->found || found.seconds < best->seconds)) {
-            *best = found;
+        if (status == DDT_OK && found.found && (!winner.found || found.seconds < winner.seconds)) {
+            winner = found;
         }
         /* Twice the degree is more than twice the work: it pays only where it halves the batches. */
-        size_t room = ((size_t)1 << (log_n - 1)) / s->plan->pool.block;
-        if (found.found && room >= s->plan->pool.lanes) {
+        if (found.found && all_lanes_fit(s, log_n)) {
             break;
+        }
+    }
+    take(s, &winner, best);
+    return status;
+}
+
+/* ------------------------------------------------------------------ refreshing */
+
+/* Messages repeat with the period of the packed lanes; matrices of 2^6 butterflies at most. */
+static ddt_bootstrap_literal boot_shape(const search *s, unsigned log_n) {
+    enum { LOG_SLOTS_MIN = 6, LAYERS = 5, SLOTS_LEVELS_MAX = 3 };
+    unsigned log_slots = LOG_SLOTS_MIN;
+    while (log_slots < log_n - 1 &&
+           ((size_t)1 << log_slots) / s->circuit->graph.pool.block < s->circuit->graph.pool.lanes) {
+        log_slots++;
+    }
+    unsigned levels = (log_slots + LAYERS - 1) / LAYERS;
+    return (ddt_bootstrap_literal){.log_slots = log_slots,
+                                   .slots_levels = levels > SLOTS_LEVELS_MAX ? SLOTS_LEVELS_MAX : levels};
+}
+
+/* The most levels of the user's that could fit. */
+static unsigned most_levels(const search *s, unsigned log_n) {
+    unsigned boot_levels = DDT_BOOTSTRAP_MOD_LEVELS + 2;
+    unsigned most = DDT_CKKS_LEVELS_MAX - boot_levels;
+    unsigned scale_bits = s->request.scale_bits != 0 ? s->request.scale_bits : smallest_scale(log_n);
+    unsigned allowed = allowed_bits(s, log_n);
+    unsigned taken = (boot_levels + 2) * DDT_RING_MODULUS_BITS_MAX;
+    unsigned fit = allowed < taken ? 0 : (allowed - taken) / scale_bits;
+    most = fit < most ? fit : most;
+    return s->request.levels != 0 && s->request.levels < most ? s->request.levels : most;
+}
+
+static ddt_status try_refreshing(search *s, unsigned log_n, unsigned *least_scale, candidate *out) {
+    program_shape shape = {.output_level = s->output_level,
+                           .levels_max = most_levels(s, log_n),
+                           .boot = boot_shape(s, log_n),
+                           .insecure = s->request.insecure_for_testing};
+    *out = (candidate){0};
+    s->boot = shape.boot;
+    if (s->circuit->graph.pool.block > (size_t)1 << (log_n - 1)) {
+        return DDT_OK;
+    }
+    ddt_status status = programs_make_refreshed(s->ctx, s->circuit, &shape, &s->programs);
+    return status == DDT_OK && s->programs.count > 0 ? try_degree(s, log_n, least_scale, out) : status;
+}
+
+/* Ring degrees that are too small without refreshes. */
+static ddt_status search_refreshed(search *s, candidate *best) {
+    unsigned least_scale = s->request.scale_bits == 0 ? SCALE_BITS_MIN : s->request.scale_bits;
+    degree_range range = degrees(s);
+    ddt_status status = DDT_OK;
+    range.to = best->found && best->literal.log_n <= range.to ? best->literal.log_n - 1 : range.to;
+    for (unsigned log_n = range.from; log_n <= range.to && status == DDT_OK; log_n++) {
+        candidate found;
+        status = try_refreshing(s, log_n, &least_scale, &found);
+        if (status == DDT_OK) {
+            bool enough = found.found && all_lanes_fit(s, log_n);
+            take(s, &found, best);
+            if (enough) {
+                break;
+            }
         }
     }
     return status;
 }
 
+static ddt_status search_all(search *s, candidate *best) {
+    ddt_status status = search_plain(s, best);
+    return status == DDT_OK && s->has_refreshes ? search_refreshed(s, best) : status;
+}
+
 /* ------------------------------------------------------------------ the whole */
 
 static ddt_status fail_capacity(const search *s) {
+    if (s->depth > DDT_CKKS_LEVELS_MAX) {
+        return ddt_fail(s->ctx, DDT_ERR_CAPACITY, "The circuit does not fit: it needs more than %d levels, and %s.",
+                        DDT_CKKS_LEVELS_MAX,
+                        s->has_refreshes ? "the places where it may be refreshed lie too far apart"
+                                         : "it has no places where it may be refreshed");
+    }
     /* A ring that had room but too much noise says more than a smaller one that had no room. */
     if (s->target_missed) {
         return ddt_fail(s->ctx, DDT_ERR_CAPACITY,
@@ -221,27 +391,6 @@ static ddt_status fail_capacity(const search *s) {
         s->depth, s->largest_output, s->bits_wanted, s->log_n_wanted, allowed);
 }
 
-static ddt_status build(search *s, unsigned output_level) {
-    circuit_graph graph;
-    ddt_node *outputs = ddt_alloc(s->circuit->output_count, sizeof *outputs);
-    ddt_plan_destroy(s->plan);
-    s->plan = plan_new();
-    if (outputs == NULL || s->plan == NULL) {
-        ddt_free(outputs);
-        return ddt_fail(s->ctx, DDT_ERR_MEMORY, "Memory is short while planning.");
-    }
-    ddt_status status = circuit_optimise(s->ctx, s->circuit, &graph, outputs);
-    if (status == DDT_OK) {
-        status = circuit_lower(s->ctx, s->circuit, &graph, outputs, output_level, s->plan);
-    }
-    circuit_graph_clear(&graph);
-    ddt_free(outputs);
-    s->depth = plan_depth(s->plan);
-    s->plan->insecure = s->request.insecure_for_testing;
-    s->plan->literal.log_n = LOG_N_MAX;
-    return status == DDT_OK ? plan_derive(s->ctx, s->plan) : status;
-}
-
 static ddt_status check_request(ddt_context *ctx, const ddt_circuit *circuit, const ddt_plan_request *r) {
     if (circuit->graph.status != DDT_OK) {
         return ddt_fail(ctx, circuit->graph.status, "The circuit was not built without errors and cannot be planned.");
@@ -253,7 +402,7 @@ static ddt_status check_request(ddt_context *ctx, const ddt_circuit *circuit, co
         return ddt_fail(ctx, DDT_ERR_ARGUMENT, "The circuit has not been calibrated; run it on typical inputs first.");
     }
     unsigned least = r->insecure_for_testing ? LOG_N_MIN : LOG_N_SECURE_MIN;
-    if ((r->log_n != 0 && (r->log_n < least || r->log_n > LOG_N_MAX)) || r->output_level > 1 ||
+    if ((r->log_n != 0 && (r->log_n < least || r->log_n > PLAN_LOG_N_MAX)) || r->output_level > 1 ||
         (r->scale_bits != 0 && (r->scale_bits < SCALE_BITS_MIN || r->scale_bits > SCALE_BITS_MAX)) ||
         !(r->target_error >= 0.0) || !isfinite(r->target_error) || !(r->accept_error >= 0.0)) {
         return ddt_fail(ctx, DDT_ERR_ARGUMENT,
@@ -274,13 +423,16 @@ static ddt_status measure_outputs(search *s) {
         }
         s->largest_output = fmax(s->largest_output, node->max);
     }
+    for (size_t n = 0; n < s->circuit->graph.node_count; n++) {
+        s->has_refreshes |= s->circuit->graph.nodes[n].kind == NODE_REFRESH;
+    }
     return DDT_OK;
 }
 
 /* Nominal sizes fit; the exact primes decide. Where they are a hair too large, a smaller q_0 makes room. */
 static ddt_status settle(search *s, const candidate *best) {
     const ddt_ckks_params *params = NULL;
-    ddt_plan *plan = s->plan;
+    ddt_plan *plan = best->plan;
     plan->literal = best->literal;
     plan->predicted_error = best->error;
     ddt_status status = plan_derive(s->ctx, plan);
@@ -290,42 +442,38 @@ static ddt_status settle(search *s, const candidate *best) {
     return status == DDT_OK ? ddt_plan_params(s->ctx, plan, &params) : status;
 }
 
-static ddt_status make(search *s) {
-    candidate best = {0};
+static ddt_status make(search *s, candidate *best) {
+    s->output_level = s->request.output_level;
     ddt_status status = measure_outputs(s);
     if (status == DDT_OK) {
-        status = build(s, s->request.output_level);
+        status = search_all(s, best);
     }
-    if (status == DDT_OK) {
-        status = search_all(s, &best);
+    if (status == DDT_OK && !best->found && s->headroom_missed && s->output_level == 0) {
+        s->output_level = 1; /* outputs too large for q_0 alone stay one level higher */
+        status = search_all(s, best);
     }
-    if (status == DDT_OK && !best.found && s->headroom_missed && s->request.output_level == 0) {
-        /* Outputs too large for q_0 alone stay one level higher. */
-        status = build(s, 1);
-        if (status == DDT_OK) {
-            status = search_all(s, &best);
-        }
-    }
-    if (status == DDT_OK && !best.found) {
+    if (status == DDT_OK && !best->found) {
         status = fail_capacity(s);
     }
-    return status == DDT_OK ? settle(s, &best) : status;
+    return status == DDT_OK ? settle(s, best) : status;
 }
 
 ddt_status ddt_plan_create(ddt_context *ctx, const ddt_circuit *circuit, const ddt_plan_request *request,
                            ddt_plan **out) {
     search s = {.ctx = ctx, .circuit = circuit, .request = *request, .best_error = INFINITY};
+    candidate best = {0};
     ddt_status status = check_request(ctx, circuit, request);
     if (s.request.target_error == 0.0) {
         s.request.target_error = default_target_error;
     }
     if (status == DDT_OK) {
-        status = make(&s);
+        status = make(&s, &best);
     }
+    program_list_clear(&s.programs);
     if (status != DDT_OK) {
-        ddt_plan_destroy(s.plan);
+        ddt_plan_destroy(best.plan);
         return status;
     }
-    *out = s.plan;
+    *out = best.plan;
     return DDT_OK;
 }

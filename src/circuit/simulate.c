@@ -290,6 +290,12 @@ static void simulate_result(simulation *s, const plan_instruction *instruction, 
     case PLAN_POLYNOMIAL:
         simulate_polynomial(s, instruction, result, out);
         break;
+    case PLAN_REFRESH:
+        memcpy(out, s->values[result == 0 ? instruction->operand : instruction->partner], s->slots * sizeof *out);
+        if (s->model != NULL) {
+            add_noise(s, s->model->refresh, out);
+        }
+        break;
     }
 }
 

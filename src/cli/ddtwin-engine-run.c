@@ -66,6 +66,19 @@ static ddt_status check_heading(engine *e, ddt_reader *reader, uint64_t batches,
     return DDT_OK;
 }
 
+static ddt_status read_encapsulation(engine *e, ddt_reader *reader) {
+    ddt_encapsulation encapsulation = {0};
+    if (ddt_ckks_params_literal(e->params)->boot_levels == 0) {
+        return DDT_OK;
+    }
+    ddt_status status = ddt_encapsulation_read(e->ctx, reader, e->params, &encapsulation);
+    if (status == DDT_OK) {
+        status = ddt_eval_keys_set_encapsulation(e->ctx, e->keys, &encapsulation);
+        ddt_encapsulation_destroy(&encapsulation); /* emptied where it was taken */
+    }
+    return status;
+}
+
 static ddt_status read_keys(engine *e, ddt_reader *reader) {
     const size_t count = ddt_plan_key_count(e->plan);
     ddt_status status = check_heading(e, reader, 0, count, "keys");
@@ -78,6 +91,9 @@ static ddt_status read_keys(engine *e, ddt_reader *reader) {
         if (status != DDT_OK) {
             ddt_switch_key_destroy(&key);
         }
+    }
+    if (status == DDT_OK) {
+        status = read_encapsulation(e, reader);
     }
     return status == DDT_OK ? ddt_reader_finish(reader) : status;
 }

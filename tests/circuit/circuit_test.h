@@ -86,6 +86,11 @@ static inline void test_keys_make(ddt_context *ctx, ddt_plan *plan, test_keys *k
         assert_ok(ctx, ddt_switch_key_generate(ctx, keys->secret, wanted.galois, wanted.top_level, &key));
         assert_ok(ctx, ddt_eval_keys_add(ctx, keys->eval, &key));
     }
+    if (ddt_ckks_params_literal(params)->boot_levels > 0) {
+        ddt_encapsulation encapsulation;
+        assert_ok(ctx, ddt_encapsulation_generate(ctx, keys->secret, &encapsulation));
+        assert_ok(ctx, ddt_eval_keys_set_encapsulation(ctx, keys->eval, &encapsulation));
+    }
 }
 
 static inline void test_keys_free(test_keys *keys) {
@@ -154,7 +159,7 @@ static inline void test_run(ddt_context *ctx, ddt_plan *plan, const test_keys *k
         assert_ok(ctx, ddt_plan_params(ctx, plan, &params));
         for (size_t o = 0; o < output_count; o++) {
             assert_int_equal(out[o].parts, 2);
-            assert_int_equal(out[o].level, ddt_plan_output_level(plan));
+            assert_int_equal(out[o].level, ddt_plan_get_output(plan, o).level);
             assert_true(out[o].scale == ddt_ckks_canonical_scale(params, out[o].level));
         }
         test_decrypt(ctx, plan, keys, b, out, outputs);

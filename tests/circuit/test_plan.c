@@ -354,7 +354,7 @@ static void test_headroom(void **state) {
     ddt_plan_request request = {.target_error = 1e-4};
     ddt_plan *plan = NULL;
     assert_ok(ctx, ddt_plan_create(ctx, c, &request, &plan));
-    assert_int_equal(ddt_plan_output_level(plan), 1);
+    assert_int_equal(ddt_plan_get_output(plan, 0).level, 1);
     ddt_plan_destroy(plan);
     ddt_circuit_destroy(c);
 }

@@ -113,6 +113,14 @@ static ddt_status chain_read_keys(chain *c, const ddt_plan *plan, const ddt_ckks
         }
         ddt_switch_key_destroy(&key);
     }
+    if (status == DDT_OK && ddt_ckks_params_literal(params)->boot_levels > 0) {
+        ddt_encapsulation encapsulation = {0};
+        status = ddt_encapsulation_read(c->ctx, reader, params, &encapsulation);
+        if (status == DDT_OK) {
+            status = ddt_eval_keys_set_encapsulation(c->ctx, keys, &encapsulation);
+        }
+        ddt_encapsulation_destroy(&encapsulation);
+    }
     ddt_reader_close(reader);
     return status;
 }
