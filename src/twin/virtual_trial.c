@@ -9,7 +9,7 @@ enum {
     TRIAL_DOSES = 4,         /* one and three additional ones */
     TRIAL_OBSERVATIONS = 48, /* evenly over all dosing intervals */
     TRIAL_AMOUNT = 100,      /* in the model's dose unit, where the model names no product */
-    TRIAL_SHORTENINGS = 12   /* halvings of the interval that are tried */
+    TRIAL_SHORTENINGS = 12   /* halvings of the interval, or of the amount, that are tried */
 };
 
 /* A compartment that grows by more than this from the first half of the trial to the second explodes. */
@@ -246,32 +246,35 @@ static ddt_status follow(ddt_context *ctx, const ddt_model *model, const regimen
     return status;
 }
 
+/* A dose too small to matter. */
+static const double trace_of_dose = 1e-6;
+
 /*
  * Published values need not suit a usual regimen: a tumour that grows for ever, a concentration at which an effect is
- * infinite. Intervals are halved where the typical patient explodes, amounts where it meets a pole (and once more, for
- * the others' sake). What never gets fine stays as it was, and whatever computes it will say why it cannot.
+ * infinite. Amounts are halved where the typical patient would fare well without doses (and once more, for the others'
+ * sake), otherwise intervals. What never gets fine stays as it was, and whatever computes it will say why it cannot.
  */
 static ddt_status soften(ddt_context *ctx, const ddt_model *model, const watch *w, regimen *r) {
+    course now = COURSE_FINE;
+    course without = COURSE_EXPLODES;
     regimen softer = *r;
-    for (int k = 0; k <= TRIAL_SHORTENINGS; k++) {
-        course c = COURSE_FINE;
-        const ddt_status status = follow(ctx, model, &softer, w, &c);
-        if (status != DDT_OK) {
-            return status == DDT_ERR_MEMORY ? status : DDT_OK;
-        }
-        if (c == COURSE_FINE) {
-            const bool was_lowered = softer.amount < r->amount;
-            *r = softer;
-            r->amount /= was_lowered ? 2 : 1;
-            return DDT_OK;
-        }
-        if (c == COURSE_MEETS_A_POLE && softer.has_doses) {
-            softer.amount /= 2;
-        } else {
-            softer.interval /= 2;
-        }
+    ddt_status status = follow(ctx, model, r, w, &now);
+    if (status == DDT_OK && now != COURSE_FINE && r->has_doses) {
+        softer.amount *= trace_of_dose;
+        status = follow(ctx, model, &softer, w, &without);
+        softer = *r;
     }
-    return DDT_OK;
+    const bool dose_matters = without == COURSE_FINE;
+    for (int k = 0; status == DDT_OK && now != COURSE_FINE && k < TRIAL_SHORTENINGS; k++) {
+        *(dose_matters ? &softer.amount : &softer.interval) /= 2;
+        status = follow(ctx, model, &softer, w, &now);
+    }
+    if (status == DDT_OK && now == COURSE_FINE) {
+        const bool was_lowered = softer.amount < r->amount;
+        *r = softer;
+        r->amount /= was_lowered ? 2 : 1;
+    }
+    return status == DDT_ERR_MEMORY ? status : DDT_OK;
 }
 
 static ddt_status trial_regimen(ddt_context *ctx, const ddt_model *model, regimen *out) {
