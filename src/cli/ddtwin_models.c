@@ -1,11 +1,12 @@
 /* models and info: what there is. SPDX-License-Identifier: Apache-2.0 */
-#include "ddtwin.h"
+#include "ddtwin_models.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ------------------------------------------------------------------ models */
@@ -86,7 +87,19 @@ static ddt_status print_folder(ddt_context *ctx, const char *folder, struct dire
     return status;
 }
 
+static bool is_file(const char *path) {
+    struct stat info;
+    return path != NULL && stat(path, &info) == 0 && S_ISREG(info.st_mode);
+}
+
 ddt_status ddtwin_models(ddt_context *ctx, const cli_arguments *arguments) {
+    if (is_file(arguments->positional)) {
+        return ddtwin_model_show(ctx, arguments);
+    }
+    if (arguments->out != NULL) {
+        return ddt_fail(ctx, DDT_ERR_USAGE,
+                        "-o writes the virtual trial of one model; name its file instead of a folder.");
+    }
     char path[PATH_MAX];
     struct dirent **entries = NULL;
     const char *folder = arguments->positional != NULL ? arguments->positional : default_folder(path);

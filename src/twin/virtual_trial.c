@@ -1,4 +1,5 @@
 /* A virtual trial: what `check` runs when no data set is given. SPDX-License-Identifier: Apache-2.0 */
+#include "ddt/twin/trial.h"
 #include "twin_internal.h"
 
 #include <math.h>
@@ -314,4 +315,8 @@ ddt_status twin_virtual_trial(ddt_context *ctx, const ddt_model *model, char **o
     *out = text.data;
     *length = text.length;
     return DDT_OK;
+}
+
+ddt_status ddt_twin_virtual_trial(ddt_context *ctx, const ddt_model *model, char **text, size_t *length) {
+    return twin_virtual_trial(ctx, model, text, length);
 }
