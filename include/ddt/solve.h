@@ -34,8 +34,12 @@ typedef struct ddt_solve_options {
 
 /* What `check` tells about a model. */
 typedef struct ddt_solve_info {
-    const char *method; /* "superposition" */
+    const char *method; /* "superposition" (linear models) or "newton" */
     size_t states, subjects, observations, sources;
+    size_t segments;        /* the most changes of covariates that an observation looks back on, as a power of two */
+    unsigned iterations;    /* of Newton's method; 0 for linear models */
+    size_t grid;            /* times a subject that it solves for; 0 likewise */
+    bool has_private_times; /* lags, durations or modelled rates depend on encrypted values */
     unsigned squarings;     /* of the matrix exponential */
     double rate_max_per_h;  /* largest rate x horizon found in the virtual population is squarings' reason */
     double surrogate_error; /* predicted, relative to the outputs' maxima: worst over the virtual population, in the

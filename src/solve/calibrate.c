@@ -17,8 +17,14 @@ static const double typical_amount = 0.8; /* of the largest: the template's own 
 static double source_size(const solve_work *work, const solve_numbers *numbers, size_t state) {
     double size = fabs(numbers->initial[state]);
     for (size_t d = 0; d < work->dosing_count; d++) {
-        if (work->linear.state[work->dosings[d].compartment] == state) {
-            size = fmax(size, numbers->f[work->dosings[d].compartment] * work->dosings[d].amount_high);
+        const solve_dosing *dosing = &work->dosings[d];
+        bool is_constant = dosing->giving == SOLVE_GIVING_CONSTANT || dosing->giving == SOLVE_GIVING_CONSTANT_MODELLED;
+        if (work->linear.state[dosing->compartment] == state) {
+            /* What a constant infusion adds up to: its rate over the rate of elimination. */
+            double given = is_constant ? dosing->scale / fmax(fabs(numbers->a[state * (work->linear.n + 1)]),
+                                                              1.0 / work->times.during_max)
+                                       : numbers->f[dosing->compartment] * dosing->amount_high;
+            size = fmax(size, given);
         }
     }
     return size;
@@ -35,7 +41,7 @@ static void widen_scales(solve_work *work, const double *e, const solve_numbers 
 }
 
 /* The largest magnitude that one source gives each state, over the draws of the population and geometric times. */
-static ddt_status scale_states(solve_work *work) {
+ddt_status solve_scale_states(solve_work *work) {
     enum { TIMES = 24 };
     const double ratio = 1.7;
     size_t n = work->linear.n;
@@ -167,7 +173,7 @@ static ddt_status scale_outputs(solve_work *work) {
 }
 
 ddt_status solve_scales(solve_work *work) {
-    SOLVE_TRY(scale_states(work));
+    SOLVE_TRY(solve_scale_states(work));
     return scale_outputs(work);
 }
 
@@ -241,25 +247,41 @@ static void draw_amounts(trial *t, size_t lane, size_t sample) {
     }
 }
 
-static void fill_patient(trial *t, size_t lane, size_t sample) {
+/* Covariates that rates depend on are mirrored in every other segment. */
+static void fill_encoding(const trial *t, size_t lane, size_t encoding, const double *symbols) {
     const solve_layout *layout = &t->work->solution->layout;
+    const solve_encoding *e = &t->work->encodings[encoding];
+    const solve_symbol *symbol = &t->work->symbols[e->symbol];
+    size_t input = t->work->dosing_count + encoding;
+    double own = solve_encode_value(&layout->inputs[input], symbols[e->symbol]);
+    double mirrored = own;
+    if (symbol->role == SOLVE_ROLE_SEGMENT) {
+        mirrored = solve_encode_value(&layout->inputs[input], solve_mirrored(symbol, symbols[e->symbol]));
+    }
+    size_t part = layout->rows * layout->columns;
+    double *slots = t->inputs[input] + lane * layout->segments * part;
+    for (size_t j = 0; j < layout->segments * part; j++) {
+        slots[j] = j / part % 2 == 0 ? own : mirrored;
+    }
+}
+
+static void fill_patient(trial *t, size_t lane, size_t sample) {
     const double *symbols = t->work->samples + sample * t->work->symbol_count;
     t->sample[lane] = sample;
     draw_amounts(t, lane, sample);
-    solve_fill_amounts(layout, lane, t->amounts[lane], t->inputs);
+    solve_numbers_of(t->work, symbols, &t->numbers);
+    solve_lane_givens(t->work, lane, &t->numbers, t->amounts[lane], t->buffers.givens);
     for (size_t i = 0; i < t->work->encoding_count; i++) {
-        const solve_encoding *e = &t->work->encodings[i];
-        size_t input = t->work->dosing_count + i;
-        double y = solve_encode_value(&layout->inputs[input], symbols[e->symbol]);
-        solve_fill_constant(layout, lane, y, t->inputs[input]);
+        fill_encoding(t, lane, i, symbols);
     }
+    solve_fill_doses(&t->work->solution->layout, lane, t->buffers.givens, t->buffers.t2_h, t->inputs);
 }
 
 /* Worst error of a lane, each output relative to this patient's own maximum (or a small part of the typical one). */
 static double lane_error(trial *t, size_t lane) {
     const double least = 0.05; /* of the typical maximum */
     const solve_layout *layout = &t->work->solution->layout;
-    size_t block = layout->rows * layout->columns;
+    size_t block = layout->segments * layout->rows * layout->columns;
     const solve_lane *l = &layout->lanes[lane];
     double worst = 0.0;
     solve_numbers_of(t->work, t->work->samples + t->sample[lane] * t->work->symbol_count, &t->numbers);

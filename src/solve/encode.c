@@ -103,7 +103,10 @@ static ddt_status add_group(solve_work *work, const solve_term *term, uint32_t *
         group->exponents[i] = *x;
         group->parts[i].encoding = SOLVE_NONE;
         group->centre += x->coefficient * symbol_mid(work, x->symbol, x->is_log);
-        group->reach += fabs(x->coefficient) * symbol_half(work, x->symbol, x->is_log);
+        /* What is public is no part of the polynomial's argument; some reach is needed where all is. */
+        const double known_part = 1e-3;
+        double half = symbol_half(work, x->symbol, x->is_log);
+        group->reach += fabs(x->coefficient) * (work->symbols[x->symbol].is_known ? known_part * half : half);
     }
     *index = (uint32_t)work->group_count++;
     return DDT_OK;
@@ -276,6 +279,7 @@ static ddt_status visit_all(solve_work *work, term_visitor visit) {
         solve_terms *terms;
         size_t count;
     } lists[] = {{work->a_terms, n * n},
+                 {work->piece_terms, work->piece_terms != work->a_terms ? n * n : 0},
                  {work->initial_terms, work->feed_count * n},
                  {work->f_terms, work->feed_count * work->dosing_count},
                  {work->gain_terms, outputs * n},
@@ -308,9 +312,9 @@ static ddt_status encode_functions(solve_work *work, solve_term *term) {
 
 /* ------------------------------------------------------------------ inputs and ranges */
 
-static ddt_status add_range(solve_work *work, uint32_t symbol, uint32_t *index) {
+ddt_status solve_add_range(solve_work *work, uint32_t symbol, uint32_t *index) {
     solve_layout *layout = &work->solution->layout;
-    const char *name = work->model->symbols[symbol].name;
+    const char *name = work->model->symbols[work->symbols[symbol].origin].name;
     for (size_t r = work->dosing_count; r < layout->range_count; r++) {
         if (strcmp(layout->ranges[r].name, name) == 0) {
             *index = (uint32_t)r;
@@ -363,8 +367,9 @@ static ddt_status make_inputs(solve_work *work) {
         solve_input input = {.kind = e->is_log ? SOLVE_INPUT_LOG : SOLVE_INPUT_LINEAR,
                              .mid = e->mid,
                              .half = e->half,
+                             .role = work->symbols[e->symbol].role,
                              .bound = e->bound * (1.0 + 1e-9)}; /* rounding of (value - mid) / half at the ends */
-        SOLVE_TRY(add_range(work, e->symbol, &input.range));
+        SOLVE_TRY(solve_add_range(work, e->symbol, &input.range));
         SOLVE_TRY(input_name(work, i, &input.name));
         layout->inputs[layout->input_count++] = input;
     }

@@ -55,7 +55,10 @@ static ddt_status add_rate(const solve_matrix *m, size_t i, size_t j, double coe
         return DDT_OK;
     }
     double step = ldexp(coefficient, -(int)m->exponential->squarings);
-    return solve_sum_pairs(m->work, &m->rates[at], m->time, step * m->factors[at], pairs);
+    if (m->time != NULL) {
+        return solve_sum_pairs(m->work, &m->rates[at], m->time, step * m->factors[at], pairs);
+    }
+    return solve_sum_times(m->work, &m->rates[at], m->time_value, step * m->time_unit * m->factors[at], pairs);
 }
 
 static ddt_status add_scaled(const solve_matrix *m, double coefficient, solve_value value, solve_pairs *pairs) {

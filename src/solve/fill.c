@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "fit_internal.h"
 #include "solve_internal.h"
 
 #include <string.h>
@@ -11,7 +12,8 @@ double solve_encode_value(const solve_input *input, double value) {
     return ((input->kind == SOLVE_INPUT_LOG ? log(value) : value) - input->mid) / input->half;
 }
 
-static size_t block_of(const solve_layout *layout) { return layout->rows * layout->columns; }
+static size_t part_of(const solve_layout *layout) { return layout->rows * layout->columns; }
+static size_t block_of(const solve_layout *layout) { return layout->segments * part_of(layout); }
 
 void solve_fill_constant(const solve_layout *layout, size_t lane, double y, double *input) {
     size_t block = block_of(layout);
@@ -20,20 +22,60 @@ void solve_fill_constant(const solve_layout *layout, size_t lane, double y, doub
     }
 }
 
-void solve_fill_amounts(const solve_layout *layout, size_t lane, const double *record_amounts, double *const *inputs) {
-    const solve_lane *l = &layout->lanes[lane];
+static bool depends_on_doses(const solve_input *input) {
+    return input->kind != SOLVE_INPUT_LINEAR && input->kind != SOLVE_INPUT_LOG;
+}
+
+static void clear_doses(const solve_layout *layout, size_t lane, double *const *inputs) {
     size_t block = block_of(layout);
     for (size_t i = 0; i < layout->input_count; i++) {
-        if (layout->inputs[i].kind == SOLVE_INPUT_AMOUNT) {
+        if (depends_on_doses(&layout->inputs[i])) {
             memset(inputs[i] + lane * block, 0, block * sizeof(double));
         }
     }
+}
+
+/* at: the slot in segment 0. */
+static void fill_times(const solve_layout *layout, const solve_slot *slot, size_t at, double *const *inputs) {
+    for (size_t i = 0; i < layout->input_count; i++) {
+        const solve_input *input = &layout->inputs[i];
+        if (input->kind == SOLVE_INPUT_INFUSION_TIME) {
+            inputs[i][at] = slot->during_h / input->half;
+        } else if (input->kind == SOLVE_INPUT_DECAY_TIME) {
+            for (size_t j = 0; j < layout->segments; j++) {
+                inputs[i][at + j * part_of(layout)] = slot->t2_h[j] / input->half;
+            }
+        }
+    }
+}
+
+void solve_fill_doses(const solve_layout *layout, size_t lane, const solve_given *givens, double *t2_h,
+                      double *const *inputs) {
+    const solve_lane *l = &layout->lanes[lane];
+    solve_slot slot = {.t2_h = t2_h};
+    clear_doses(layout, lane, inputs);
+    for (size_t row = 0; row < l->source_count; row++) {
+        uint32_t input = l->sources[row].input;
+        for (size_t k = 0; k < l->column_count; k++) {
+            size_t at = lane * block_of(layout) + row * layout->columns + k;
+            solve_slot_of(layout, l, row, &givens[row], k, &slot);
+            fill_times(layout, &slot, at, inputs);
+            if (slot.acts && input != SOLVE_NONE) {
+                inputs[input][at] = givens[row].value / layout->inputs[input].half;
+            }
+        }
+    }
+}
+
+void solve_fill_amounts(const solve_layout *layout, size_t lane, const double *record_amounts, double *const *inputs) {
+    const solve_lane *l = &layout->lanes[lane];
+    clear_doses(layout, lane, inputs);
     for (size_t row = 0; row < l->source_count; row++) {
         const solve_lane_source *source = &l->sources[row];
         if (source->input == SOLVE_NONE) {
             continue;
         }
-        double *slots = inputs[source->input] + lane * block + row * layout->columns;
+        double *slots = inputs[source->input] + lane * block_of(layout) + row * layout->columns;
         for (size_t k = 0; k < l->column_count; k++) {
             slots[k] =
                 l->active[row * l->column_count + k] != 0 ? record_amounts[source->record] * source->weight : 0.0;
@@ -67,6 +109,7 @@ static ddt_status check_record(const filler *f, const ddt_subject *subject, cons
     const double duration_rounding = 1e-4; /* AMT / RATE of numbers that were rounded to be written */
     solve_record found;
     solve_record_of(record, &found);
+    found.fixed_amount = expected->fixed_amount < 0.0 ? -1.0 : found.fixed_amount;
     const struct {
         const char *what;
         double value, expected, rounding;
@@ -133,64 +176,229 @@ static ddt_status check_range(const filler *f, const solve_range *range, const d
                           record->line, range->name, subject->id, value, range->level_count);
 }
 
-/* The value of a symbol for a subject: a constant column, or 0 for an eta without one. */
-static ddt_status symbol_value(const filler *f, const solve_range *range, size_t s, double *value) {
-    const ddt_subject *subject = &f->events->subjects[s];
+/* ------------------------------------------------------------------ symbols */
+
+/* A range's symbol and its column in the data, SIZE_MAX for an eta without one. */
+typedef struct symbol_place {
+    uint32_t symbol;
+    size_t column;
+} symbol_place;
+
+static ddt_status find_symbol(const filler *f, const solve_range *range, symbol_place *out) {
     int64_t symbol = ddt_model_find_symbol(f->model, range->name);
     if (symbol < 0) {
         return ddt_fail(f->ctx, DDT_ERR_MISMATCH,
                         "'%s' has no %s, which the plan wants: it was made for another model.", f->model->path,
                         range->name);
     }
-    *value = 0.0;
-    for (size_t c = 0; c < f->events->covariate_count; c++) {
-        if (f->events->covariate_symbols[c] == (uint32_t)symbol && subject->record_count > 0) {
-            SOLVE_TRY(solve_check_covariates(f->ctx, f->model, f->events, s, (uint32_t)symbol, c));
-            *value = subject->covariate_values[subject->records[0].covariates + c];
-            return check_range(f, range, subject, &subject->records[0], *value);
-        }
-    }
-    if (f->model->symbols[symbol].kind != DDT_SYMBOL_ETA) {
+    *out = (symbol_place){(uint32_t)symbol, solve_column(f->events, (uint32_t)symbol)};
+    if (out->column == SIZE_MAX && f->model->symbols[symbol].kind != DDT_SYMBOL_ETA) {
         return ddt_fail(f->ctx, DDT_ERR_DATA, "'%s' has no column %s.", f->events->path, range->name);
     }
     return DDT_OK;
 }
 
-static ddt_status fill_symbols(const filler *f, double *const *inputs) {
-    for (size_t i = 0; i < f->layout->input_count; i++) {
-        const solve_input *input = &f->layout->inputs[i];
-        for (size_t l = 0; input->kind != SOLVE_INPUT_AMOUNT && l < f->layout->lane_count; l++) {
-            double value = 0.0;
-            SOLVE_TRY(symbol_value(f, &f->layout->ranges[input->range], f->layout->lanes[l].subject, &value));
-            solve_fill_constant(f->layout, l, solve_encode_value(input, value), inputs[i]);
+static double value_at(const filler *f, size_t subject, size_t record, size_t column) {
+    const ddt_subject *s = &f->events->subjects[subject];
+    return column == SIZE_MAX || s->record_count == 0 ? 0.0
+                                                      : s->covariate_values[s->records[record].covariates + column];
+}
+
+/* The values that rates depend on change only where the plan was made for it. */
+static ddt_status check_segments(const filler *f, const solve_range *range, size_t subject, size_t column) {
+    const solve_layout_subject *s = &f->layout->subjects[subject];
+    const ddt_subject *data = &f->events->subjects[subject];
+    for (size_t j = 0; j < s->segment_count; j++) {
+        uint32_t of = s->segments[j].record;
+        double value = value_at(f, subject, of, column);
+        for (size_t r = of; r < data->record_count && data->records[r].time_h <= s->segments[j].end_h &&
+                            (j + 1 == s->segment_count || r < s->segments[j + 1].record);
+             r++) {
+            bool is_used =
+                data->records[r].steady_state != 0 || (r > 0 && data->records[r].time_h > data->records[r - 1].time_h);
+            if (is_used && value_at(f, subject, r, column) != value) {
+                return ddt_fail(f->ctx, DDT_ERR_MISMATCH,
+                                "'%s', line %u: %s of the subject %s changes from %.15g to %.15g, where the plan's "
+                                "template has no change.",
+                                f->events->path, data->records[r].line, range->name, data->id, value,
+                                value_at(f, subject, r, column));
+            }
         }
     }
     return DDT_OK;
 }
 
+/* Which record's value a slot takes. */
+static uint32_t record_for(const solve_layout *layout, const solve_lane *lane, solve_role role, size_t segment,
+                           size_t row, size_t k) {
+    const solve_segment *segments = layout->subjects[lane->subject].segments;
+    const solve_lane_source *source = row < lane->source_count ? &lane->sources[row] : NULL;
+    const solve_lane_column *column = k < lane->column_count ? &lane->columns[k] : NULL;
+    switch (role) {
+    case SOLVE_ROLE_SEGMENT:
+        return column != NULL && segment < column->segment_count ? segments[column->segment + segment].record : 0;
+    case SOLVE_ROLE_PIECE:
+        return column != NULL && source != NULL && source->piece < column->segment_count
+                   ? segments[column->segment + source->piece].record
+                   : 0;
+    case SOLVE_ROLE_DOSE:
+        return source != NULL ? source->covariate_record : 0;
+    case SOLVE_ROLE_OBSERVATION:
+        return column != NULL ? column->record : 0;
+    default:
+        return 0;
+    }
+}
+
+static void fill_lane_symbol(const filler *f, const solve_input *input, size_t lane_index, size_t column,
+                             double *values) {
+    const solve_layout *layout = f->layout;
+    const solve_lane *lane = &layout->lanes[lane_index];
+    double *slots = values + lane_index * block_of(layout);
+    for (size_t at = 0; at < block_of(layout); at++) {
+        size_t row = at % part_of(layout) / layout->columns;
+        uint32_t record = record_for(layout, lane, input->role, at / part_of(layout), row, at % layout->columns);
+        slots[at] = solve_encode_value(input, value_at(f, lane->subject, record, column));
+    }
+}
+
+/* Every value that the data hold of a declared symbol lies within its range. */
+static ddt_status check_symbol(const filler *f, const solve_range *range) {
+    symbol_place place;
+    SOLVE_TRY(find_symbol(f, range, &place));
+    for (size_t s = 0; s < f->events->subject_count && place.column != SIZE_MAX; s++) {
+        const ddt_subject *subject = &f->events->subjects[s];
+        for (size_t r = 0; r < subject->record_count; r++) {
+            SOLVE_TRY(check_range(f, range, subject, &subject->records[r], value_at(f, s, r, place.column)));
+        }
+    }
+    return DDT_OK;
+}
+
+static ddt_status check_changes(const filler *f, const solve_input *input, symbol_place place, size_t subject) {
+    if (place.column == SIZE_MAX || input->role == SOLVE_ROLE_DOSE || input->role == SOLVE_ROLE_OBSERVATION) {
+        return DDT_OK;
+    }
+    return input->role == SOLVE_ROLE_SUBJECT
+               ? solve_check_covariates(f->ctx, f->model, f->events, subject, place.symbol, place.column)
+               : check_segments(f, &f->layout->ranges[input->range], subject, place.column);
+}
+
+static ddt_status fill_symbols(const filler *f, double *const *inputs) {
+    for (size_t i = 0; i < f->layout->input_count; i++) {
+        const solve_input *input = &f->layout->inputs[i];
+        if (depends_on_doses(input)) {
+            continue;
+        }
+        symbol_place place;
+        SOLVE_TRY(find_symbol(f, &f->layout->ranges[input->range], &place));
+        SOLVE_TRY(check_symbol(f, &f->layout->ranges[input->range]));
+        for (size_t l = 0; l < f->layout->lane_count; l++) {
+            SOLVE_TRY(check_changes(f, input, place, f->layout->lanes[l].subject));
+            fill_lane_symbol(f, input, l, place.column, inputs[i]);
+        }
+    }
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ doses */
+
+/* Lag, bioavailability... of one dose: the model's expressions at its covariates. */
+static ddt_status parts_of(const filler *f, const solve_lane *lane, const solve_lane_source *source, double *symbols,
+                           solve_dose_parts *out) {
+    const ddt_compartment *c = &f->model->compartments[f->layout->inputs[source->input].compartment];
+    ddt_events_symbols(f->model, f->events, lane->subject, source->covariate_record, symbols);
+    const struct {
+        ddt_expr e;
+        double absent, *value;
+    } parts[] = {{c->bioavailability, 1.0, &out->f},
+                 {c->lag_h, 0.0, &out->lag_h},
+                 {c->rate, 0.0, &out->rate},
+                 {c->duration, 0.0, &out->duration_h}};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        *parts[i].value =
+            parts[i].e == DDT_EXPR_NONE ? parts[i].absent : ddt_expr_eval(f->model->pool, parts[i].e, symbols, NULL);
+    }
+    return DDT_OK;
+}
+
+static ddt_status refuse_part(const filler *f, const solve_lane *lane, const solve_lane_source *source,
+                              const char *what, double value) {
+    const ddt_subject *subject = &f->events->subjects[lane->subject];
+    return ddt_fail(f->ctx, DDT_ERR_DATA, "'%s', line %u: %s of the dose of the subject %s is %g.", f->events->path,
+                    subject->records[source->record].line, what, subject->id, value);
+}
+
+static ddt_status check_parts(const filler *f, const solve_lane *lane, const solve_lane_source *source,
+                              const solve_dose_parts *parts) {
+    solve_giving giving = f->layout->inputs[source->input].giving;
+    const ddt_record *record = &f->events->subjects[lane->subject].records[source->record];
+    bool is_constant = giving == SOLVE_GIVING_CONSTANT || giving == SOLVE_GIVING_CONSTANT_MODELLED;
+    bool needs_rate = giving == SOLVE_GIVING_MODELLED_RATE || giving == SOLVE_GIVING_CONSTANT_MODELLED;
+    if (!(parts->lag_h >= 0.0) || !isfinite(parts->lag_h)) {
+        return refuse_part(f, lane, source, "the lag", parts->lag_h);
+    }
+    if (record->steady_state != 0 && parts->lag_h > (is_constant ? 0.0 : record->interval_h)) {
+        return refuse_part(f, lane, source, "the lag (longer than the interval at steady state)", parts->lag_h);
+    }
+    if (!(parts->f >= 0.0) || !isfinite(parts->f)) {
+        return refuse_part(f, lane, source, "the bioavailability", parts->f);
+    }
+    if (needs_rate && !(parts->rate > 0.0 && isfinite(parts->rate))) {
+        return refuse_part(f, lane, source, "the modelled rate", parts->rate);
+    }
+    if (giving == SOLVE_GIVING_MODELLED_DURATION && !(parts->duration_h > 0.0 && isfinite(parts->duration_h))) {
+        return refuse_part(f, lane, source, "the modelled duration", parts->duration_h);
+    }
+    return DDT_OK;
+}
+
+static ddt_status give(const filler *f, size_t lane_index, double *symbols, solve_given *givens) {
+    const solve_lane *lane = &f->layout->lanes[lane_index];
+    const ddt_subject *subject = &f->events->subjects[lane->subject];
+    for (size_t row = 0; row < lane->source_count; row++) {
+        const solve_lane_source *source = &lane->sources[row];
+        givens[row] = (solve_given){.start_h = source->time_h};
+        if (source->input == SOLVE_NONE) {
+            continue;
+        }
+        const solve_input *input = &f->layout->inputs[source->input];
+        const ddt_record *record = &subject->records[source->record];
+        double amount = solve_quantity(input, record);
+        solve_dose_parts parts;
+        SOLVE_TRY(check_range(f, &f->layout->ranges[input->range], subject, record, amount));
+        SOLVE_TRY(parts_of(f, lane, source, symbols, &parts));
+        SOLVE_TRY(check_parts(f, lane, source, &parts));
+        givens[row] = solve_given_of(f->layout, lane, source, &parts, amount);
+    }
+    return DDT_OK;
+}
+
 static ddt_status fill_doses(const filler *f, double *const *inputs) {
-    for (size_t l = 0; l < f->layout->lane_count; l++) {
-        const solve_lane *lane = &f->layout->lanes[l];
-        const ddt_subject *subject = &f->events->subjects[lane->subject];
-        double *amounts = ddt_calloc(subject->record_count, sizeof *amounts);
-        if (amounts == NULL) {
-            return solve_no_memory(f->ctx);
-        }
-        ddt_status status = DDT_OK;
-        for (size_t row = 0; row < lane->source_count && status == DDT_OK; row++) {
-            const solve_lane_source *source = &lane->sources[row];
-            if (source->input != SOLVE_NONE) {
-                const ddt_record *record = &subject->records[source->record];
-                amounts[source->record] = record->amount;
-                status = check_range(f, &f->layout->ranges[f->layout->inputs[source->input].range], subject, record,
-                                     record->amount);
-            }
-        }
+    double *symbols = ddt_calloc(f->model->symbol_count, sizeof *symbols);
+    double *t2_h = ddt_calloc(f->layout->segments, sizeof *t2_h);
+    solve_given *givens = ddt_calloc(f->layout->rows, sizeof *givens);
+    ddt_status status = symbols == NULL || t2_h == NULL || givens == NULL ? solve_no_memory(f->ctx) : DDT_OK;
+    for (size_t l = 0; l < f->layout->lane_count && status == DDT_OK; l++) {
+        status = give(f, l, symbols, givens);
         if (status == DDT_OK) {
-            solve_fill_amounts(f->layout, l, amounts, inputs);
+            solve_fill_doses(f->layout, l, givens, t2_h, inputs);
         }
-        ddt_free(amounts);
-        SOLVE_TRY(status);
+    }
+    ddt_free(symbols);
+    ddt_free(t2_h);
+    ddt_free(givens);
+    return status;
+}
+
+/* Ranges of symbols that only lags, rates... read: they have no input. */
+static ddt_status check_ranges(const filler *f) {
+    for (size_t r = 0; r < f->layout->range_count; r++) {
+        bool has_input = false;
+        for (size_t i = 0; i < f->layout->input_count; i++) {
+            has_input |= f->layout->inputs[i].range == r && f->layout->inputs[i].kind <= SOLVE_INPUT_AMOUNT;
+        }
+        SOLVE_TRY(has_input ? DDT_OK : check_symbol(f, &f->layout->ranges[r]));
     }
     return DDT_OK;
 }
@@ -201,10 +409,16 @@ ddt_status ddt_solution_fill(ddt_context *ctx, const ddt_solution *solution, con
     filler f = {.ctx = ctx, .layout = layout, .model = model, .events = events};
     ddt_status status = check_structure(&f);
     if (status == DDT_OK) {
+        status = check_ranges(&f);
+    }
+    if (status == DDT_OK) {
         status = fill_symbols(&f, inputs);
     }
     if (status == DDT_OK) {
         status = fill_doses(&f, inputs);
+    }
+    if (status == DDT_OK && solution->fit != NULL) {
+        status = solve_fit_fill(ctx, solution, model, events, inputs);
     }
     for (size_t i = 0; status != DDT_OK && i < layout->input_count; i++) {
         memset(inputs[i], 0, layout->lane_count * block_of(layout) * sizeof(double));

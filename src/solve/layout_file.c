@@ -15,12 +15,15 @@ enum {
     ID_MAX_BYTES = 24,
     RANGES_MAX = 4096,
     LANES_MAX = 1 << 24,
+    METHOD_MAX_BYTES = 32,
     RECORD_BYTES = 4 * 8 + 5 * 4,
     PLACE_BYTES = 4 + 4 + 8,
-    SOURCE_BYTES = 4 + 4 + 8,
-    LANE_BYTES_MIN = 3 * 4,
-    SUBJECT_BYTES_MIN = 2 * 4
+    SEGMENT_BYTES = 8 + 4,
+    SOURCE_BYTES = 5 * 4 + 2 * 8,
+    SUBJECT_BYTES_MIN = 3 * 4
 };
+
+static const char *const methods[] = {"superposition", "newton"};
 
 /* ------------------------------------------------------------------ writing */
 
@@ -28,7 +31,12 @@ static void write_shape(ddt_writer *w, const ddt_solution *solution) {
     const solve_layout *layout = &solution->layout;
     ddt_writer_u32(w, (uint32_t)layout->columns);
     ddt_writer_u32(w, (uint32_t)layout->rows);
+    ddt_writer_u32(w, (uint32_t)layout->segments);
     ddt_writer_u32(w, (uint32_t)layout->lane_count);
+    ddt_writer_string(w, solution->info.method);
+    ddt_writer_u32(w, solution->info.iterations);
+    ddt_writer_u32(w, (uint32_t)solution->info.grid);
+    ddt_writer_u32(w, solution->info.has_private_times);
     ddt_writer_u32(w, solution->info.squarings);
     ddt_writer_u64(w, solution->info.states);
     ddt_writer_u64(w, solution->info.observations);
@@ -58,6 +66,10 @@ static void write_tables(ddt_writer *w, const solve_layout *layout) {
         ddt_writer_f64(w, input->mid);
         ddt_writer_f64(w, input->half);
         ddt_writer_f64(w, input->bound);
+        ddt_writer_u32(w, (uint32_t)input->role);
+        ddt_writer_u32(w, (uint32_t)input->giving);
+        ddt_writer_u32(w, input->compartment);
+        ddt_writer_u32(w, input->omits_f);
     }
     ddt_writer_u32(w, (uint32_t)layout->output_count);
     for (size_t i = 0; i < layout->output_count; i++) {
@@ -86,6 +98,11 @@ static void write_subjects(ddt_writer *w, const solve_layout *layout) {
         for (size_t r = 0; r < subject->record_count; r++) {
             write_record(w, &subject->records[r]);
         }
+        ddt_writer_u32(w, (uint32_t)subject->segment_count);
+        for (size_t j = 0; j < subject->segment_count; j++) {
+            ddt_writer_f64(w, subject->segments[j].end_h);
+            ddt_writer_u32(w, subject->segments[j].record);
+        }
         ddt_writer_u32(w, (uint32_t)subject->observation_count);
         for (size_t k = 0; k < subject->observation_count; k++) {
             ddt_writer_u32(w, subject->observations[k].lane);
@@ -95,6 +112,23 @@ static void write_subjects(ddt_writer *w, const solve_layout *layout) {
     }
 }
 
+static void write_source(ddt_writer *w, const solve_lane_source *source) {
+    ddt_writer_u32(w, source->record);
+    ddt_writer_u32(w, source->input);
+    ddt_writer_u32(w, source->covariate_record);
+    ddt_writer_u32(w, source->piece);
+    ddt_writer_u32(w, source->past);
+    ddt_writer_f64(w, source->time_h);
+    ddt_writer_f64(w, source->duration_h);
+}
+
+static void write_column(ddt_writer *w, const solve_lane_column *column) {
+    ddt_writer_f64(w, column->time_h);
+    ddt_writer_u32(w, column->record);
+    ddt_writer_u32(w, column->segment);
+    ddt_writer_u32(w, column->segment_count);
+}
+
 static void write_lanes(ddt_writer *w, const solve_layout *layout) {
     for (size_t l = 0; l < layout->lane_count; l++) {
         const solve_lane *lane = &layout->lanes[l];
@@ -102,9 +136,10 @@ static void write_lanes(ddt_writer *w, const solve_layout *layout) {
         ddt_writer_u32(w, (uint32_t)lane->source_count);
         ddt_writer_u32(w, (uint32_t)lane->column_count);
         for (size_t i = 0; i < lane->source_count; i++) {
-            ddt_writer_u32(w, lane->sources[i].record);
-            ddt_writer_u32(w, lane->sources[i].input);
-            ddt_writer_f64(w, lane->sources[i].weight);
+            write_source(w, &lane->sources[i]);
+        }
+        for (size_t k = 0; k < lane->column_count; k++) {
+            write_column(w, &lane->columns[k]);
         }
         ddt_writer_bytes(w, lane->active, lane->source_count * lane->column_count);
     }
@@ -153,14 +188,31 @@ static ddt_status read_size64(const parser *p, size_t *out) {
 
 static bool is_power_of_two(size_t x) { return x != 0 && (x & (x - 1)) == 0; }
 
+static ddt_status read_method(const parser *p, ddt_solve_info *info) {
+    char *name = NULL;
+    SOLVE_TRY(ddt_reader_string(p->reader, METHOD_MAX_BYTES, &name));
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+        info->method = strcmp(name, methods[i]) == 0 ? methods[i] : info->method;
+    }
+    ddt_free(name);
+    uint32_t is_private = 0;
+    SOLVE_TRY(ddt_reader_u32(p->reader, &info->iterations));
+    SOLVE_TRY(read_size(p, &info->grid));
+    SOLVE_TRY(ddt_reader_u32(p->reader, &is_private));
+    info->has_private_times = is_private != 0;
+    return info->method == NULL || is_private > 1 ? bad(p, "it names a method that does not exist") : DDT_OK;
+}
+
 static ddt_status read_shape(const parser *p, const ddt_plan *plan) {
     solve_layout *layout = p->layout;
     ddt_solve_info *info = &p->solution->info;
     uint32_t squarings = 0;
     SOLVE_TRY(read_size(p, &layout->columns));
     SOLVE_TRY(read_size(p, &layout->rows));
+    SOLVE_TRY(read_size(p, &layout->segments));
     size_t lanes = 0;
     SOLVE_TRY(read_size(p, &lanes));
+    SOLVE_TRY(read_method(p, info));
     SOLVE_TRY(ddt_reader_u32(p->reader, &squarings));
     SOLVE_TRY(read_size64(p, &info->states));
     SOLVE_TRY(read_size64(p, &info->observations));
@@ -168,13 +220,13 @@ static ddt_status read_shape(const parser *p, const ddt_plan *plan) {
     SOLVE_TRY(ddt_reader_f64(p->reader, &info->rate_max_per_h));
     SOLVE_TRY(ddt_reader_f64(p->reader, &info->surrogate_error));
     info->squarings = squarings;
-    info->method = "superposition";
+    info->segments = layout->segments;
     ddt_plan_info plan_info;
     ddt_plan_get_info(plan, &plan_info);
     size_t block = 0;
-    if (!is_power_of_two(layout->columns) || !is_power_of_two(layout->rows) ||
-        !ddt_size_mul(layout->columns, layout->rows, &block) || block != plan_info.block || lanes != plan_info.lanes ||
-        lanes > LANES_MAX) {
+    if (!is_power_of_two(layout->columns) || !is_power_of_two(layout->rows) || !is_power_of_two(layout->segments) ||
+        !ddt_size_mul(layout->columns, layout->rows, &block) || !ddt_size_mul(block, layout->segments, &block) ||
+        block != plan_info.block || lanes != plan_info.lanes || lanes > LANES_MAX) {
         return bad(p, "its shape is not the circuit's");
     }
     layout->lanes = ddt_calloc(lanes, sizeof *layout->lanes);
@@ -214,18 +266,32 @@ static ddt_status read_ranges(const parser *p) {
 static ddt_status read_input(const parser *p, const ddt_plan *plan, size_t index) {
     solve_input *input = &p->layout->inputs[index];
     uint32_t kind = 0;
+    uint32_t role = 0;
+    uint32_t giving = 0;
+    uint32_t omits_f = 0;
     SOLVE_TRY(ddt_reader_string(p->reader, NAME_MAX_BYTES, &input->name));
     SOLVE_TRY(ddt_reader_u32(p->reader, &kind));
     SOLVE_TRY(ddt_reader_u32(p->reader, &input->range));
     SOLVE_TRY(ddt_reader_f64(p->reader, &input->mid));
     SOLVE_TRY(ddt_reader_f64(p->reader, &input->half));
     SOLVE_TRY(ddt_reader_f64(p->reader, &input->bound));
+    SOLVE_TRY(ddt_reader_u32(p->reader, &role));
+    SOLVE_TRY(ddt_reader_u32(p->reader, &giving));
+    SOLVE_TRY(ddt_reader_u32(p->reader, &input->compartment));
+    SOLVE_TRY(ddt_reader_u32(p->reader, &omits_f));
     ddt_plan_input expected = ddt_plan_get_input(plan, index);
-    if (kind > SOLVE_INPUT_AMOUNT || input->range >= p->layout->range_count || !(input->half > 0.0) ||
+    if (kind > SOLVE_INPUT_INFUSION_TIME || role > SOLVE_ROLE_OBSERVATION || giving > SOLVE_GIVING_CONSTANT_MODELLED ||
+        omits_f > 1) {
+        return bad(p, "an input is of a kind that does not exist");
+    }
+    if (input->range >= (kind <= SOLVE_INPUT_AMOUNT ? p->layout->range_count : 1) || !(input->half > 0.0) ||
         expected.name == NULL || strcmp(input->name, expected.name) != 0) {
         return bad(p, "an input is not the circuit's");
     }
     input->kind = (solve_input_kind)kind;
+    input->role = (solve_role)role;
+    input->giving = (solve_giving)giving;
+    input->omits_f = omits_f != 0;
     if (input->kind == SOLVE_INPUT_LOG && !(p->layout->ranges[input->range].low > 0.0)) {
         return bad(p, "the logarithm of a range that is not positive is wanted");
     }
@@ -233,7 +299,7 @@ static ddt_status read_input(const parser *p, const ddt_plan *plan, size_t index
 }
 
 static ddt_status read_inputs(const parser *p, const ddt_plan *plan) {
-    const size_t least_bytes = 3 * 4 + 3 * 8;
+    const size_t least_bytes = 7 * 4 + 3 * 8;
     size_t count = 0;
     SOLVE_TRY(ddt_reader_count(p->reader, least_bytes, RANGES_MAX, &count));
     if (count != ddt_plan_input_count(plan)) {
@@ -291,6 +357,24 @@ static ddt_status read_record(const parser *p, solve_record *r) {
     return DDT_OK;
 }
 
+static ddt_status read_segments(const parser *p, solve_layout_subject *subject) {
+    size_t count = 0;
+    SOLVE_TRY(ddt_reader_count(p->reader, SEGMENT_BYTES, DDT_EVENTS_MAX_RECORDS, &count));
+    subject->segments = ddt_calloc(count, sizeof *subject->segments);
+    if (subject->segments == NULL) {
+        return solve_no_memory(p->ctx);
+    }
+    subject->segment_count = count;
+    for (size_t j = 0; j < count; j++) {
+        SOLVE_TRY(ddt_reader_f64(p->reader, &subject->segments[j].end_h));
+        SOLVE_TRY(ddt_reader_u32(p->reader, &subject->segments[j].record));
+        if (subject->segments[j].record >= subject->record_count) {
+            return bad(p, "a segment names a record that does not exist");
+        }
+    }
+    return DDT_OK;
+}
+
 static ddt_status read_subject(const parser *p, solve_layout_subject *subject) {
     size_t count = 0;
     SOLVE_TRY(ddt_reader_count(p->reader, RECORD_BYTES, DDT_EVENTS_MAX_RECORDS, &count));
@@ -302,6 +386,7 @@ static ddt_status read_subject(const parser *p, solve_layout_subject *subject) {
     for (size_t r = 0; r < count; r++) {
         SOLVE_TRY(read_record(p, &subject->records[r]));
     }
+    SOLVE_TRY(read_segments(p, subject));
     SOLVE_TRY(ddt_reader_count(p->reader, PLACE_BYTES, DDT_EVENTS_MAX_RECORDS, &count));
     subject->observations = ddt_calloc(count, sizeof *subject->observations);
     if (subject->observations == NULL) {
@@ -337,13 +422,50 @@ static ddt_status read_subjects(const parser *p) {
     return DDT_OK;
 }
 
-static ddt_status check_source(const parser *p, const solve_lane *lane, const solve_lane_source *source) {
+static ddt_status read_source(const parser *p, const solve_lane *lane, solve_lane_source *source) {
+    size_t records = p->layout->subjects[lane->subject].record_count;
+    SOLVE_TRY(ddt_reader_u32(p->reader, &source->record));
+    SOLVE_TRY(ddt_reader_u32(p->reader, &source->input));
+    SOLVE_TRY(ddt_reader_u32(p->reader, &source->covariate_record));
+    SOLVE_TRY(ddt_reader_u32(p->reader, &source->piece));
+    SOLVE_TRY(ddt_reader_u32(p->reader, &source->past));
+    SOLVE_TRY(ddt_reader_f64(p->reader, &source->time_h));
+    SOLVE_TRY(ddt_reader_f64(p->reader, &source->duration_h));
+    if (source->covariate_record >= records) {
+        return bad(p, "a source names a record that does not exist");
+    }
     if (source->input == SOLVE_NONE && source->record == SOLVE_NONE) {
         return DDT_OK;
     }
     if (source->input >= p->layout->input_count || p->layout->inputs[source->input].kind != SOLVE_INPUT_AMOUNT ||
-        source->record >= p->layout->subjects[lane->subject].record_count) {
+        source->record >= records) {
         return bad(p, "a source names an input or a record that does not exist");
+    }
+    return DDT_OK;
+}
+
+static ddt_status read_column(const parser *p, const solve_lane *lane, solve_lane_column *column) {
+    const solve_layout_subject *subject = &p->layout->subjects[lane->subject];
+    SOLVE_TRY(ddt_reader_f64(p->reader, &column->time_h));
+    SOLVE_TRY(ddt_reader_u32(p->reader, &column->record));
+    SOLVE_TRY(ddt_reader_u32(p->reader, &column->segment));
+    SOLVE_TRY(ddt_reader_u32(p->reader, &column->segment_count));
+    return column->record >= subject->record_count || column->segment > subject->segment_count ||
+                   column->segment_count > subject->segment_count - column->segment
+               ? bad(p, "a column names a record or a segment that does not exist")
+               : DDT_OK;
+}
+
+/* A piece of an infusion lies in a segment of each epoch's columns that it acts on. */
+static ddt_status check_pieces(const parser *p, const solve_lane *lane) {
+    for (size_t row = 0; row < lane->source_count; row++) {
+        for (size_t k = 0; k < lane->column_count; k++) {
+            uint32_t piece = lane->sources[row].piece;
+            bool acts = lane->active[row * lane->column_count + k] != 0;
+            if (acts && piece != SOLVE_NONE && piece >= lane->columns[k].segment_count) {
+                return bad(p, "a source names a segment that does not exist");
+            }
+        }
     }
     return DDT_OK;
 }
@@ -356,17 +478,19 @@ static ddt_status read_lane(const parser *p, solve_lane *lane) {
         return bad(p, "a lane has a subject or columns that do not exist");
     }
     lane->sources = ddt_calloc(lane->source_count, sizeof *lane->sources);
+    lane->columns = ddt_calloc(lane->column_count, sizeof *lane->columns);
     lane->active = ddt_calloc(lane->source_count * lane->column_count, 1);
-    if (lane->sources == NULL || lane->active == NULL) {
+    if (lane->sources == NULL || lane->columns == NULL || lane->active == NULL) {
         return solve_no_memory(p->ctx);
     }
     for (size_t i = 0; i < lane->source_count; i++) {
-        SOLVE_TRY(ddt_reader_u32(p->reader, &lane->sources[i].record));
-        SOLVE_TRY(ddt_reader_u32(p->reader, &lane->sources[i].input));
-        SOLVE_TRY(ddt_reader_f64(p->reader, &lane->sources[i].weight));
-        SOLVE_TRY(check_source(p, lane, &lane->sources[i]));
+        SOLVE_TRY(read_source(p, lane, &lane->sources[i]));
     }
-    return ddt_reader_bytes(p->reader, lane->active, lane->source_count * lane->column_count);
+    for (size_t k = 0; k < lane->column_count; k++) {
+        SOLVE_TRY(read_column(p, lane, &lane->columns[k]));
+    }
+    SOLVE_TRY(ddt_reader_bytes(p->reader, lane->active, lane->source_count * lane->column_count));
+    return check_pieces(p, lane);
 }
 
 static ddt_status check_places(const parser *p) {

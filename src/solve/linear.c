@@ -310,20 +310,21 @@ static ddt_status make_output(solve_work *work, const full_system *full, size_t 
 
 /* ------------------------------------------------------------------ dosing parameters */
 
-/* A public number of a compartment: its lag, modelled rate or modelled duration. */
-static ddt_status public_number(solve_work *work, size_t compartment, ddt_expr from, double absent, const char *what,
-                                double *value) {
-    ddt_expr e;
-    SOLVE_TRY(import_optional(work, from, absent, &e));
-    if (!ddt_expr_is_const(work->pool, e, value)) {
-        return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED,
-                        "'%s', line %u: %s(%s) is encrypted, %s; only public numbers are supported there.",
-                        work->model->path, line_of(work, compartment), what, name_of(work, compartment),
-                        solve_print(work, e));
+/* What decides when a dose acts: free of states and time. *number: its value where it is public, else NAN. */
+static ddt_status dosing_part(solve_work *work, size_t compartment, ddt_expr from, double absent, const char *what,
+                              ddt_expr *out, double *number) {
+    solve_fact fact;
+    SOLVE_TRY(import_optional(work, from, absent, out));
+    SOLVE_TRY(solve_fact_of(work, *out, &fact));
+    if (fact.has_state || fact.has_time) {
+        return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED, "'%s', line %u: %s(%s) depends on a compartment or on time.",
+                        work->model->path, line_of(work, compartment), what, name_of(work, compartment));
     }
-    if (!isfinite(*value) || *value < 0.0) {
+    *number = NAN;
+    bool is_public = ddt_expr_is_const(work->pool, *out, number);
+    if (is_public && (!isfinite(*number) || *number < 0.0)) {
         return ddt_fail(work->ctx, DDT_ERR_MODEL, "'%s', line %u: %s(%s) is %g.", work->model->path,
-                        line_of(work, compartment), what, name_of(work, compartment), *value);
+                        line_of(work, compartment), what, name_of(work, compartment), *number);
     }
     return DDT_OK;
 }
@@ -332,28 +333,31 @@ static ddt_status dosing_parameters(solve_work *work) {
     const ddt_model *model = work->model;
     solve_linear *linear = &work->linear;
     size_t count = model->compartment_count;
-    linear->bioavailability = solve_alloc(work, count, sizeof *linear->bioavailability);
+    ddt_expr **const lists[] = {&linear->bioavailability, &linear->lag, &linear->duration, &linear->rate};
+    for (size_t k = 0; k < sizeof lists / sizeof *lists; k++) {
+        *lists[k] = solve_alloc(work, count, sizeof **lists[k]);
+        if (*lists[k] == NULL) {
+            return DDT_ERR_MEMORY;
+        }
+    }
     linear->lag_h = solve_alloc(work, count, sizeof *linear->lag_h);
     linear->modelled_duration_h = solve_alloc(work, count, sizeof *linear->modelled_duration_h);
     linear->modelled_rate = solve_alloc(work, count, sizeof *linear->modelled_rate);
-    if (linear->bioavailability == NULL || linear->lag_h == NULL || linear->modelled_duration_h == NULL ||
-        linear->modelled_rate == NULL) {
+    if (linear->lag_h == NULL || linear->modelled_duration_h == NULL || linear->modelled_rate == NULL) {
         return DDT_ERR_MEMORY;
     }
     for (size_t i = 0; i < count; i++) {
         const ddt_compartment *c = &model->compartments[i];
-        SOLVE_TRY(import_optional(work, c->bioavailability, 1.0, &linear->bioavailability[i]));
-        solve_fact fact;
-        SOLVE_TRY(solve_fact_of(work, linear->bioavailability[i], &fact));
-        if (fact.has_state || fact.has_time) {
-            return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED, "'%s', line %u: f(%s) depends on a compartment or on time.",
-                            model->path, line_of(work, i), name_of(work, i));
-        }
-        if (work->is_dosed[i] && linear->state[i] != SIZE_MAX) {
-            SOLVE_TRY(public_number(work, i, c->lag_h, 0.0, "alag", &linear->lag_h[i]));
-            SOLVE_TRY(public_number(work, i, c->duration, 0.0, "dur", &linear->modelled_duration_h[i]));
-            SOLVE_TRY(public_number(work, i, c->rate, 0.0, "rate", &linear->modelled_rate[i]));
-        }
+        bool is_used = work->is_dosed[i] && linear->state[i] != SIZE_MAX;
+        double ignored = 0.0;
+        SOLVE_TRY(dosing_part(work, i, is_used ? c->bioavailability : DDT_EXPR_NONE, 1.0, "f",
+                              &linear->bioavailability[i], &ignored));
+        SOLVE_TRY(
+            dosing_part(work, i, is_used ? c->lag_h : DDT_EXPR_NONE, 0.0, "alag", &linear->lag[i], &linear->lag_h[i]));
+        SOLVE_TRY(dosing_part(work, i, is_used ? c->duration : DDT_EXPR_NONE, 0.0, "dur", &linear->duration[i],
+                              &linear->modelled_duration_h[i]));
+        SOLVE_TRY(dosing_part(work, i, is_used ? c->rate : DDT_EXPR_NONE, 0.0, "rate", &linear->rate[i],
+                              &linear->modelled_rate[i]));
     }
     return DDT_OK;
 }
@@ -370,5 +374,6 @@ ddt_status solve_linear_create(solve_work *work) {
     for (size_t o = 0; o < work->model->output_count; o++) {
         SOLVE_TRY(make_output(work, &full, o));
     }
-    return dosing_parameters(work);
+    SOLVE_TRY(dosing_parameters(work));
+    return solve_roles_apply(work);
 }

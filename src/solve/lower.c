@@ -45,6 +45,8 @@ double solve_function_eval(double x, const void *function) {
             return f->scale * pow(argument, f->power);
         }
         return f->scale * ddt_expr_apply(f->op, f->op == DDT_EXPR_EXP ? f->power * argument : argument, 0.0, 0.0);
+    case SOLVE_FUNCTION_CALL:
+        return f->scale * f->call(argument, f->data);
     }
     return NAN;
 }
@@ -53,12 +55,13 @@ void solve_functions_destroy(solve_function *first) {
     while (first != NULL) {
         solve_function *next = first->next;
         ddt_expr_program_destroy(first->program);
+        ddt_free(first->data);
         ddt_free(first);
         first = next;
     }
 }
 
-static solve_function *new_function(solve_work *work, solve_function_kind kind) {
+solve_function *solve_function_create(solve_work *work, solve_function_kind kind) {
     solve_function *f = ddt_calloc(1, sizeof *f);
     if (f == NULL) {
         (void)solve_no_memory(work->ctx);
@@ -215,7 +218,8 @@ static ddt_status symbol_value(solve_work *work, uint32_t symbol, solve_value *x
 static ddt_status expression_function(solve_work *work, const solve_factor *factor, double mid, double half,
                                       solve_function **out) {
     const solve_symbol *s = &work->symbols[factor->symbol];
-    solve_function *f = new_function(work, s->level_count > 0 ? SOLVE_FUNCTION_LEVELS : SOLVE_FUNCTION_EXPRESSION);
+    solve_function *f =
+        solve_function_create(work, s->level_count > 0 ? SOLVE_FUNCTION_LEVELS : SOLVE_FUNCTION_EXPRESSION);
     if (f == NULL) {
         return DDT_ERR_MEMORY;
     }
@@ -293,7 +297,7 @@ static ddt_status argument_range(solve_work *work, ddt_expr e, double *low, doub
 }
 
 ddt_status solve_lower_inverse(solve_work *work, solve_value x, double offset, double slope, solve_value *out) {
-    solve_function *f = new_function(work, SOLVE_FUNCTION_OUTER);
+    solve_function *f = solve_function_create(work, SOLVE_FUNCTION_OUTER);
     if (f == NULL) {
         return DDT_ERR_MEMORY;
     }
@@ -308,7 +312,7 @@ ddt_status solve_lower_power(solve_work *work, ddt_expr argument, double power, 
     solve_value y;
     double mid = 0.0;
     double half = 0.0;
-    solve_function *f = new_function(work, SOLVE_FUNCTION_EXP);
+    solve_function *f = solve_function_create(work, SOLVE_FUNCTION_EXP);
     if (f == NULL || !solve_newton_log(work, argument, &y, &mid, &half)) {
         return DDT_ERR_MEMORY;
     }
@@ -332,7 +336,7 @@ static ddt_status lower_outer_factor(solve_work *work, const solve_factor *facto
     double mid = 0.5 * (high + low);
     solve_value x;
     SOLVE_TRY(solve_sum_node(work, &inner, 1.0 / half, -mid / half, &x));
-    solve_function *f = new_function(work, SOLVE_FUNCTION_OUTER);
+    solve_function *f = solve_function_create(work, SOLVE_FUNCTION_OUTER);
     if (f == NULL) {
         return DDT_ERR_MEMORY;
     }
@@ -345,27 +349,44 @@ static ddt_status lower_outer_factor(solve_work *work, const solve_factor *facto
 
 /* ------------------------------------------------------------------ exponentials */
 
-static ddt_status group_node(solve_work *work, solve_group *group) {
-    if (group->node != DDT_NODE_NONE) {
-        return DDT_OK;
-    }
-    ddt_node nodes[SOLVE_EXPONENTS_MAX];
-    double factors[SOLVE_EXPONENTS_MAX];
-    for (size_t i = 0; i < group->count; i++) {
-        nodes[i] = work->encodings[group->parts[i].encoding].node;
-        factors[i] = (double)(group->parts[i].multiplier * group->stretch);
-    }
-    solve_value x = {.node = ddt_circuit_affine(work->circuit, nodes, factors, group->count, 0.0)};
-    solve_function *f = new_function(work, SOLVE_FUNCTION_EXP);
+/* exp(a x + b) of a group's argument; public where x is. */
+static ddt_status exponential_node(solve_work *work, const solve_group *group, ddt_node x, double b, double tolerance,
+                                   solve_value *out) {
+    solve_function *f = solve_function_create(work, SOLVE_FUNCTION_EXP);
     if (f == NULL) {
         return DDT_ERR_MEMORY;
     }
     f->a = group->domain / group->stretch;
-    f->b = -group->reach;
+    f->b = b;
+    return function_node(work, (solve_value){.node = x}, f, tolerance, "an exponential", out);
+}
+
+/* Public parts of the exponent become a public factor, so that the polynomial covers the encrypted ones only. */
+static ddt_status group_node(solve_work *work, solve_group *group) {
+    if (group->node != DDT_NODE_NONE) {
+        return DDT_OK;
+    }
+    ddt_node nodes[2][SOLVE_EXPONENTS_MAX];
+    double factors[2][SOLVE_EXPONENTS_MAX];
+    size_t counts[2] = {0, 0};
+    for (size_t i = 0; i < group->count; i++) {
+        ddt_node node = work->encodings[group->parts[i].encoding].node;
+        bool is_known = ddt_circuit_is_public(work->circuit, node);
+        nodes[is_known][counts[is_known]] = node;
+        factors[is_known][counts[is_known]++] = (double)(group->parts[i].multiplier * group->stretch);
+    }
+    double tolerance = tolerance_of(work, exp(-2.0 * group->reach));
+    ddt_node x = ddt_circuit_affine(work->circuit, nodes[0], factors[0], counts[0], 0.0);
     solve_value value = {0};
-    SOLVE_TRY(function_node(work, x, f, tolerance_of(work, exp(-2.0 * group->reach)), "an exponential", &value));
+    SOLVE_TRY(exponential_node(work, group, x, -group->reach, tolerance, &value));
     group->node = value.node;
-    group->depth = value.depth;
+    group->depth = counts[0] > 0 ? value.depth : 0.0;
+    group->known = DDT_NODE_NONE;
+    if (counts[1] > 0) {
+        ddt_node known = ddt_circuit_affine(work->circuit, nodes[1], factors[1], counts[1], 0.0);
+        SOLVE_TRY(exponential_node(work, group, known, 0.0, tolerance, &value));
+        group->known = value.node;
+    }
     return DDT_OK;
 }
 
@@ -376,6 +397,9 @@ static ddt_status lower_term(solve_work *work, const solve_term *term, solve_pro
         SOLVE_TRY(group_node(work, group));
         product->coefficient *= exp(group->centre + group->reach);
         product->values[product->count++] = (solve_value){group->node, group->depth};
+        if (group->known != DDT_NODE_NONE) {
+            product->values[product->count++] = (solve_value){.node = group->known};
+        }
     }
     for (size_t i = 0; i < term->factor_count; i++) {
         SOLVE_TRY(term->factors[i].inner == NULL ? lower_symbol_factor(work, &term->factors[i], product)
@@ -466,7 +490,7 @@ ddt_status solve_sum_pairs(solve_work *work, const solve_sum *sum, const double 
                            solve_pairs *pairs) {
     for (size_t i = 0; i < sum->count; i++) {
         const solve_product *p = &sum->products[i];
-        solve_value values[SOLVE_FACTORS_MAX + 2];
+        solve_value values[SOLVE_FACTORS_MAX + 4];
         memcpy(values, p->values, p->count * sizeof *values);
         size_t count = p->count;
         double coefficient = factor * p->coefficient;
@@ -478,6 +502,19 @@ ddt_status solve_sum_pairs(solve_work *work, const solve_sum *sum, const double 
         SOLVE_TRY(product_pair(work, values, count, pairs));
     }
     return ddt_circuit_status(work->circuit);
+}
+
+ddt_status solve_sum_times(solve_work *work, const solve_sum *sum, solve_value value, double factor,
+                           solve_pairs *pairs) {
+    solve_sum copy = {.count = sum->count, .products = solve_alloc(work, sum->count, sizeof *copy.products)};
+    if (copy.products == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t i = 0; i < sum->count; i++) {
+        copy.products[i] = sum->products[i];
+        copy.products[i].values[copy.products[i].count++] = value;
+    }
+    return solve_sum_pairs(work, &copy, NULL, factor, pairs);
 }
 
 ddt_status solve_sum_node(solve_work *work, const solve_sum *sum, double factor, double offset, solve_value *out) {

@@ -122,30 +122,30 @@ ddt_status solve_samples_create(solve_work *work) {
 
 /* ------------------------------------------------------------------ numbers of a patient */
 
-/* Order of the program's outputs: A, x(0), F, gains, offsets. Gains and offsets of outputs that are not linear are 0.
- */
+static ddt_expr *append(ddt_expr *next, const ddt_expr *list, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        *next++ = list[i];
+    }
+    return next;
+}
+
+/* Order of the program's outputs: A, x(0), F, gains, offsets, A under infusions, lags, rates, durations. Gains and
+ * offsets of outputs that are not linear are 0. */
 ddt_status solve_program_create(solve_work *work) {
     const solve_linear *linear = &work->linear;
     size_t n = linear->n;
     size_t compartments = work->model->compartment_count;
     size_t outputs = work->model->output_count;
-    size_t total = n * n + n + compartments + outputs * n + outputs;
+    size_t total = 2 * n * n + n + 4 * compartments + outputs * n + outputs;
     ddt_expr *all = solve_alloc(work, total, sizeof *all);
     ddt_expr *values = solve_alloc(work, outputs, sizeof *values);
     ddt_expr zero = ddt_expr_const(work->pool, 0.0);
     if (all == NULL || values == NULL) {
         return DDT_ERR_MEMORY;
     }
-    ddt_expr *next = all;
-    for (size_t i = 0; i < n * n; i++) {
-        *next++ = linear->a[i];
-    }
-    for (size_t i = 0; i < n; i++) {
-        *next++ = linear->initial[i];
-    }
-    for (size_t i = 0; i < compartments; i++) {
-        *next++ = linear->bioavailability[i];
-    }
+    ddt_expr *next = append(all, linear->a, n * n);
+    next = append(next, linear->initial, n);
+    next = append(next, linear->bioavailability, compartments);
     for (size_t o = 0; o < outputs; o++) {
         for (size_t i = 0; i < n; i++) {
             *next++ = linear->outputs[o].is_linear ? linear->outputs[o].gain[i] : zero;
@@ -155,6 +155,10 @@ ddt_status solve_program_create(solve_work *work) {
     for (size_t o = 0; o < outputs; o++) {
         *next++ = linear->outputs[o].is_linear ? linear->outputs[o].offset : zero;
     }
+    next = append(next, linear->a_piece, n * n);
+    next = append(next, linear->lag, compartments);
+    next = append(next, linear->rate, compartments);
+    (void)append(next, linear->duration, compartments);
     work->program_outputs = total;
     SOLVE_TRY(ddt_expr_compile(work->ctx, work->pool, all, total, &work->program));
     return ddt_expr_compile(work->ctx, work->pool, values, outputs, &work->output_program);
@@ -162,21 +166,39 @@ ddt_status solve_program_create(solve_work *work) {
 
 ddt_status solve_numbers_create(solve_work *work, solve_numbers *out) {
     double *all = solve_alloc(work, work->program_outputs, sizeof *all);
-    if (all == NULL) {
+    *out = (solve_numbers){.a = all};
+    out->a_odd = all;
+    if (solve_role_is_used(work, SOLVE_ROLE_SEGMENT)) {
+        out->a_odd = solve_alloc(work, work->program_outputs, sizeof *out->a_odd);
+        out->mirrored = solve_alloc(work, work->symbol_count, sizeof *out->mirrored);
+    }
+    if (all == NULL || out->a_odd == NULL || (out->a_odd != all && out->mirrored == NULL)) {
         return DDT_ERR_MEMORY;
     }
     size_t n = work->linear.n;
-    *out = (solve_numbers){.a = all};
+    size_t compartments = work->model->compartment_count;
     out->initial = out->a + n * n;
     out->f = out->initial + n;
-    out->gain = out->f + work->model->compartment_count;
+    out->gain = out->f + compartments;
     out->offset = out->gain + work->model->output_count * n;
+    out->a_piece = out->offset + work->model->output_count;
+    out->lag_h = out->a_piece + n * n;
+    out->rate = out->lag_h + compartments;
+    out->duration_h = out->rate + compartments;
     return DDT_OK;
 }
 
 void solve_numbers_of(const solve_work *work, const double *symbols, solve_numbers *out) {
     ddt_expr_program_run(work->program, symbols, out->a);
     out->symbols = symbols;
+    if (out->a_odd == out->a) {
+        return;
+    }
+    for (size_t i = 0; i < work->symbol_count; i++) {
+        bool is_mirrored = work->symbols[i].role == SOLVE_ROLE_SEGMENT;
+        out->mirrored[i] = is_mirrored ? solve_mirrored(&work->symbols[i], symbols[i]) : symbols[i];
+    }
+    ddt_expr_program_run(work->program, out->mirrored, out->a_odd);
 }
 
 ddt_status solve_numbers_check(const solve_work *work, const solve_numbers *numbers) {
@@ -194,28 +216,43 @@ ddt_status solve_numbers_check(const solve_work *work, const solve_numbers *numb
 
 /* ------------------------------------------------------------------ a lane, exactly */
 
+void solve_lane_givens(const solve_work *work, size_t lane, const solve_numbers *numbers, const double *amounts,
+                       solve_given *givens) {
+    const solve_layout *layout = &work->solution->layout;
+    const solve_lane *l = &layout->lanes[lane];
+    for (size_t row = 0; row < l->source_count; row++) {
+        const solve_lane_source *source = &l->sources[row];
+        givens[row] = (solve_given){.start_h = source->time_h};
+        if (source->input != SOLVE_NONE) {
+            size_t c = layout->inputs[source->input].compartment;
+            solve_dose_parts parts = {numbers->f[c], numbers->lag_h[c], numbers->rate[c], numbers->duration_h[c]};
+            givens[row] = solve_given_of(layout, l, source, &parts, amounts[source->record]);
+        }
+    }
+}
+
 enum { STEP_CACHE = 8 };
 
 /* Transition matrices of the last few steps: times are often equally spaced. */
 typedef struct step_cache {
-    const double *a;
     size_t n;
     double *matrices; /* STEP_CACHE x n x n */
     double *scratch;  /* 3 (n+1)^2 */
+    const double *a[STEP_CACHE];
     double steps[STEP_CACHE];
     size_t used, next;
 } step_cache;
 
 static size_t scratch_count(const solve_work *work) {
     size_t n = work->linear.n;
-    /* cached matrices; augmented matrix, its exponential and their scratch; two vectors */
-    return STEP_CACHE * n * n + 5 * (n + 1) * (n + 1) + 2 * n;
+    /* cached matrices; augmented matrix, its exponential and their scratch; three vectors */
+    return STEP_CACHE * n * n + 5 * (n + 1) * (n + 1) + 3 * n;
 }
 
-static const double *cached_step(step_cache *cache, double step_h) {
+static const double *cached_step(step_cache *cache, const double *a, double step_h) {
     size_t n = cache->n;
     for (size_t i = 0; i < cache->used; i++) {
-        if (cache->steps[i] == step_h) {
+        if (cache->steps[i] == step_h && cache->a[i] == a) {
             return cache->matrices + i * n * n;
         }
     }
@@ -223,15 +260,16 @@ static const double *cached_step(step_cache *cache, double step_h) {
     cache->next = (cache->next + 1) % STEP_CACHE;
     cache->used = cache->used < STEP_CACHE ? cache->used + 1 : STEP_CACHE;
     cache->steps[slot] = step_h;
-    solve_expm(cache->a, n, step_h, cache->scratch, cache->matrices + slot * n * n);
+    cache->a[slot] = a;
+    solve_expm(a, n, step_h, cache->scratch, cache->matrices + slot * n * n);
     return cache->matrices + slot * n * n;
 }
 
-static void apply_step(step_cache *cache, double step_h, double *x, double *work) {
+static void apply_step(step_cache *cache, const double *a, double step_h, double *x, double *work) {
     if (step_h == 0.0) {
         return;
     }
-    const double *e = cached_step(cache, step_h);
+    const double *e = cached_step(cache, a, step_h);
     for (size_t i = 0; i < cache->n; i++) {
         double sum = 0.0;
         for (size_t j = 0; j < cache->n; j++) {
@@ -242,15 +280,15 @@ static void apply_step(step_cache *cache, double step_h, double *x, double *work
     memcpy(x, work, cache->n * sizeof *x);
 }
 
-/* x = D phi1(A D) e_state rate: the last column of the exponential of the augmented matrix. */
-static void after_infusion(step_cache *cache, size_t state, double rate, double during_h, double *x) {
+/* x = D phi1(A D') e_state rate: the last column of the exponential of the augmented matrix. */
+static void after_infusion(step_cache *cache, const double *a, size_t state, double rate, double during_h, double *x) {
     size_t n = cache->n;
     size_t m = n + 1;
     double *augmented = cache->scratch + 3 * m * m;
     double *result = augmented + m * m;
     memset(augmented, 0, m * m * sizeof *augmented);
     for (size_t i = 0; i < n; i++) {
-        memcpy(augmented + i * m, cache->a + i * n, n * sizeof *augmented);
+        memcpy(augmented + i * m, a + i * n, n * sizeof *augmented);
     }
     augmented[state * m + n] = 1.0;
     solve_expm(augmented, m, during_h, cache->scratch, result);
@@ -259,53 +297,78 @@ static void after_infusion(step_cache *cache, size_t state, double rate, double 
     }
 }
 
-/* The state that source `row` brings to the time of a column. */
-static void source_start(const solve_work *work, size_t slot, size_t row, size_t lane, const solve_numbers *numbers,
-                         const double *amounts, step_cache *cache, double *x) {
-    const solve_lane_source *source = &work->solution->layout.lanes[lane].sources[row];
+/* One lane on its way. */
+typedef struct exact_lane {
+    const solve_work *work;
+    size_t lane;
+    const solve_numbers *numbers;
+    const solve_exact_buffers *buffers;
+    step_cache cache;
+    double *vectors; /* 3 n */
+} exact_lane;
+
+/* The state that source `row` leaves behind when its infusion, if it is one, has lasted during_h. */
+static void source_start(exact_lane *e, size_t row, size_t column, double during_h, double *x) {
+    const solve_work *work = e->work;
+    const solve_layout *layout = &work->solution->layout;
+    const solve_lane_source *source = &layout->lanes[e->lane].sources[row];
     size_t n = work->linear.n;
     memset(x, 0, n * sizeof *x);
     if (source->input == SOLVE_NONE) {
+        size_t slot = (e->lane * layout->segments * layout->rows + row) * layout->columns + column;
         for (size_t i = 0; i < n; i++) {
             bool is_unit = work->linear.compartment[i] == SOLVE_UNIT;
-            x[i] = numbers->initial[i] * (is_unit ? work->times.unit[slot] : work->times.start[slot]);
+            x[i] = e->numbers->initial[i] * (is_unit ? work->times.unit[slot] : work->times.start[slot]);
         }
         return;
     }
     const solve_dosing *dosing = &work->dosings[source->input];
     size_t state = work->linear.state[dosing->compartment];
-    double feed = numbers->f[dosing->compartment] * amounts[source->record] * source->weight * dosing->scale;
+    double feed = e->buffers->givens[row].value * (dosing->omits_f ? 1.0 : e->numbers->f[dosing->compartment]);
     if (dosing->is_infusion) {
-        after_infusion(cache, state, feed, work->times.during[slot], x);
+        after_infusion(&e->cache, e->numbers->a_piece, state, feed, during_h, x);
     } else {
         x[state] = feed;
     }
 }
 
-static void add_source(const solve_work *work, size_t lane, size_t row, const solve_numbers *numbers,
-                       const double *amounts, step_cache *cache, double *vectors, double *states) {
-    const solve_layout *layout = &work->solution->layout;
-    const solve_lane *l = &layout->lanes[lane];
-    size_t n = work->linear.n;
-    size_t block = layout->rows * layout->columns;
-    double *x = vectors;
+static void add_state(const exact_lane *e, size_t column, const double *x) {
+    size_t n = e->work->linear.n;
+    for (size_t i = 0; i < n; i++) {
+        e->buffers->states[column * n + i] += x[i];
+    }
+}
+
+static void add_source(exact_lane *e, size_t row) {
+    const solve_layout *layout = &e->work->solution->layout;
+    const solve_lane *lane = &layout->lanes[e->lane];
+    size_t n = e->work->linear.n;
+    double *start = e->vectors;
+    double *x = start + n;
     double last_during = -1.0;
     double last_t2 = 0.0;
-    for (size_t k = 0; k < l->column_count; k++) {
-        size_t slot = lane * block + row * layout->columns + k;
-        if (l->active[row * l->column_count + k] == 0) {
+    solve_slot slot = {.t2_h = e->buffers->t2_h};
+    for (size_t k = 0; k < lane->column_count; k++) {
+        solve_slot_of(layout, lane, row, &e->buffers->givens[row], k, &slot);
+        if (!slot.acts) {
             continue;
         }
-        if (work->times.during[slot] != last_during || work->times.t2[slot] < last_t2) {
-            source_start(work, slot, row, lane, numbers, amounts, cache, x);
-            last_during = work->times.during[slot];
+        if (slot.during_h != last_during) {
+            source_start(e, row, k, slot.during_h, start);
+            last_during = slot.during_h;
+            last_t2 = INFINITY;
+        }
+        /* In one segment the state goes on from the column before; across several it starts afresh. */
+        if (layout->segments > 1 || slot.t2_h[0] < last_t2) {
+            memcpy(x, start, n * sizeof *x);
             last_t2 = 0.0;
         }
-        apply_step(cache, work->times.t2[slot] - last_t2, x, vectors + n);
-        last_t2 = work->times.t2[slot];
-        for (size_t i = 0; i < n; i++) {
-            states[k * n + i] += x[i];
+        apply_step(&e->cache, e->numbers->a, slot.t2_h[0] - last_t2, x, x + n);
+        last_t2 = slot.t2_h[0];
+        for (size_t j = 1; j < layout->segments; j++) {
+            apply_step(&e->cache, j % 2 == 0 ? e->numbers->a : e->numbers->a_odd, slot.t2_h[j], x, x + n);
         }
+        add_state(e, k, x);
     }
 }
 
@@ -331,27 +394,31 @@ void solve_lane_exact(const solve_work *work, size_t lane, const solve_numbers *
                       const solve_exact_buffers *buffers) {
     const solve_lane *l = &work->solution->layout.lanes[lane];
     size_t n = work->linear.n;
-    step_cache cache = {.a = numbers->a, .n = n, .matrices = buffers->scratch};
-    cache.scratch = cache.matrices + STEP_CACHE * n * n;
-    double *vectors = cache.scratch + 5 * (n + 1) * (n + 1);
+    exact_lane e = {.work = work, .lane = lane, .numbers = numbers, .buffers = buffers};
+    e.cache = (step_cache){.n = n, .matrices = buffers->scratch};
+    e.cache.scratch = e.cache.matrices + STEP_CACHE * n * n;
+    e.vectors = e.cache.scratch + 5 * (n + 1) * (n + 1);
     memset(buffers->states, 0, l->column_count * n * sizeof *buffers->states);
+    solve_lane_givens(work, lane, numbers, amounts, buffers->givens);
     for (size_t row = 0; row < l->source_count; row++) {
-        add_source(work, lane, row, numbers, amounts, &cache, vectors, buffers->states);
+        add_source(&e, row);
     }
     memcpy(buffers->symbols, numbers->symbols, work->symbol_count * sizeof *buffers->symbols);
     read_outputs(work, l, buffers->symbols, buffers->states, buffers->values, buffers->outputs);
 }
 
 ddt_status solve_exact_create(solve_work *work, solve_exact_buffers *out) {
-    size_t columns = work->solution->layout.columns;
+    const solve_layout *layout = &work->solution->layout;
     size_t outputs = work->model->output_count;
+    out->givens = solve_alloc(work, layout->rows, sizeof *out->givens);
+    out->t2_h = solve_alloc(work, layout->segments, sizeof(double));
     out->scratch = solve_alloc(work, scratch_count(work), sizeof(double));
-    out->states = solve_alloc(work, columns * work->linear.n, sizeof(double));
+    out->states = solve_alloc(work, layout->columns * work->linear.n, sizeof(double));
     out->symbols = solve_alloc(work, work->symbol_count, sizeof(double));
     out->values = solve_alloc(work, outputs, sizeof(double));
-    out->outputs = solve_alloc(work, outputs * columns, sizeof(double));
-    return out->scratch == NULL || out->states == NULL || out->symbols == NULL || out->values == NULL ||
-                   out->outputs == NULL
+    out->outputs = solve_alloc(work, outputs * layout->columns, sizeof(double));
+    return out->givens == NULL || out->t2_h == NULL || out->scratch == NULL || out->states == NULL ||
+                   out->symbols == NULL || out->values == NULL || out->outputs == NULL
                ? DDT_ERR_MEMORY
                : DDT_OK;
 }
@@ -373,7 +440,7 @@ static double remaining(const solve_work *work, const double *e) {
 }
 
 ddt_status solve_memory_h(solve_work *work, double interval_h, double fraction, double *memory_h) {
-    enum { GROWTHS_MAX = 40 }; /* of 1.25: 7500 intervals */
+    enum { GROWTHS_MAX = 60 }; /* of 1.25: 650000 intervals */
     size_t n = work->linear.n;
     solve_numbers numbers;
     double *e = solve_alloc(work, n * n, sizeof *e);

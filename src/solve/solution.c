@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "fit_internal.h"
 #include "newton.h"
 #include "solve_internal.h"
 
@@ -17,11 +18,12 @@ static ddt_status expand_feeds(solve_work *work) {
     if (work->f_terms == NULL || work->initial_terms == NULL) {
         return DDT_ERR_MEMORY;
     }
+    ddt_expr one = ddt_expr_const(work->pool, 1.0);
     for (size_t f = 0; f < work->feed_count; f++) {
         for (size_t d = 0; d < work->dosing_count; d++) {
-            ddt_expr e =
-                ddt_expr_binary(work->pool, DDT_EXPR_MUL, work->linear.bioavailability[work->dosings[d].compartment],
-                                work->feed_folds[f]);
+            const solve_dosing *dosing = &work->dosings[d];
+            ddt_expr f_part = dosing->omits_f ? one : work->linear.bioavailability[dosing->compartment];
+            ddt_expr e = ddt_expr_binary(work->pool, DDT_EXPR_MUL, f_part, work->feed_folds[f]);
             SOLVE_TRY(solve_expand(work, e, &work->f_terms[f * work->dosing_count + d]));
         }
         for (size_t i = 0; i < n; i++) {
@@ -32,7 +34,24 @@ static ddt_status expand_feeds(solve_work *work) {
     return DDT_OK;
 }
 
-static ddt_status expand_all(solve_work *work) {
+/* Rates under infusions, where they are those of other records. */
+static ddt_status expand_pieces(solve_work *work) {
+    size_t n = work->linear.n;
+    work->piece_terms = work->a_terms;
+    if (!solve_role_is_used(work, SOLVE_ROLE_PIECE) || !(work->times.during_max > 0.0)) {
+        return DDT_OK;
+    }
+    work->piece_terms = solve_alloc(work, n * n, sizeof *work->piece_terms);
+    if (work->piece_terms == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t i = 0; i < n * n; i++) {
+        SOLVE_TRY(solve_expand(work, work->linear.a_piece[i], &work->piece_terms[i]));
+    }
+    return DDT_OK;
+}
+
+ddt_status solve_expand_all(solve_work *work) {
     size_t n = work->linear.n;
     size_t outputs = work->model->output_count;
     work->a_terms = solve_alloc(work, n * n, sizeof *work->a_terms);
@@ -44,6 +63,7 @@ static ddt_status expand_all(solve_work *work) {
     for (size_t i = 0; i < n * n; i++) {
         SOLVE_TRY(solve_expand(work, work->linear.a[i], &work->a_terms[i]));
     }
+    SOLVE_TRY(expand_pieces(work));
     for (size_t o = 0; o < outputs; o++) {
         const solve_linear_output *output = &work->linear.outputs[o];
         bool is_folded = work->feed_folds[work->feed_of_output[o]] != ddt_expr_const(work->pool, 1.0);
@@ -63,8 +83,8 @@ static ddt_status attempt(solve_work *work, solve_errors *errors) {
     solve_functions_destroy(work->solution->functions);
     work->solution->circuit = NULL;
     work->solution->functions = NULL;
-    SOLVE_TRY(
-        ddt_circuit_create(work->ctx, layout->lane_count, layout->rows * layout->columns, &work->solution->circuit));
+    SOLVE_TRY(ddt_circuit_create(work->ctx, layout->lane_count, layout->segments * layout->rows * layout->columns,
+                                 &work->solution->circuit));
     work->circuit = work->solution->circuit;
     if (work->trial == NULL) {
         SOLVE_TRY(solve_trial_create(work));
@@ -132,20 +152,43 @@ static ddt_status name_outputs(solve_work *work) {
 static void fill_info(solve_work *work) {
     ddt_solve_info *info = &work->solution->info;
     info->method = work->newton != NULL ? "newton" : "superposition";
+    info->iterations = work->newton != NULL ? work->newton->variant.iterations : 0;
+    info->grid = work->newton != NULL ? work->newton->columns : 0;
+    info->segments = work->solution->layout.segments;
+    info->has_private_times = work->times.is_private;
     info->states = work->linear.n;
     info->subjects = work->events->subject_count;
     info->squarings = work->decay.squarings;
     info->rate_max_per_h = work->rate_max;
 }
 
-/* Columns that the model uses must not change with time. */
-static ddt_status check_used_covariates(solve_work *work) {
+/* Columns that the model uses must not change with time: where roles are not for. */
+ddt_status solve_check_used_covariates(solve_work *work) {
     for (uint32_t i = 0; i < work->encoding_count; i++) {
-        size_t column = solve_column(work->events, work->encodings[i].symbol);
+        uint32_t symbol = work->symbols[work->encodings[i].symbol].origin;
+        size_t column = solve_column(work->events, symbol);
         for (size_t s = 0; column != SIZE_MAX && s < work->events->subject_count; s++) {
-            SOLVE_TRY(
-                solve_check_covariates(work->ctx, work->model, work->events, s, work->encodings[i].symbol, column));
+            SOLVE_TRY(solve_check_covariates(work->ctx, work->model, work->events, s, symbol, column));
         }
+    }
+    return DDT_OK;
+}
+
+/* What lags, rates... read is declared and enforced although no input carries it. */
+static ddt_status add_dosing_ranges(solve_work *work) {
+    size_t compartments = work->model->compartment_count;
+    const ddt_expr *lists[] = {work->linear.lag, work->linear.rate, work->linear.duration,
+                               work->linear.bioavailability};
+    bool *used = solve_alloc(work, work->symbol_count, sizeof *used);
+    if (used == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t k = 0; k < sizeof lists / sizeof *lists && work->times.is_private; k++) {
+        SOLVE_TRY(ddt_expr_symbols(work->ctx, work->pool, lists[k], compartments, used, work->symbol_count));
+    }
+    for (uint32_t i = 0; i < work->symbol_count; i++) {
+        uint32_t ignored = 0;
+        SOLVE_TRY(used[i] ? solve_add_range(work, i, &ignored) : DDT_OK);
     }
     return DDT_OK;
 }
@@ -154,6 +197,14 @@ static ddt_status prepare(solve_work *work) {
     SOLVE_TRY(solve_samples_create(work));
     SOLVE_TRY(solve_program_create(work));
     return solve_layout_create(work);
+}
+
+static ddt_status refuse_private_times(const solve_work *work) {
+    return ddt_fail(
+        work->ctx, DDT_ERR_UNSUPPORTED,
+        "'%s': when doses act depends on encrypted values (alag, dur, rate, or f with a RATE), which is not "
+        "supported here.",
+        work->model->path);
 }
 
 static ddt_status solve_all(solve_work *work) {
@@ -169,14 +220,18 @@ static ddt_status solve_all(solve_work *work) {
     work->exponential_tolerance = exponential_part * work->options.tolerance;
     SOLVE_TRY(solve_exponential_choose(work));
     SOLVE_TRY(solve_feeds_create(work));
-    SOLVE_TRY(expand_all(work));
+    SOLVE_TRY(solve_expand_all(work));
     SOLVE_TRY(work->newton != NULL ? newton_expand(work) : DDT_OK);
     SOLVE_TRY(solve_encode(work));
-    SOLVE_TRY(check_used_covariates(work));
+    SOLVE_TRY(work->finish != NULL && work->times.is_private ? refuse_private_times(work) : DDT_OK);
+    bool has_roles = work->newton == NULL && work->finish == NULL;
+    SOLVE_TRY(has_roles ? DDT_OK : solve_check_used_covariates(work));
+    SOLVE_TRY(add_dosing_ranges(work));
+    SOLVE_TRY(solve_time_inputs(work));
     work->precision_floor = 1.0 / fmax(1.0, work->rate_max * fmax(work->times.t2_max, work->times.during_max));
     size_t slots = 0;
     const solve_layout *layout = &work->solution->layout;
-    if (!ddt_size_mul(layout->lane_count, layout->rows * layout->columns, &slots)) {
+    if (!ddt_size_mul(layout->lane_count, layout->segments * layout->rows * layout->columns, &slots)) {
         return solve_no_memory(work->ctx);
     }
     work->slots = solve_alloc(work, slots, sizeof *work->slots);
@@ -184,12 +239,16 @@ static ddt_status solve_all(solve_work *work) {
     if (work->slots == NULL || work->state_values == NULL) {
         return DDT_ERR_MEMORY;
     }
-    SOLVE_TRY(work->newton != NULL ? newton_solve(work) : build(work));
+    if (work->finish != NULL) {
+        SOLVE_TRY(work->finish(work, work->finish_user));
+    } else {
+        SOLVE_TRY(work->newton != NULL ? newton_solve(work) : build(work));
+    }
     fill_info(work);
     return DDT_OK;
 }
 
-static void work_clear(solve_work *work) {
+void solve_work_clear(solve_work *work) {
     for (size_t s = 0; work->schedules != NULL && s < work->events->subject_count; s++) {
         ddt_schedule_destroy(&work->schedules[s]);
     }
@@ -203,7 +262,7 @@ static void work_clear(solve_work *work) {
     solve_arena_clear(&work->arena);
 }
 
-static ddt_status set_options(ddt_context *ctx, const ddt_solve_options *options, ddt_solve_options *out) {
+ddt_status solve_set_options(ddt_context *ctx, const ddt_solve_options *options, ddt_solve_options *out) {
     const double default_tolerance = 2e-5;
     const double default_margin = 0.2;
     *out = options == NULL ? (ddt_solve_options){0} : *options;
@@ -217,22 +276,28 @@ static ddt_status set_options(ddt_context *ctx, const ddt_solve_options *options
     return DDT_OK;
 }
 
-ddt_status ddt_solve(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
-                     const ddt_solve_options *options, ddt_solution **out) {
-    solve_work work = {.ctx = ctx, .model = model, .events = events};
-    SOLVE_TRY(set_options(ctx, options, &work.options));
+ddt_status solve_run(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
+                     const ddt_solve_options *options, ddt_status (*finish)(solve_work *work, void *user), void *user,
+                     ddt_solution **out) {
+    solve_work work = {.ctx = ctx, .model = model, .events = events, .finish = finish, .finish_user = user};
+    SOLVE_TRY(solve_set_options(ctx, options, &work.options));
     work.solution = ddt_calloc(1, sizeof *work.solution);
     if (work.solution == NULL) {
         return solve_no_memory(ctx);
     }
     ddt_status status = solve_all(&work);
-    work_clear(&work);
+    solve_work_clear(&work);
     if (status != DDT_OK) {
         ddt_solution_destroy(work.solution);
         return status;
     }
     *out = work.solution;
     return DDT_OK;
+}
+
+ddt_status ddt_solve(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
+                     const ddt_solve_options *options, ddt_solution **out) {
+    return solve_run(ctx, model, events, options, NULL, NULL, out);
 }
 
 /* ------------------------------------------------------------------ what a solution tells */
@@ -242,6 +307,7 @@ void ddt_solution_destroy(ddt_solution *solution) {
         ddt_circuit_destroy(solution->circuit);
         solve_functions_destroy(solution->functions);
         solve_layout_clear(&solution->layout);
+        solve_fit_destroy(solution->fit);
         ddt_free(solution);
     }
 }

@@ -5,12 +5,14 @@
  *   interval.c  facts about expressions: what they depend on, which values they can take
  *   linear.c    dx/dt = A x + c, x(0), outputs: symbolic, with a refusal for everything else
  *   sample.c    the virtual population and the linear system's numbers for each of its patients
- *   layout.c    sources x observations in slots
+ *   roles.c     covariates that change with time: one symbol for each role that a record's value can have
+ *   layout.c    sources x observations in slots; layout_lanes.c lanes and amounts
+ *   given.c     what a source gives and when: start, duration, times of its slots
  *   expm.c      which approximation of the exponential, verified in numbers
  *   expand.c    expressions -> sums of products of functions of one symbol
  *   encode.c    how each symbol is encrypted (affine maps of the value or of its logarithm)
  *   lower.c     sums of products -> nodes of the circuit
- *   superpose.c the circuit
+ *   superpose.c the circuit; segments.c the product of exponentials of successive segments
  *   calibrate.c the virtual population through the circuit; errors
  *   solution.c  the public interface; fill.c data -> inputs; layout_file.c the layout in a plan file
  *
@@ -66,22 +68,54 @@ typedef struct solve_range {
     double levels[SOLVE_LEVELS_MAX];
 } solve_range;
 
-typedef enum solve_input_kind { SOLVE_INPUT_LINEAR, SOLVE_INPUT_LOG, SOLVE_INPUT_AMOUNT } solve_input_kind;
+typedef enum solve_input_kind {
+    SOLVE_INPUT_LINEAR,
+    SOLVE_INPUT_LOG,
+    SOLVE_INPUT_AMOUNT,
+    SOLVE_INPUT_DECAY_TIME,    /* t2 of each slot, where it depends on encrypted values */
+    SOLVE_INPUT_INFUSION_TIME, /* time under the infusion, likewise */
+    SOLVE_INPUT_FIT            /* made of levels, fit_fill.c */
+} solve_input_kind;
 
-/* One input of the circuit: y = (value - mid) / half or (log(value) - mid) / half in every slot, or amounts times their
- * source's weight. */
+/* Whose value an input takes in a slot, where a covariate changes with time. */
+typedef enum solve_role {
+    SOLVE_ROLE_SUBJECT,    /* the same everywhere */
+    SOLVE_ROLE_SEGMENT,    /* in force while the slot's segment lasts */
+    SOLVE_ROLE_PIECE,      /* in force during the part of an infusion that the row stands for */
+    SOLVE_ROLE_DOSE,       /* of the record that the row's F, lag, rate and duration go by */
+    SOLVE_ROLE_OBSERVATION /* of the column's record */
+} solve_role;
+
+/* How doses are given: what the amount's input holds. */
+typedef enum solve_giving {
+    SOLVE_GIVING_BOLUS,             /* AMT */
+    SOLVE_GIVING_RATE,              /* RATE > 0: AMT / duration */
+    SOLVE_GIVING_MODELLED_RATE,     /* RATE -1: likewise, duration F AMT / rate() */
+    SOLVE_GIVING_MODELLED_DURATION, /* RATE -2: likewise, duration dur() */
+    SOLVE_GIVING_CONSTANT,          /* RATE > 0, AMT 0, SS: RATE */
+    SOLVE_GIVING_CONSTANT_MODELLED  /* RATE -1, AMT 0, SS: rate() */
+} solve_giving;
+
+/*
+ * One input of the circuit: y = (value - mid) / half or (log(value) - mid) / half in every slot, amounts (or rates) /
+ * half, or times / half.
+ */
 typedef struct solve_input {
     char *name;
     solve_input_kind kind;
-    uint32_t range;
+    uint32_t range; /* times: none, 0 */
     double mid, half, bound;
+    solve_role role;
+    solve_giving giving;  /* amounts only */
+    uint32_t compartment; /* likewise */
+    bool omits_f;         /* likewise: the value contains F; else the circuit multiplies by it */
 } solve_input;
 
 /* Structure of a record: what template and data must share. */
 typedef struct solve_record {
     double time_h, interval_h;
     double duration_h;   /* AMT / RATE where RATE > 0 */
-    double fixed_amount; /* RATE -1: the amount is public, as duration = amount / rate; else -1 */
+    double fixed_amount; /* RATE -1 in a model that is not linear: the amount is public; else -1 */
     int32_t evid, rate_kind, steady_state;
     uint32_t compartment, additional;
 } solve_record;
@@ -91,8 +125,16 @@ typedef struct solve_place {
     double time_h;
 } solve_place;
 
+/* Values of covariates that rates depend on hold until `end_h`: those of `record`. */
+typedef struct solve_segment {
+    double end_h;
+    uint32_t record;
+} solve_segment;
+
 typedef struct solve_layout_subject {
     char *id;
+    solve_segment *segments; /* of all epochs, one behind the other; none where such covariates do not change */
+    size_t segment_count;
     solve_record *records;
     size_t record_count;
     solve_place *observations;
@@ -103,14 +145,26 @@ typedef struct solve_layout_subject {
 typedef struct solve_lane_source {
     uint32_t record; /* its AMT, or SOLVE_NONE: nothing encrypted (start of an epoch) */
     uint32_t input;  /* the amount input, SOLVE_NONE likewise */
-    double weight;   /* input value = amount * weight where active, else 0 */
+    double weight;   /* input value = amount * weight where active, else 0; where durations are public, not in files */
+    uint32_t covariate_record; /* F, lag, rate and duration (or initial values) go by it */
+    uint32_t piece;            /* the segment of its epoch that this part of the infusion lies in, SOLVE_NONE: all */
+    uint32_t past;             /* what was before this segment happened with its covariates (a steady state) */
+    double time_h;             /* when it acts without lag */
+    double duration_h;         /* of a constant infusion, which ends at its record; else 0 */
 } solve_lane_source;
+
+typedef struct solve_lane_column {
+    double time_h;
+    uint32_t record;
+    uint32_t segment, segment_count; /* of its epoch, in the subject's list; count 0: one segment without end */
+} solve_lane_column;
 
 typedef struct solve_lane {
     uint32_t subject;
     size_t source_count, column_count;
     solve_lane_source *sources;
-    uint8_t *active; /* source_count x column_count: 1 where the source precedes the observation */
+    solve_lane_column *columns;
+    uint8_t *active; /* source_count x column_count: 1 where the source, without lag, precedes the observation */
 } solve_lane;
 
 typedef struct solve_output {
@@ -119,7 +173,8 @@ typedef struct solve_output {
 } solve_output;
 
 typedef struct solve_layout {
-    size_t columns, rows; /* Tp, Dp: slot = row * columns + column */
+    size_t columns, rows; /* slot = (segment * rows + row) * columns + column */
+    size_t segments;      /* a power of two, 1 where covariates that rates depend on do not change */
     solve_range *ranges;
     size_t range_count;
     solve_input *inputs;
@@ -136,11 +191,14 @@ void solve_layout_clear(solve_layout *layout);
 
 /* ------------------------------------------------------------------ functions that the circuit approximates */
 
+struct solve_work;
+
 typedef enum solve_function_kind {
     SOLVE_FUNCTION_EXP,        /* exp(a x + b) */
     SOLVE_FUNCTION_EXPRESSION, /* scale * program(decode(x)) */
     SOLVE_FUNCTION_LEVELS,     /* scale * polynomial through (levels, values) at decode(x) */
-    SOLVE_FUNCTION_OUTER       /* scale * op(a x + b), op^power or exp(power ...) */
+    SOLVE_FUNCTION_OUTER,      /* scale * op(a x + b), op^power or exp(power ...) */
+    SOLVE_FUNCTION_CALL        /* scale * call(a x + b, data) */
 } solve_function_kind;
 
 typedef struct solve_function {
@@ -151,10 +209,14 @@ typedef struct solve_function {
     ddt_expr_program *program;
     size_t level_count;
     double levels[SOLVE_LEVELS_MAX], values[SOLVE_LEVELS_MAX];
+    double (*call)(double x, const void *data);
+    void *data; /* ddt_free */
     struct solve_function *next;
 } solve_function;
 
 double solve_function_eval(double x, const void *function);
+/* A new function of the solution; NULL after recording DDT_ERR_MEMORY. */
+solve_function *solve_function_create(struct solve_work *work, solve_function_kind kind);
 void solve_functions_destroy(solve_function *first);
 
 struct ddt_solution {
@@ -162,6 +224,7 @@ struct ddt_solution {
     solve_function *functions; /* the circuit points to them */
     solve_layout layout;
     ddt_solve_info info;
+    struct solve_fit *fit; /* NULL unless it is a fit */
 };
 
 /* ------------------------------------------------------------------ symbols */
@@ -171,6 +234,10 @@ typedef struct solve_symbol {
     bool is_state;
     bool is_time;     /* public, another value in every column: only Newton's method (docs/newton.md) allows it */
     bool is_compared; /* by == or as a condition in the model */
+    bool changes;     /* the template's values change within a subject */
+    solve_role role;
+    uint32_t origin; /* the model's symbol: its own index but for roles.c's */
+    bool is_known;   /* its node will be public: the points of an expectation */
     double low, high;
     double sd; /* ETA */
     size_t level_count;
@@ -202,42 +269,52 @@ typedef struct solve_linear {
     size_t *compartment; /* of a state, SOLVE_UNIT for the last one where there are constant inputs */
     size_t *state;       /* of a compartment, SIZE_MAX where irrelevant */
     ddt_expr *a;         /* n x n */
+    ddt_expr *a_piece;   /* n x n: the same under an infusion (roles.c) */
     bool *is_nonzero;    /* n x n: structure of A */
     ddt_expr *initial;   /* x(0); the unit state: 1 */
     bool has_unit;
     bool has_initial;
     ddt_expr *bioavailability;                   /* per compartment, constant 1 where none */
-    double *lag_h;                               /* per compartment */
-    double *modelled_duration_h, *modelled_rate; /* per compartment, 0 where none */
+    ddt_expr *lag, *duration, *rate;             /* per compartment, constant 0 where none */
+    double *lag_h;                               /* per compartment, NAN where it is encrypted */
+    double *modelled_duration_h, *modelled_rate; /* likewise, 0 where none */
     solve_linear_output *outputs;
 } solve_linear;
 
 /* ------------------------------------------------------------------ numbers */
 
-/* The linear system of one patient. */
+/* The linear system of one patient. Compartments without F, lag... have 1, 0... */
 typedef struct solve_numbers {
-    double *a;       /* n x n */
-    double *initial; /* n */
-    double *f;       /* per compartment */
-    double *gain;    /* output_count x n */
-    double *offset;  /* output_count */
+    double *a;                         /* n x n */
+    double *initial;                   /* n */
+    double *f;                         /* per compartment */
+    double *gain;                      /* output_count x n */
+    double *offset;                    /* output_count */
+    double *a_piece;                   /* n x n */
+    double *lag_h, *rate, *duration_h; /* per compartment */
+    double *a_odd;    /* n x n, and the numbers behind it: of every other segment, where covariates are mirrored */
+    double *mirrored; /* their symbols */
     const double *symbols;
 } solve_numbers;
 
 /* ------------------------------------------------------------------ layout with times (compile time only) */
 
+/* Where some depend on encrypted values (is_private) inputs take the place of t2 and during. */
 typedef struct solve_times {
+    bool is_private;
     double *t2;     /* lanes x block: time of free decay */
     double *during; /* lanes x block: time under the infusion */
     double *start;  /* lanes x block: 1 where the row is the start of an epoch with initial values */
     double *unit;   /* lanes x block: 1 where the row is the start of an epoch: the unit state */
     double t2_max, during_max;
+    ddt_node t2_node, during_node;
 } solve_times;
 
 /* Amount inputs: one for each dosed compartment and way of dosing. */
 typedef struct solve_dosing {
     size_t compartment;
-    bool is_infusion;
+    solve_giving giving;
+    bool is_infusion, omits_f;
     uint32_t input; /* in layout.inputs: the dosing's own index */
     double amount_high;
     double scale; /* amount (or rate) = value * scale */
@@ -301,6 +378,7 @@ typedef struct solve_group {
     double domain;        /* argument = domain * (integer combination) / stretch */
     int stretch;          /* free integer factor that uses the interval better */
     ddt_node node;        /* of exp(... - centre - reach): at most 1 */
+    ddt_node known;       /* the exponential of the public parts, DDT_NODE_NONE without */
     double depth;
 } solve_group;
 
@@ -315,7 +393,7 @@ typedef struct solve_value {
 typedef struct solve_product {
     double coefficient;
     size_t count;
-    solve_value values[SOLVE_FACTORS_MAX + 3]; /* an exponential, the factors, and room for the caller's own */
+    solve_value values[SOLVE_FACTORS_MAX + 4]; /* an exponential and its public part, the factors, the caller's own */
 } solve_product;
 
 typedef struct solve_sum {
@@ -383,8 +461,9 @@ typedef struct solve_work {
     double exponential_tolerance; /* of an entry of the exponential, in this attempt */
     unsigned exponential_checks;  /* how often the times of its check were doubled */
 
-    solve_terms *a_terms; /* n x n */
-    ddt_expr *feed_folds; /* what sources are multiplied by: 1, or an output's gain */
+    solve_terms *a_terms;     /* n x n */
+    solve_terms *piece_terms; /* n x n, where covariates change under infusions; else a_terms itself */
+    ddt_expr *feed_folds;     /* what sources are multiplied by: 1, or an output's gain */
     size_t feed_count;
     size_t *feed_of_output;
     solve_terms *initial_terms; /* feeds x n */
@@ -405,6 +484,11 @@ typedef struct solve_work {
     struct solve_newton *newton; /* NULL for linear models; newton.h */
     solve_terms *extra_terms;    /* what it wants encoded, too */
     size_t extra_count;
+    /* A fit instead of a simulation, fit_internal.h. NULL: a simulation. */
+    ddt_status (*finish)(struct solve_work *work, void *user);
+    void *finish_user;
+    bool has_nodes;      /* dosings and encodings have their nodes already */
+    size_t sum_rows;     /* rows to sum over; 0: all of the block */
     ddt_expr saturation; /* argument 1 + a / b of the last saturable term found, 0 where there is none */
 } solve_work;
 
@@ -436,6 +520,42 @@ void solve_facts_reset(solve_work *work);
 /* linear.c */
 ddt_status solve_linear_create(solve_work *work);
 
+/* roles.c */
+/* work->model becomes a copy with one further symbol for each role of each covariate that changes. */
+ddt_status solve_roles_create(solve_work *work);
+/* Puts the roles' symbols into what has been read of the model. */
+ddt_status solve_roles_apply(solve_work *work);
+/* Whether a role's symbol is in use; SOLVE_ROLE_SEGMENT: whether rates depend on covariates that change. */
+bool solve_role_is_used(const solve_work *work, solve_role role);
+/* Whether the values that rates depend on differ between two records. */
+bool solve_roles_differ(const solve_work *work, size_t subject, size_t record_a, size_t record_b);
+/* The value on the other side of a symbol's range: virtual patients have it in every other segment. */
+double solve_mirrored(const solve_symbol *symbol, double value);
+
+/* given.c */
+/* What a model says of doses into a compartment, for one patient. */
+typedef struct solve_dose_parts {
+    double f, lag_h, rate, duration_h;
+} solve_dose_parts;
+/* What a source does: `value` is the amount, or the rate while it lasts. */
+typedef struct solve_given {
+    double start_h, duration_h, value;
+} solve_given;
+/* One slot column of a source. t2: one for each of layout->segments. */
+typedef struct solve_slot {
+    bool acts;
+    double during_h;
+    double *t2_h;
+} solve_slot;
+/* amount: the record's AMT, or its RATE for SOLVE_GIVING_CONSTANT. source->input must be an amount's. */
+solve_given solve_given_of(const solve_layout *layout, const solve_lane *lane, const solve_lane_source *source,
+                           const solve_dose_parts *parts, double amount);
+void solve_slot_of(const solve_layout *layout, const solve_lane *lane, size_t row, const solve_given *given,
+                   size_t column, solve_slot *out);
+bool solve_same_time(double a, double b);
+/* What the range of an amount's input is about: AMT, or RATE. */
+double solve_quantity(const solve_input *input, const ddt_record *record);
+
 /* sample.c */
 ddt_status solve_samples_create(solve_work *work);
 ddt_status solve_program_create(solve_work *work);
@@ -443,8 +563,13 @@ ddt_status solve_numbers_create(solve_work *work, solve_numbers *out);
 void solve_numbers_of(const solve_work *work, const double *symbols, solve_numbers *out);
 /* DDT_ERR_UNSUPPORTED when a number is not finite. */
 ddt_status solve_numbers_check(const solve_work *work, const solve_numbers *numbers);
+/* What a lane's sources give to the patient of `numbers`. amounts: of each record of the lane's subject. */
+void solve_lane_givens(const solve_work *work, size_t lane, const solve_numbers *numbers, const double *amounts,
+                       solve_given *givens);
 /* Room for one lane's exact solution. */
 typedef struct solve_exact_buffers {
+    solve_given *givens; /* rows */
+    double *t2_h;        /* segments */
     double *scratch;
     double *states; /* columns x n */
     double *symbols, *values;
@@ -460,11 +585,27 @@ void solve_lane_exact(const solve_work *work, size_t lane, const solve_numbers *
 /* After this time less than `fraction` of anything is left in every draw of the population; at least interval_h. */
 ddt_status solve_memory_h(solve_work *work, double interval_h, double fraction, double *memory_h);
 
+/* solution.c: ddt_solve with another last step, which builds and calibrates the circuit. */
+ddt_status solve_run(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
+                     const ddt_solve_options *options, ddt_status (*finish)(solve_work *work, void *user), void *user,
+                     ddt_solution **out);
+
+ddt_status solve_set_options(ddt_context *ctx, const ddt_solve_options *options, ddt_solve_options *out);
+ddt_status solve_expand_all(solve_work *work);
+ddt_status solve_check_used_covariates(solve_work *work);
+void solve_work_clear(solve_work *work);
+
 /* layout.c */
 ddt_status solve_schedules_create(solve_work *work);
 void solve_record_of(const ddt_record *from, solve_record *to);
+/* Structure of all records, for the custodian's check. */
+ddt_status solve_keep_records(solve_work *work);
 ddt_status solve_layout_create(solve_work *work);
 double solve_round_up(double value);
+/* The end of an amount's range when this is the template's largest. */
+double solve_amount_high(double largest);
+/* Inputs for times, behind all others, where times are private. */
+ddt_status solve_time_inputs(solve_work *work);
 
 /* schemes.c */
 extern const solve_scheme *const solve_schemes[];
@@ -480,6 +621,8 @@ ddt_status solve_exponential_choose(solve_work *work);
 ddt_status solve_expand(solve_work *work, ddt_expr e, solve_terms *out);
 /* encode.c */
 ddt_status solve_encode(solve_work *work);
+/* The declared range of a symbol in the layout, added where it is not there. */
+ddt_status solve_add_range(solve_work *work, uint32_t symbol, uint32_t *index);
 /* The encoding of a symbol's value on [-1, 1], SOLVE_NONE where there is none. */
 uint32_t solve_encoding_linear(const solve_work *work, uint32_t symbol);
 
@@ -499,6 +642,9 @@ ddt_status solve_sum_node(solve_work *work, const solve_sum *sum, double factor,
 /* Appends pairs whose products add up to sum * factor * vector (NULL: without a vector). */
 ddt_status solve_sum_pairs(solve_work *work, const solve_sum *sum, const double *vector, double factor,
                            solve_pairs *pairs);
+/* Appends pairs whose products add up to sum * value * factor. */
+ddt_status solve_sum_times(solve_work *work, const solve_sum *sum, solve_value value, double factor,
+                           solve_pairs *pairs);
 ddt_status solve_pairs_add(solve_work *work, solve_pairs *pairs, solve_value a, solve_value b);
 ddt_status solve_pairs_node(solve_work *work, const solve_pairs *pairs, solve_value *out);
 solve_value solve_constant(solve_work *work, double value);
@@ -509,9 +655,11 @@ solve_value solve_public(solve_work *work, const double *vector, double factor);
 typedef struct solve_matrix {
     solve_work *work;
     const solve_exponential *exponential;
-    size_t n, levels;   /* P_levels is the exponential */
-    const double *time; /* per slot */
-    solve_sum *rates;   /* n x n; rate = factor * sum */
+    size_t n, levels;       /* P_levels is the exponential */
+    const double *time;     /* per slot */
+    solve_value time_value; /* time / time_unit as a node where time is NULL */
+    double time_unit;
+    solve_sum *rates; /* n x n; rate = factor * sum */
     double *factors;
     solve_value *entries; /* (levels + 1) x n x n */
     bool *is_built, *is_nonzero;
@@ -528,11 +676,15 @@ ddt_status solve_matrix_rest(solve_matrix *m, size_t level, size_t i, size_t j, 
 /* superpose.c */
 ddt_status solve_feeds_create(solve_work *work);
 ddt_status solve_superpose(solve_work *work);
+/* The outputs' values, of layout.outputs[].scale, at every column in row 0. */
+ddt_status solve_superpose_values(solve_work *work, solve_value *values);
 /* The states marked, at every column, in state_values (row 0 of each lane); DDT_NODE_NONE for the others. */
 ddt_status solve_superpose_states(solve_work *work, const bool *is_wanted);
 
 /* calibrate.c */
 ddt_status solve_scales(solve_work *work);
+/* The first half of it: magnitudes of the states after one source, over times.t2_max. */
+ddt_status solve_scale_states(solve_work *work);
 ddt_status solve_trial_create(solve_work *work);
 /* Relative to each patient's own maxima: worst over draws, over corners of the ranges, and over draws with functions
  * instead of their polynomials. */
@@ -557,7 +709,24 @@ ddt_status newton_rescale(solve_work *work);
 ddt_status newton_expand(solve_work *work);
 ddt_status newton_solve(solve_work *work);
 
+/* segments.c: E_(J-1) ... E_1 E_0 over the segments of a block, in segment 0. */
+typedef struct solve_segments {
+    solve_matrix *exponential;
+    size_t rounds;        /* J = 2^rounds */
+    int64_t stride;       /* slots of a segment */
+    solve_value *entries; /* rounds x n x n: of the product over 2^round segments; round 0 is the exponential */
+    bool *is_built, *is_nonzero;
+} solve_segments;
+ddt_status solve_segments_create(solve_work *work, solve_matrix *exponential, solve_segments *out);
+/* The factor that acts last (is_upper) or first in the product of all; both where J is 1: the last squaring. */
+ddt_status solve_segments_entry(solve_segments *s, bool is_upper, size_t i, size_t j, solve_value *out);
+bool solve_segments_nonzero(const solve_segments *s, size_t i, size_t j);
+
 /* fill.c */
+/* givens: of each row of the lane. Amounts and, where they are private, times. */
+void solve_fill_doses(const solve_layout *layout, size_t lane, const solve_given *givens, double *t2_h,
+                      double *const *inputs);
+/* The same for amounts alone, where all times are public: each record's amount times its source's weight. */
 void solve_fill_amounts(const solve_layout *layout, size_t lane, const double *record_amounts, double *const *inputs);
 void solve_fill_constant(const solve_layout *layout, size_t lane, double y, double *input);
 double solve_encode_value(const solve_input *input, double value);

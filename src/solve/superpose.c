@@ -23,7 +23,8 @@ typedef struct builder {
     solve_work *work;
     size_t n;
     solve_matrix decay, infusion;
-    solve_sum *rates; /* n x n */
+    solve_segments transition;
+    solve_sum *rates, *piece_rates; /* n x n */
     feed *feeds;
     size_t feed_count;
     size_t *feed_of; /* per output */
@@ -31,12 +32,15 @@ typedef struct builder {
 
 /* ------------------------------------------------------------------ inputs and rates */
 
-static void make_circuit_inputs(solve_work *work) {
+static void bind_nodes(solve_work *work) {
     const solve_layout *layout = &work->solution->layout;
-    for (size_t i = 0; i < layout->input_count; i++) {
+    for (size_t i = 0; i < layout->input_count && !work->has_nodes; i++) {
         ddt_node node = ddt_circuit_input(work->circuit, layout->inputs[i].name, layout->inputs[i].bound);
+        solve_input_kind kind = layout->inputs[i].kind;
         if (i < work->dosing_count) {
             work->dosings[i].node = node;
+        } else if (kind == SOLVE_INPUT_DECAY_TIME || kind == SOLVE_INPUT_INFUSION_TIME) {
+            *(kind == SOLVE_INPUT_DECAY_TIME ? &work->times.t2_node : &work->times.during_node) = node;
         } else {
             work->encodings[i - work->dosing_count].node = node;
         }
@@ -46,25 +50,43 @@ static void make_circuit_inputs(solve_work *work) {
     }
 }
 
-/* Rates in scaled states: A_ij scale_j / scale_i. */
-static ddt_status lower_rates(builder *b) {
-    size_t n = b->n;
-    b->rates = solve_alloc(b->work, n * n, sizeof *b->rates);
-    if (b->rates == NULL) {
+static ddt_status lower_matrix(const builder *b, const solve_terms *terms, solve_sum **out) {
+    size_t entries = b->n * b->n;
+    *out = solve_alloc(b->work, entries, sizeof **out);
+    if (*out == NULL) {
         return DDT_ERR_MEMORY;
     }
-    for (size_t i = 0; i < n * n; i++) {
-        SOLVE_TRY(solve_lower(b->work, &b->work->a_terms[i], &b->rates[i]));
+    for (size_t i = 0; i < entries; i++) {
+        SOLVE_TRY(solve_lower(b->work, &terms[i], &(*out)[i]));
     }
     return DDT_OK;
 }
 
-static void copy_rates(const builder *b, solve_matrix *m) {
+/* Rates in scaled states: A_ij scale_j / scale_i. */
+static ddt_status lower_rates(builder *b) {
+    const solve_work *work = b->work;
+    SOLVE_TRY(lower_matrix(b, work->a_terms, &b->rates));
+    b->piece_rates = b->rates;
+    return work->piece_terms != work->a_terms && work->times.during_max > 0.0
+               ? lower_matrix(b, work->piece_terms, &b->piece_rates)
+               : DDT_OK;
+}
+
+static void copy_rates(const builder *b, const solve_sum *rates, solve_matrix *m) {
     for (size_t i = 0; i < b->n; i++) {
         for (size_t j = 0; j < b->n; j++) {
-            m->rates[i * m->n + j] = b->rates[i * b->n + j];
+            m->rates[i * m->n + j] = rates[i * b->n + j];
             m->factors[i * m->n + j] = b->work->state_scale[j] / b->work->state_scale[i];
         }
+    }
+}
+
+/* Private times are an input: the vector's place is taken by a node. */
+static void set_time(const solve_work *work, ddt_node node, double longest_h, solve_matrix *m) {
+    if (work->times.is_private) {
+        m->time = NULL;
+        m->time_value = (solve_value){.node = node};
+        m->time_unit = longest_h;
     }
 }
 
@@ -76,7 +98,8 @@ static ddt_status make_infusion_matrix(builder *b) {
         m += work->dosings[i].is_infusion;
     }
     SOLVE_TRY(solve_matrix_create(work, &work->infusion, m, work->times.during, &b->infusion));
-    copy_rates(b, &b->infusion);
+    set_time(work, work->times.during_node, work->times.during_max, &b->infusion);
+    copy_rates(b, b->piece_rates, &b->infusion);
     for (size_t i = 0, column = b->n; i < work->dosing_count; i++) {
         if (!work->dosings[i].is_infusion) {
             continue;
@@ -96,8 +119,10 @@ static ddt_status make_infusion_matrix(builder *b) {
 
 static ddt_status make_matrices(builder *b) {
     SOLVE_TRY(solve_matrix_create(b->work, &b->work->decay, b->n, b->work->times.t2, &b->decay));
-    copy_rates(b, &b->decay);
+    set_time(b->work, b->work->times.t2_node, b->work->times.t2_max, &b->decay);
+    copy_rates(b, b->rates, &b->decay);
     solve_matrix_structure(&b->decay);
+    SOLVE_TRY(solve_segments_create(b->work, &b->decay, &b->transition));
     return b->work->times.during_max > 0.0 ? make_infusion_matrix(b) : DDT_OK;
 }
 
@@ -140,11 +165,8 @@ static ddt_status dose_pairs(solve_work *work, const feed *f, size_t output_feed
     size_t state = work->linear.state[d->compartment];
     solve_sum sum = {0};
     SOLVE_TRY(solve_lower(work, &work->f_terms[output_feed * work->dosing_count + dosing], &sum));
-    for (size_t i = 0; i < sum.count; i++) {
-        solve_product *p = &sum.products[i];
-        p->values[p->count++] = (solve_value){.node = d->node};
-    }
-    return solve_sum_pairs(work, &sum, NULL, extra * d->scale / (work->state_scale[state] * f->unit), pairs);
+    return solve_sum_times(work, &sum, (solve_value){.node = d->node},
+                           extra * d->scale / (work->state_scale[state] * f->unit), pairs);
 }
 
 static ddt_status add_bolus(builder *b, feed *f, size_t index, size_t dosing) {
@@ -269,7 +291,7 @@ static ddt_status make_feeds(builder *b) {
     return DDT_OK;
 }
 
-/* Whether P (P v) needs fewer products than (P P) v. */
+/* Whether P (P v) needs fewer products than (P P) v. Across segments there is no choice. */
 static void choose_direction(const builder *b, feed *f) {
     const solve_matrix *m = &b->decay;
     size_t forward = 0;
@@ -286,28 +308,22 @@ static void choose_direction(const builder *b, feed *f) {
         }
         forward += used && fed;
     }
-    f->forward = forward < backward;
+    f->forward = forward < backward || b->transition.rounds > 0;
 }
 
 /* ------------------------------------------------------------------ states */
 
-/* (P_level v)_i as pairs. */
-static ddt_status row_pairs(builder *b, const feed *f, size_t level, size_t i, solve_pairs *pairs) {
-    for (size_t j = 0; j < b->n; j++) {
-        if (f->exists[j] && solve_matrix_nonzero(&b->decay, level, i, j)) {
-            solve_value entry;
-            SOLVE_TRY(solve_matrix_entry(&b->decay, level, i, j, &entry));
-            SOLVE_TRY(solve_pairs_add(b->work, pairs, entry, f->values[j]));
-        }
-    }
-    return DDT_OK;
-}
-
-/* u_k = (P_(last - 1) v)_k; *exists false where it is 0 by structure. */
+/* u_k = (lower factor of the transition, times v)_k; *exists false where it is 0 by structure. */
 static ddt_status inner_value(builder *b, feed *f, size_t k, solve_value *out, bool *exists) {
     solve_pairs pairs = {0};
     if (!f->inner_built[k]) {
-        SOLVE_TRY(row_pairs(b, f, b->decay.levels - 1, k, &pairs));
+        for (size_t j = 0; j < b->n; j++) {
+            if (f->exists[j] && solve_segments_nonzero(&b->transition, k, j)) {
+                solve_value entry;
+                SOLVE_TRY(solve_segments_entry(&b->transition, false, k, j, &entry));
+                SOLVE_TRY(solve_pairs_add(b->work, &pairs, entry, f->values[j]));
+            }
+        }
         f->inner_built[k] = true;
         f->inner[k].node = DDT_NODE_NONE;
         if (pairs.count > 0) {
@@ -319,9 +335,10 @@ static ddt_status inner_value(builder *b, feed *f, size_t k, solve_value *out, b
     return DDT_OK;
 }
 
-/* What the last step adds to P_(last - 1) u in row i: (rest v)_i. Nothing after a plain squaring. */
+/* What the last step adds to P_(last - 1) u in row i: (rest v)_i. Nothing after a plain squaring, nor across segments.
+ */
 static ddt_status last_step_pairs(builder *b, const feed *f, size_t i, solve_pairs *pairs) {
-    for (size_t j = 0; j < b->n; j++) {
+    for (size_t j = 0; j < b->n && b->transition.rounds == 0; j++) {
         solve_pairs rest = {0};
         solve_value value;
         SOLVE_TRY(f->exists[j] ? solve_matrix_rest(&b->decay, b->decay.levels, i, j, &rest) : DDT_OK);
@@ -333,23 +350,34 @@ static ddt_status last_step_pairs(builder *b, const feed *f, size_t i, solve_pai
     return DDT_OK;
 }
 
+/* (exp(A t) v)_i from the whole exponential. */
+static ddt_status backward_value(builder *b, const feed *f, size_t i, solve_value *out) {
+    solve_pairs pairs = {0};
+    for (size_t j = 0; j < b->n; j++) {
+        if (f->exists[j] && solve_matrix_nonzero(&b->decay, b->decay.levels, i, j)) {
+            solve_value entry;
+            SOLVE_TRY(solve_matrix_entry(&b->decay, b->decay.levels, i, j, &entry));
+            SOLVE_TRY(solve_pairs_add(b->work, &pairs, entry, f->values[j]));
+        }
+    }
+    return solve_pairs_node(b->work, &pairs, out);
+}
+
 /* State i at the observation, from each source. */
 static ddt_status state_value(builder *b, feed *f, size_t i, solve_value *out) {
     solve_pairs pairs = {0};
     if (!f->forward) {
-        SOLVE_TRY(row_pairs(b, f, b->decay.levels, i, &pairs));
-        return solve_pairs_node(b->work, &pairs, out);
+        return backward_value(b, f, i, out);
     }
-    size_t level = b->decay.levels - 1;
     for (size_t k = 0; k < b->n; k++) {
         solve_value entry;
         solve_value inner;
         bool exists = false;
-        if (solve_matrix_nonzero(&b->decay, level, i, k)) {
+        if (solve_segments_nonzero(&b->transition, i, k)) {
             SOLVE_TRY(inner_value(b, f, k, &inner, &exists));
         }
         if (exists) {
-            SOLVE_TRY(solve_matrix_entry(&b->decay, level, i, k, &entry));
+            SOLVE_TRY(solve_segments_entry(&b->transition, true, i, k, &entry));
             SOLVE_TRY(solve_pairs_add(b->work, &pairs, entry, inner));
         }
     }
@@ -359,36 +387,22 @@ static ddt_status state_value(builder *b, feed *f, size_t i, solve_value *out) {
 
 static solve_value sum_over_sources(builder *b, solve_value value) {
     const solve_layout *layout = &b->work->solution->layout;
-    value.node = ddt_circuit_sum(b->work->circuit, value.node, (int64_t)layout->columns, layout->rows);
+    size_t rows = b->work->sum_rows != 0 ? b->work->sum_rows : layout->rows;
+    value.node = ddt_circuit_sum(b->work->circuit, value.node, (int64_t)layout->columns, rows);
     return value;
 }
 
 /* ------------------------------------------------------------------ outputs */
 
-/* Appends factor * (sum) * node. */
-static ddt_status add_scaled(solve_work *work, const solve_sum *sum, double factor, solve_value node,
-                             solve_pairs *pairs) {
-    solve_sum copy = {.count = sum->count, .products = solve_alloc(work, sum->count, sizeof *copy.products)};
-    if (copy.products == NULL) {
-        return DDT_ERR_MEMORY;
-    }
-    for (size_t i = 0; i < sum->count; i++) {
-        copy.products[i] = sum->products[i];
-        copy.products[i].values[copy.products[i].count++] = node;
-    }
-    return solve_sum_pairs(work, &copy, NULL, factor, pairs);
-}
-
-/* Row vector of an output over the states, times P_(last - 1): r_k = sum_i gain_i P_ik. */
+/* Row vector of an output over the states, times the transition's upper factor. */
 static ddt_status output_row(builder *b, size_t o, const solve_sum *gains, size_t k, solve_value *out, bool *exists) {
     solve_pairs pairs = {0};
-    size_t level = b->decay.levels - 1;
     for (size_t i = 0; i < b->n; i++) {
-        if (gains[i].count > 0 && solve_matrix_nonzero(&b->decay, level, i, k)) {
+        if (gains[i].count > 0 && solve_segments_nonzero(&b->transition, i, k)) {
             solve_value entry;
-            SOLVE_TRY(solve_matrix_entry(&b->decay, level, i, k, &entry));
+            SOLVE_TRY(solve_segments_entry(&b->transition, true, i, k, &entry));
             SOLVE_TRY(
-                add_scaled(b->work, &gains[i], b->work->state_scale[i] / b->work->output_scale[o], entry, &pairs));
+                solve_sum_times(b->work, &gains[i], entry, b->work->state_scale[i] / b->work->output_scale[o], &pairs));
         }
     }
     *exists = pairs.count > 0;
@@ -420,7 +434,7 @@ static ddt_status combined_output(builder *b, size_t o, solve_value *out) {
         SOLVE_TRY(gains[k].count > 0 ? last_step_pairs(b, f, k, &last) : DDT_OK);
         if (last.count > 0) {
             SOLVE_TRY(solve_pairs_node(work, &last, &added));
-            SOLVE_TRY(add_scaled(work, &gains[k], work->state_scale[k] / work->output_scale[o], added, &pairs));
+            SOLVE_TRY(solve_sum_times(work, &gains[k], added, work->state_scale[k] / work->output_scale[o], &pairs));
         }
     }
     work->solution->layout.outputs[o].scale = work->output_scale[o];
@@ -472,22 +486,12 @@ static ddt_status linear_output(builder *b, size_t o, solve_value *out) {
     return ddt_circuit_status(work->circuit);
 }
 
-static ddt_status make_outputs(builder *b) {
-    solve_work *work = b->work;
-    for (size_t o = 0; o < work->model->output_count; o++) {
-        solve_value value;
-        SOLVE_TRY(work->linear.outputs[o].is_linear ? linear_output(b, o, &value) : nonlinear_output(b, o, &value));
-        ddt_circuit_output(work->circuit, work->solution->layout.outputs[o].name, value.node);
-    }
-    return ddt_circuit_status(work->circuit);
-}
-
 static ddt_status make_feeds_of(builder *b) {
     solve_work *work = b->work;
     for (size_t i = 0; i < b->n; i++) {
         work->state_values[i].node = DDT_NODE_NONE;
     }
-    make_circuit_inputs(work);
+    bind_nodes(work);
     SOLVE_TRY(lower_rates(b));
     SOLVE_TRY(make_matrices(b));
     SOLVE_TRY(make_feeds(b));
@@ -498,10 +502,26 @@ static ddt_status make_feeds_of(builder *b) {
     return DDT_OK;
 }
 
-ddt_status solve_superpose(solve_work *work) {
+ddt_status solve_superpose_values(solve_work *work, solve_value *values) {
     builder b = {.work = work, .n = work->linear.n};
     SOLVE_TRY(make_feeds_of(&b));
-    return make_outputs(&b);
+    for (size_t o = 0; o < work->model->output_count; o++) {
+        SOLVE_TRY(work->linear.outputs[o].is_linear ? linear_output(&b, o, &values[o])
+                                                    : nonlinear_output(&b, o, &values[o]));
+    }
+    return ddt_circuit_status(work->circuit);
+}
+
+ddt_status solve_superpose(solve_work *work) {
+    solve_value *values = solve_alloc(work, work->model->output_count, sizeof *values);
+    if (values == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    SOLVE_TRY(solve_superpose_values(work, values));
+    for (size_t o = 0; o < work->model->output_count; o++) {
+        ddt_circuit_output(work->circuit, work->solution->layout.outputs[o].name, values[o].node);
+    }
+    return ddt_circuit_status(work->circuit);
 }
 
 ddt_status solve_superpose_states(solve_work *work, const bool *is_wanted) {

@@ -280,24 +280,28 @@ static ddt_status import_all(solve_work *work) {
     return solve_import(work, all, count, all);
 }
 
+static void take_range(const solve_symbol *origin, solve_symbol *symbol) {
+    symbol->low = origin->low;
+    symbol->high = origin->high;
+    symbol->level_count = origin->level_count;
+    memcpy(symbol->levels, origin->levels, sizeof symbol->levels);
+}
+
 ddt_status solve_symbols_create(solve_work *work) {
-    size_t count = work->model->symbol_count;
     if (work->model->uses_dose_history) {
         return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED,
                         "'%s' uses tad(), tlast(), podo() or transit(): what depends on the last dose is not supported "
                         "under encryption.",
                         work->model->path);
     }
-    work->symbol_count = count;
-    work->symbols = solve_alloc(work, count, sizeof *work->symbols);
-    if (work->symbols == NULL) {
-        return DDT_ERR_MEMORY;
-    }
+    SOLVE_TRY(solve_roles_create(work));
     mark_encrypted(work);
     SOLVE_TRY(import_all(work));
     find_compared(work);
-    for (uint32_t i = 0; i < count; i++) {
-        if (work->model->symbols[i].kind == DDT_SYMBOL_ETA) {
+    for (uint32_t i = 0; i < work->symbol_count; i++) {
+        if (work->symbols[i].origin != i) {
+            take_range(&work->symbols[work->symbols[i].origin], &work->symbols[i]);
+        } else if (work->model->symbols[i].kind == DDT_SYMBOL_ETA) {
             eta_range(work, i, &work->symbols[i]);
         } else if (work->model->symbols[i].kind == DDT_SYMBOL_COVARIATE) {
             SOLVE_TRY(covariate_range(work, i, &work->symbols[i]));
@@ -315,8 +319,7 @@ ddt_status solve_check_covariates(ddt_context *ctx, const ddt_model *model, cons
         if (value != first) {
             return ddt_fail(
                 ctx, DDT_ERR_UNSUPPORTED,
-                "'%s', line %u: %s of the subject %s changes from %g to %g; covariates that change with time are "
-                "not supported for linear models.",
+                "'%s', line %u: %s of the subject %s changes from %g to %g; this solution wants it to be constant.",
                 events->path, s->records[r].line, model->symbols[symbol].name, s->id, first, value);
         }
     }
