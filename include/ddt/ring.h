@@ -75,6 +75,10 @@ void ddt_ring_ntt(const ddt_ring *ring, size_t m, uint64_t *a);
 /* The inverse, scaled by 1/N. */
 void ddt_ring_intt(const ddt_ring *ring, size_t m, uint64_t *a);
 
+/* The same for `count` limbs of one modulus, which share what is read of its tables. The limbs alias nothing. */
+void ddt_ring_ntt_many(const ddt_ring *ring, size_t m, uint64_t *const *limbs, size_t count);
+void ddt_ring_intt_many(const ddt_ring *ring, size_t m, uint64_t *const *limbs, size_t count);
+
 /* Element-wise, either domain; out may alias any input. */
 void ddt_ring_add(const ddt_ring *ring, size_t m, uint64_t *out, const uint64_t *a, const uint64_t *b);
 void ddt_ring_sub(const ddt_ring *ring, size_t m, uint64_t *out, const uint64_t *a, const uint64_t *b);

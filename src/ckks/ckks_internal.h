@@ -135,6 +135,11 @@ ddt_status ckks_chebyshev_turned(ddt_evaluator *ev, const ddt_ciphertext *a, con
 size_t ckks_encapsulation_bytes(const ddt_eval_keys *keys);
 
 /* evaluator.c */
+/*
+ * Words from one limb to the next in an arena: a page and a line more than N, because equal places of limbs a power of
+ * two apart share one set of every cache, which holds eight lines.
+ */
+size_t ckks_limb_stride(size_t n);
 ddt_status ckks_arena_begin(ddt_evaluator *ev, size_t limbs);
 uint64_t *ckks_arena_take(ddt_evaluator *ev, size_t limbs);
 /* A ciphertext of 3 parts from the pool, with room for `level`. */

@@ -46,8 +46,13 @@ void ddt_evaluator_destroy(ddt_evaluator *evaluator) {
 
 /* ------------------------------------------------------------------ scratch */
 
+size_t ckks_limb_stride(size_t n) {
+    enum { PAGE_WORDS = 512, LINE_WORDS = 8, FROM = 1 << 12 };
+    return n < FROM ? n : n + PAGE_WORDS + LINE_WORDS;
+}
+
 ddt_status ckks_arena_begin(ddt_evaluator *ev, size_t limbs) {
-    const size_t words = limbs * ev->params->n;
+    const size_t words = limbs * ckks_limb_stride(ev->params->n);
     ev->arena.used = 0;
     if (words <= ev->arena.capacity) {
         return DDT_OK;
@@ -62,7 +67,7 @@ ddt_status ckks_arena_begin(ddt_evaluator *ev, size_t limbs) {
 
 uint64_t *ckks_arena_take(ddt_evaluator *ev, size_t limbs) {
     uint64_t *taken = ev->arena.block + ev->arena.used;
-    ev->arena.used += limbs * ev->params->n;
+    ev->arena.used += limbs * ckks_limb_stride(ev->params->n);
     return taken;
 }
 

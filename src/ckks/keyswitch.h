@@ -23,19 +23,21 @@ typedef struct ks_work {
     int threads;
     unsigned level;
     unsigned digits;
-    size_t targets;      /* level + 1 + p_count */
-    uint64_t *scaled;    /* level + 1 limbs: digits in the coefficient domain, prepared for conversion */
-    uint64_t *quotients; /* one limb a digit, at least two */
-    uint64_t *acc;       /* 2 * targets limbs */
-    uint64_t *scratch;   /* threads * scratch_limbs */
+    size_t targets;           /* level + 1 + p_count */
+    uint64_t *scaled;         /* level + 1 limbs: digits in the coefficient domain, prepared for conversion */
+    uint64_t *quotients;      /* one limb a digit */
+    uint64_t *part_quotients; /* one limb a part: of the division */
+    uint64_t *acc;            /* 2 * targets limbs, which ks_switch uses only in part */
+    uint64_t *scratch;        /* threads * scratch_limbs */
     size_t scratch_limbs;
-    size_t group; /* target limbs converted together, so that the source limbs are read once for all of them */
+    size_t stride; /* words from one limb of the four to the next */
+    size_t group;  /* target limbs converted together, so that the source limbs are read once for all of them */
 } ks_work;
 
 /* The limbs of arena that a switch at `level` takes, and taking them. */
 size_t ks_work_limbs(const ddt_evaluator *ev, unsigned level);
 void ks_work_take(ddt_evaluator *ev, unsigned level, ks_work *w);
-/* This thread's scratch: at least one limb a digit. */
+/* This thread's scratch: at least two limbs. */
 uint64_t *ks_thread_scratch(const ks_work *w);
 /* The modulus index of target t. */
 size_t ks_target_modulus(const ks_work *w, size_t t);
@@ -45,22 +47,21 @@ ddt_status ks_find_key(ddt_evaluator *ev, const char *operation, uint64_t galois
 /* First step: digits of source (level + 1 limbs in NTT domain, kept) in the coefficient domain. */
 void ks_decompose(const ks_work *w, const uint64_t *source);
 /*
- * Second step: acc = sum over digits of digit * key. lift (may be NULL): two parts of level + 1 limbs, added to acc
- * times P, so that they share the division.
+ * What a switch takes: digits of `source` times `key`. lift (may be NULL): two parts of level + 1 limbs, added to the
+ * sum times P, so that they share the division. extended (may be NULL): what ks_extend_all has made, for several keys.
  */
-void ks_accumulate(const ks_work *w, const ddt_switch_key *key, const uint64_t *source, const uint64_t *const *lift);
-/* The second step in two, for several keys: extended[(d * targets + t) * N] gets digit d modulo target t, except where
- * t is the digit's own. */
-void ks_extend_all(const ks_work *w, const uint64_t *source, uint64_t *extended);
-void ks_accumulate_extended(const ks_work *w, const ddt_switch_key *key, const uint64_t *source,
-                            const uint64_t *extended);
+typedef struct ks_input {
+    const ddt_switch_key *key;
+    const uint64_t *source;
+    const uint64_t *extended;
+    const uint64_t *lift[PARTS];
+} ks_input;
 
-/* Pointers to all digits modulo target t, and their inner product with a key into one limb each. partial: scratch
- * behind the group's. */
+/* extended[(d * targets + t) * stride] gets digit d modulo target t, except where t is the digit's own. */
+void ks_extend_all(const ks_work *w, uint64_t *extended);
+/* Pointers to all digits modulo target t. */
 void ks_extended_digits(const ks_work *w, const uint64_t *source, const uint64_t *extended, size_t t,
                         const uint64_t **digits);
-void ks_inner_product(const ks_work *w, const ddt_switch_key *key, size_t t, const uint64_t *const *digits,
-                      uint64_t *out0, uint64_t *out1, uint64_t *partial);
 
 typedef struct ks_result {
     unsigned first_part;         /* 1: only the second part is wanted */
@@ -70,7 +71,15 @@ typedef struct ks_result {
     uint64_t *out[PARTS];        /* limb stride N */
 } ks_result;
 
-/* Third step: out = acc / P (or / (P q_level)), rounded, + add, permuted. acc is overwritten. */
+/*
+ * Second step: the switched parts, divided by P (or P q_level) and rounded, + add, permuted. Each target is finished
+ * while its accumulators are in the cache; only those of the divisors go through memory. The outputs may be the inputs:
+ * limb t is read for target t alone.
+ */
+void ks_switch(const ks_work *w, const ks_input *in, const ks_result *r);
+/* The second step in two, for sums of accumulators: acc = the sum over digits of digit * key, + lift times P; ... */
+void ks_accumulate(const ks_work *w, const ks_input *in);
+/* ... out = acc / P (or / (P q_level)), rounded, + add, permuted. acc of the divisors is overwritten. */
 void ks_divide(const ks_work *w, const ks_result *r);
 
 #endif

@@ -27,15 +27,15 @@ static ddt_status relinearise(ddt_evaluator *ev, const char *operation, bool res
     ks_work w;
     ks_work_take(ev, level, &w);
     const uint64_t *source = ddt_ciphertext_limb(a, n, 2, 0);
-    const uint64_t *parts[PARTS] = {ddt_ciphertext_limb(a, n, 0, 0), ddt_ciphertext_limb(a, n, 1, 0)};
     ks_result result = {.rescale = rescale,
                         .out = {ddt_ciphertext_limb(out, n, 0, 0), ddt_ciphertext_limb(out, n, 1, 0)}};
-    for (unsigned p = 0; p < PARTS && !rescale; p++) {
-        result.add[p] = parts[p];
+    ks_input input = {.key = &entry->key, .source = source};
+    for (unsigned p = 0; p < PARTS; p++) {
+        const uint64_t **where = rescale ? &input.lift[p] : &result.add[p];
+        *where = ddt_ciphertext_limb(a, n, p, 0);
     }
     ks_decompose(&w, source);
-    ks_accumulate(&w, &entry->key, source, rescale ? parts : NULL);
-    ks_divide(&w, &result);
+    ks_switch(&w, &input, &result);
     const double scale = rescale ? a->scale / (double)ddt_ring_modulus(ev->params->ring, level) : a->scale;
     ckks_set_result(out, rescale ? level - 1 : level, 2, scale);
     return DDT_OK;

@@ -41,9 +41,9 @@ static ddt_status automorphism(ddt_evaluator *ev, const char *operation, const d
     ks_work_take(ev, a->level, &w);
     automorphism_result(ev->params, a, entry, out, &result);
     const uint64_t *source = ddt_ciphertext_limb(a, ev->params->n, 1, 0);
+    const ks_input input = {.key = &entry->key, .source = source};
     ks_decompose(&w, source);
-    ks_accumulate(&w, &entry->key, source, NULL);
-    ks_divide(&w, &result);
+    ks_switch(&w, &input, &result);
     ckks_set_result(out, a->level, 2, a->scale);
     return DDT_OK;
 }
@@ -80,7 +80,7 @@ ddt_status ddt_eval_rotate_hoisted(ddt_evaluator *ev, const ddt_ciphertext *a, c
     uint64_t *extended = ckks_arena_take(ev, stored);
     const uint64_t *source = ddt_ciphertext_limb(a, params->n, 1, 0);
     ks_decompose(&w, source);
-    ks_extend_all(&w, source, extended);
+    ks_extend_all(&w, extended);
     for (size_t r = 0; r < count; r++) {
         const uint64_t galois = ddt_ring_galois_rotation(params->ring, steps[r]);
         entry = ckks_keys_entry(ev->keys, galois);
@@ -89,8 +89,8 @@ ddt_status ddt_eval_rotate_hoisted(ddt_evaluator *ev, const ddt_ciphertext *a, c
         } else {
             ks_result result;
             automorphism_result(params, a, entry, out[r], &result);
-            ks_accumulate_extended(&w, &entry->key, source, extended);
-            ks_divide(&w, &result);
+            const ks_input input = {.key = &entry->key, .source = source, .extended = extended};
+            ks_switch(&w, &input, &result);
         }
         ckks_set_result(out[r], a->level, 2, a->scale);
     }

@@ -32,7 +32,7 @@ static size_t scratch_limbs(const ddt_transform *transform) {
 }
 
 static uint64_t *sum_limb(const transform_work *w, size_t giant, size_t part, size_t t) {
-    return w->sums + ((giant * PARTS + part) * w->ks.targets + t) * w->ks.params->n;
+    return w->sums + ((giant * PARTS + part) * w->ks.targets + t) * w->ks.stride;
 }
 
 static const ckks_key_entry *rotation_key(const transform_work *w, int64_t step) {
@@ -216,22 +216,22 @@ static void inner_sums(const transform_work *w) {
 /* The sum of `giant`, rotated by one step of Horner's rule: added to the sum below it, or in its place for the last. */
 static void rotate_sum(const transform_work *w, size_t giant, int64_t step) {
     const ddt_ring *ring = w->ks.params->ring;
-    const size_t n = w->ks.params->n;
     const ckks_key_entry *entry = rotation_key(w, step);
     ks_work division = w->ks;
     ks_result result = {.first_part = 1, .out = {NULL, w->quotient}};
     division.acc = sum_limb(w, giant, 0, 0);
     ks_divide(&division, &result);
     ks_decompose(&w->ks, w->quotient);
-    ks_accumulate(&w->ks, &entry->key, w->quotient, NULL);
+    const ks_input input = {.key = &entry->key, .source = w->quotient};
+    ks_accumulate(&w->ks, &input);
 #pragma omp parallel for num_threads(w->ks.threads) if (w->ks.threads > 1) schedule(static)
     for (size_t t = 0; t < w->ks.targets; t++) {
         const size_t m = ks_target_modulus(&w->ks, t);
         uint64_t *limb = ks_thread_scratch(&w->ks);
-        uint64_t *first = w->ks.acc + t * n;
+        uint64_t *first = w->ks.acc + t * w->ks.stride;
         ddt_ring_add(ring, m, first, first, sum_limb(w, giant, 0, t));
         for (unsigned p = 0; p < PARTS; p++) {
-            uint64_t *acc = w->ks.acc + (p * w->ks.targets + t) * n;
+            uint64_t *acc = w->ks.acc + (p * w->ks.targets + t) * w->ks.stride;
             if (giant == 0) {
                 ddt_ring_permute(ring, sum_limb(w, 0, p, t), acc, entry->permutation);
             } else {
@@ -306,7 +306,7 @@ static ddt_status evaluate(ddt_evaluator *ev, const ddt_transform *transform, co
     w.quotient = ckks_arena_take(ev, (size_t)level + 1);
     w.scratch = ckks_arena_take(ev, scratch);
     ks_decompose(&w.ks, ddt_ciphertext_limb(a, n, 1, 0));
-    ks_extend_all(&w.ks, ddt_ciphertext_limb(a, n, 1, 0), w.extended);
+    ks_extend_all(&w.ks, w.extended);
     inner_sums(&w);
     horner(&w);
     ks_result result = {.rescale = rescale,

@@ -46,6 +46,9 @@ typedef struct ddt_kernels {
 
     void (*ntt)(const ddt_modulus *modulus, uint64_t *a);
     void (*intt)(const ddt_modulus *modulus, uint64_t *a);
+    /* Several limbs of one modulus; NULL: one after another. */
+    void (*ntt_many)(const ddt_modulus *modulus, uint64_t *const *limbs, size_t count);
+    void (*intt_many)(const ddt_modulus *modulus, uint64_t *const *limbs, size_t count);
 
     void (*add)(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b);
     void (*sub)(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b);

@@ -171,6 +171,26 @@ void ddt_ring_ntt(const ddt_ring *ring, size_t m, uint64_t *a) { ring->kernels->
 
 void ddt_ring_intt(const ddt_ring *ring, size_t m, uint64_t *a) { ring->kernels->intt(&ring->moduli[m], a); }
 
+void ddt_ring_ntt_many(const ddt_ring *ring, size_t m, uint64_t *const *limbs, size_t count) {
+    if (ring->kernels->ntt_many != NULL) {
+        ring->kernels->ntt_many(&ring->moduli[m], limbs, count);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        ring->kernels->ntt(&ring->moduli[m], limbs[i]);
+    }
+}
+
+void ddt_ring_intt_many(const ddt_ring *ring, size_t m, uint64_t *const *limbs, size_t count) {
+    if (ring->kernels->intt_many != NULL) {
+        ring->kernels->intt_many(&ring->moduli[m], limbs, count);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        ring->kernels->intt(&ring->moduli[m], limbs[i]);
+    }
+}
+
 void ddt_ring_add(const ddt_ring *ring, size_t m, uint64_t *out, const uint64_t *a, const uint64_t *b) {
     ring->kernels->add(&ring->moduli[m], out, a, b);
 }

@@ -161,11 +161,45 @@ static void test_round_trip(void **state) {
     }
 }
 
+/* Several limbs at once are what they are one by one. */
+static void check_many(const ddt_ring *ring, size_t m, uint64_t *seed) {
+    enum { MANY = 3 };
+    const size_t n = ddt_ring_n(ring);
+    uint64_t *limbs[MANY];
+    uint64_t *alone[MANY];
+    for (size_t i = 0; i < MANY; i++) {
+        limbs[i] = new_limb(n);
+        alone[i] = new_limb(n);
+        fill_random(limbs[i], n, ddt_ring_modulus(ring, m), seed);
+        memcpy(alone[i], limbs[i], n * sizeof *limbs[i]);
+        ddt_ring_ntt(ring, m, alone[i]);
+    }
+    for (size_t count = 0; count <= MANY; count++) {
+        ddt_ring_ntt_many(ring, m, limbs, count);
+        for (size_t i = 0; i < count; i++) {
+            assert_memory_equal(limbs[i], alone[i], n * sizeof *limbs[i]);
+        }
+        ddt_ring_intt_many(ring, m, limbs, count);
+    }
+    ddt_ring_ntt_many(ring, m, limbs, MANY);
+    for (size_t i = 0; i < MANY; i++) {
+        assert_memory_equal(limbs[i], alone[i], n * sizeof *limbs[i]);
+        ddt_free(limbs[i]);
+        ddt_free(alone[i]);
+    }
+}
+
+static void test_many(void **state) {
+    (void)state;
+    check_everywhere(4, 16, 1, check_many);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_definition),
         cmocka_unit_test(test_product),
         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_many),
     };
     return cmocka_run_group_tests(tests, make_context, free_context);
 }

@@ -8,6 +8,8 @@ size_t ddt_avx512ifma_table_words(unsigned log_n);
 void ddt_avx512ifma_fill_tables(const ddt_modulus *modulus, const uint64_t *roots, uint64_t *tables);
 void ddt_avx512ifma_ntt(const ddt_modulus *modulus, uint64_t *a);
 void ddt_avx512ifma_intt(const ddt_modulus *modulus, uint64_t *a);
+void ddt_avx512ifma_ntt_many(const ddt_modulus *modulus, uint64_t *const *limbs, size_t count);
+void ddt_avx512ifma_intt_many(const ddt_modulus *modulus, uint64_t *const *limbs, size_t count);
 
 void ddt_avx512ifma_add(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b);
 void ddt_avx512ifma_sub(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b);

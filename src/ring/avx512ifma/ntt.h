@@ -51,6 +51,19 @@ typedef struct ntt_plan {
 
 ntt_plan ddt_avx512ifma_plan(unsigned log_n);
 
+/*
+ * Fetches `lines` cache lines from p on, up to PREFETCH_TAILS tails ahead of their use. A tail computes for hundreds of
+ * cycles between its loads, too long for the processor to fetch ahead of by itself: with tables in memory an inverse
+ * transform of 2^16 residues took 2.3 times as long.
+ */
+enum { PREFETCH_TAILS = 2 };
+DDT_INLINE void fetch_ahead(const uint64_t *p, size_t lines) {
+    DDT_UNROLL
+    for (size_t i = 0; i < lines; i++) {
+        __builtin_prefetch(p + i * LANES, 0, 2);
+    }
+}
+
 /* A twiddle for each lane: W in memory, W' made from it. */
 typedef struct lane_twiddle {
     const vec *w;

@@ -311,6 +311,7 @@ DDT_INLINE void run_sweep(uint64_t *a, size_t part, unsigned layers, const uint6
 DDT_INLINE void run_tails(const transform *job, uint64_t *a, size_t from, size_t size, int period, bool exact) {
     const uint64_t *t = job->tables + job->plan.tail_at + from / TAIL * TAIL_WORDS;
     for (size_t j = 0; j < size; j += TAIL, t += TAIL_WORDS) {
+        fetch_ahead(t + PREFETCH_TAILS * TAIL_WORDS, TAIL_WORDS / LANES);
         tail(a + from + j, t, opaque(&job->rest), period, exact);
     }
 }
@@ -352,7 +353,8 @@ DDT_INLINE void finish_block(const transform *job, uint64_t *a, size_t node, siz
     }
 }
 
-DDT_INLINE void forward(transform *job, const ddt_modulus *modulus, uint64_t *a, int period) {
+/* Limbs together: a part of the tables, more than the level-1 cache holds, serves all of them before the next one. */
+DDT_INLINE void forward(transform *job, const ddt_modulus *modulus, uint64_t *const *limbs, size_t count, int period) {
     const uint64_t q = modulus->q;
     const uint64_t first_bias = period == 8 ? 11 : period == 16 ? 17 : (uint64_t)period;
     const bool exact = modulus->bits <= EXACT_BITS;
@@ -368,15 +370,21 @@ DDT_INLINE void forward(transform *job, const ddt_modulus *modulus, uint64_t *a,
     job->first.bias = splat(first_bias * q);
     unsigned layers = job->plan.layers[0];
     size_t size = modulus->n >> layers;
-    run_sweep(a, size, layers, modulus->tables + TABLE_HEAD_WORDS, &job->first, period, PASS_FIRST, modulus->log_n);
+    for (size_t i = 0; i < count; i++) {
+        run_sweep(limbs[i], size, layers, modulus->tables + TABLE_HEAD_WORDS, &job->first, period, PASS_FIRST,
+                  modulus->log_n);
+    }
     for (size_t node = 0; node < (size_t)1 << layers; node++) {
-        finish_block(job, a, node, size, period);
+        for (size_t i = 0; i < count; i++) {
+            finish_block(job, limbs[i], node, size, period);
+        }
     }
 }
 
 #define DEFINE_FORWARD(period)                                                                                         \
-    static DDT_NOINLINE void forward_##period(transform *job, const ddt_modulus *modulus, uint64_t *a) {               \
-        forward(job, modulus, a, period);                                                                              \
+    static DDT_NOINLINE void forward_##period(transform *job, const ddt_modulus *modulus, uint64_t *const *limbs,      \
+                                              size_t count) {                                                          \
+        forward(job, modulus, limbs, count, period);                                                                   \
     }
 DEFINE_FORWARD(1)
 DEFINE_FORWARD(2)
@@ -384,24 +392,28 @@ DEFINE_FORWARD(4)
 DEFINE_FORWARD(8)
 DEFINE_FORWARD(16)
 
-void ddt_avx512ifma_ntt(const ddt_modulus *modulus, uint64_t *a) {
+void ddt_avx512ifma_ntt_many(const ddt_modulus *modulus, uint64_t *const *limbs, size_t count) {
     transform job;
     if (modulus->log_n < LOG_N_VECTOR) {
-        ddt_scalar_ntt(modulus, a);
+        for (size_t i = 0; i < count; i++) {
+            ddt_scalar_ntt(modulus, limbs[i]);
+        }
     } else if (modulus->bits == 50) {
         job.tails = tails_50;
-        forward_1(&job, modulus, a);
+        forward_1(&job, modulus, limbs, count);
     } else if (modulus->bits == 49) {
         job.tails = tails_49;
-        forward_2(&job, modulus, a);
+        forward_2(&job, modulus, limbs, count);
     } else if (modulus->bits == 48) {
         job.tails = tails_48;
-        forward_4(&job, modulus, a);
+        forward_4(&job, modulus, limbs, count);
     } else if (modulus->bits >= 46) {
         job.tails = modulus->bits == 47 ? tails_47 : tails_46;
-        forward_8(&job, modulus, a);
+        forward_8(&job, modulus, limbs, count);
     } else {
         job.tails = tails_45;
-        forward_16(&job, modulus, a);
+        forward_16(&job, modulus, limbs, count);
     }
 }
+
+void ddt_avx512ifma_ntt(const ddt_modulus *modulus, uint64_t *a) { ddt_avx512ifma_ntt_many(modulus, &a, 1); }

@@ -255,6 +255,8 @@ DDT_INLINE void tail(uint64_t *a, const uint64_t *table, const constants *c, rol
 static void tails(const inverse_job *job, uint64_t *a, size_t from, size_t size) {
     const uint64_t *t = job->tables + job->plan.tail_at + (job->n - from - size) / TAIL * TAIL_WORDS;
     for (size_t end = from + size; end > from; end -= (size_t)2 * TAIL, t += (size_t)2 * TAIL_WORDS) {
+        fetch_ahead(t + PREFETCH_TAILS * TAIL_WORDS, (size_t)2 * TAIL_WORDS / LANES);
+        fetch_ahead(a + end - (PREFETCH_TAILS + 2) * TAIL, (size_t)2 * TAIL_VECTORS);
         tail(a + end - TAIL, t, opaque(job->constants), ROLE_LOW);
         tail(a + end - (size_t)2 * TAIL, t + TAIL_WORDS, opaque(job->constants), ROLE_HIGH);
     }
@@ -295,15 +297,7 @@ static void sweep(const inverse_job *job, uint64_t *a, size_t index, size_t node
     }
 }
 
-void ddt_avx512ifma_intt(const ddt_modulus *modulus, uint64_t *a) {
-    if (modulus->log_n < LOG_N_VECTOR) {
-        ddt_scalar_intt(modulus, a);
-        return;
-    }
-    if (modulus->bits <= LAZY_BITS) {
-        ddt_avx512ifma_intt_lazy(modulus, a);
-        return;
-    }
+static void intt_strict(const ddt_modulus *modulus, uint64_t *const *limbs, size_t count) {
     const long long q = (long long)modulus->q;
     const constants c = {.q = splat(modulus->q),
                          .minus_q = splat(0 - modulus->q),
@@ -317,5 +311,21 @@ void ddt_avx512ifma_intt(const ddt_modulus *modulus, uint64_t *a) {
                              .constants = &c,
                              .tails = tails,
                              .sweep = sweep};
-    inverse_run(&job, a);
+    inverse_run(&job, limbs, count);
 }
+
+void ddt_avx512ifma_intt_many(const ddt_modulus *modulus, uint64_t *const *limbs, size_t count) {
+    if (modulus->log_n >= LOG_N_VECTOR) {
+        if (modulus->bits <= LAZY_BITS) {
+            ddt_avx512ifma_intt_lazy(modulus, limbs, count);
+        } else {
+            intt_strict(modulus, limbs, count);
+        }
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        ddt_scalar_intt(modulus, limbs[i]);
+    }
+}
+
+void ddt_avx512ifma_intt(const ddt_modulus *modulus, uint64_t *a) { ddt_avx512ifma_intt_many(modulus, &a, 1); }

@@ -40,29 +40,42 @@ static inline const uint64_t *inverse_twiddles(const inverse_job *job, size_t in
     return job->tables + job->plan.sweep_at[index] + ((nodes - 1 - node) << (job->plan.layers[index] + 1));
 }
 
-/* Runs all passes; each block is finished as far as it goes before the next one. */
-static inline void inverse_run(const inverse_job *job, uint64_t *a) {
+/* Everything before the last sweep on its part `node`. */
+static inline void inverse_part(const inverse_job *job, uint64_t *a, size_t node) {
     const unsigned *layers = job->plan.layers;
-    if (layers[1] == 0) {
-        job->tails(job, a, 0, job->n);
-    }
-    for (size_t node = 0; layers[1] != 0 && node < (size_t)1 << layers[0]; node++) {
-        size_t size = job->n >> layers[0];
-        size_t parts = layers[2] == 0 ? 1 : (size_t)1 << layers[1];
-        for (size_t k = node * parts; k < (node + 1) * parts; k++) {
-            job->tails(job, a, k * (size / parts), size / parts);
-            if (layers[2] != 0) {
-                job->sweep(job, a, 2, k);
-            }
+    const size_t size = job->n >> layers[0];
+    const size_t parts = layers[2] == 0 ? 1 : (size_t)1 << layers[1];
+    for (size_t k = node * parts; k < (node + 1) * parts; k++) {
+        job->tails(job, a, k * (size / parts), size / parts);
+        if (layers[2] != 0) {
+            job->sweep(job, a, 2, k);
         }
-        job->sweep(job, a, 1, node);
     }
-    job->sweep(job, a, 0, 0);
+    job->sweep(job, a, 1, node);
+}
+
+/*
+ * Runs all passes on `count` limbs; each part is finished as far as it goes before the next one, in all limbs, so that
+ * its piece of the tables serves all of them.
+ */
+static inline void inverse_run(const inverse_job *job, uint64_t *const *limbs, size_t count) {
+    const unsigned *layers = job->plan.layers;
+    for (size_t node = 0; layers[1] != 0 && node < (size_t)1 << layers[0]; node++) {
+        for (size_t i = 0; i < count; i++) {
+            inverse_part(job, limbs[i], node);
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (layers[1] == 0) {
+            job->tails(job, limbs[i], 0, job->n);
+        }
+        job->sweep(job, limbs[i], 0, 0);
+    }
 }
 
 /* The form for moduli of at most LAZY_BITS bits. */
 enum { LAZY_BITS = 46 };
-void ddt_avx512ifma_intt_lazy(const ddt_modulus *modulus, uint64_t *a);
+void ddt_avx512ifma_intt_lazy(const ddt_modulus *modulus, uint64_t *const *limbs, size_t count);
 
 DDT_INLINE void reverse(vec *v) {
     DDT_UNROLL

@@ -291,14 +291,15 @@ static void tails(const inverse_job *job, uint64_t *a, size_t from, size_t size)
     const unsigned next_layers = layers_after_tails(job);
     size_t node = (job->n - from - size) / TAIL;
     const uint64_t *t = job->tables + job->plan.tail_at + node * TAIL_WORDS;
-    for (uint64_t *block = a + from + size - TAIL; node < (job->n - from) / TAIL;
-         node++, t += TAIL_WORDS, block -= TAIL) {
+    for (size_t at = from + size - TAIL; node < (job->n - from) / TAIL; node++, t += TAIL_WORDS, at -= TAIL) {
         const constants *c = opaque(job->constants);
         const destination to = make_destination(node, next_layers, c);
+        fetch_ahead(t + PREFETCH_TAILS * TAIL_WORDS, TAIL_WORDS / LANES);
+        fetch_ahead(a + at - PREFETCH_TAILS * TAIL, TAIL_VECTORS);
         if (next_layers == 4) {
-            tail(block, t, c, &to, BOUND_LONG);
+            tail(a + at, t, c, &to, BOUND_LONG);
         } else {
-            tail(block, t, c, &to, BOUND_SHORT);
+            tail(a + at, t, c, &to, BOUND_SHORT);
         }
     }
 }
@@ -346,7 +347,7 @@ static vec lane_bias(uint64_t q, bool last_rows) {
     return _mm512_set_epi64(bias[7], bias[6], bias[5], bias[4], bias[3], bias[2], bias[1], bias[0]);
 }
 
-void ddt_avx512ifma_intt_lazy(const ddt_modulus *modulus, uint64_t *a) {
+void ddt_avx512ifma_intt_lazy(const ddt_modulus *modulus, uint64_t *const *limbs, size_t count) {
     constants c = {.q = splat(modulus->q),
                    .inverse = splat(modulus->inverse_52),
                    .quotient = splat((UINT64_C(1) << WORD_BITS) / modulus->q)};
@@ -365,5 +366,5 @@ void ddt_avx512ifma_intt_lazy(const ddt_modulus *modulus, uint64_t *a) {
                              .constants = &c,
                              .tails = tails,
                              .sweep = sweep};
-    inverse_run(&job, a);
+    inverse_run(&job, limbs, count);
 }
