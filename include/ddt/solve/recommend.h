@@ -114,21 +114,21 @@ ddt_recommend_candidate ddt_recommend_candidate_at(const ddt_recommend_product *
 /* ------------------------------------------------------------------ cost */
 
 /*
- * Distance of a value to a target, 0 inside, towards 1 far outside: what is missing of the lower limit (1 - x/low), or
- * what is too much of the value (1 - high/x). A value of half the lower or twice the upper limit has 0.5.
+ * Cost of one target without its weight. Outside a range it is the square of what is missing of the lower limit (1 -
+ * x/low), or of what is too much of the value (1 - high/x): 0.25 at half the lower and at twice the upper limit, at
+ * most
+ * 1. The corners at the limits are rounded over a relative width DDT_RECOMMEND_EDGE. Ranges with two limits c1, c2 add
+ * DDT_RECOMMEND_CENTRE ((x - c) / (x + c))^2, c = sqrt(c1 c2), so that one value is the best. Where a single value c is
+ * aimed at, the cost is DDT_RECOMMEND_AIM ((x - c) / (x + c))^2.
  */
-double ddt_recommend_distance(const ddt_recommend_target *target, double value);
-/*
- * Cost of one target without its weight: distance^2 + DDT_RECOMMEND_CENTRE x (distance to the geometric centre)^2 where
- * both limits are given (so that ranges have one best value), as the circuit approximates it.
- */
-#define DDT_RECOMMEND_CENTRE 0.05
+#define DDT_RECOMMEND_EDGE 0.08
+#define DDT_RECOMMEND_CENTRE 0.2
+#define DDT_RECOMMEND_AIM 4.0
 double ddt_recommend_target_cost(const ddt_recommend_target *target, double value);
 /*
  * 1 inside, 0 outside, with edges smoothed over a relative width DDT_RECOMMEND_EDGE (a logistic function of log(value /
- * limit) / width): what P(target) averages over the posterior's points.
+ * limit) / width): what P(target) averages over the posterior's points. A single value counts as attained within 20 %.
  */
-#define DDT_RECOMMEND_EDGE 0.05
 double ddt_recommend_attained(const ddt_recommend_target *target, double value);
 
 /* ------------------------------------------------------------------ the solution */

@@ -1,0 +1,507 @@
+/*
+ * ddt_solve_recommend from beginning to end.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "recommend_internal.h"
+
+#include <string.h>
+
+/* ------------------------------------------------------------------ the request */
+
+static ddt_status check_target(ddt_context *ctx, const ddt_recommend_target *target,
+                               const ddt_recommend_product *product) {
+    const double rounding = 1e-9;
+    bool ends = !target->is_steady && target->kind != DDT_METRIC_AUC24 && target->kind != DDT_METRIC_AUC_WINDOW;
+    for (size_t i = 0; ends && i < product->interval_count; i++) {
+        double intervals = target->at_h / product->intervals_h[i];
+        if (!(intervals > 1.0 - rounding) || fabs(intervals - round(intervals)) > rounding * intervals) {
+            return ddt_fail(ctx, DDT_ERR_RANGE, "The target %s: %g h is not the end of a dosing interval of %g h.",
+                            target->name, target->at_h, product->intervals_h[i]);
+        }
+    }
+    if (!(target->low <= target->high) || !(target->high > 0.0) || !(target->weight > 0.0)) {
+        return ddt_fail(ctx, DDT_ERR_RANGE, "The target %s is contradictory: %g to %g, weight %g.", target->name,
+                        target->low, target->high, target->weight);
+    }
+    return DDT_OK;
+}
+
+static ddt_status check_request(ddt_context *ctx, const ddt_recommend_options *options) {
+    if (options->targets.count == 0 || options->targets.count > DDT_RECOMMEND_TARGETS_MAX) {
+        return ddt_fail(ctx, DDT_ERR_RANGE, "A recommendation wants one to %d targets, not %zu.",
+                        DDT_RECOMMEND_TARGETS_MAX, options->targets.count);
+    }
+    SOLVE_TRY(recommend_check_product(ctx, &options->product));
+    for (size_t t = 0; t < options->targets.count; t++) {
+        SOLVE_TRY(check_target(ctx, &options->targets.items[t], &options->product));
+    }
+    if (recommend_shape_count(&options->product) > RECOMMEND_SHAPES_MAX) {
+        return ddt_fail(ctx, DDT_ERR_RANGE, "More than %d combinations of interval, infusion and loading dose.",
+                        RECOMMEND_SHAPES_MAX);
+    }
+    return DDT_OK;
+}
+
+/* The model with the output that targets look at as its only one. */
+static ddt_status choose_output(recommend_work *r, const ddt_model *model) {
+    size_t o = 0;
+    const char *name = r->options->output;
+    while (name != NULL && o < model->output_count && strcmp(model->outputs[o].name, name) != 0) {
+        o++;
+    }
+    if (o >= model->output_count) {
+        return ddt_fail(r->work.ctx, DDT_ERR_MODEL, "'%s' has no output %s.", model->path, name == NULL ? "" : name);
+    }
+    r->output = model->outputs[o];
+    r->model = *model;
+    r->model.outputs = &r->output;
+    r->model.output_count = 1;
+    r->work.model = &r->model;
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ the linear system */
+
+/* Etas that the data do not give: unknown, or 0 where only the point estimate counts. */
+static ddt_status find_free_etas(recommend_work *r) {
+    const ddt_model *model = r->work.model;
+    for (size_t i = 0; i < model->eta_count; i++) {
+        solve_symbol *symbol = &r->work.symbols[model->etas[i]];
+        if (!symbol->is_encrypted || solve_column(r->work.events, model->etas[i]) != SIZE_MAX) {
+            continue;
+        }
+        if (r->options->point_estimate) {
+            symbol->is_encrypted = false;
+            continue;
+        }
+        if (r->free_count == RECOMMEND_ETAS_MAX) {
+            return ddt_fail(r->work.ctx, DDT_ERR_UNSUPPORTED, "'%s' has more than %d etas without a column.",
+                            model->path, RECOMMEND_ETAS_MAX);
+        }
+        symbol->is_known = true;
+        r->free_symbol[r->free_count] = model->etas[i];
+        r->free_index[r->free_count++] = i;
+    }
+    return DDT_OK;
+}
+
+/* That of the model's product; else depot, else the first. 1-based. */
+static unsigned default_compartment(const ddt_model *model) {
+    const ddt_product *product = ddt_model_product(model, NULL);
+    if (product != NULL) {
+        return product->compartment + 1;
+    }
+    for (unsigned c = 0; c < model->compartment_count; c++) {
+        if (strcmp(model->compartments[c].name, "depot") == 0) {
+            return c + 1;
+        }
+    }
+    return 1;
+}
+
+static ddt_status find_dosing(recommend_work *r) {
+    const ddt_model *model = r->work.model;
+    unsigned number = r->options->product.compartment;
+    number = number == 0 ? default_compartment(model) : number;
+    if (number == 0 || number > model->compartment_count) {
+        return ddt_fail(r->work.ctx, DDT_ERR_RANGE, "The product's compartment %u does not exist in '%s'.", number,
+                        model->path);
+    }
+    r->dosed_compartment = number - 1;
+    memset(r->work.is_dosed, 0, model->compartment_count * sizeof *r->work.is_dosed);
+    r->work.is_dosed[r->dosed_compartment] = true;
+    return DDT_OK;
+}
+
+/* One dosing of unit amount, given as boluses: infusions are in the sums of exponentials. */
+static ddt_status make_dosing(recommend_work *r) {
+    solve_work *work = &r->work;
+    work->dosings = solve_alloc(work, 1, sizeof *work->dosings);
+    if (work->dosings == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    work->dosings[0] = (solve_dosing){.compartment = r->dosed_compartment, .amount_high = 1.0, .scale = 1.0};
+    work->dosing_count = 1;
+    r->dosed = work->linear.state[r->dosed_compartment];
+    return DDT_OK;
+}
+
+static ddt_status check_linear(recommend_work *r) {
+    const solve_work *work = &r->work;
+    const solve_linear *linear = &work->linear;
+    const char *path = work->model->path;
+    if (work->newton != NULL || !linear->outputs[0].is_linear) {
+        return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED,
+                        "'%s' is not linear in its compartments: regimens can be recommended for linear models only.",
+                        path);
+    }
+    if (linear->state[r->dosed_compartment] == SIZE_MAX) {
+        return ddt_fail(work->ctx, DDT_ERR_RANGE, "'%s': doses into %s do not reach the output %s.", path,
+                        work->model->compartments[r->dosed_compartment].name, work->model->outputs[0].name);
+    }
+    if (linear->has_unit || linear->has_initial || !solve_is_constant(work, linear->outputs[0].offset, 0.0)) {
+        return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED,
+                        "'%s': %s has a part that does not come from doses, which targets cannot be set for.", path,
+                        work->model->outputs[0].name);
+    }
+    if (!isfinite(linear->lag_h[r->dosed_compartment])) {
+        return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED,
+                        "'%s': the lag of %s is encrypted, which recommendations do not support.", path,
+                        work->model->compartments[r->dosed_compartment].name);
+    }
+    for (size_t t = 0; t < r->options->targets.count; t++) {
+        if (r->options->targets.items[t].kind == DDT_METRIC_PEAK &&
+            solve_is_constant(work, linear->outputs[0].gain[linear->state[r->dosed_compartment]], 0.0)) {
+            return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED,
+                            "The target %s: after absorption the time of the peak is the patient's own; peaks are "
+                            "supported for doses into the measured compartment.",
+                            r->options->targets.items[t].name);
+        }
+    }
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ shape */
+
+static size_t power_of_two(size_t least) {
+    size_t power = 1;
+    while (power < least) {
+        power *= 2;
+    }
+    return power;
+}
+
+static void place_metrics(recommend_work *r) {
+    for (size_t t = 0; t < r->options->targets.count; t++) {
+        const ddt_recommend_target *target = &r->options->targets.items[t];
+        r->metrics[t].first = r->metric_count;
+        r->metrics[t].count = target->kind == DDT_METRIC_TIME_ABOVE ? RECOMMEND_GRID : 1;
+        r->metrics[t].unit = recommend_scale(target);
+        r->metric_count += r->metrics[t].count;
+    }
+}
+
+/* As many points as the block holds, up to a limit: more make P(target) smoother at no cost in depth. */
+static ddt_status choose_shape(recommend_work *r) {
+    enum { POINTS_MAX = 32, POINTS_MIN = 8 };
+    size_t sum_rows = RECOMMEND_ROWS_MAX / 2;
+    place_metrics(r);
+    r->shapes = recommend_shape_count(&r->options->product);
+    r->doses = recommend_dose_count(&r->options->product);
+    r->shape_slots = power_of_two(r->shapes);
+    r->metric_slots = power_of_two(r->metric_count);
+    r->sum_rows = power_of_two(r->doses > sum_rows + 1 ? r->doses - 1 : sum_rows);
+    r->row_slots = 2 * r->sum_rows;
+    r->columns = r->shape_slots * r->metric_slots;
+    size_t unit = r->row_slots * r->columns;
+    r->points = r->free_count > 0 ? POINTS_MAX : 1;
+    while (r->points > POINTS_MIN && r->points * unit > r->work.options.block_max) {
+        r->points /= 2;
+    }
+    r->block = r->points * unit;
+    if (r->block > r->work.options.block_max) {
+        return ddt_fail(r->work.ctx, DDT_ERR_CAPACITY,
+                        "%zu doses, %zu shapes and %zu metrics at %zu points need %zu slots of the %zu of a lane; take "
+                        "fewer candidates.",
+                        r->doses, r->shapes, r->metric_count, r->points, r->block, r->work.options.block_max);
+    }
+    return DDT_OK;
+}
+
+static ddt_status make_layout(recommend_work *r) {
+    solve_layout *layout = &r->work.solution->layout;
+    size_t candidates = ddt_recommend_candidate_count(&r->options->product);
+    SOLVE_TRY(solve_keep_records(&r->work));
+    layout->columns = r->columns;
+    layout->segments = 1;
+    layout->rows = r->points * r->row_slots;
+    layout->lanes = ddt_calloc(layout->subject_count, sizeof *layout->lanes);
+    layout->outputs = ddt_calloc(2 * DDT_RECOMMEND_TARGETS_MAX + 2, sizeof *layout->outputs);
+    if (layout->lanes == NULL || layout->outputs == NULL) {
+        return solve_no_memory(r->work.ctx);
+    }
+    layout->lane_count = layout->subject_count;
+    for (size_t s = 0; s < layout->subject_count; s++) {
+        layout->lanes[s].subject = (uint32_t)s;
+        solve_place *places = ddt_calloc(candidates, sizeof *places);
+        if (places == NULL) {
+            return solve_no_memory(r->work.ctx);
+        }
+        layout->subjects[s].observations = places;
+        layout->subjects[s].observation_count = candidates;
+        for (size_t c = 0; c < candidates; c++) {
+            size_t shape = 0;
+            size_t dose = 0;
+            (void)recommend_locate(&r->options->product, c, &shape, &dose);
+            places[c] = (solve_place){(uint32_t)s, (uint32_t)(dose * r->columns + shape), (double)c};
+        }
+    }
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ columns */
+
+static regimen_functional functional_of(const recommend_work *r, size_t t, size_t grid, const recommend_shape *shape) {
+    const ddt_recommend_target *target = &r->options->targets.items[t];
+    return (regimen_functional){.kind = target->kind,
+                                .is_steady = target->is_steady,
+                                .at_h = target->at_h,
+                                .from_h = target->from_h,
+                                .to_h = target->to_h,
+                                .time_h = ((double)grid + 0.5) / (double)r->metrics[t].count * shape->interval_h,
+                                .interval_h = shape->interval_h,
+                                .infusion_h = shape->infusion_h,
+                                .loading = shape->loading,
+                                .lag_h = r->work.linear.lag_h[r->dosed_compartment]};
+}
+
+static ddt_status fit_column(recommend_work *r, size_t t, size_t grid, size_t shape_index) {
+    const double tolerance = 0.4 * r->work.options.tolerance;
+    const double bad = 4.0 * r->work.options.tolerance;
+    recommend_shape shape = recommend_shape_at(&r->options->product, shape_index);
+    recommend_column *column = &r->column[(r->metrics[t].first + grid) * r->shapes + shape_index];
+    column->f = functional_of(r, t, grid, &shape);
+    if (column->f.lag_h + column->f.infusion_h > column->f.interval_h) {
+        return ddt_fail(r->work.ctx, DDT_ERR_RANGE, "An infusion of %g h with a lag of %g h does not fit into %g h.",
+                        shape.infusion_h, column->f.lag_h, shape.interval_h);
+    }
+    SOLVE_TRY(regimen_fit(r->work.ctx, &column->f, r->rate_low, r->rate_high, RECOMMEND_ROWS_MAX / 2, tolerance,
+                          &column->sum));
+    if (!(column->sum.error <= bad)) {
+        return ddt_fail(r->work.ctx, DDT_ERR_UNSUPPORTED,
+                        "The target %s: rates from %g to %g per time unit are too far apart for its sums.",
+                        r->options->targets.items[t].name, r->rate_low, r->rate_high);
+    }
+    return DDT_OK;
+}
+
+static ddt_status make_columns(recommend_work *r) {
+    r->column = solve_alloc(&r->work, r->metric_count * r->shapes, sizeof *r->column);
+    if (r->column == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t t = 0; t < r->options->targets.count; t++) {
+        for (size_t g = 0; g < r->metrics[t].count; g++) {
+            for (size_t s = 0; s < r->shapes; s++) {
+                SOLVE_TRY(fit_column(r, t, g, s));
+            }
+        }
+    }
+    return DDT_OK;
+}
+
+static ddt_status make_times(recommend_work *r) {
+    solve_times *times = &r->work.times;
+    size_t slots = 0;
+    if (!ddt_size_mul(r->work.solution->layout.lane_count, r->block, &slots)) {
+        return solve_no_memory(r->work.ctx);
+    }
+    times->t2 = solve_alloc(&r->work, slots, sizeof(double));
+    times->during = solve_alloc(&r->work, slots, sizeof(double));
+    times->start = solve_alloc(&r->work, slots, sizeof(double));
+    times->unit = solve_alloc(&r->work, slots, sizeof(double));
+    r->work.slots = solve_alloc(&r->work, slots, sizeof(double));
+    r->work.state_values = solve_alloc(&r->work, r->work.linear.n, sizeof *r->work.state_values);
+    if (times->t2 == NULL || times->during == NULL || times->start == NULL || times->unit == NULL ||
+        r->work.slots == NULL || r->work.state_values == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t i = 0; i < slots; i++) {
+        times->t2[i] = recommend_time_at(r, i % r->block);
+        times->t2_max = fmax(times->t2_max, times->t2[i]);
+    }
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ inputs */
+
+/* The custodian encrypts no amounts and no etas that nobody knows. */
+static void drop_free_inputs(recommend_work *r) {
+    solve_layout *layout = &r->work.solution->layout;
+    size_t kept = 0;
+    for (size_t i = 0; i < layout->input_count; i++) {
+        bool is_free = i == 0; /* the amount */
+        for (size_t k = 0; i > 0 && k < r->free_count; k++) {
+            is_free |= r->work.encodings[i - 1].symbol == r->free_symbol[k];
+        }
+        if (is_free) {
+            ddt_free(layout->inputs[i].name);
+        } else {
+            layout->inputs[kept++] = layout->inputs[i];
+        }
+    }
+    layout->input_count = kept;
+    size_t ranges = 0;
+    for (size_t i = 0; i < layout->range_count; i++) {
+        bool is_used = false;
+        for (size_t k = 0; k < kept; k++) {
+            is_used |= layout->inputs[k].range == i;
+        }
+        for (size_t k = 0; is_used && k < kept; k++) {
+            layout->inputs[k].range = layout->inputs[k].range == i ? (uint32_t)ranges : layout->inputs[k].range;
+        }
+        if (is_used) {
+            layout->ranges[ranges++] = layout->ranges[i];
+        } else {
+            ddt_free(layout->ranges[i].name);
+        }
+    }
+    layout->range_count = ranges;
+}
+
+/* The unit dose's place among inputs and ranges, until they are dropped. */
+static ddt_status add_amount(recommend_work *r) {
+    solve_layout *layout = &r->work.solution->layout;
+    layout->ranges = ddt_calloc(1, sizeof *layout->ranges);
+    layout->inputs = ddt_calloc(1, sizeof *layout->inputs);
+    if (layout->ranges == NULL || layout->inputs == NULL) {
+        return solve_no_memory(r->work.ctx);
+    }
+    layout->range_count = layout->input_count = 1;
+    layout->inputs[0] = (solve_input){.kind = SOLVE_INPUT_AMOUNT, .half = 1.0, .bound = 1.0};
+    layout->ranges[0].name = ddt_strdup("AMT");
+    layout->inputs[0].name = ddt_strdup("AMT");
+    return layout->ranges[0].name == NULL || layout->inputs[0].name == NULL ? solve_no_memory(r->work.ctx) : DDT_OK;
+}
+
+static ddt_status encode(recommend_work *r) {
+    solve_work *work = &r->work;
+    SOLVE_TRY(solve_feeds_create(work));
+    SOLVE_TRY(solve_expand_all(work));
+    SOLVE_TRY(add_amount(r));
+    SOLVE_TRY(solve_encode(work));
+    SOLVE_TRY(solve_check_used_covariates(work));
+    drop_free_inputs(r);
+    if (work->solution->layout.input_count == 0) {
+        return ddt_fail(work->ctx, DDT_ERR_DATA,
+                        "'%s' tells nothing about its patients that '%s' could use: neither covariates nor etas; "
+                        "there is nothing to encrypt.",
+                        work->events->path, work->model->path);
+    }
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ attempts */
+
+static ddt_status build_all(recommend_work *r) {
+    enum { ATTEMPTS_MAX = 8 };
+    const double loosest = 4.0;
+    const double tightening = 0.3;
+    solve_work *work = &r->work;
+    const double wanted = work->options.tolerance;
+    work->tolerance = loosest * wanted;
+    for (int k = 0; k < ATTEMPTS_MAX; k++) {
+        SOLVE_TRY(recommend_build(r));
+        SOLVE_TRY(recommend_calibrate(r));
+        if (r->metric_error <= wanted) {
+            return DDT_OK;
+        }
+        work->tolerance *= tightening;
+        work->exponential_tolerance *= tightening;
+        SOLVE_TRY(solve_exponential_choose(work));
+    }
+    return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED,
+                    "'%s': the virtual population shows an error of %g of a metric where %g is wanted; narrow the "
+                    "ranges.",
+                    work->model->path, r->metric_error, wanted);
+}
+
+/* Slots are read and filled one by one from here on: a lane is one row. */
+static ddt_status finish_layout(recommend_work *r) {
+    solve_layout *layout = &r->work.solution->layout;
+    layout->columns = r->block;
+    layout->rows = 1;
+    for (size_t l = 0; l < layout->lane_count; l++) {
+        layout->lanes[l].column_count = r->block;
+        layout->lanes[l].sources = ddt_calloc(1, sizeof *layout->lanes[l].sources);
+        layout->lanes[l].columns = ddt_calloc(r->block, sizeof *layout->lanes[l].columns);
+        layout->lanes[l].active = ddt_calloc(1, 1);
+        if (layout->lanes[l].sources == NULL || layout->lanes[l].columns == NULL || layout->lanes[l].active == NULL) {
+            return solve_no_memory(r->work.ctx);
+        }
+    }
+    return DDT_OK;
+}
+
+static void fill_info(recommend_work *r) {
+    ddt_solve_info *info = &r->work.solution->info;
+    info->method = "superposition";
+    info->segments = 1;
+    info->states = r->work.linear.n;
+    info->subjects = r->work.events->subject_count;
+    info->observations = info->subjects * ddt_recommend_candidate_count(&r->options->product);
+    info->sources = r->sum_rows;
+    info->squarings = r->work.decay.squarings;
+    info->rate_max_per_h = r->work.rate_max;
+    info->surrogate_error = r->metric_error;
+}
+
+static ddt_status linear_system(recommend_work *r) {
+    solve_work *work = &r->work;
+    SOLVE_TRY(ddt_expr_pool_create(work->ctx, &work->pool));
+    SOLVE_TRY(solve_symbols_create(work));
+    SOLVE_TRY(find_free_etas(r));
+    SOLVE_TRY(solve_schedules_create(work));
+    SOLVE_TRY(find_dosing(r));
+    SOLVE_TRY(solve_linear_create(work));
+    SOLVE_TRY(check_linear(r));
+    return make_dosing(r);
+}
+
+static ddt_status solve_all(recommend_work *r) {
+    const double exponential_part = 0.05; /* sums of exponentials have large weights */
+    solve_work *work = &r->work;
+    SOLVE_TRY(linear_system(r));
+    SOLVE_TRY(choose_shape(r));
+    SOLVE_TRY(recommend_points_create(r));
+    SOLVE_TRY(recommend_samples_create(r));
+    SOLVE_TRY(solve_program_create(work));
+    SOLVE_TRY(recommend_rates(r));
+    SOLVE_TRY(make_layout(r));
+    SOLVE_TRY(make_columns(r));
+    SOLVE_TRY(make_times(r));
+    SOLVE_TRY(regimen_exact_create(work, &r->exact));
+    SOLVE_TRY(recommend_limits(r));
+    SOLVE_TRY(solve_scale_states(work));
+    work->output_scale = solve_alloc(work, 1, sizeof *work->output_scale);
+    if (work->output_scale == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    work->output_scale[0] = 1.0;
+    r->amplitude = 1.0;
+    work->exponential_tolerance = exponential_part * work->options.tolerance;
+    SOLVE_TRY(solve_exponential_choose(work));
+    SOLVE_TRY(encode(r));
+    work->precision_floor = 1.0 / fmax(1.0, work->rate_max * work->times.t2_max);
+    SOLVE_TRY(build_all(r));
+    fill_info(r);
+    return finish_layout(r);
+}
+
+ddt_status ddt_solve_recommend(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
+                               const ddt_recommend_options *options, ddt_solution **out) {
+    const double default_tolerance = 1e-3; /* of a metric: a fifth of what the project asks for */
+    const unsigned default_draws = 40;     /* each of them at all points */
+    recommend_work r = {.options = options};
+    ddt_solve_options solve = options->solve;
+    solve.tolerance = solve.tolerance == 0.0 ? default_tolerance : solve.tolerance;
+    solve.draws = solve.draws == 0 ? default_draws : solve.draws;
+    r.work.ctx = ctx;
+    r.work.events = events;
+    SOLVE_TRY(solve_set_options(ctx, &solve, &r.work.options));
+    SOLVE_TRY(check_request(ctx, options));
+    SOLVE_TRY(choose_output(&r, model));
+    r.work.solution = ddt_calloc(1, sizeof *r.work.solution);
+    if (r.work.solution == NULL) {
+        return solve_no_memory(ctx);
+    }
+    ddt_status status = solve_all(&r);
+    solve_work_clear(&r.work);
+    if (status != DDT_OK) {
+        ddt_solution_destroy(r.work.solution);
+        return status;
+    }
+    *out = r.work.solution;
+    return DDT_OK;
+}

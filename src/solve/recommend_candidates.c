@@ -1,0 +1,186 @@
+/*
+ * The public table of candidates, and ranking them once their costs are decrypted.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "recommend_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const double hours_a_day = 24.0;
+
+size_t recommend_dose_count(const ddt_recommend_product *product) {
+    const double rounding = 1e-9;
+    return (size_t)(floor((product->dose_high - product->dose_low) / product->dose_step + rounding) + 1.0);
+}
+
+double recommend_dose(const ddt_recommend_product *product, size_t index) {
+    return product->dose_low + (double)index * product->dose_step;
+}
+
+size_t recommend_shape_count(const ddt_recommend_product *product) {
+    size_t infusions = product->infusion_count > 0 ? product->infusion_count : 1;
+    size_t loadings = product->loading_count > 0 ? product->loading_count : 1;
+    return product->interval_count * infusions * loadings;
+}
+
+/* Shapes: intervals slowest, loading doses fastest. */
+recommend_shape recommend_shape_at(const ddt_recommend_product *product, size_t index) {
+    size_t infusions = product->infusion_count > 0 ? product->infusion_count : 1;
+    size_t loadings = product->loading_count > 0 ? product->loading_count : 1;
+    recommend_shape shape = {.loading = 1.0};
+    if (product->loading_count > 0) {
+        shape.loading = product->loadings[index % loadings];
+    }
+    index /= loadings;
+    if (product->infusion_count > 0) {
+        shape.infusion_h = product->infusions_h[index % infusions];
+    }
+    shape.interval_h = product->intervals_h[index / infusions];
+    return shape;
+}
+
+bool recommend_is_allowed(const ddt_recommend_product *product, size_t shape_index, size_t dose_index) {
+    const double rounding = 1.0 + 1e-9;
+    recommend_shape shape = recommend_shape_at(product, shape_index);
+    double first = recommend_dose(product, dose_index) * fmax(1.0, shape.loading);
+    return shape.infusion_h <= shape.interval_h && (product->rate_max <= 0.0 || shape.infusion_h <= 0.0 ||
+                                                    first <= product->rate_max * shape.infusion_h * rounding);
+}
+
+/* Calls visit order: index -> (shape, dose); returns false beyond the last. */
+static bool locate(const ddt_recommend_product *product, size_t index, size_t *shape, size_t *dose, size_t *count) {
+    size_t doses = recommend_dose_count(product);
+    size_t seen = 0;
+    for (size_t s = 0; s < recommend_shape_count(product); s++) {
+        for (size_t d = 0; d < doses; d++) {
+            if (!recommend_is_allowed(product, s, d)) {
+                continue;
+            }
+            if (seen == index) {
+                *shape = s;
+                *dose = d;
+                return true;
+            }
+            seen++;
+        }
+    }
+    *count = seen;
+    return false;
+}
+
+size_t ddt_recommend_candidate_count(const ddt_recommend_product *product) {
+    size_t shape = 0;
+    size_t dose = 0;
+    size_t count = 0;
+    (void)locate(product, SIZE_MAX, &shape, &dose, &count);
+    return count;
+}
+
+bool recommend_locate(const ddt_recommend_product *product, size_t index, size_t *shape, size_t *dose) {
+    size_t count = 0;
+    return locate(product, index, shape, dose, &count);
+}
+
+ddt_recommend_candidate ddt_recommend_candidate_at(const ddt_recommend_product *product, size_t index) {
+    size_t shape_index = 0;
+    size_t dose_index = 0;
+    if (!recommend_locate(product, index, &shape_index, &dose_index)) {
+        return (ddt_recommend_candidate){0};
+    }
+    recommend_shape shape = recommend_shape_at(product, shape_index);
+    return (ddt_recommend_candidate){.dose = recommend_dose(product, dose_index),
+                                     .interval_h = shape.interval_h,
+                                     .infusion_h = shape.infusion_h,
+                                     .loading = shape.loading};
+}
+
+double recommend_daily_dose(const ddt_recommend_product *product, size_t shape_index, size_t dose_index) {
+    return recommend_dose(product, dose_index) * hours_a_day / recommend_shape_at(product, shape_index).interval_h;
+}
+
+ddt_status recommend_check_product(ddt_context *ctx, const ddt_recommend_product *product) {
+    if (!(product->dose_low > 0.0) || !isfinite(product->dose_high)) {
+        return ddt_fail(ctx, DDT_ERR_USAGE, "The lowest dose must be positive.");
+    }
+    if (product->dose_low > product->dose_high) {
+        return ddt_fail(ctx, DDT_ERR_USAGE, "The doses are contradictory: the lowest, %g, is above the highest, %g.",
+                        product->dose_low, product->dose_high);
+    }
+    if (!(product->dose_step > 0.0)) {
+        return ddt_fail(ctx, DDT_ERR_USAGE, "The step between doses must be positive.");
+    }
+    if (product->interval_count == 0) {
+        return ddt_fail(ctx, DDT_ERR_USAGE, "The product has no dosing interval.");
+    }
+    for (size_t i = 0; i < product->interval_count; i++) {
+        if (!(product->intervals_h[i] > 0.0)) {
+            return ddt_fail(ctx, DDT_ERR_USAGE, "The dosing interval %g is not positive.", product->intervals_h[i]);
+        }
+    }
+    double candidates = (product->dose_high - product->dose_low) / product->dose_step;
+    if (!((candidates + 1.0) * (double)recommend_shape_count(product) < DDT_RECOMMEND_CANDIDATES_MAX + 1.0)) {
+        return ddt_fail(ctx, DDT_ERR_USAGE, "The product has more than %d candidates; take a larger step.",
+                        DDT_RECOMMEND_CANDIDATES_MAX);
+    }
+    if (ddt_recommend_candidate_count(product) == 0) {
+        return ddt_fail(ctx, DDT_ERR_USAGE,
+                        "No candidate is left: every infusion is longer than its interval or faster than the rate "
+                        "allows.");
+    }
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ ranking */
+
+typedef struct ranked {
+    double cost, daily;
+    size_t index;
+} ranked;
+
+static int by_cost(const void *left, const void *right) {
+    const ranked *a = left;
+    const ranked *b = right;
+    if (a->cost != b->cost) {
+        return a->cost < b->cost ? -1 : 1;
+    }
+    return (a->index > b->index) - (a->index < b->index);
+}
+
+ddt_status ddt_recommend_rank(ddt_context *ctx, const ddt_solution *solution, size_t subject, const double *values,
+                              const ddt_recommend_product *product, double tolerance, size_t *order) {
+    size_t count = ddt_solution_observation_count(solution, subject);
+    size_t outputs = ddt_solution_output_count(solution);
+    size_t cost = 0;
+    while (cost < outputs && strcmp(ddt_solution_output_name(solution, cost), "cost") != 0) {
+        cost++;
+    }
+    if (cost == outputs || count != ddt_recommend_candidate_count(product)) {
+        return ddt_fail(ctx, DDT_ERR_MISMATCH, "The result is not a table of this product's candidates.");
+    }
+    ranked *rows = ddt_calloc(count, sizeof *rows);
+    if (rows == NULL) {
+        return solve_no_memory(ctx);
+    }
+    for (size_t i = 0; i < count; i++) {
+        ddt_recommend_candidate c = ddt_recommend_candidate_at(product, i);
+        rows[i] = (ranked){values[i * outputs + cost], c.dose / c.interval_h, i};
+    }
+    qsort(rows, count, sizeof *rows, by_cost);
+    /* Among those that are as good as the best, the least drug. */
+    for (size_t i = 1; i < count && rows[i].cost <= rows[0].cost + tolerance; i++) {
+        if (rows[i].daily < rows[0].daily * (1.0 - 1e-9)) {
+            ranked better = rows[i];
+            double reference = rows[0].cost;
+            memmove(rows + 1, rows, i * sizeof *rows);
+            rows[0] = better;
+            rows[0].cost = reference; /* ties are counted from the least cost */
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        order[i] = rows[i].index;
+    }
+    ddt_free(rows);
+    return DDT_OK;
+}

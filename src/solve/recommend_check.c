@@ -1,0 +1,252 @@
+/*
+ * The virtual population: how large metrics become, and how accurate the circuit is.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "recommend_internal.h"
+
+#include <string.h>
+
+/* ------------------------------------------------------------------ exact values */
+
+/* Metrics of one patient at one point, per unit of dose: values[column]. symbols is written. */
+static void exact_columns(recommend_work *r, size_t point, double *symbols, solve_numbers *numbers, double *values) {
+    recommend_set_point(r, point, symbols);
+    solve_numbers_of(&r->work, symbols, numbers);
+    double f = numbers->f[r->dosed_compartment];
+    for (size_t c = 0; c < r->metric_count * r->shapes; c++) {
+        values[c] = regimen_exact_value(r->exact, &r->column[c].f, numbers->a, numbers->gain, r->dosed, f);
+    }
+}
+
+/* The metric of a target for a dose, from the values of its columns. */
+static double metric_of(const recommend_work *r, size_t t, size_t shape, double dose, const double *values) {
+    const recommend_metric *m = &r->metrics[t];
+    const ddt_recommend_target *target = &r->options->targets.items[t];
+    if (target->kind != DDT_METRIC_TIME_ABOVE) {
+        return dose * values[m->first * r->shapes + shape];
+    }
+    ddt_recommend_target limit = {.low = target->mic, .high = INFINITY};
+    double part = 0.0;
+    for (size_t g = 0; g < m->count; g++) {
+        part += ddt_recommend_attained(&limit, dose * values[(m->first + g) * r->shapes + shape]) / (double)m->count;
+    }
+    return part;
+}
+
+/* ------------------------------------------------------------------ limits */
+
+static void widen_maxima(recommend_work *r, const double *values) {
+    double most = recommend_dose(&r->options->product, r->doses - 1);
+    for (size_t t = 0; t < r->options->targets.count; t++) {
+        const recommend_metric *m = &r->metrics[t];
+        for (size_t c = m->first * r->shapes; c < (m->first + m->count) * r->shapes; c++) {
+            r->metric_max[t] = fmax(r->metric_max[t], most * values[c] / m->unit);
+        }
+    }
+}
+
+/* Marks the targets that some candidate reaches in this patient. */
+static void mark_reached(const recommend_work *r, const double *values, bool *is_reached, bool *is_above) {
+    const ddt_recommend_product *product = &r->options->product;
+    for (size_t t = 0; t < r->options->targets.count; t++) {
+        const ddt_recommend_target *target = &r->options->targets.items[t];
+        double least = INFINITY;
+        double most = 0.0;
+        for (size_t s = 0; s < r->shapes; s++) {
+            least = fmin(least, metric_of(r, t, s, recommend_dose(product, 0), values));
+            most = fmax(most, metric_of(r, t, s, recommend_dose(product, r->doses - 1), values));
+        }
+        is_above[t] |= least > target->high;
+        is_reached[t] |= least <= target->high && most >= target->low;
+    }
+}
+
+ddt_status recommend_limits(recommend_work *r) {
+    const double margin = 1.15;
+    solve_work *work = &r->work;
+    size_t targets = r->options->targets.count;
+    double *values = solve_alloc(work, r->metric_count * r->shapes, sizeof *values);
+    double *symbols = solve_alloc(work, work->symbol_count, sizeof *symbols);
+    bool is_reached[DDT_RECOMMEND_TARGETS_MAX] = {false};
+    bool is_above[DDT_RECOMMEND_TARGETS_MAX] = {false};
+    solve_numbers numbers;
+    r->metric_max = solve_alloc(work, targets, sizeof *r->metric_max);
+    if (values == NULL || symbols == NULL || r->metric_max == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    SOLVE_TRY(solve_numbers_create(work, &numbers));
+    for (size_t s = 0; s < r->patient_count; s++) {
+        memcpy(symbols, work->samples + s * r->patient_stride * work->symbol_count,
+               work->symbol_count * sizeof *symbols);
+        for (size_t p = 0; p < r->points; p++) {
+            exact_columns(r, p, symbols, &numbers, values);
+            if (s == 0 && p == 0) { /* the typical patient */
+                for (size_t c = 0; c < r->metric_count * r->shapes; c++) {
+                    r->column[c].norm = values[c];
+                }
+            }
+            widen_maxima(r, values);
+            mark_reached(r, values, is_reached, is_above);
+        }
+    }
+    for (size_t t = 0; t < targets; t++) {
+        r->metric_max[t] *= margin;
+        if (!is_reached[t]) {
+            return ddt_fail(work->ctx, DDT_ERR_RANGE,
+                            "The target %s is out of reach: %s doses give %s in every patient of the model's "
+                            "population.",
+                            r->options->targets.items[t].name, is_above[t] ? "the smallest" : "the largest",
+                            is_above[t] ? "more" : "less");
+        }
+    }
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ the circuit's errors */
+
+typedef struct trial {
+    recommend_work *r;
+    double **inputs, **outputs;
+    size_t *sample; /* per lane */
+    double *values; /* points x columns */
+    double *symbols;
+    solve_numbers numbers;
+} trial;
+
+static ddt_status create_vectors(recommend_work *r, size_t count, double ***out) {
+    size_t slots = ddt_circuit_lanes(r->work.circuit) * r->block;
+    *out = solve_alloc(&r->work, count, sizeof **out);
+    for (size_t i = 0; *out != NULL && i < count; i++) {
+        (*out)[i] = solve_alloc(&r->work, slots, sizeof ***out);
+        if ((*out)[i] == NULL) {
+            return DDT_ERR_MEMORY;
+        }
+    }
+    return *out == NULL ? DDT_ERR_MEMORY : DDT_OK;
+}
+
+static ddt_status create_trial(recommend_work *r, trial *t) {
+    solve_work *work = &r->work;
+    *t = (trial){.r = r};
+    SOLVE_TRY(create_vectors(r, work->solution->layout.input_count, &t->inputs));
+    SOLVE_TRY(create_vectors(r, work->solution->layout.output_count, &t->outputs));
+    t->sample = solve_alloc(work, work->solution->layout.lane_count, sizeof *t->sample);
+    t->values = solve_alloc(work, r->points * r->metric_count * r->shapes, sizeof *t->values);
+    t->symbols = solve_alloc(work, work->symbol_count, sizeof *t->symbols);
+    SOLVE_TRY(solve_numbers_create(work, &t->numbers));
+    return t->sample == NULL || t->values == NULL || t->symbols == NULL ? DDT_ERR_MEMORY : DDT_OK;
+}
+
+static void fill_lane(trial *t, size_t lane, size_t sample) {
+    const solve_work *work = &t->r->work;
+    const double *symbols = work->samples + sample * work->symbol_count;
+    size_t next = 0;
+    t->sample[lane] = sample;
+    for (size_t i = 0; i < work->encoding_count; i++) {
+        bool is_free = false;
+        for (size_t k = 0; k < t->r->free_count; k++) {
+            is_free |= t->r->free_symbol[k] == work->encodings[i].symbol;
+        }
+        if (!is_free) {
+            const solve_input *input = &work->solution->layout.inputs[next];
+            solve_fill_constant(&work->solution->layout, lane,
+                                solve_encode_value(input, symbols[work->encodings[i].symbol]), t->inputs[next]);
+            next++;
+        }
+    }
+}
+
+/* What a candidate is worth, exactly: metrics at the point estimate, expected costs, P(target). */
+static void exact_candidate(const trial *t, size_t shape, size_t dose_index, double *metrics, double *cost, double *p) {
+    const recommend_work *r = t->r;
+    const ddt_recommend_targets *targets = &r->options->targets;
+    double dose = recommend_dose(&r->options->product, dose_index);
+    *cost = 0.0;
+    *p = 0.0;
+    for (size_t z = 0; z < r->points; z++) {
+        const double *values = t->values + z * r->metric_count * r->shapes;
+        double all = 1.0;
+        for (size_t k = 0; k < targets->count; k++) {
+            double metric = metric_of(r, k, shape, dose, values);
+            metrics[k] = z == 0 ? metric : metrics[k];
+            *cost += 1.0 / (double)r->points * targets->items[k].weight *
+                     ddt_recommend_target_cost(&targets->items[k], metric);
+            all *= ddt_recommend_attained(&targets->items[k], metric);
+        }
+        *p += 1.0 / (double)r->points * all;
+    }
+}
+
+static double at_least(double error, double worst) { return error <= worst ? worst : error; /* NaN stays */ }
+
+static void compare_lane(trial *t, size_t lane) {
+    const double least = 0.05; /* of a target's unit: smaller metrics need no relative accuracy */
+    recommend_work *r = t->r;
+    const ddt_recommend_product *product = &r->options->product;
+    size_t targets = r->options->targets.count;
+    const solve_output *outputs = r->work.solution->layout.outputs;
+    size_t cost_output = targets;
+    size_t p_output = r->work.solution->layout.output_count - 1;
+    double dose_cost_scale = 0.0;
+    for (size_t s = 0; s < r->shapes; s++) {
+        dose_cost_scale = fmax(dose_cost_scale, recommend_daily_dose(product, s, r->doses - 1));
+    }
+    memcpy(t->symbols, r->work.samples + t->sample[lane] * r->work.symbol_count,
+           r->work.symbol_count * sizeof *t->symbols);
+    for (size_t z = 0; z < r->points; z++) {
+        exact_columns(r, z, t->symbols, &t->numbers, t->values + z * r->metric_count * r->shapes);
+    }
+    for (size_t s = 0; s < r->shapes; s++) {
+        for (size_t d = 0; d < r->doses; d++) {
+            double metrics[DDT_RECOMMEND_TARGETS_MAX];
+            double cost = 0.0;
+            double p = 0.0;
+            size_t slot = lane * r->block + d * r->columns + s;
+            if (!recommend_is_allowed(product, s, d)) {
+                continue;
+            }
+            exact_candidate(t, s, d, metrics, &cost, &p);
+            cost += r->options->dose_weight * recommend_daily_dose(product, s, d) / dose_cost_scale;
+            for (size_t k = 0; k < targets; k++) {
+                double unit = outputs[k].scale;
+                double error = fabs(t->outputs[k][slot] * unit - metrics[k]) / fmax(fabs(metrics[k]), least * unit);
+                r->metric_error = at_least(error, r->metric_error);
+            }
+            r->cost_error =
+                at_least(fabs(t->outputs[cost_output][slot] * outputs[cost_output].scale - cost), r->cost_error);
+            r->p_error = at_least(fabs(t->outputs[p_output][slot] * outputs[p_output].scale - p), r->p_error);
+        }
+    }
+}
+
+ddt_status recommend_calibrate(recommend_work *r) {
+    enum { ROUNDS_MIN = 2 };
+    solve_work *work = &r->work;
+    size_t lanes = work->solution->layout.lane_count;
+    size_t rounds = (r->patient_count + lanes - 1) / lanes;
+    rounds = rounds < ROUNDS_MIN ? ROUNDS_MIN : rounds;
+    trial t;
+    SOLVE_TRY(create_trial(r, &t));
+    r->metric_error = r->cost_error = r->p_error = 0.0;
+    for (size_t k = 0; k < rounds; k++) {
+        uint64_t violations = 0;
+        for (size_t l = 0; l < lanes; l++) {
+            fill_lane(&t, l, (k * lanes + l) % r->patient_count * r->patient_stride);
+        }
+        SOLVE_TRY(ddt_circuit_calibrate(work->ctx, work->circuit, (const double *const *)t.inputs, &violations));
+        if (violations > 0) {
+            r->metric_error = INFINITY; /* an approximation that is too loose: the next attempt is tighter */
+            return DDT_OK;
+        }
+        SOLVE_TRY(ddt_circuit_run_clear(work->ctx, work->circuit, (const double *const *)t.inputs, false, t.outputs));
+        for (size_t l = 0; l < lanes; l++) {
+            compare_lane(&t, l);
+        }
+        if (!(r->metric_error <= work->options.tolerance)) {
+            return DDT_OK; /* the next attempt is tighter */
+        }
+        SOLVE_TRY(ddt_progress(work->ctx, "solve", k + 1, rounds));
+    }
+    return DDT_OK;
+}

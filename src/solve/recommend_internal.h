@@ -1,0 +1,140 @@
+/*
+ * Inside of recommendations.
+ *
+ *   recommend_text.c        targets and products as text
+ *   recommend_candidates.c  the public table of candidates; ranking
+ *   recommend_cost.c        costs and probabilities as functions of a metric
+ *   regimen.c               what a metric asks of a regimen: a function of a rate, as a short sum of exponentials
+ *   regimen_exact.c         the same metrics in numbers, by matrix exponentials: the oracle
+ *   recommend_points.c      the posterior's points, ranges of rates
+ *   recommend_circuit.c     the circuit
+ *   recommend.c             ddt_solve_recommend from beginning to end
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef DDT_SOLVE_RECOMMEND_INTERNAL_H
+#define DDT_SOLVE_RECOMMEND_INTERNAL_H
+
+#include "ddt/solve/recommend.h"
+#include "solve_internal.h"
+
+enum {
+    RECOMMEND_ROWS_MAX = 32, /* exponentials in a sum */
+    RECOMMEND_GRID = 16,     /* times of an interval at which the concentration is compared with the MIC */
+    RECOMMEND_SHAPES_MAX = 128,
+    RECOMMEND_ETAS_MAX = 16
+};
+
+/* ------------------------------------------------------------------ candidates */
+
+typedef struct recommend_shape {
+    double interval_h, infusion_h, loading;
+} recommend_shape;
+
+ddt_status recommend_check_product(ddt_context *ctx, const ddt_recommend_product *product);
+size_t recommend_dose_count(const ddt_recommend_product *product);
+double recommend_dose(const ddt_recommend_product *product, size_t index);
+size_t recommend_shape_count(const ddt_recommend_product *product);
+recommend_shape recommend_shape_at(const ddt_recommend_product *product, size_t index);
+bool recommend_is_allowed(const ddt_recommend_product *product, size_t shape, size_t dose);
+bool recommend_locate(const ddt_recommend_product *product, size_t index, size_t *shape, size_t *dose);
+double recommend_daily_dose(const ddt_recommend_product *product, size_t shape, size_t dose);
+
+/* ------------------------------------------------------------------ cost */
+
+/* The concentration or area at which the normalised metric is 1: the limit, or the geometric centre of two. */
+double recommend_unit(const ddt_recommend_target *target);
+/* The same for what the circuit sees first: the concentration at the MIC where the target is a time above it. */
+double recommend_scale(const ddt_recommend_target *target);
+/* x / (1 + x) of a metric x in that unit, back to the metric's value. */
+double recommend_uncompress(const ddt_recommend_target *target, double compressed);
+
+/* ------------------------------------------------------------------ metrics of a regimen */
+
+/* A number that depends linearly on the concentration's course under a regimen of unit doses. */
+typedef struct regimen_functional {
+    ddt_metric_kind kind; /* TIME_ABOVE: the concentration at `time_h` after the last dose */
+    bool is_steady;
+    double at_h, from_h, to_h, time_h;
+    double interval_h, infusion_h, loading, lag_h;
+} regimen_functional;
+
+/* For a compartment with one rate, per unit of dose: F(rate), so that the metric of a linear system is C F(-A) B. */
+double regimen_of_rate(const regimen_functional *f, double rate);
+
+/* F(rate) ~ sum_i weight_i exp(-rate time_i). */
+typedef struct regimen_sum {
+    size_t count;
+    double time_h[RECOMMEND_ROWS_MAX], weight[RECOMMEND_ROWS_MAX];
+    double error; /* relative, largest on the range of rates */
+} regimen_sum;
+ddt_status regimen_fit(ddt_context *ctx, const regimen_functional *f, double rate_low, double rate_high, size_t count,
+                       double tolerance, regimen_sum *out);
+
+/* C F(-A) B in double precision. a: n x n. */
+typedef struct regimen_exact regimen_exact;
+ddt_status regimen_exact_create(solve_work *work, regimen_exact **out);
+double regimen_exact_value(regimen_exact *exact, const regimen_functional *f, const double *a, const double *gain,
+                           size_t dosed, double bioavailability);
+
+/* ------------------------------------------------------------------ one ddt_solve_recommend */
+
+/* One number of the regimen of one shape: a column of the block. */
+typedef struct recommend_column {
+    regimen_functional f;
+    regimen_sum sum;
+    double norm; /* of the typical patient, per unit of dose */
+} recommend_column;
+
+/* Where the metrics of a target lie. */
+typedef struct recommend_metric {
+    size_t first, count; /* metric columns: one, or the times of an interval */
+    double unit;         /* x = metric / unit */
+} recommend_metric;
+
+/*
+ * Slot = (point * row_slots + row) * columns + metric * shape_slots + shape. Before the sum over rows a row is a time
+ * of the sums of exponentials, repeated twice, so that every window of sum_rows rows holds all of them: behind the sum
+ * the first sum_rows + 1 rows all hold the metric, and a row is a dose.
+ */
+typedef struct recommend_work {
+    solve_work work;
+    ddt_model model; /* with the one output that targets look at */
+    ddt_output output;
+    const ddt_recommend_options *options;
+
+    size_t free_count; /* etas that are not columns of the data */
+    uint32_t free_symbol[RECOMMEND_ETAS_MAX];
+    size_t free_index[RECOMMEND_ETAS_MAX]; /* in model.etas */
+
+    size_t shapes, doses, points;
+    size_t shape_slots, metric_count, metric_slots, sum_rows, row_slots, columns, block;
+    recommend_metric metrics[DDT_RECOMMEND_TARGETS_MAX];
+    double *point_eta;                    /* points x free_count */
+    size_t patient_count, patient_stride; /* virtual patient k is sample k * patient_stride */
+    double rate_low, rate_high;
+    recommend_column *column; /* metric_count x shapes */
+    size_t dosed;             /* state that doses go to */
+    size_t dosed_compartment;
+    double amplitude;   /* weights are multiplied by it, so that the metrics' nodes have magnitude 1 */
+    double *metric_max; /* per target: of metric / unit over the virtual population */
+    regimen_exact *exact;
+    double metric_error, cost_error, p_error;
+} recommend_work;
+
+/* recommend_points.c */
+/* count x dimensions standard normal numbers; the first and the last point are the centre. */
+void recommend_standard_points(size_t count, size_t dimensions, double *z);
+ddt_status recommend_points_create(recommend_work *r);
+void recommend_set_point(const recommend_work *r, size_t point, double *symbols);
+ddt_status recommend_samples_create(recommend_work *r);
+ddt_status recommend_rates(recommend_work *r);
+/* recommend_circuit.c */
+/* Time of the exponential in a slot of the block. */
+double recommend_time_at(const recommend_work *r, size_t slot);
+ddt_status recommend_build(recommend_work *r);
+/* recommend_check.c */
+ddt_status recommend_limits(recommend_work *r);
+ddt_status recommend_calibrate(recommend_work *r);
+
+#endif

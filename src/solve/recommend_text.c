@@ -1,0 +1,451 @@
+/*
+ * Targets and products as text.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "recommend_internal.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TEXT_MAX_BYTES = 4096, PART_SHOWN_BYTES = 80 };
+
+/* A part of the text; spaces at its ends are no part of it. */
+typedef struct span {
+    const char *begin, *end;
+} span;
+
+static span trim(span s) {
+    while (s.begin < s.end && isspace((unsigned char)*s.begin)) {
+        s.begin++;
+    }
+    while (s.begin < s.end && isspace((unsigned char)s.end[-1])) {
+        s.end--;
+    }
+    return s;
+}
+
+static bool is_empty(span s) { return s.begin == s.end; }
+
+static int shown(span s) { return s.end - s.begin < PART_SHOWN_BYTES ? (int)(s.end - s.begin) : PART_SHOWN_BYTES; }
+
+/* Cuts s at the first `separator` into *before and *after; false where there is none: all is before. */
+static bool cut(span s, char separator, span *before, span *after) {
+    const char *at = memchr(s.begin, separator, (size_t)(s.end - s.begin));
+    *before = trim((span){s.begin, at == NULL ? s.end : at});
+    *after = trim((span){at == NULL ? s.end : at + 1, s.end});
+    return at != NULL;
+}
+
+static bool equals(span s, const char *word) {
+    size_t length = strlen(word);
+    if ((size_t)(s.end - s.begin) != length) {
+        return false;
+    }
+    for (size_t i = 0; i < length; i++) {
+        if (tolower((unsigned char)s.begin[i]) != word[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Takes `word` off the front of s, whatever the case. */
+static bool starts_with(span *s, const char *word) {
+    size_t length = strlen(word);
+    if ((size_t)(s->end - s->begin) < length || !equals((span){s->begin, s->begin + length}, word)) {
+        return false;
+    }
+    s->begin += length;
+    return true;
+}
+
+static bool is_number(span s, double *value) {
+    enum { NUMBER_BYTES = 64 };
+    char text[NUMBER_BYTES];
+    size_t length = (size_t)(s.end - s.begin);
+    if (length == 0 || length >= sizeof text || isalpha((unsigned char)*s.begin)) {
+        return false;
+    }
+    memcpy(text, s.begin, length);
+    text[length] = '\0';
+    char *end = NULL;
+    *value = strtod(text, &end);
+    return end == text + length && isfinite(*value);
+}
+
+static ddt_status refuse(ddt_context *ctx, span part, const char *what) {
+    return ddt_fail(ctx, DDT_ERR_USAGE, "'%.*s': %s.", shown(part), part.begin, what);
+}
+
+/* ------------------------------------------------------------------ units */
+
+/* Concentrations in mg/L (or mmol/L, or [iU]/L): UCUM's units that drug concentrations come in. */
+typedef struct unit {
+    const char *name;
+    double factor;
+    char kind; /* m mass, n amount of substance, u international units, v volume */
+} unit;
+
+static const unit units[] = {
+    {"ng", 1e-6, 'm'},  {"ug", 1e-3, 'm'},   {"mcg", 1e-3, 'm'},  {"mg", 1.0, 'm'},   {"g", 1e3, 'm'},
+    {"kg", 1e6, 'm'},   {"nmol", 1e-6, 'n'}, {"umol", 1e-3, 'n'}, {"mmol", 1.0, 'n'}, {"mol", 1e3, 'n'},
+    {"[iu]", 1.0, 'u'}, {"iu", 1.0, 'u'},    {"ml", 1e-3, 'v'},   {"dl", 0.1, 'v'},   {"l", 1.0, 'v'},
+};
+
+static const unit *find_unit(span s) {
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        if (equals(s, units[i].name)) {
+            return &units[i];
+        }
+    }
+    return NULL;
+}
+
+/* A concentration with or without hours: factor to the base unit of its kind. */
+static bool parse_unit(span s, bool *is_area, double *factor, char *kind) {
+    span before;
+    span after;
+    span last;
+    *is_area = starts_with(&s, "h.") || starts_with(&s, "h*");
+    if (!cut(s, '/', &before, &after)) {
+        return false;
+    }
+    if (!*is_area && (cut(after, '.', &after, &last) || cut(after, '*', &after, &last))) {
+        *is_area = equals(last, "h");
+        if (!*is_area) {
+            return false;
+        }
+    }
+    if (!*is_area && (cut(before, '.', &before, &last) || cut(before, '*', &before, &last))) {
+        *is_area = equals(last, "h");
+        if (!*is_area) {
+            return false;
+        }
+    }
+    const unit *amount = find_unit(before);
+    const unit *volume = find_unit(after);
+    if (amount == NULL || volume == NULL || amount->kind == 'v' || volume->kind != 'v') {
+        return false;
+    }
+    *factor = amount->factor / volume->factor;
+    *kind = amount->kind;
+    return true;
+}
+
+static bool is_area_metric(ddt_metric_kind kind) { return kind == DDT_METRIC_AUC24 || kind == DDT_METRIC_AUC_WINDOW; }
+
+static ddt_status convert_unit(ddt_context *ctx, span text, const ddt_model *model, ddt_recommend_target *target) {
+    bool is_area = false;
+    bool model_area = false;
+    double factor = 1.0;
+    double model_factor = 1.0;
+    char kind = 0;
+    char model_kind = 0;
+    if (target->kind == DDT_METRIC_TIME_ABOVE) {
+        return refuse(ctx, text, "the part of time above the MIC has no unit");
+    }
+    if (!parse_unit(text, &is_area, &factor, &kind)) {
+        return refuse(
+            ctx, text,
+            "is not a unit of drug concentrations (UCUM: ng, ug, mg, g, kg, nmol, umol, mmol, mol or [iU] per "
+            "mL, dL or L; areas times h)");
+    }
+    if (is_area != is_area_metric(target->kind)) {
+        return refuse(ctx, text,
+                      is_area ? "is the unit of an area under the curve, but the target is a concentration"
+                              : "is the unit of a concentration, but the target is an area under the curve");
+    }
+    const char *own = model == NULL || model->concentration_unit == NULL ? "" : model->concentration_unit;
+    if (!parse_unit((span){own, own + strlen(own)}, &model_area, &model_factor, &model_kind)) {
+        return refuse(ctx, text, "cannot be converted, as the model does not say in which unit its concentrations are");
+    }
+    if (kind != model_kind) {
+        return ddt_fail(ctx, DDT_ERR_USAGE, "'%.*s' cannot be converted to the model's unit %s.", shown(text),
+                        text.begin, own);
+    }
+    target->low *= factor / model_factor;
+    target->high *= factor / model_factor;
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ one target */
+
+static ddt_status parse_window(ddt_context *ctx, span all, span rest, ddt_recommend_target *target) {
+    span from;
+    span to;
+    target->kind = DDT_METRIC_AUC_WINDOW;
+    if (!cut(rest, '-', &from, &to) || !is_number(from, &target->from_h) || !is_number(to, &target->to_h)) {
+        return refuse(ctx, all,
+                      "is no metric: auc24, aucFROM-TO, trough, peak, average, cumauc@HOURS and fT>mic are known");
+    }
+    if (!(target->from_h >= 0.0) || !(target->to_h > target->from_h)) {
+        return refuse(ctx, all, "is not a window of time after the start of the regimen");
+    }
+    return DDT_OK;
+}
+
+static ddt_status parse_metric(ddt_context *ctx, span text, ddt_recommend_target *target) {
+    span metric;
+    span at;
+    target->is_steady = !cut(text, '@', &metric, &at);
+    if (!target->is_steady && (!is_number(at, &target->at_h) || !(target->at_h > 0.0))) {
+        return refuse(ctx, text, "wants a number of hours behind '@'");
+    }
+    if (equals(metric, "trough")) {
+        target->kind = DDT_METRIC_TROUGH;
+    } else if (equals(metric, "peak")) {
+        target->kind = DDT_METRIC_PEAK;
+    } else if (equals(metric, "average")) {
+        target->kind = DDT_METRIC_AVERAGE;
+    } else if (equals(metric, "ft>mic")) {
+        target->kind = DDT_METRIC_TIME_ABOVE;
+    } else if (equals(metric, "auc24")) {
+        const double day_h = 24.0;
+        target->kind = DDT_METRIC_AUC24;
+        if (!target->is_steady && target->at_h < day_h) {
+            return refuse(ctx, text, "would begin before the regimen does");
+        }
+    } else if (equals(metric, "cumauc")) {
+        if (target->is_steady) {
+            return refuse(ctx, text, "wants '@HOURS': the area from the start to that time");
+        }
+        target->kind = DDT_METRIC_AUC_WINDOW;
+        target->to_h = target->at_h;
+    } else if (starts_with(&metric, "auc")) {
+        if (!target->is_steady) {
+            return refuse(ctx, text, "has a window already: '@' says nothing there");
+        }
+        target->is_steady = false;
+        SOLVE_TRY(parse_window(ctx, text, metric, target));
+    } else {
+        return refuse(ctx, text,
+                      "is no metric: auc24, aucFROM-TO, trough, peak, average, cumauc@HOURS and fT>mic are known");
+    }
+    return DDT_OK;
+}
+
+/* One number: at least, at most or exactly, as the target has it. */
+static ddt_status parse_value(ddt_context *ctx, span text, ddt_recommend_target *target) {
+    double value = 0.0;
+    if (!is_number(text, &value)) {
+        return refuse(ctx, text, "is neither a number nor LOW:HIGH");
+    }
+    target->low = target->is_toxicity ? 0.0 : value;
+    target->high = target->kind == DDT_METRIC_TIME_ABOVE && !target->is_toxicity ? INFINITY : value;
+    return DDT_OK;
+}
+
+static ddt_status parse_range(ddt_context *ctx, span text, ddt_recommend_target *target) {
+    span low;
+    span high;
+    target->low = 0.0;
+    target->high = INFINITY;
+    if (!cut(text, ':', &low, &high)) {
+        SOLVE_TRY(parse_value(ctx, text, target));
+    } else if (is_empty(low) && is_empty(high)) {
+        return refuse(ctx, text, "gives no limit");
+    } else if ((!is_empty(low) && !is_number(low, &target->low)) ||
+               (!is_empty(high) && !is_number(high, &target->high))) {
+        return refuse(ctx, text, "is not LOW:HIGH, LOW: or :HIGH with numbers");
+    }
+    if (target->low < 0.0 || !(target->high > 0.0) || (target->low == 0.0 && isinf(target->high))) {
+        return refuse(ctx, text, "is no range: limits are positive");
+    }
+    if (target->low > target->high) {
+        return refuse(ctx, text, "is contradictory: the lower limit is above the upper one");
+    }
+    if (target->kind == DDT_METRIC_TIME_ABOVE &&
+        (target->low > 1.0 || (isfinite(target->high) && target->high > 1.0))) {
+        return refuse(ctx, text, "is out of reach: a part of the time lies between 0 and 1");
+    }
+    return DDT_OK;
+}
+
+static ddt_status parse_key(ddt_context *ctx, span text, ddt_recommend_target *target) {
+    span key;
+    span value;
+    double number = 0.0;
+    if (!cut(text, '=', &key, &value) || !is_number(value, &number)) {
+        return refuse(ctx, text, "is not KEY=NUMBER");
+    }
+    if (!(number > 0.0)) {
+        return refuse(ctx, text, "must be positive");
+    }
+    if (equals(key, "weight")) {
+        target->weight = number;
+    } else if (equals(key, "mic") && target->kind == DDT_METRIC_TIME_ABOVE) {
+        target->mic = number;
+    } else {
+        return refuse(ctx, text, "is not understood here: 'weight' and, for fT>mic, 'mic' are known");
+    }
+    return DDT_OK;
+}
+
+/* LOW:HIGH[UNIT] */
+static ddt_status parse_limits(ddt_context *ctx, span text, const ddt_model *model, ddt_recommend_target *target) {
+    span range;
+    span unit_text;
+    if (!cut(text, '[', &range, &unit_text)) {
+        return parse_range(ctx, text, target);
+    }
+    if (is_empty(unit_text) || unit_text.end[-1] != ']') {
+        return refuse(ctx, text, "has a unit without ']'");
+    }
+    unit_text.end--;
+    SOLVE_TRY(parse_range(ctx, range, target));
+    return convert_unit(ctx, trim(unit_text), model, target);
+}
+
+/* METRIC=RANGE, before the keys. ">" of fT>mic is no separator. */
+static ddt_status parse_target(ddt_context *ctx, span text, const ddt_model *model, ddt_recommend_target *target) {
+    span head;
+    span metric;
+    span range;
+    span keys;
+    span key;
+    *target = (ddt_recommend_target){.weight = 1.0};
+    (void)cut(text, ',', &head, &keys);
+    target->is_toxicity = starts_with(&head, "tox:");
+    if (!cut(trim(head), '=', &metric, &range)) {
+        return refuse(ctx, text, "is not METRIC=RANGE");
+    }
+    if ((size_t)(metric.end - metric.begin) + sizeof "tox:" > sizeof target->name) {
+        return refuse(ctx, metric,
+                      "is no metric: auc24, aucFROM-TO, trough, peak, average, cumauc@HOURS and fT>mic are known");
+    }
+    (void)snprintf(target->name, sizeof target->name, "%s%.*s", target->is_toxicity ? "tox:" : "",
+                   (int)(metric.end - metric.begin), metric.begin);
+    SOLVE_TRY(parse_metric(ctx, metric, target));
+    SOLVE_TRY(parse_limits(ctx, range, model, target));
+    while (!is_empty(keys)) {
+        (void)cut(keys, ',', &key, &keys);
+        SOLVE_TRY(parse_key(ctx, key, target));
+    }
+    if (target->kind == DDT_METRIC_TIME_ABOVE && !(target->mic > 0.0)) {
+        return refuse(ctx, text, "wants mic=CONCENTRATION");
+    }
+    return DDT_OK;
+}
+
+static ddt_status check_length(ddt_context *ctx, const char *text, const char *what) {
+    return strlen(text) <= TEXT_MAX_BYTES
+               ? DDT_OK
+               : ddt_fail(ctx, DDT_ERR_USAGE, "The %s has over %d characters.", what, TEXT_MAX_BYTES);
+}
+
+ddt_status ddt_recommend_parse_targets(ddt_context *ctx, const char *text, const ddt_model *model,
+                                       ddt_recommend_targets *out) {
+    ddt_recommend_targets found = {0};
+    SOLVE_TRY(check_length(ctx, text, "target"));
+    span rest = trim((span){text, text + strlen(text)});
+    while (!is_empty(rest)) {
+        span one;
+        (void)cut(rest, ';', &one, &rest);
+        if (found.count == DDT_RECOMMEND_TARGETS_MAX) {
+            return ddt_fail(ctx, DDT_ERR_USAGE, "There are more than %d targets.", DDT_RECOMMEND_TARGETS_MAX);
+        }
+        SOLVE_TRY(parse_target(ctx, one, model, &found.items[found.count]));
+        for (size_t i = 0; i < found.count; i++) {
+            if (strcmp(found.items[i].name, found.items[found.count].name) == 0) {
+                return refuse(ctx, one, "is a second target for the same metric");
+            }
+        }
+        found.count++;
+    }
+    if (found.count == 0) {
+        return ddt_fail(ctx, DDT_ERR_USAGE, "No target is given, such as auc24=400:600.");
+    }
+    *out = found;
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ products */
+
+static ddt_status parse_list(ddt_context *ctx, span text, double *values, size_t most, size_t *count, double least) {
+    span all = text;
+    *count = 0;
+    while (!is_empty(text)) {
+        span one;
+        (void)cut(text, ',', &one, &text);
+        if (*count == most) {
+            return ddt_fail(ctx, DDT_ERR_USAGE, "'%.*s' has more than %zu values.", shown(all), all.begin, most);
+        }
+        if (!is_number(one, &values[*count]) || values[*count] < least) {
+            return refuse(ctx, all, "is not a list of numbers that are large enough");
+        }
+        (*count)++;
+    }
+    return *count > 0 ? DDT_OK : refuse(ctx, all, "is empty");
+}
+
+static ddt_status parse_doses(ddt_context *ctx, span text, ddt_recommend_product *product) {
+    span low;
+    span rest;
+    span high;
+    span step;
+    if (!cut(text, ':', &low, &rest) || !cut(rest, ':', &high, &step) || !is_number(low, &product->dose_low) ||
+        !is_number(high, &product->dose_high) || !is_number(step, &product->dose_step)) {
+        return refuse(ctx, text, "is not LOWEST:HIGHEST:STEP");
+    }
+    return DDT_OK;
+}
+
+static ddt_status parse_product_key(ddt_context *ctx, span part, ddt_recommend_product *product) {
+    const double least_interval_h = 0.1;
+    const double least_loading = 0.01;
+    span key;
+    span value;
+    double number = 0.0;
+    if (!cut(part, '=', &key, &value)) {
+        return refuse(ctx, part, "is not KEY=VALUE");
+    }
+    if (equals(key, "dose")) {
+        return parse_doses(ctx, value, product);
+    }
+    if (equals(key, "interval")) {
+        return parse_list(ctx, value, product->intervals_h, DDT_RECOMMEND_INTERVALS_MAX, &product->interval_count,
+                          least_interval_h);
+    }
+    if (equals(key, "infusion")) {
+        return parse_list(ctx, value, product->infusions_h, DDT_RECOMMEND_INFUSIONS_MAX, &product->infusion_count, 0.0);
+    }
+    if (equals(key, "loading")) {
+        return parse_list(ctx, value, product->loadings, DDT_RECOMMEND_LOADINGS_MAX, &product->loading_count,
+                          least_loading);
+    }
+    if (!is_number(value, &number) || !(number > 0.0)) {
+        return refuse(ctx, part, "is not a positive number");
+    }
+    if (equals(key, "rate")) {
+        product->rate_max = number;
+    } else if (equals(key, "cmt") && number == floor(number) && number < UINT16_MAX) {
+        product->compartment = (unsigned)number;
+    } else {
+        return refuse(ctx, part, "is not understood: dose, interval, infusion, loading, rate and cmt are known");
+    }
+    return DDT_OK;
+}
+
+ddt_status ddt_recommend_parse_product(ddt_context *ctx, const char *text, ddt_recommend_product *out) {
+    const double day_h = 24.0;
+    ddt_recommend_product product = {.dose_step = -1.0};
+    SOLVE_TRY(check_length(ctx, text, "product"));
+    span rest = trim((span){text, text + strlen(text)});
+    while (!is_empty(rest)) {
+        span one;
+        (void)cut(rest, ';', &one, &rest);
+        SOLVE_TRY(parse_product_key(ctx, one, &product));
+    }
+    if (product.dose_step == -1.0) {
+        return ddt_fail(ctx, DDT_ERR_USAGE, "The product has no doses, such as dose=250:2000:250.");
+    }
+    if (product.interval_count == 0) {
+        product.intervals_h[0] = day_h;
+        product.interval_count = 1;
+    }
+    SOLVE_TRY(recommend_check_product(ctx, &product));
+    *out = product;
+    return DDT_OK;
+}

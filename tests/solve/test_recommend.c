@@ -1,0 +1,343 @@
+/*
+ * Recommendations in the clear: metrics against the reference table, CVODE and closed forms; requests that are refused;
+ * ranking; plan files.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "recommend_test.h"
+
+#include "recommend_internal.h"
+
+/* ------------------------------------------------------------------ texts */
+
+static void test_targets(void **state) {
+    (void)state;
+    ddt_context *ctx = NULL;
+    ddt_model *model = NULL;
+    ddt_recommend_targets t;
+    assert_ok(NULL, ddt_context_create(&ctx));
+    assert_ok(ctx, ddt_model_read(ctx, THOMSON, &model));
+    assert_ok(ctx, ddt_recommend_parse_targets(
+                       ctx,
+                       " auc24@48 = 400:600 [mg.h/L], weight=2; tox:peak=40 ;fT>mic=0.6,mic=2;cumauc@96=:1000; "
+                       "trough=10000:15000[ug/L]; auc24-48=4:6[g*h/L]",
+                       model, &t));
+    assert_int_equal(t.count, 6);
+    assert_int_equal(t.items[0].kind, DDT_METRIC_AUC24);
+    assert_false(t.items[0].is_steady);
+    assert_true(t.items[0].at_h == 48.0 && t.items[0].weight == 2.0);
+    assert_true(t.items[0].low == 400.0 && t.items[0].high == 600.0);
+    assert_string_equal(t.items[0].name, "auc24@48");
+    assert_true(t.items[1].is_toxicity && t.items[1].low == 0.0 && t.items[1].high == 40.0);
+    assert_string_equal(t.items[1].name, "tox:peak");
+    assert_true(t.items[2].kind == DDT_METRIC_TIME_ABOVE && t.items[2].mic == 2.0 && isinf(t.items[2].high));
+    assert_true(t.items[3].kind == DDT_METRIC_AUC_WINDOW && t.items[3].from_h == 0.0 && t.items[3].to_h == 96.0);
+    assert_true(fabs(t.items[4].low - 10.0) < 1e-12 && fabs(t.items[4].high - 15.0) < 1e-12);
+    assert_true(fabs(t.items[5].low - 4000.0) < 1e-9 && t.items[5].from_h == 24.0 && t.items[5].to_h == 48.0);
+    static const struct {
+        const char *text, *says;
+    } wrong[] = {
+        {"", "No target"},
+        {"auc24", "METRIC=RANGE"},
+        {"nonsense=1:2", "no metric"},
+        {"auc24=600:400", "contradictory"},
+        {"auc24=:", "no limit"},
+        {"auc24=a:b", "LOW:HIGH"},
+        {"auc24=-1:5", "positive"},
+        {"auc24=400:600[furlong/L]", "not a unit of drug concentrations"},
+        {"auc24=400:600[mg/L]", "concentration"},
+        {"trough=10:15[mg.h/L]", "area"},
+        {"trough=10:15[mmol/L]", "cannot be converted"},
+        {"trough=10:15[mg/L", "without ']'"},
+        {"fT>mic=0.5", "mic=CONCENTRATION"},
+        {"fT>mic=1.5,mic=2", "out of reach"},
+        {"trough=10:15,mic=2", "not understood"},
+        {"trough=10:15,weight=0", "positive"},
+        {"trough@x=10:15", "hours"},
+        {"auc24@12=10:15", "before the regimen"},
+        {"cumauc=10:15", "@HOURS"},
+        {"trough=10:15;trough=12:15", "second target"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        ddt_context_clear(ctx);
+        assert_int_equal(ddt_recommend_parse_targets(ctx, wrong[i].text, model, &t), DDT_ERR_USAGE);
+        if (strstr(ddt_error_detail(ctx), wrong[i].says) == NULL) {
+            fail_msg("'%s' gave '%s'", wrong[i].text, ddt_error_detail(ctx));
+        }
+    }
+    assert_int_equal(t.count, 6); /* untouched */
+    ddt_model_destroy(model);
+    ddt_context_destroy(ctx);
+}
+
+static void test_products(void **state) {
+    (void)state;
+    ddt_context *ctx = NULL;
+    ddt_recommend_product p;
+    assert_ok(NULL, ddt_context_create(&ctx));
+    assert_ok(ctx, ddt_recommend_parse_product(
+                       ctx, "dose=250:1000:250; interval=8, 12; infusion=0.5,1; loading=1,2; rate=1000; cmt=1", &p));
+    /* 4 doses x 2 intervals x (0.5 h: up to 500 mg, loading doses up to 250 mg; 1 h: 1000 and 500) */
+    assert_int_equal(ddt_recommend_candidate_count(&p), 2 * (2 + 1 + 4 + 2));
+    ddt_recommend_candidate last = ddt_recommend_candidate_at(&p, ddt_recommend_candidate_count(&p) - 1);
+    assert_true(last.dose == 500.0 && last.interval_h == 12.0 && last.infusion_h == 1.0 && last.loading == 2.0);
+    assert_true(ddt_recommend_candidate_at(&p, 1000).dose == 0.0);
+    static const struct {
+        const char *text, *says;
+    } wrong[] = {
+        {"", "no doses"},
+        {"dose=1000:250:250", "contradictory"},
+        {"dose=250:1000:0", "step"},
+        {"dose=0:1000:250", "positive"},
+        {"dose=250:1000", "LOWEST:HIGHEST:STEP"},
+        {"dose=1:10000:1", "more than"},
+        {"dose=250:1000:250;interval=-8", "numbers"},
+        {"dose=250:1000:250;interval=1,2,3,4,5,6,7,8,9", "more than 8"},
+        {"dose=250:1000:250;frequency=3", "not understood"},
+        {"dose=250:1000:250;interval=8;infusion=9", "No candidate"},
+        {"dose=250:1000:250;rate=-1", "positive"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        ddt_context_clear(ctx);
+        assert_int_equal(ddt_recommend_parse_product(ctx, wrong[i].text, &p), DDT_ERR_USAGE);
+        if (strstr(ddt_error_detail(ctx), wrong[i].says) == NULL) {
+            fail_msg("'%s' gave '%s'", wrong[i].text, ddt_error_detail(ctx));
+        }
+    }
+    ddt_context_destroy(ctx);
+}
+
+/* ------------------------------------------------------------------ sums of exponentials */
+
+/* Every functional against its own sum, at random rates. */
+static void test_sums(void **state) {
+    (void)state;
+    uint64_t seed = 11;
+    for (int k = 0; k < 60; k++) {
+        regimen_functional f = {
+            .kind = (ddt_metric_kind)(k % 6), .is_steady = k % 2 == 0, .loading = k % 4 == 1 ? 2.0 : 1.0};
+        regimen_sum sum;
+        f.interval_h = 4.0 * (1.0 + floor(test_uniform(&seed, 0.0, 6.0)));
+        f.infusion_h = k % 3 == 0 ? 0.0 : test_uniform(&seed, 0.2, 3.0);
+        f.lag_h = k % 5 == 0 ? 0.5 : 0.0;
+        f.at_h = f.interval_h * ceil(48.0 / f.interval_h);
+        f.from_h = 12.0;
+        f.to_h = 72.0;
+        f.time_h = test_uniform(&seed, 0.1, 0.9) * f.interval_h;
+        if (f.kind == DDT_METRIC_AUC_WINDOW) {
+            f.is_steady = false;
+        }
+        double low = exp(test_uniform(&seed, log(5e-4), log(0.02)));
+        assert_ok(NULL, regimen_fit(NULL, &f, low, 2.0, 16, 1e-4, &sum));
+        for (int i = 0; i < 50; i++) {
+            double rate = low * pow(2.0 / low, test_uniform(&seed, 0.0, 1.0));
+            double found = 0.0;
+            for (size_t j = 0; j < sum.count; j++) {
+                found += sum.weight[j] * exp(-rate * sum.time_h[j]);
+            }
+            double right = regimen_of_rate(&f, rate);
+            assert_true(fabs(found - right) <= 1.2 * sum.error * right);
+        }
+        assert_true(sum.error <= 1e-3);
+    }
+}
+
+/* ------------------------------------------------------------------ the reference table */
+
+/* dose, interval, infusion, AUC0-24, AUC24-48, AUC24 and trough at steady state */
+enum { FIGURES = 4, ROW = 3 + FIGURES, ROWS_MAX = 64 };
+
+static size_t read_table(const char *name, const char *extra, text *table, double rows[ROWS_MAX][ROW]) {
+    size_t count = 0;
+    char line[512];
+    FILE *file = fopen(DDT_SOURCE_DIR "/data/reference/vancomycin_auc24.csv", "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file) != NULL && count < ROWS_MAX) {
+        char model[32];
+        double weight = 0.0;
+        double crcl = 0.0;
+        double *r = rows[count];
+        if (sscanf(line, "%31[^,],%lf,%lf,%*f,%*f,%*f,%*f,%lf,%lf,%lf,%lf,%lf,%lf,%lf", model, &weight, &crcl, &r[0],
+                   &r[1], &r[2], &r[3], &r[4], &r[5], &r[6]) == 3 + ROW &&
+            strcmp(model, name) == 0) {
+            text_add(table, "%zu,0,2,%g,%g%s\n", ++count, weight, crcl, extra);
+        }
+    }
+    (void)fclose(file);
+    return count;
+}
+
+static void check_table(const char *name, const char *path, const char *header, const char *extra) {
+    problem p = {0};
+    text table = {0};
+    ddt_recommend_options options = {.point_estimate = true};
+    double rows[ROWS_MAX][ROW];
+    text_add(&table, "%s", header);
+    size_t count = read_table(name, extra, &table, rows);
+    assert_int_equal(count, 30);
+    assert_ok(NULL, ddt_context_create(&p.ctx));
+    assert_ok(p.ctx, ddt_model_read(p.ctx, path, &p.model));
+    assert_ok(p.ctx, ddt_events_parse(p.ctx, table.data, table.length, "table", p.model, &p.events));
+    recommend_request(&p, "auc0-24=400:600; auc24-48=400:600; auc24=400:600; trough=10:20",
+                      "dose=750:1500:250; interval=8,12,24; infusion=1,1.5", &options);
+    recommend_solve(&p, &options);
+    problem_run(&p, false);
+    double worst = 0.0;
+    for (size_t s = 0; s < count; s++) {
+        size_t c = find_candidate(&options.product, rows[s][0], rows[s][1], rows[s][2]);
+        const double *values = p.values[s] + c * ddt_solution_output_count(p.solution);
+        for (size_t o = 0; o < FIGURES; o++) {
+            worst = fmax(worst, fabs(values[o] / rows[s][3 + o] - 1.0));
+        }
+    }
+    print_message("%s: worst relative error of AUC0-24, AUC24-48, AUC24 and trough over 30 regimens %.1e\n", name,
+                  worst);
+    assert_true(worst < 2e-3);
+    text_free(&table);
+    problem_free(&p);
+}
+
+static void test_thomson(void **state) {
+    (void)state;
+    check_table("thomson2009", THOMSON, "ID,TIME,EVID,WT,CRCL\n", "");
+}
+
+static void test_goti(void **state) {
+    (void)state;
+    check_table("goti2018", GOTI, "ID,TIME,EVID,WT,CRCL,DIAL\n", ",0");
+}
+
+/* ------------------------------------------------------------------ points */
+
+/* Costs and probabilities are means over the points, with metrics from the closed form. */
+static void test_expectation(void **state) {
+    (void)state;
+    enum { PATIENTS = 6 };
+    problem p = {0};
+    text table = {0};
+    ddt_recommend_options options = {0};
+    double weight[PATIENTS];
+    double crcl[PATIENTS];
+    uint64_t seed = 3;
+    text_add(&table, "ID,TIME,EVID,WT,CRCL,eta_cl,eta_v1,eta_q\n");
+    for (int s = 0; s < PATIENTS; s++) {
+        weight[s] = test_uniform(&seed, 45.0, 130.0);
+        crcl[s] = test_uniform(&seed, 20.0, 170.0);
+        text_add(&table, "%d,0,2,%.10g,%.10g,0.1,-0.1,0\n", s, weight[s], crcl[s]);
+    }
+    assert_ok(NULL, ddt_context_create(&p.ctx));
+    assert_ok(p.ctx, ddt_model_read(p.ctx, THOMSON, &p.model));
+    assert_ok(p.ctx, ddt_events_parse(p.ctx, table.data, table.length, "table", p.model, &p.events));
+    recommend_request(&p, "auc24=400:600; trough=10:20,weight=0.5; tox:peak=50",
+                      "dose=500:1500:250; interval=8,12; infusion=1", &options);
+    options.solve.block_max = 4096;
+    recommend_solve(&p, &options);
+    problem_run(&p, false);
+    size_t points = 4096 / (32 * 8); /* rows x (targets, and one more x shapes) */
+    double *z = calloc(points, sizeof *z);
+    assert_non_null(z);
+    recommend_standard_points(points, 1, z);
+    double worst_cost = 0.0;
+    double worst_p = 0.0;
+    for (size_t s = 0; s < PATIENTS; s++) {
+        for (size_t c = 0; c < ddt_recommend_candidate_count(&options.product); c++) {
+            ddt_recommend_candidate r = ddt_recommend_candidate_at(&options.product, c);
+            const double *values = p.values[s] + c * ddt_solution_output_count(p.solution);
+            double cost = 0.0;
+            double attained = 0.0;
+            for (size_t i = 0; i < points; i++) {
+                two_compartments m = two_compartments_of(2.99 * (1.0 + 0.0154 * (crcl[s] - 66.0)) * exp(0.1),
+                                                         0.675 * weight[s] * exp(-0.1), 2.28,
+                                                         0.732 * weight[s] * exp(sqrt(1.69) * z[i]));
+                const double metrics[] = {r.dose * 24.0 / r.interval_h / m.cl,
+                                          r.dose * steady_trough(&m, r.interval_h, r.infusion_h),
+                                          r.dose * steady_peak(&m, r.interval_h, r.infusion_h)};
+                double all = 1.0;
+                for (size_t t = 0; t < 3; t++) {
+                    const ddt_recommend_target *target = &options.targets.items[t];
+                    cost += target->weight * ddt_recommend_target_cost(target, metrics[t]) / (double)points;
+                    all *= ddt_recommend_attained(target, metrics[t]);
+                }
+                attained += all / (double)points;
+            }
+            worst_cost = fmax(worst_cost, fabs(values[find_output(p.solution, "cost")] - cost));
+            worst_p = fmax(worst_p, fabs(values[find_output(p.solution, "p_target")] - attained));
+        }
+    }
+    print_message("expectations over %zu points: error of the cost %.1e, of P(target) %.1e\n", points, worst_cost,
+                  worst_p);
+    assert_true(worst_cost < 2e-3);
+    assert_true(worst_p < 1e-2);
+    free(z);
+    text_free(&table);
+    problem_free(&p);
+}
+
+/* ------------------------------------------------------------------ refusals */
+
+static void check_refused(const char *model, const char *table, const char *targets, const char *product,
+                          ddt_status status, const char *says) {
+    problem p = {0};
+    ddt_recommend_options options = {.point_estimate = true};
+    assert_ok(NULL, ddt_context_create(&p.ctx));
+    assert_ok(p.ctx, ddt_model_read(p.ctx, model, &p.model));
+    assert_ok(p.ctx, ddt_events_parse(p.ctx, table, strlen(table), "table", p.model, &p.events));
+    recommend_request(&p, targets, product, &options);
+    ddt_status found = ddt_solve_recommend(p.ctx, p.model, p.events, &options, &p.solution);
+    if (found != status || strstr(ddt_error_detail(p.ctx), says) == NULL) {
+        fail_msg("%s, %s: %s '%s'", targets, product, ddt_status_name(found), ddt_error_detail(p.ctx));
+    }
+    problem_free(&p);
+}
+
+static void test_refusals(void **state) {
+    (void)state;
+    const char *patient = "ID,TIME,EVID,WT,CRCL\n1,0,2,70,66\n";
+    check_refused(THOMSON, patient, "auc24=400000:600000", "dose=250:1000:250", DDT_ERR_RANGE, "out of reach");
+    check_refused(THOMSON, patient, "trough=0.001:0.002", "dose=250:1000:250", DDT_ERR_RANGE, "out of reach");
+    check_refused(THOMSON, patient, "trough@20=10:20", "dose=250:1000:250;interval=8,12", DDT_ERR_RANGE, "not the end");
+    check_refused(THOMSON, patient, "trough=10:20", "dose=250:1000:250;cmt=7", DDT_ERR_RANGE, "does not exist");
+    check_refused(DDT_SOURCE_DIR "/models/phenytoin_yukawa1990.R", "ID,TIME,EVID,WT\n1,0,2,70\n", "trough=10:20",
+                  "dose=50:400:50", DDT_ERR_UNSUPPORTED, "not linear");
+    check_refused(DDT_SOURCE_DIR "/models/theophylline.R", "ID,TIME,EVID\n1,0,2\n", "average=10:20",
+                  "dose=1:10:1;interval=12", DDT_ERR_DATA, "nothing to encrypt");
+    check_refused(DDT_SOURCE_DIR "/models/theophylline.R", "ID,TIME,EVID,eta.cl\n1,0,2,0\n", "peak=10:20",
+                  "dose=1:10:1;interval=12", DDT_ERR_UNSUPPORTED, "after absorption");
+}
+
+/* ------------------------------------------------------------------ ranking */
+
+static void test_rank(void **state) {
+    (void)state;
+    problem p = {0};
+    ddt_recommend_options options = {.point_estimate = true};
+    size_t order[16];
+    const char *patient = "ID,TIME,EVID,WT,CRCL\n1,0,2,70,66\n";
+    assert_ok(NULL, ddt_context_create(&p.ctx));
+    assert_ok(p.ctx, ddt_model_read(p.ctx, THOMSON, &p.model));
+    assert_ok(p.ctx, ddt_events_parse(p.ctx, patient, strlen(patient), "table", p.model, &p.events));
+    recommend_request(&p, "auc24=400:600", "dose=500:1250:250; interval=8,12", &options);
+    recommend_solve(&p, &options);
+    problem_run(&p, false);
+    assert_ok(p.ctx, ddt_recommend_rank(p.ctx, p.solution, 0, p.values[0], &options.product, 1e-3, order));
+    ddt_recommend_candidate best = ddt_recommend_candidate_at(&options.product, order[0]);
+    assert_true(best.dose * 24.0 / best.interval_h == 1500.0); /* 1500 mg / 2.99 L/h = 502 mg h/L */
+    for (size_t i = 0; i + 1 < ddt_recommend_candidate_count(&options.product); i++) {
+        size_t outputs = ddt_solution_output_count(p.solution);
+        size_t cost = find_output(p.solution, "cost");
+        assert_true(p.values[0][order[i] * outputs + cost] <= p.values[0][order[i + 1] * outputs + cost] + 2e-3);
+    }
+    ddt_recommend_product other = options.product;
+    other.dose_high = 1000.0;
+    assert_int_equal(ddt_recommend_rank(p.ctx, p.solution, 0, p.values[0], &other, 0.0, order), DDT_ERR_MISMATCH);
+    problem_free(&p);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_targets),  cmocka_unit_test(test_products), cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_thomson),  cmocka_unit_test(test_goti),     cmocka_unit_test(test_expectation),
+        cmocka_unit_test(test_refusals), cmocka_unit_test(test_rank),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,190 @@
+/* label: long */
+/* needs: nlopt */
+/*
+ * Recommended regimens against a plaintext optimiser: 200 random patients in the clear. NLopt minimises the same cost
+ * over a continuous dose for every interval and infusion time, with metrics from the closed form of two compartments;
+ * its optimum is rounded to the better one of the product's neighbouring doses.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "recommend_test.h"
+
+#include "recommend_internal.h"
+
+#include <nlopt.h>
+
+enum { PATIENTS = 200, POINTS = 32, ETAS = 4 };
+
+typedef struct patient {
+    double weight, crcl;
+} patient;
+
+/* Thomson 2009. */
+static two_compartments individual(const patient *p, const double *eta) {
+    return two_compartments_of(2.99 * (1.0 + 0.0154 * (p->crcl - 66.0)) * exp(eta[0]), 0.675 * p->weight * exp(eta[1]),
+                               2.28 * exp(eta[2]), 0.732 * p->weight * exp(eta[3]));
+}
+
+/* The posterior's points: the library's standard ones through the square root of omega. */
+static void make_points(double eta[POINTS][ETAS]) {
+    double z[POINTS * ETAS];
+    const double a = sqrt(0.0729);
+    const double b = 0.01 / a;
+    recommend_standard_points(POINTS, ETAS, z);
+    for (size_t i = 0; i < POINTS; i++) {
+        const double *zi = z + i * ETAS;
+        eta[i][0] = a * zi[0];
+        eta[i][1] = b * zi[0] + sqrt(0.0225 - b * b) * zi[1];
+        eta[i][2] = sqrt(0.2401) * zi[2];
+        eta[i][3] = sqrt(1.69) * zi[3];
+    }
+}
+
+typedef struct objective {
+    const patient *patient;
+    const ddt_recommend_targets *targets;
+    double (*eta)[ETAS];
+    double interval_h, infusion_h;
+} objective;
+
+static double expected_cost(const objective *o, double dose) {
+    double cost = 0.0;
+    for (size_t i = 0; i < POINTS; i++) {
+        two_compartments m = individual(o->patient, o->eta[i]);
+        for (size_t t = 0; t < o->targets->count; t++) {
+            const ddt_recommend_target *target = &o->targets->items[t];
+            double metric = target->kind == DDT_METRIC_AUC24 ? 24.0 / o->interval_h / m.cl
+                                                             : steady_trough(&m, o->interval_h, o->infusion_h);
+            cost += target->weight * ddt_recommend_target_cost(target, dose * metric) / POINTS;
+        }
+    }
+    return cost;
+}
+
+static double call(unsigned n, const double *x, double *gradient, void *user) {
+    (void)n;
+    (void)gradient;
+    return expected_cost(user, x[0]);
+}
+
+/* The best continuous dose: a global search, then a local one. */
+static double optimal_dose(objective *o, double low, double high) {
+    double dose = 0.5 * (low + high);
+    double cost = 0.0;
+    const nlopt_algorithm algorithms[] = {NLOPT_GN_DIRECT_L, NLOPT_LN_BOBYQA};
+    for (size_t i = 0; i < 2; i++) {
+        nlopt_opt opt = nlopt_create(algorithms[i], 1);
+        assert_non_null(opt);
+        assert_true(nlopt_set_min_objective(opt, call, o) > 0);
+        assert_true(nlopt_set_lower_bounds1(opt, low) > 0 && nlopt_set_upper_bounds1(opt, high) > 0);
+        assert_true(nlopt_set_maxeval(opt, 60) > 0 && nlopt_set_xtol_rel(opt, 1e-6) > 0);
+        assert_true(nlopt_optimize(opt, &dose, &cost) > 0);
+        nlopt_destroy(opt);
+    }
+    return dose;
+}
+
+typedef struct regimen {
+    double dose, interval_h, infusion_h, cost;
+    double continuous; /* before rounding */
+} regimen;
+
+static regimen oracle(objective *o, const ddt_recommend_product *product) {
+    regimen best = {.cost = INFINITY};
+    for (size_t i = 0; i < product->interval_count; i++) {
+        for (size_t j = 0; j < product->infusion_count; j++) {
+            o->interval_h = product->intervals_h[i];
+            o->infusion_h = product->infusions_h[j];
+            double dose = optimal_dose(o, product->dose_low, product->dose_high);
+            for (int up = 0; up < 2; up++) {
+                double step = floor((dose - product->dose_low) / product->dose_step) + up;
+                double rounded = fmin(product->dose_low + step * product->dose_step, product->dose_high);
+                double cost = expected_cost(o, rounded);
+                if (cost < best.cost) {
+                    best = (regimen){rounded, o->interval_h, o->infusion_h, cost, dose};
+                }
+            }
+        }
+    }
+    return best;
+}
+
+static void make_patients(problem *p, patient *patients) {
+    text table = {0};
+    uint64_t seed = 2024;
+    text_add(&table, "ID,TIME,EVID,WT,CRCL\n");
+    for (int s = 0; s < PATIENTS; s++) {
+        patients[s] = (patient){test_uniform(&seed, 42.0, 135.0), test_uniform(&seed, 14.0, 175.0)};
+        text_add(&table, "%d,0,2,%.12g,%.12g\n", s + 1, patients[s].weight, patients[s].crcl);
+    }
+    assert_ok(NULL, ddt_context_create(&p->ctx));
+    assert_ok(p->ctx, ddt_model_read(p->ctx, THOMSON, &p->model));
+    assert_ok(p->ctx, ddt_events_parse(p->ctx, table.data, table.length, "patients", p->model, &p->events));
+    text_free(&table);
+}
+
+static void check(const char *targets) {
+    static patient patients[PATIENTS];
+    static double eta[POINTS][ETAS];
+    problem p = {0};
+    ddt_recommend_options options = {0};
+    size_t same = 0;
+    double worst = 0.0;
+    make_points(eta);
+    make_patients(&p, patients);
+    recommend_request(&p, targets, "dose=250:2000:250; interval=8,12,24; infusion=1,2", &options);
+    recommend_solve(&p, &options);
+    assert_int_equal(ddt_circuit_block(ddt_solution_circuit(p.solution)) % POINTS, 0);
+    problem_run(&p, false);
+    size_t count = ddt_recommend_candidate_count(&options.product);
+    size_t *order = calloc(count, sizeof *order);
+    assert_non_null(order);
+    for (size_t s = 0; s < PATIENTS; s++) {
+        objective o = {.patient = &patients[s], .targets = &options.targets, .eta = eta};
+        regimen best = oracle(&o, &options.product);
+        assert_ok(p.ctx, ddt_recommend_rank(p.ctx, p.solution, s, p.values[s], &options.product, 0.0, order));
+        ddt_recommend_candidate found = ddt_recommend_candidate_at(&options.product, order[0]);
+        o.interval_h = found.interval_h;
+        o.infusion_h = found.infusion_h;
+        double excess = expected_cost(&o, found.dose) / best.cost - 1.0;
+        bool is_same =
+            found.dose == best.dose && found.interval_h == best.interval_h && found.infusion_h == best.infusion_h;
+        same += is_same;
+        worst = fmax(worst, is_same ? 0.0 : excess);
+        if (!is_same && excess > 0.005) {
+            print_message(
+                "patient %zu: %g mg every %g h over %g h, oracle %g (%g) every %g h over %g h, cost %+.2f %%\n", s + 1,
+                found.dose, found.interval_h, found.infusion_h, best.dose, best.continuous, best.interval_h,
+                best.infusion_h, 100.0 * excess);
+        }
+    }
+    print_message("%s: the same regimen in %zu of %d patients; elsewhere the cost is at most %.2f %% higher\n", targets,
+                  same, PATIENTS, 100.0 * worst);
+    assert_true(worst <= 0.005);
+    free(order);
+    problem_free(&p);
+}
+
+static void test_two_targets(void **state) {
+    (void)state;
+    check("auc24=400:600; trough=10:20");
+}
+
+static void test_limit(void **state) {
+    (void)state;
+    check("auc24=400:600; tox:trough=20,weight=2");
+}
+
+static void test_aim(void **state) {
+    (void)state;
+    check("trough=15; auc24=:650,weight=0.5");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_two_targets),
+        cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_aim),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
