@@ -159,10 +159,13 @@ typedef struct ddt_plan_request {
     unsigned scale_bits;       /* 0: the smallest that meets target_error */
     bool insecure_for_testing; /* small rings for tests; such plans are refused by the commands */
     bool public_key_inputs;    /* inputs will be encrypted with the public key, which is noisier */
-    unsigned output_level;     /* 0, or 1: two primes are left for outputs that are flooded before release */
+    unsigned output_level;     /* 0, or 1: two primes at least are left for outputs */
     /* Where target_error cannot be met even at the largest scale: the largest error that is still accepted (told in
      * predicted_error); 0: none beyond target_error */
     double accept_error;
+    /* 0: any; else the plan must have noise_bound <= it, and where one prime a level is too coarse for that it takes
+     * two (composite scaling, scales up to 2^98) */
+    double bound_target;
     /* 0, or the most levels that the plan may use: what is deeper is refreshed (ddt_circuit_refresh) */
     unsigned levels;
 } ddt_plan_request;
@@ -178,6 +181,13 @@ typedef struct ddt_plan_info {
     uint64_t eval_key_bytes, twin_bytes, result_bytes; /* predicted file sizes */
     double predicted_seconds;                          /* on one thread of the machine that planned: a rough guide */
     double predicted_error; /* largest over outputs, absolute: 8 sigma of the noisiest slot */
+    /*
+     * The worst case of |decrypted - exact| over all slots of all outputs (ddt/ckks/bound.h with 128 tail bits, errors
+     * added however they arise), for inputs encrypted as the request said and within their bounds: what a release must
+     * be flooded for. Sizes of values inside come from interval arithmetic or from twice what calibration saw,
+     * whichever is less. Infinite for plans that refresh.
+     */
+    double noise_bound;
     size_t instructions;
     uint64_t engine_bytes; /* ciphertexts alive at once at most, for one batch; evaluation keys come on top */
 } ddt_plan_info;
@@ -197,7 +207,7 @@ DDT_MUST_CHECK ddt_status ddt_plan_params(ddt_context *ctx, ddt_plan *plan, cons
 typedef struct ddt_plan_input {
     const char *name;
     double bound;
-    unsigned level; /* level to encrypt at; the scale is the canonical one of that level */
+    unsigned level; /* level to encrypt at (of primes); the scale is the canonical one of that level */
 } ddt_plan_input;
 size_t ddt_plan_input_count(const ddt_plan *plan);
 ddt_plan_input ddt_plan_get_input(const ddt_plan *plan, size_t input);

@@ -66,7 +66,7 @@ static ddt_status check_combination(const checker *c, const plan_instruction *i)
     ddt_status status = check_products(c, i, level);
     for (size_t t = 0; t < i->scaled_count && status == DDT_OK; t++) {
         const plan_scaled *s = &plan->scaleds[i->scaled_begin + t];
-        if (!operand_ok(c, s->a, level + 1, plan->literal.levels) || !public_ok(plan, s->c)) {
+        if (!operand_ok(c, s->a, level + 1, plan_top_level(&plan->literal)) || !public_ok(plan, s->c)) {
             status = refuse(c, "scales a value that does not exist or has the wrong level");
         }
     }
@@ -82,7 +82,7 @@ static ddt_status check_combination(const checker *c, const plan_instruction *i)
 static ddt_status check_rotation(const checker *c, const plan_instruction *i) {
     const ddt_plan *plan = c->plan;
     if (i->results > PLAN_ROTATIONS_MAX || !in_range(i->detail_begin, i->results, plan->step_count) ||
-        !operand_ok(c, i->operand, 0, plan->literal.levels)) {
+        !operand_ok(c, i->operand, 0, plan_top_level(&plan->literal))) {
         return refuse(c, "rotates a value that does not exist");
     }
     int64_t block = (int64_t)plan->pool.block;
@@ -98,7 +98,7 @@ static ddt_status check_rotation(const checker *c, const plan_instruction *i) {
 static ddt_status check_polynomial(const checker *c, const plan_instruction *i) {
     const ddt_plan *plan = c->plan;
     if (i->results > PLAN_ROTATIONS_MAX || !in_range(i->detail_begin, i->results, plan->polynomial_count) ||
-        !operand_ok(c, i->operand, 0, plan->literal.levels)) {
+        !operand_ok(c, i->operand, 0, plan_top_level(&plan->literal))) {
         return refuse(c, "takes a polynomial of a value that does not exist");
     }
     for (size_t r = 0; r < i->results; r++) {
@@ -135,7 +135,8 @@ static ddt_status check_instruction(const checker *c, const plan_instruction *i)
     }
     switch (i->opcode) {
     case PLAN_ADJUST:
-        if (i->results != 1 || !operand_ok(c, i->operand, plan_result_level(plan, i) + 1, plan->literal.levels)) {
+        if (i->results != 1 ||
+            !operand_ok(c, i->operand, plan_result_level(plan, i) + 1, plan_top_level(&plan->literal))) {
             return refuse(c, "adjusts a value that does not exist or is not above");
         }
         return DDT_OK;
@@ -222,9 +223,9 @@ static ddt_status check_shape(ddt_context *ctx, const ddt_plan *plan) {
             : plan->boot.slots_levels == 0 || !ddt_bootstrap_is_possible(&plan->literal, &plan->boot)) {
         return refuse_plan(ctx, "its shape of bootstrapping is not possible");
     }
-    if (plan->output_level > plan->literal.levels || !(plan->predicted_error >= 0.0) ||
-        !isfinite(plan->predicted_error)) {
-        return refuse_plan(ctx, "its output level or predicted error is out of range");
+    if (plan->output_level > plan_top_level(&plan->literal) || !(plan->predicted_error >= 0.0) ||
+        !isfinite(plan->predicted_error) || !(plan->noise_bound >= 0.0)) {
+        return refuse_plan(ctx, "its output level, predicted error or bound of the noise is out of range");
     }
     for (size_t v = 0; v < plan->pool.count; v++) {
         if (plan->pool.vectors[v].count != block && plan->pool.vectors[v].count != lanes * block) {
@@ -236,7 +237,7 @@ static ddt_status check_shape(ddt_context *ctx, const ddt_plan *plan) {
 
 static ddt_status check_ends(ddt_context *ctx, const ddt_plan *plan) {
     for (size_t v = 0; v < plan->value_count; v++) {
-        if (plan->levels[v] > plan->literal.levels) {
+        if (plan->levels[v] > plan_top_level(&plan->literal)) {
             return refuse_plan(ctx, "a value lies above the top level");
         }
     }

@@ -21,8 +21,10 @@ typedef struct cost_model {
     double n;
     double transform;
     unsigned p_count;
+    const ddt_ckks_literal *literal;
 } cost_model;
 
+/* Levels here are those of primes. */
 static double key_switch(const cost_model *m, unsigned level, bool rescale, unsigned results) {
     double limbs = level + 1.0;
     double special = m->p_count;
@@ -31,7 +33,7 @@ static double key_switch(const cost_model *m, unsigned level, bool rescale, unsi
     double targets = limbs + special;
     double decompose = limbs * m->transform + (digits * targets - limbs) * m->transform +
                        (targets - special) * limbs * conversion_ns * m->n + limbs * special * conversion_ns * m->n;
-    double divided = special + (rescale ? 1.0 : 0.0);
+    double divided = special + (rescale ? plan_scale_primes(m->literal) : 0.0);
     double divide = 2.0 * (divided + limbs) * m->transform + 2.0 * limbs * divided * conversion_ns * m->n +
                     2.0 * limbs * pass_ns * m->n;
     double inner = digits * targets * inner_product_ns * m->n;
@@ -39,7 +41,7 @@ static double key_switch(const cost_model *m, unsigned level, bool rescale, unsi
 }
 
 static double rescale(const cost_model *m, unsigned level) {
-    return 2.0 * (level + 1.0) * (m->transform + pass_ns * m->n);
+    return plan_scale_primes(m->literal) * 2.0 * (level + 1.0) * (m->transform + pass_ns * m->n);
 }
 
 static double passes(const cost_model *m, double limbs) { return limbs * pass_ns * m->n; }
@@ -114,7 +116,7 @@ static double polynomial_cost(const cost_model *m, const ddt_plan *plan, const p
         unsigned level = plan->levels[instruction->first + r];
         bottom = level < bottom ? level : bottom;
     }
-    unsigned middle = (top + bottom + 1) / 2;
+    unsigned middle = plan_prime_level(m->literal, (top + bottom + 1) / 2);
     return work.relinearisations * (key_switch(m, middle, true, 1) + passes(m, 4.0 * (middle + 1.0))) +
            work.rescales * (rescale(m, middle) + passes(m, 4.0 * (middle + 1.0)));
 }
@@ -122,21 +124,22 @@ static double polynomial_cost(const cost_model *m, const ddt_plan *plan, const p
 /* ------------------------------------------------------------------ instructions */
 
 static double combination_cost(const cost_model *m, const ddt_plan *plan, const plan_instruction *instruction) {
-    unsigned level = plan_result_level(plan, instruction);
-    double limbs = level + 2.0;
+    unsigned level = plan_prime_level(m->literal, plan_result_level(plan, instruction));
+    unsigned above = level + plan_scale_primes(m->literal);
+    double limbs = above + 1.0;
     double total = passes(m, 3.0 * limbs * (double)instruction->product_count) +
                    passes(m, 2.0 * (limbs - 1.0) * (double)instruction->exact_count);
     for (size_t t = 0; t < instruction->scaled_count; t++) {
         bool vector = plan->scaleds[instruction->scaled_begin + t].c.vector != CIRCUIT_NONE;
-        total += passes(m, 4.0 * limbs) + (vector ? encoding(m, level + 1) : 0.0);
+        total += passes(m, 4.0 * limbs) + (vector ? encoding(m, above) : 0.0);
     }
     if (instruction->offset.vector != CIRCUIT_NONE) {
         total += encoding(m, level) + passes(m, limbs);
     }
     if (instruction->product_count > 0) {
-        total += key_switch(m, level + 1, true, 1);
+        total += key_switch(m, above, true, 1);
     } else if (instruction->scaled_count > 0) {
-        total += rescale(m, level + 1);
+        total += rescale(m, above);
     }
     return total;
 }
@@ -185,11 +188,12 @@ static double refresh_cost(const cost_model *m, const ddt_ckks_literal *literal,
 double plan_cost(const ddt_plan *plan, const ddt_ckks_literal *literal) {
     const double ns = 1e-9;
     double n = ldexp(1.0, (int)literal->log_n);
-    cost_model m = {.n = n, .transform = transform_ns * n * literal->log_n, .p_count = literal->p_count};
+    cost_model m = {
+        .n = n, .transform = transform_ns * n * literal->log_n, .p_count = literal->p_count, .literal = literal};
     double total = 0.0;
     for (size_t i = 0; i < plan->instruction_count; i++) {
         const plan_instruction *instruction = &plan->instructions[i];
-        unsigned level = plan_result_level(plan, instruction);
+        unsigned level = plan_prime_level(literal, plan_result_level(plan, instruction));
         switch (instruction->opcode) {
         case PLAN_ADJUST:
             total += rescale(&m, level + 1) + passes(&m, 2.0 * (level + 2.0));
@@ -244,7 +248,7 @@ typedef struct peak_state {
 static void release(void *user, uint32_t value) {
     peak_state *state = user;
     if (--state->uses[value] == 0) {
-        state->limbs -= 2 * ((uint64_t)state->plan->levels[value] + 1);
+        state->limbs -= 2 * ((uint64_t)plan_prime_level(&state->plan->literal, state->plan->levels[value]) + 1);
     }
 }
 
@@ -256,12 +260,12 @@ uint64_t plan_peak_bytes(const ddt_plan *plan) {
     }
     memcpy(state.uses, plan->use_counts, plan->value_count * sizeof *state.uses);
     for (size_t i = 0; i < plan->input_count; i++) {
-        state.limbs += 2 * ((uint64_t)plan->levels[i] + 1);
+        state.limbs += 2 * ((uint64_t)plan_prime_level(&plan->literal, plan->levels[i]) + 1);
     }
     for (size_t i = 0; i < plan->instruction_count; i++) {
         const plan_instruction *instruction = &plan->instructions[plan->order[i]];
         for (size_t r = 0; r < instruction->results; r++) {
-            state.limbs += 2 * ((uint64_t)plan->levels[instruction->first + r] + 1);
+            state.limbs += 2 * ((uint64_t)plan_prime_level(&plan->literal, plan->levels[instruction->first + r]) + 1);
         }
         peak = state.limbs > peak ? state.limbs : peak;
         plan_operands(plan, instruction, release, &state);

@@ -7,6 +7,10 @@
 
 #include <string.h>
 
+static unsigned prime_level(const engine_run *run, uint32_t value) {
+    return plan_prime_level(&run->plan->literal, run->plan->levels[value]);
+}
+
 /* The same ciphertext without its limbs above `level`: nothing is copied. */
 static ddt_ciphertext lowered_view(const ddt_ciphertext *a, unsigned level) {
     ddt_ciphertext view = *a;
@@ -17,7 +21,7 @@ static ddt_ciphertext lowered_view(const ddt_ciphertext *a, unsigned level) {
 
 /* ------------------------------------------------------------------ combinations */
 
-/* The sum at level + 1, before its rescale. */
+/* The sum one rescale above the result, before that rescale. Levels here are those of primes. */
 typedef struct leveled_sum {
     engine_run *run;
     engine_worker *worker;
@@ -52,17 +56,18 @@ static ddt_status add_scaled(leveled_sum *s, const plan_scaled *term) {
     engine_run *run = s->run;
     engine_worker *w = s->worker;
     const ddt_ciphertext *value = engine_value(run, term->a);
-    ddt_ciphertext a = lowered_view(value, s->level + 1);
+    unsigned above = s->level + ddt_ckks_step(run->params);
+    ddt_ciphertext a = lowered_view(value, above);
     ddt_ciphertext *out = s->started ? &w->term : &w->sum;
-    double target = ddt_ckks_canonical_scale(run->params, s->level) * (double)ddt_ckks_prime(run->params, s->level + 1);
+    double target = ddt_ckks_canonical_scale(run->params, s->level) * ddt_ckks_step_modulus(run->params, above);
     double scale = target / ddt_ckks_canonical_scale(run->params, value->level);
     ddt_status status = DDT_OK;
     if (term->c.vector == CIRCUIT_NONE) {
         status = ddt_eval_mul_constant(w->evaluator, &a, term->c.constant, scale, out);
     } else {
         const ddt_plaintext *plain = NULL;
-        status = plan_cache_get(run->ctx, run->plan, run->batch, term->c.vector, s->level + 1, scale, &w->plain,
-                                w->slots, &plain);
+        status =
+            plan_cache_get(run->ctx, run->plan, run->batch, term->c.vector, above, scale, &w->plain, w->slots, &plain);
         if (status == DDT_OK) {
             status = ddt_eval_mul_plain(w->evaluator, &a, plain, out);
         }
@@ -163,7 +168,7 @@ static ddt_status add_offset(engine_run *run, engine_worker *w, circuit_public o
 
 static ddt_status execute_combination(engine_run *run, engine_worker *w, const plan_instruction *instruction,
                                       ddt_ciphertext *out) {
-    unsigned level = plan_result_level(run->plan, instruction);
+    unsigned level = prime_level(run, instruction->first);
     const ddt_ciphertext *sum = NULL;
     ddt_status status = DDT_OK;
     if (instruction->product_count + instruction->scaled_count + instruction->exact_count == 0) {
@@ -227,7 +232,7 @@ static ddt_status execute_refresh(engine_run *run, engine_worker *w, const plan_
 
 static ddt_status execute(engine_run *run, engine_worker *w, const plan_instruction *instruction,
                           ddt_ciphertext *const *out) {
-    unsigned level = plan_result_level(run->plan, instruction);
+    unsigned level = prime_level(run, instruction->first);
     switch (instruction->opcode) {
     case PLAN_ADJUST:
         return ddt_eval_adjust(w->evaluator, engine_value(run, instruction->operand), level,
@@ -248,7 +253,7 @@ ddt_status engine_execute(engine_run *run, engine_worker *worker, const plan_ins
     ddt_ciphertext *out[PLAN_ROTATIONS_MAX] = {0};
     ddt_status status = DDT_OK;
     for (size_t r = 0; r < instruction->results && status == DDT_OK; r++) {
-        status = engine_take(run, run->plan->levels[instruction->first + r], &out[r]);
+        status = engine_take(run, prime_level(run, instruction->first + (uint32_t)r), &out[r]);
     }
     if (status == DDT_OK) {
         status = out[0] == NULL ? DDT_ERR_INTERNAL : execute(run, worker, instruction, out);

@@ -31,7 +31,7 @@ static double digit_ratio(const ddt_ckks_literal *literal, unsigned level) {
 
 void noise_model_fill(const ddt_ckks_literal *literal, bool public_key, noise_model *model) {
     double n = ldexp(1.0, (int)literal->log_n);
-    double scale = ldexp(1.0, (int)literal->scale_bits);
+    double scale = ldexp(1.0, (int)(literal->scale_bits * plan_scale_primes(literal)));
     double secret_norm = 2.0 * n / 3.0;
     double rounded_pair = rounding_variance * (1.0 + secret_norm);
     double fresh = error_variance + rounding_variance;
@@ -45,7 +45,8 @@ void noise_model_fill(const ddt_ckks_literal *literal, bool public_key, noise_mo
                            .constant = sqrt(rounding_variance) / scale,
                            .refresh = sqrt(0.5) * ddt_bootstrap_noise(literal->log_n)};
     for (unsigned l = 0; l <= DDT_CKKS_LEVELS_MAX; l++) {
-        double switching = n * rounding_variance * error_variance * digit_ratio(literal, l);
+        double ratio = digit_ratio(literal, plan_prime_level(literal, l));
+        double switching = n * rounding_variance * error_variance * ratio;
         model->switching[l] = sqrt(0.5 * n * (switching + rounded_pair)) / scale;
     }
 }

@@ -137,13 +137,13 @@ static bool derive_keys(ddt_plan *plan) {
     for (size_t i = 0; i < plan->instruction_count && complete; i++) {
         const plan_instruction *instruction = &plan->instructions[i];
         if (instruction->opcode == PLAN_COMBINATION && instruction->product_count > 0) {
-            complete = add_key(plan, 0, plan_result_level(plan, instruction) + 1);
+            complete = add_key(plan, 0, plan_prime_level(&plan->literal, plan_result_level(plan, instruction) + 1));
         } else if (instruction->opcode == PLAN_POLYNOMIAL) {
-            complete = add_key(plan, 0, plan->levels[instruction->operand]);
+            complete = add_key(plan, 0, plan_prime_level(&plan->literal, plan->levels[instruction->operand]));
         }
         for (size_t r = 0; instruction->opcode == PLAN_ROTATION && r < instruction->results && complete; r++) {
             uint64_t galois = galois_element(plan, plan->steps[instruction->detail_begin + r]);
-            complete = add_key(plan, galois, plan->levels[instruction->operand]);
+            complete = add_key(plan, galois, plan_prime_level(&plan->literal, plan->levels[instruction->operand]));
         }
     }
     if (!complete || plan->key_count == 0) {
@@ -201,8 +201,9 @@ ddt_plan_input ddt_plan_get_input(const ddt_plan *plan, size_t input) {
     if (input >= plan->input_count) {
         return (ddt_plan_input){.name = ""};
     }
-    return (ddt_plan_input){
-        .name = plan->inputs[input].name, .bound = plan->inputs[input].bound, .level = plan->levels[input]};
+    return (ddt_plan_input){.name = plan->inputs[input].name,
+                            .bound = plan->inputs[input].bound,
+                            .level = plan_prime_level(&plan->literal, plan->levels[input])};
 }
 
 const char *ddt_plan_output_name(const ddt_plan *plan, size_t output) {
@@ -215,7 +216,7 @@ ddt_plan_output ddt_plan_get_output(const ddt_plan *plan, size_t output) {
     }
     const plan_output *o = &plan->outputs[output];
     return (ddt_plan_output){.name = o->name,
-                             .level = plan->levels[o->value],
+                             .level = plan_prime_level(&plan->literal, plan->levels[o->value]),
                              .carried = o->carried == CIRCUIT_NONE ? SIZE_MAX : o->carried};
 }
 
@@ -270,7 +271,7 @@ static void count_work(const ddt_plan *plan, ddt_plan_info *info) {
         info->eval_key_bytes += key_bytes(plan, plan->keys[k].top_level);
     }
     for (size_t i = 0; i < plan->input_count; i++) {
-        info->twin_bytes += plan->batches * limb_bytes(plan, plan->levels[i]);
+        info->twin_bytes += plan->batches * limb_bytes(plan, plan_prime_level(&plan->literal, plan->levels[i]));
     }
     if (plan->literal.boot_levels > 0) {
         /* The two keys of the encapsulation: q_0 p_0, and all limbs with p_0. */
@@ -279,7 +280,8 @@ static void count_work(const ddt_plan *plan, ddt_plan_info *info) {
         info->eval_key_bytes += limb_bytes(plan, 0) + limb_bytes(plan, top) + 2 * special;
     }
     for (size_t o = 0; o < plan->output_count; o++) {
-        info->result_bytes += 2 * plan->batches * limb_bytes(plan, plan->levels[plan->outputs[o].value]);
+        info->result_bytes += 2 * plan->batches *
+                              limb_bytes(plan, plan_prime_level(&plan->literal, plan->levels[plan->outputs[o].value]));
     }
 }
 
@@ -300,6 +302,7 @@ void ddt_plan_get_info(const ddt_plan *plan, ddt_plan_info *info) {
                             .lanes_per_batch = plan->lanes_per_batch,
                             .batches = plan->batches,
                             .predicted_error = plan->predicted_error,
+                            .noise_bound = plan->noise_bound,
                             .instructions = plan->instruction_count,
                             .engine_bytes = plan_peak_bytes(plan)};
     info->predicted_seconds = (double)plan->batches * plan_cost(plan, &plan->literal);

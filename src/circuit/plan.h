@@ -1,8 +1,8 @@
 /*
  * The lowered program: what a plan file holds and the engine runs.
  *
- * Values are numbered: the inputs first, then the results of the instructions in order. A value has a level, and always
- * exactly the canonical scale of its level, so that no scale is ever stored. Instructions:
+ * Values are numbered: the inputs first, then the results of the instructions in order. A value has a level (rescales
+ * that are left), and always exactly the canonical scale of its level, so that no scale is ever stored. Instructions:
  *
  *   adjust       one value to a lower level
  *   combination  sum k a b + sum c d + sum m e + offset at level r: products of values at level r + 1 and scaled terms
@@ -90,6 +90,7 @@ struct ddt_plan {
     bool insecure;
     unsigned output_level;
     double predicted_error;
+    double noise_bound;
     circuit_pool pool; /* lanes, block, public vectors */
 
     plan_input *inputs;
@@ -146,6 +147,17 @@ int64_t plan_rotation(const ddt_plan *plan, int64_t steps);
 /* The values of p in the slots of a batch: lanes_per_batch * block of them. */
 void plan_pack_public(const ddt_plan *plan, size_t batch, circuit_public p, double *slots);
 
+/*
+ * A plan counts levels by rescales. With composite scaling (literal.scale_primes 2) each takes two primes, and level l
+ * is that of prime 2 l + 1; otherwise the two are the same.
+ */
+static inline unsigned plan_prime_level(const ddt_ckks_literal *p, unsigned level) {
+    return p->scale_primes == 2 ? 2 * level + 1 : level;
+}
+static inline unsigned plan_top_level(const ddt_ckks_literal *p) {
+    return p->scale_primes == 2 ? (p->levels == 0 ? 0 : (p->levels - 1) / 2) : p->levels;
+}
+static inline unsigned plan_scale_primes(const ddt_ckks_literal *p) { return p->scale_primes == 2 ? 2 : 1; }
 /* log2(QP) by the sizes of the primes in the literal; the primes themselves lie a hair beside them. */
 double plan_nominal_bits(const ddt_ckks_literal *p);
 
@@ -246,6 +258,17 @@ DDT_MUST_CHECK ddt_status plan_simulate(ddt_context *ctx, const ddt_plan *plan, 
 /* Eight standard deviations of the noisiest output slot, over the circuit's calibration draws. */
 DDT_MUST_CHECK ddt_status plan_predict_error(ddt_context *ctx, const ddt_plan *plan, const ddt_circuit *circuit,
                                              const ddt_ckks_literal *literal, bool public_key, double *error);
+
+/*
+ * The worst case of |decrypted - exact| over all slots of all outputs, by ddt/ckks/bound.h; infinite for plans that
+ * refresh. Messages are bounded by interval arithmetic from the declared bounds of the inputs, or by twice what the
+ * circuit's calibration draws reach in the program, whichever is less.
+ */
+DDT_MUST_CHECK ddt_status plan_worst_error(ddt_context *ctx, const ddt_plan *plan, const ddt_circuit *circuit,
+                                           const ddt_ckks_params *params, bool public_key, double *error);
+/* Runs the plan without noise on the calibration draws: maxima[v] = the largest magnitude of value v. */
+DDT_MUST_CHECK ddt_status plan_measure(ddt_context *ctx, const ddt_plan *plan, const ddt_circuit *circuit,
+                                       double *maxima);
 
 /* Seconds of one batch on one thread with parameters `literal`. */
 double plan_cost(const ddt_plan *plan, const ddt_ckks_literal *literal);

@@ -6,6 +6,7 @@
  */
 #include "plan.h"
 
+#include <math.h>
 #include <string.h>
 
 enum {
@@ -21,6 +22,8 @@ enum {
     POLYNOMIAL_BYTES = 4 + 2 * 8,
     INSTRUCTION_BYTES = 1 + 4
 };
+/* Files hold finite numbers only. */
+static const double no_bound = -1.0;
 static const size_t section_bytes_max = (size_t)1 << 32;
 
 /* ------------------------------------------------------------------ writing */
@@ -40,6 +43,7 @@ static ddt_status write_head(ddt_writer *writer, const ddt_plan *plan) {
     ddt_writer_u8(writer, plan->insecure ? PLAN_FLAG_INSECURE : 0);
     ddt_writer_u32(writer, plan->output_level);
     ddt_writer_f64(writer, plan->predicted_error);
+    ddt_writer_f64(writer, isfinite(plan->noise_bound) ? plan->noise_bound : no_bound);
     ddt_writer_u64(writer, plan->pool.lanes);
     ddt_writer_u64(writer, plan->pool.block);
     ddt_writer_u32(writer, (uint32_t)plan->pool.count);
@@ -251,6 +255,8 @@ static size_t read_head(plan_reader *r) {
     plan->insecure = flags == PLAN_FLAG_INSECURE;
     plan->output_level = read_u32(r);
     plan->predicted_error = read_f64(r);
+    plan->noise_bound = read_f64(r);
+    plan->noise_bound = plan->noise_bound == no_bound ? INFINITY : plan->noise_bound;
     uint64_t lanes = read_u64(r);
     uint64_t block = read_u64(r);
     if (lanes < 1 || lanes > CIRCUIT_LANES_MAX || block < 1 || block > CIRCUIT_BLOCK_MAX) {

@@ -175,7 +175,7 @@ static ddt_status check_inputs(const engine_run *run) {
     const ddt_plan *plan = run->plan;
     for (size_t i = 0; i < plan->input_count; i++) {
         const ddt_ciphertext *ct = &run->inputs[i];
-        unsigned level = plan->levels[i];
+        unsigned level = plan_prime_level(&plan->literal, plan->levels[i]);
         double scale = ddt_ckks_canonical_scale(run->params, level);
         if (ct->limbs == NULL || ct->parts != 2 || ct->parts_capacity < 2 || ct->level != level ||
             ct->level_capacity < level || !(fabs(ct->scale - scale) <= tolerance * scale)) {

@@ -31,6 +31,7 @@ typedef struct candidate {
     ddt_plan *plan; /* one of the programs */
     ddt_ckks_literal literal;
     double error;
+    double bound; /* of the noise, where the request wants one */
     double seconds;
     bool found;
 } candidate;
@@ -40,6 +41,7 @@ typedef struct search {
     const ddt_circuit *circuit;
     ddt_plan_request request;
     unsigned output_level;
+    unsigned scale_primes; /* 1, or 2: composite scaling */
     program_list programs; /* to choose from; they differ in depth */
     ddt_bootstrap_literal boot;
     bool has_refreshes; /* the circuit has places to refresh */
@@ -49,6 +51,7 @@ typedef struct search {
     bool headroom_missed;
     bool target_missed;
     double best_error;
+    double best_bound; /* where the target for it was missed, else 0 */
 } search;
 
 static unsigned headroom_bits(const search *s) {
@@ -57,9 +60,15 @@ static unsigned headroom_bits(const search *s) {
     return HEADROOM_BITS + (unsigned)fmax(bits, 0.0);
 }
 
+/* Levels of primes for this many rescales. */
+static unsigned prime_levels(const search *s, unsigned depth) {
+    return plan_prime_level(&(ddt_ckks_literal){.scale_primes = s->scale_primes}, depth);
+}
+
 /* Room above the scale in what holds an output: q_0, and q_1 too where outputs stay at level 1. */
 static bool headroom_ok(const search *s, unsigned first_bits, unsigned scale_bits) {
-    return first_bits + s->output_level * scale_bits >= scale_bits + headroom_bits(s);
+    unsigned level = prime_levels(s, s->output_level);
+    return first_bits + level * scale_bits >= s->scale_primes * scale_bits + headroom_bits(s);
 }
 
 /* The bits that security allows; primes may lie a little above their nominal size. */
@@ -115,18 +124,17 @@ static ddt_status estimate_scale(const search *s, unsigned log_n, unsigned *scal
         wanted = scale_with_bootstraps(s->request.target_error, error, finer, STEP_BITS);
     }
     /* Not finite where noise overwhelmed the computation. */
-    wanted = isnan(wanted) ? SCALE_BITS_MAX : ceil(wanted);
+    wanted = isnan(wanted) ? SCALE_BITS_MAX : ceil(wanted / s->scale_primes);
     *scale_bits = (unsigned)fmin(fmax(wanted, smallest_scale(log_n)), SCALE_BITS_MAX);
     return status;
 }
 
 /* ------------------------------------------------------------------ candidates */
 
-static void consider(const search *s, ddt_plan *plan, const ddt_ckks_literal *literal, candidate *best) {
+static void consider(ddt_plan *plan, const ddt_ckks_literal *literal, candidate *best) {
     size_t room = ((size_t)1 << (literal->log_n - 1)) / plan->pool.block;
     size_t batches = (plan->pool.lanes + room - 1) / room;
     double seconds = (double)batches * plan_cost(plan, literal);
-    (void)s;
     if (!best->found || seconds < best->seconds) {
         *best = (candidate){.plan = plan, .literal = *literal, .seconds = seconds, .found = true};
     }
@@ -155,7 +163,7 @@ static void consider_size(const search *s, ddt_plan *plan, ddt_ckks_literal lite
         literal.first_bits = first;
         if (headroom_ok(s, first, literal.scale_bits) && ceil(plan_nominal_bits(&literal)) + 1.0 <= allowed) {
             if (literal.boot_levels == 0 || keys_ok(s, &literal)) {
-                consider(s, plan, &literal, best);
+                consider(plan, &literal, best);
             }
             break;
         }
@@ -177,7 +185,10 @@ static void consider_scale(const search *s, unsigned log_n, unsigned scale_bits,
     enum { STAGES_MIN = 2, STAGES_MAX = 4 };
     for (size_t i = 0; i < s->programs.count; i++) {
         ddt_plan *plan = s->programs.plans[i];
-        ddt_ckks_literal literal = {.log_n = log_n, .levels = plan_depth(plan), .scale_bits = scale_bits};
+        ddt_ckks_literal literal = {.log_n = log_n,
+                                    .levels = prime_levels(s, plan_depth(plan)),
+                                    .scale_bits = scale_bits,
+                                    .scale_primes = s->scale_primes == 2 ? 2 : 0};
         if (s->boot.slots_levels == 0) {
             consider_literal(s, plan, literal, best);
             continue;
@@ -193,14 +204,47 @@ static void note_failure(search *s, unsigned log_n, unsigned scale_bits) {
     s->depth = plan_depth(s->programs.plans[s->programs.count - 1]);
     s->headroom_missed |= !headroom_ok(s, DDT_RING_MODULUS_BITS_MAX, scale_bits);
     s->log_n_wanted = log_n;
-    s->bits_wanted = scale_bits + headroom_bits(s) + s->depth * scale_bits + DDT_RING_MODULUS_BITS_MAX;
+    s->bits_wanted = scale_bits + headroom_bits(s) + prime_levels(s, s->depth) * scale_bits + DDT_RING_MODULUS_BITS_MAX;
 }
 
 /* False where even the smallest conceivable modulus is above the table. */
 static bool can_fit(const search *s, unsigned log_n, unsigned scale_bits) {
     unsigned depth = plan_depth(s->programs.plans[s->programs.count - 1]);
-    unsigned least = (depth + 1) * scale_bits + DDT_RING_MODULUS_BITS_MAX;
+    unsigned least = (prime_levels(s, depth) + 1) * scale_bits + DDT_RING_MODULUS_BITS_MAX;
     return least <= allowed_bits(s, log_n) && s->circuit->graph.pool.block <= (size_t)1 << (log_n - 1);
+}
+
+/*
+ * Sets the candidate's bound of the noise. *short_bits: how many more bits of scale it needs to meet the targets for
+ * the error and for the bound, 0: it meets both.
+ */
+static ddt_status judge(search *s, candidate *c, unsigned *short_bits) {
+    const double error_target = s->request.target_error;
+    const double bound_target = s->request.bound_target;
+    ddt_ckks_params *params = NULL;
+    *short_bits = 0;
+    if (!(c->error <= error_target) && s->request.scale_bits == 0) {
+        *short_bits = 1;
+        s->target_missed = true;
+        /* NaN where noise overwhelms the computation. */
+        s->best_error = c->error < s->best_error ? c->error : s->best_error;
+    }
+    if (bound_target == 0.0) {
+        return DDT_OK;
+    }
+    ddt_status status = s->request.insecure_for_testing
+                            ? ddt_ckks_params_create_insecure_for_testing(s->ctx, &c->literal, &params)
+                            : ddt_ckks_params_create(s->ctx, &c->literal, &params);
+    if (status == DDT_OK) {
+        status = plan_worst_error(s->ctx, c->plan, s->circuit, params, s->request.public_key_inputs, &c->bound);
+    }
+    ddt_ckks_params_destroy(params);
+    if (status == DDT_OK && !(c->bound <= bound_target)) {
+        double bits = ceil(log2(c->bound / bound_target) / s->scale_primes);
+        *short_bits = (unsigned)fmin(fmax(bits, 1.0), SCALE_BITS_MAX);
+        s->best_bound = c->bound;
+    }
+    return status;
 }
 
 /* The best candidate of one ring degree, with its error predicted for exactly its parameters. */
@@ -223,18 +267,20 @@ static ddt_status try_degree(search *s, unsigned log_n, unsigned *least_scale, c
             note_failure(s, log_n, scale_bits);
             return DDT_OK;
         }
+        unsigned short_bits = 0;
         status = predict(s, best.plan, &best.literal, &best.error);
-        if (status == DDT_OK && (best.error <= s->request.target_error || s->request.scale_bits != 0)) {
+        if (status == DDT_OK) {
+            status = judge(s, &best, &short_bits);
+        }
+        if (status == DDT_OK && short_bits == 0) {
             *out = best;
             return DDT_OK;
         }
-        s->target_missed = true;
-        /* NaN where noise overwhelms the computation. */
-        s->best_error = best.error < s->best_error ? best.error : s->best_error;
         last = best;
-        scale_bits++;
+        scale_bits = s->request.scale_bits != 0 ? SCALE_BITS_MAX + 1 : scale_bits + short_bits;
     }
-    if (status == DDT_OK && last.found && last.error <= s->request.accept_error) {
+    if (status == DDT_OK && last.found && last.error <= s->request.accept_error &&
+        (s->request.bound_target == 0.0 || last.bound <= s->request.bound_target)) {
         *out = last; /* noisier than wanted, but the caller has said that this much is acceptable */
     }
     return status;
@@ -278,9 +324,10 @@ static ddt_status search_plain(search *s, candidate *best) {
     const program_shape shape = {.output_level = s->output_level, .insecure = s->request.insecure_for_testing};
     candidate winner = {0};
     s->boot = shape.boot;
+    s->headroom_missed = false;
     ddt_status status = programs_make_plain(s->ctx, s->circuit, &shape, &s->programs);
     s->depth = (unsigned)s->programs.depth;
-    if (status != DDT_OK || s->programs.count == 0 ||
+    if (status != DDT_OK || s->programs.count == 0 || prime_levels(s, s->depth) > DDT_CKKS_LEVELS_MAX ||
         (s->request.levels != 0 && plan_depth(s->programs.plans[0]) > s->request.levels)) {
         return status;
     }
@@ -360,9 +407,21 @@ static ddt_status search_refreshed(search *s, candidate *best) {
     return status;
 }
 
-static ddt_status search_all(search *s, candidate *best) {
+static ddt_status search_both(search *s, candidate *best) {
     ddt_status status = search_plain(s, best);
-    return status == DDT_OK && s->has_refreshes ? search_refreshed(s, best) : status;
+    if (status == DDT_OK && s->has_refreshes && s->scale_primes == 1) {
+        status = search_refreshed(s, best);
+    }
+    return status;
+}
+
+static ddt_status search_all(search *s, candidate *best) {
+    ddt_status status = search_both(s, best);
+    if (status == DDT_OK && !best->found && s->headroom_missed && s->output_level == 0) {
+        s->output_level = 1; /* outputs too large for q_0 alone stay one level higher */
+        status = search_both(s, best);
+    }
+    return status;
 }
 
 /* ------------------------------------------------------------------ the whole */
@@ -373,6 +432,13 @@ static ddt_status fail_capacity(const search *s) {
                         DDT_CKKS_LEVELS_MAX,
                         s->has_refreshes ? "the places where it may be refreshed lie too far apart"
                                          : "it has no places where it may be refreshed");
+    }
+    if (s->best_bound > 0.0) {
+        return ddt_fail(
+            s->ctx, DDT_ERR_CAPACITY,
+            "The noise cannot be bounded by %.3g as wanted: the worst case over the circuit's %u levels was "
+            "%.3g with the largest parameters that fit.",
+            s->request.bound_target, s->depth, s->best_bound);
     }
     /* A ring that had room but too much noise says more than a smaller one that had no room. */
     if (s->target_missed) {
@@ -404,7 +470,8 @@ static ddt_status check_request(ddt_context *ctx, const ddt_circuit *circuit, co
     unsigned least = r->insecure_for_testing ? LOG_N_MIN : LOG_N_SECURE_MIN;
     if ((r->log_n != 0 && (r->log_n < least || r->log_n > PLAN_LOG_N_MAX)) || r->output_level > 1 ||
         (r->scale_bits != 0 && (r->scale_bits < SCALE_BITS_MIN || r->scale_bits > SCALE_BITS_MAX)) ||
-        !(r->target_error >= 0.0) || !isfinite(r->target_error) || !(r->accept_error >= 0.0)) {
+        !(r->target_error >= 0.0) || !isfinite(r->target_error) || !(r->accept_error >= 0.0) ||
+        !(r->bound_target >= 0.0) || !isfinite(r->bound_target)) {
         return ddt_fail(ctx, DDT_ERR_ARGUMENT,
                         "A plan with ring degree 2^%u, scale 2^%u, output level %u and target error %g cannot be made.",
                         r->log_n, r->scale_bits, r->output_level, r->target_error);
@@ -433,26 +500,36 @@ static ddt_status measure_outputs(search *s) {
 static ddt_status settle(search *s, const candidate *best) {
     const ddt_ckks_params *params = NULL;
     ddt_plan *plan = best->plan;
+    if (plan == NULL) {
+        return DDT_ERR_INTERNAL; /* make has seen to that */
+    }
     plan->literal = best->literal;
     plan->predicted_error = best->error;
     ddt_status status = plan_derive(s->ctx, plan);
     if (status == DDT_OK) {
         status = plan_check(s->ctx, plan);
     }
-    return status == DDT_OK ? ddt_plan_params(s->ctx, plan, &params) : status;
+    if (status == DDT_OK) {
+        status = ddt_plan_params(s->ctx, plan, &params);
+    }
+    return status == DDT_OK
+               ? plan_worst_error(s->ctx, plan, s->circuit, params, s->request.public_key_inputs, &plan->noise_bound)
+               : status;
 }
 
 static ddt_status make(search *s, candidate *best) {
+    s->scale_primes = 1;
     s->output_level = s->request.output_level;
     ddt_status status = measure_outputs(s);
     if (status == DDT_OK) {
         status = search_all(s, best);
     }
-    if (status == DDT_OK && !best->found && s->headroom_missed && s->output_level == 0) {
-        s->output_level = 1; /* outputs too large for q_0 alone stay one level higher */
+    if (status == DDT_OK && !best->found && s->request.bound_target > 0.0 && s->request.scale_bits == 0) {
+        s->scale_primes = 2;
+        s->output_level = 0; /* two primes already */
         status = search_all(s, best);
     }
-    if (status == DDT_OK && !best->found) {
+    if (status == DDT_OK && best->plan == NULL) {
         status = fail_capacity(s);
     }
     return status == DDT_OK ? settle(s, best) : status;

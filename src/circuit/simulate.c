@@ -27,6 +27,7 @@ typedef struct simulation {
     double **spare;
     size_t spare_count;
     double *scratch; /* slots */
+    double *maxima;  /* of each value, widened; NULL: not wanted */
     uint64_t random;
     bool short_of_memory;
 } simulation;
@@ -299,6 +300,13 @@ static void simulate_result(simulation *s, const plan_instruction *instruction, 
     }
 }
 
+static void note_maximum(simulation *s, uint32_t value, const double *values) {
+    for (size_t i = 0; i < s->slots && s->maxima != NULL; i++) {
+        double magnitude = fabs(values[i]);
+        s->maxima[value] = magnitude <= s->maxima[value] ? s->maxima[value] : magnitude; /* NaN sticks */
+    }
+}
+
 static void simulate_instruction(simulation *s, const plan_instruction *instruction) {
     for (size_t r = 0; r < instruction->results && !s->short_of_memory; r++) {
         double *out = take(s);
@@ -306,6 +314,7 @@ static void simulate_instruction(simulation *s, const plan_instruction *instruct
             return;
         }
         simulate_result(s, instruction, r, out);
+        note_maximum(s, instruction->first + (uint32_t)r, out);
         s->values[instruction->first + r] = out;
         if (s->uses[instruction->first + r] == 0) {
             give(s, out);
@@ -322,6 +331,7 @@ static void simulate_inputs(simulation *s, const double *const *inputs) {
         double *out = s->uses[i] == 0 ? NULL : take(s);
         if (out != NULL) {
             memcpy(out, inputs[i], s->slots * sizeof *out);
+            note_maximum(s, (uint32_t)i, out);
             if (s->model != NULL) {
                 add_noise(s, s->model->fresh, out);
             }
@@ -338,14 +348,15 @@ static void run(simulation *s, uint64_t seed, const double *const *inputs, doubl
     for (size_t i = 0; i < plan->instruction_count && !s->short_of_memory; i++) {
         simulate_instruction(s, &plan->instructions[i]);
     }
-    for (size_t o = 0; o < plan->output_count && !s->short_of_memory; o++) {
+    for (size_t o = 0; o < plan->output_count && outputs != NULL && !s->short_of_memory; o++) {
         memcpy(outputs[o], s->values[plan->outputs[o].value], s->slots * sizeof(double));
     }
 }
 
-ddt_status plan_simulate(ddt_context *ctx, const ddt_plan *plan, const noise_model *model, uint64_t seed,
-                         size_t samples, const double *const *inputs, double *const *outputs) {
-    simulation s = {.plan = plan, .model = model, .samples = samples, .slots = samples * plan->pool.block};
+static ddt_status simulate(ddt_context *ctx, const ddt_plan *plan, const noise_model *model, uint64_t seed,
+                           size_t samples, const double *const *inputs, double *const *outputs, double *maxima) {
+    simulation s = {
+        .plan = plan, .model = model, .samples = samples, .slots = samples * plan->pool.block, .maxima = maxima};
     size_t buffers = plan->value_count + 2 * ((size_t)CIRCUIT_DEGREE_MAX + 1);
     s.values = ddt_calloc(plan->value_count, sizeof *s.values);
     s.uses = ddt_alloc(plan->value_count, sizeof *s.uses);
@@ -367,6 +378,22 @@ ddt_status plan_simulate(ddt_context *ctx, const ddt_plan *plan, const noise_mod
     ddt_free(s.spare);
     ddt_free(s.scratch);
     return s.short_of_memory ? ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short while simulating a plan.") : DDT_OK;
+}
+
+ddt_status plan_simulate(ddt_context *ctx, const ddt_plan *plan, const noise_model *model, uint64_t seed,
+                         size_t samples, const double *const *inputs, double *const *outputs) {
+    return simulate(ctx, plan, model, seed, samples, inputs, outputs, NULL);
+}
+
+ddt_status plan_measure(ddt_context *ctx, const ddt_plan *plan, const ddt_circuit *circuit, double *maxima) {
+    size_t samples = circuit_sample_lanes(plan->pool.lanes, plan->pool.block);
+    size_t draws = circuit->draw_count == 0 ? 1 : circuit->draw_count;
+    ddt_status status = DDT_OK;
+    memset(maxima, 0, plan->value_count * sizeof *maxima);
+    for (size_t d = 0; d < draws && status == DDT_OK; d++) {
+        status = simulate(ctx, plan, NULL, 0, samples, (const double *const *)circuit->draws[d], NULL, maxima);
+    }
+    return status;
 }
 
 /* ------------------------------------------------------------------ prediction */
