@@ -13,7 +13,9 @@ double solve_encode_value(const solve_input *input, double value) {
 }
 
 static size_t part_of(const solve_layout *layout) { return layout->rows * layout->columns; }
-static size_t block_of(const solve_layout *layout) { return layout->segments * part_of(layout); }
+static size_t block_of(const solve_layout *layout) {
+    return layout->lane_slots != 0 ? layout->lane_slots : layout->segments * part_of(layout);
+}
 
 void solve_fill_constant(const solve_layout *layout, size_t lane, double y, double *input) {
     size_t block = block_of(layout);
@@ -396,7 +398,8 @@ static ddt_status check_ranges(const filler *f) {
     for (size_t r = 0; r < f->layout->range_count; r++) {
         bool has_input = false;
         for (size_t i = 0; i < f->layout->input_count; i++) {
-            has_input |= f->layout->inputs[i].range == r && f->layout->inputs[i].kind <= SOLVE_INPUT_AMOUNT;
+            const solve_input *input = &f->layout->inputs[i];
+            has_input |= input->range == r && (input->kind <= SOLVE_INPUT_AMOUNT || input->kind == SOLVE_INPUT_FIT);
         }
         SOLVE_TRY(has_input ? DDT_OK : check_symbol(f, &f->layout->ranges[r]));
     }

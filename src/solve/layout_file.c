@@ -5,6 +5,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "fit_internal.h"
 #include "solve_internal.h"
 
 #include <string.h>
@@ -155,7 +156,8 @@ ddt_status ddt_solution_write(ddt_writer *writer, const ddt_solution *solution) 
     SOLVE_TRY(ddt_writer_end(writer));
     ddt_writer_begin(writer, "LANE");
     write_lanes(writer, &solution->layout);
-    return ddt_writer_end(writer);
+    SOLVE_TRY(ddt_writer_end(writer));
+    return solution->fit == NULL ? DDT_OK : solve_fit_write(writer, solution);
 }
 
 /* ------------------------------------------------------------------ reading */
@@ -226,9 +228,10 @@ static ddt_status read_shape(const parser *p, const ddt_plan *plan) {
     size_t block = 0;
     if (!is_power_of_two(layout->columns) || !is_power_of_two(layout->rows) || !is_power_of_two(layout->segments) ||
         !ddt_size_mul(layout->columns, layout->rows, &block) || !ddt_size_mul(block, layout->segments, &block) ||
-        block != plan_info.block || lanes != plan_info.lanes || lanes > LANES_MAX) {
+        block > plan_info.block || lanes != plan_info.lanes || lanes > LANES_MAX) {
         return bad(p, "its shape is not the circuit's");
     }
+    layout->lane_slots = block < plan_info.block ? plan_info.block : 0;
     layout->lanes = ddt_calloc(lanes, sizeof *layout->lanes);
     if (layout->lanes == NULL) {
         return solve_no_memory(p->ctx);
@@ -280,11 +283,12 @@ static ddt_status read_input(const parser *p, const ddt_plan *plan, size_t index
     SOLVE_TRY(ddt_reader_u32(p->reader, &input->compartment));
     SOLVE_TRY(ddt_reader_u32(p->reader, &omits_f));
     ddt_plan_input expected = ddt_plan_get_input(plan, index);
-    if (kind > SOLVE_INPUT_INFUSION_TIME || role > SOLVE_ROLE_OBSERVATION || giving > SOLVE_GIVING_CONSTANT_MODELLED ||
+    if (kind > SOLVE_INPUT_FIT || role > SOLVE_ROLE_OBSERVATION || giving > SOLVE_GIVING_CONSTANT_MODELLED ||
         omits_f > 1) {
         return bad(p, "an input is of a kind that does not exist");
     }
-    if (input->range >= (kind <= SOLVE_INPUT_AMOUNT ? p->layout->range_count : 1) || !(input->half > 0.0) ||
+    bool has_range = kind <= SOLVE_INPUT_AMOUNT || kind == SOLVE_INPUT_FIT;
+    if (input->range >= (has_range ? p->layout->range_count : 1) || !(input->half > 0.0) ||
         expected.name == NULL || strcmp(input->name, expected.name) != 0) {
         return bad(p, "an input is not the circuit's");
     }
@@ -523,7 +527,11 @@ static ddt_status read_all(const parser *p, const ddt_plan *plan) {
     }
     SOLVE_TRY(ddt_reader_end(p->reader));
     p->solution->info.subjects = p->layout->subject_count;
-    return check_places(p);
+    SOLVE_TRY(check_places(p));
+    if (!solve_fit_expected(p->layout)) {
+        return p->layout->lane_slots == 0 ? DDT_OK : bad(p, "its shape is not the circuit's");
+    }
+    return solve_fit_read(p->ctx, p->reader, p->solution);
 }
 
 ddt_status ddt_solution_read(ddt_context *ctx, ddt_reader *reader, const ddt_plan *plan, ddt_solution **out) {

@@ -21,7 +21,7 @@ extern "C" {
 #endif
 
 typedef struct ddt_fit_options {
-    ddt_solve_options solve; /* tolerance 0: 5e-4, enough for etas within 0.01 */
+    ddt_solve_options solve; /* tolerance 0: 1e-4, enough for etas within 0.01 */
     unsigned iterations;     /* Newton steps behind the first guess, 1..3; 0: chosen on the virtual population */
     double prior_weight;     /* Omega is divided by it: 1 (also 0) is NONMEM's objective, below 1 a flattened prior */
 } ddt_fit_options;
@@ -29,13 +29,23 @@ typedef struct ddt_fit_options {
 /*
  * Builds and calibrates the fit for all subjects of `events`: the template. As for ddt_solve its values are used for
  * default ranges only; ETA columns are ignored. Which output a level belongs to: the only one, or the one that reads the
- * record's compartment (CMT). Whether an observation record has a DV is not public: subjects without any level get etas
- * of 0 and the prior's standard deviations. A solution made here is filled, collected, written and read by the functions
+ * record's compartment (CMT). Which records have a DV is public: data must have them where the template has. Subjects
+ * whose observation records have none get etas of 0 and the prior's standard deviations. A solution made here is filled, collected, written and read by the functions
  * of ddt/solve.h. Errors: those of ddt_solve; DDT_ERR_UNSUPPORTED also for an output without residual line, a model
  * without etas, and more than 8 of them; DDT_ERR_DATA for an observation whose CMT names no output.
  */
 DDT_MUST_CHECK ddt_status ddt_solve_fit(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
                                         const ddt_fit_options *options, ddt_solution **out);
+
+/*
+ * The plaintext counterpart: the estimate of one subject by Newton's method, predictions by CVODE. etas: as many as
+ * outputs named by an eta above; covariance (may be NULL, row-major): the inverse of prior and expected
+ * information; *objective (may be NULL): NONMEM's, without its constant. prior_weight as in the options. Any model that
+ * ddt_reference_simulate takes. Errors: those of ddt_reference_simulate and the fit's DDT_ERR_UNSUPPORTED.
+ */
+DDT_MUST_CHECK ddt_status ddt_fit_exact(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
+                                        size_t subject, double prior_weight, double *etas, double *covariance,
+                                        double *objective);
 
 /* Whether a solution (also one read from a plan file) is a fit. */
 bool ddt_solution_is_fit(const ddt_solution *solution);

@@ -1,0 +1,555 @@
+/*
+ * ddt_solve_fit from beginning to end: which levels, which copies, inputs and outputs; training, the circuit, and as
+ * many steps as the virtual population needs.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "fit_internal.h"
+
+#include <string.h>
+
+/* ------------------------------------------------------------------ etas and their prior */
+
+static size_t find_etas(const ddt_model *model, size_t *positions) {
+    size_t count = 0;
+    for (size_t i = 0; i < model->eta_count; i++) {
+        if (model->symbols[model->etas[i]].omega2 > 0.0) {
+            if (count < FIT_ETAS_MAX) {
+                positions[count] = i;
+            }
+            count++;
+        }
+    }
+    return count;
+}
+
+/* Cholesky factor of omega. */
+static void factorise(const double *omega, size_t n, double *l) {
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j <= i; j++) {
+            double sum = omega[i * n + j];
+            for (size_t k = 0; k < j; k++) {
+                sum -= l[i * n + k] * l[j * n + k];
+            }
+            l[i * n + j] = i == j ? sqrt(fmax(sum, 0.0)) : sum / l[j * n + j];
+        }
+    }
+}
+
+ddt_status fit_prior(ddt_context *ctx, const ddt_model *model, double weight, uint32_t *symbols, size_t *count,
+                     double *sd, double *prior, double *factor) {
+    size_t positions[FIT_ETAS_MAX];
+    size_t n = find_etas(model, positions);
+    if (n == 0 || n > FIT_ETAS_MAX) {
+        return ddt_fail(ctx, DDT_ERR_UNSUPPORTED, "'%s' has %zu etas that vary; a fit takes 1 to %d.", model->path, n,
+                        FIT_ETAS_MAX);
+    }
+    *count = n;
+    for (size_t i = 0; i < n; i++) {
+        symbols[i] = model->etas[positions[i]];
+        sd[i] = sqrt(model->symbols[symbols[i]].omega2);
+        for (size_t j = 0; j < n; j++) {
+            prior[i * n + j] = model->omega[positions[i] * model->eta_count + positions[j]];
+        }
+    }
+    factorise(prior, n, factor);
+    if (!fit_invert(prior, n)) {
+        return ddt_fail(ctx, DDT_ERR_MODEL, "'%s': the covariance of the etas is not positive definite.", model->path);
+    }
+    for (size_t i = 0; i < n * n; i++) {
+        prior[i] *= weight;
+    }
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ levels */
+
+/* The output that a record of a compartment measures. */
+ddt_status fit_output_of(ddt_context *ctx, const ddt_model *model, const ddt_events *events, const ddt_record *record,
+                         uint32_t *out) {
+    uint32_t found = SOLVE_NONE;
+    if (model->output_count == 1) {
+        *out = 0;
+        return DDT_OK;
+    }
+    for (uint32_t o = 0; record->compartment > 0 && o < model->output_count; o++) {
+        uint32_t state = model->compartments[record->compartment - 1].symbol;
+        if (ddt_expr_depends_on(model->pool, model->outputs[o].value, state)) {
+            found = found == SOLVE_NONE ? o : SOLVE_MANY;
+        }
+    }
+    if (found >= model->output_count) {
+        return ddt_fail(ctx, DDT_ERR_DATA, "'%s', line %u: CMT %u does not tell which output of '%s' was measured.",
+                        events->path, record->line, record->compartment, model->path);
+    }
+    *out = found;
+    return DDT_OK;
+}
+
+static ddt_status lane_levels(fit_work *fw, size_t lane) {
+    solve_work *work = fw->work;
+    const solve_layout *layout = &work->solution->layout;
+    uint32_t subject = layout->lanes[lane].subject;
+    const ddt_schedule *schedule = &work->schedules[subject];
+    fit_lane *l = &fw->fit->lanes[lane];
+    l->levels = ddt_calloc(schedule->observation_count + 1, sizeof *l->levels);
+    if (l->levels == NULL) {
+        return solve_no_memory(work->ctx);
+    }
+    for (size_t k = 0; k < schedule->observation_count; k++) {
+        const ddt_record *record = &work->events->subjects[subject].records[schedule->observations[k]];
+        if (!record->has_dv) {
+            continue;
+        }
+        fit_level *level = &l->levels[l->level_count];
+        level->record = (uint32_t)schedule->observations[k];
+        level->column = layout->subjects[subject].observations[k].column;
+        SOLVE_TRY(fit_output_of(work->ctx, work->model, work->events, record, &level->output));
+        for (size_t m = 0; m < l->level_count; m++) {
+            if (l->levels[m].column == level->column && l->levels[m].output == level->output) {
+                return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED,
+                                "'%s', line %u: two levels of %s at one time; a fit takes one.", work->events->path,
+                                record->line, work->model->outputs[level->output].name);
+            }
+        }
+        if (++l->level_count > FIT_LEVELS_MAX) {
+            return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED, "'%s': the subject %s has more than %d levels.",
+                            work->events->path, work->events->subjects[subject].id, FIT_LEVELS_MAX);
+        }
+    }
+    return DDT_OK;
+}
+
+static ddt_status find_levels(fit_work *fw) {
+    const solve_layout *layout = &fw->work->solution->layout;
+    fw->fit->lanes = ddt_calloc(layout->lane_count, sizeof *fw->fit->lanes);
+    if (fw->fit->lanes == NULL) {
+        return solve_no_memory(fw->work->ctx);
+    }
+    fw->fit->lane_count = layout->lane_count;
+    for (size_t l = 0; l < layout->lane_count; l++) {
+        SOLVE_TRY(lane_levels(fw, l));
+    }
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ copies */
+
+static size_t feature_room(const fit_work *fw) {
+    size_t most = 0;
+    for (size_t l = 0; l < fw->fit->lane_count; l++) {
+        most = fw->fit->lanes[l].level_count > most ? fw->fit->lanes[l].level_count : most;
+    }
+    /* degree 5 of four levels, 4 of eight: what half a lane usually has room for */
+    return most <= 2 ? 64 : most <= 4 ? 256 : 512;
+}
+
+static ddt_status widen_times(fit_work *fw, double **times, size_t block) {
+    const solve_layout *layout = &fw->work->solution->layout;
+    size_t copy_slots = fit_copy_slots(layout);
+    if (*times == NULL) {
+        return DDT_OK;
+    }
+    double *wide = solve_alloc(fw->work, layout->lane_count * block, sizeof *wide);
+    if (wide == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t l = 0; l < layout->lane_count; l++) {
+        for (size_t c = 0; c < fw->fit->copies; c++) {
+            memcpy(wide + l * block + c * copy_slots, *times + l * copy_slots, copy_slots * sizeof *wide);
+        }
+    }
+    *times = wide;
+    return DDT_OK;
+}
+
+static ddt_status choose_block(fit_work *fw, size_t *block) {
+    enum { BLOCK_MAX = 1 << 15 };
+    size_t copy_slots = fit_copy_slots(&fw->work->solution->layout);
+    fw->fit->eta_count = fw->eta_count;
+    fw->fit->copies = 2 * fw->eta_count + 1;
+    fw->fit->feature_count = feature_room(fw);
+    *block = fw->fit->feature_count;
+    while (*block < fw->fit->copies * copy_slots + fw->fit->feature_count) {
+        *block *= 2;
+    }
+    return *block <= BLOCK_MAX
+               ? DDT_OK
+               : ddt_fail(fw->work->ctx, DDT_ERR_CAPACITY,
+                          "'%s': a subject's doses times levels take %zu slots, in a fit %zu times as many: too many.",
+                          fw->work->events->path, copy_slots, fw->fit->copies);
+}
+
+/* After training, which knows nothing of copies. */
+static ddt_status make_copies(fit_work *fw, size_t block) {
+    solve_work *work = fw->work;
+    SOLVE_TRY(widen_times(fw, &work->times.t2, block));
+    SOLVE_TRY(widen_times(fw, &work->times.during, block));
+    SOLVE_TRY(widen_times(fw, &work->times.start, block));
+    SOLVE_TRY(widen_times(fw, &work->times.unit, block));
+    work->solution->layout.lane_slots = block;
+    work->has_nodes = true;
+    work->slots = solve_alloc(work, work->solution->layout.lane_count * block, sizeof *work->slots);
+    return work->slots == NULL ? DDT_ERR_MEMORY : DDT_OK;
+}
+
+/* ------------------------------------------------------------------ inputs */
+
+/* Takes the etas out of inputs and ranges. */
+static void drop_etas(fit_work *fw) {
+    solve_work *work = fw->work;
+    solve_layout *layout = &work->solution->layout;
+    size_t kept = 0;
+    for (size_t i = 0; i < layout->input_count; i++) {
+        bool is_eta = i >= work->dosing_count &&
+                      work->model->symbols[work->encodings[i - work->dosing_count].symbol].kind == DDT_SYMBOL_ETA;
+        if (is_eta) {
+            ddt_free(layout->inputs[i].name);
+        } else {
+            layout->inputs[kept++] = layout->inputs[i];
+        }
+    }
+    layout->input_count = kept;
+    kept = 0;
+    for (size_t r = 0; r < layout->range_count; r++) {
+        int64_t symbol = r < work->dosing_count ? -1 : ddt_model_find_symbol(work->model, layout->ranges[r].name);
+        if (symbol >= 0 && work->model->symbols[symbol].kind == DDT_SYMBOL_ETA) {
+            ddt_free(layout->ranges[r].name);
+            continue;
+        }
+        for (size_t i = 0; i < layout->input_count; i++) {
+            layout->inputs[i].range = layout->inputs[i].range == r ? (uint32_t)kept : layout->inputs[i].range;
+        }
+        layout->ranges[kept++] = layout->ranges[r];
+    }
+    layout->range_count = kept;
+}
+
+static ddt_status add_input(fit_work *fw, const char *name, uint32_t range, double bound, uint32_t *index) {
+    solve_layout *layout = &fw->work->solution->layout;
+    solve_input *inputs = ddt_realloc(layout->inputs, layout->input_count, layout->input_count + 1, sizeof *inputs);
+    if (inputs == NULL) {
+        return solve_no_memory(fw->work->ctx);
+    }
+    layout->inputs = inputs;
+    solve_input input = {
+        .name = ddt_strdup(name), .kind = SOLVE_INPUT_FIT, .range = range, .half = 1.0, .bound = bound};
+    if (input.name == NULL) {
+        return solve_no_memory(fw->work->ctx);
+    }
+    *index = (uint32_t)layout->input_count;
+    layout->inputs[layout->input_count++] = input;
+    return DDT_OK;
+}
+
+/* What levels of an output the virtual population has shown, widened. */
+static void level_extremes(const fit_work *fw, size_t output, double *low, double *high) {
+    const double margin = 3.0;
+    *low = INFINITY;
+    *high = 0.0;
+    for (size_t l = 0; l < fw->fit->lane_count; l++) {
+        const fit_lane *lane = &fw->fit->lanes[l];
+        for (size_t s = 0; s < fw->held_out; s++) {
+            for (size_t k = 0; k < lane->level_count; k++) {
+                if (lane->levels[k].output == output) {
+                    *low = fmin(*low, fw->samples[l * fw->held_out + s].y[k]);
+                    *high = fmax(*high, fw->samples[l * fw->held_out + s].y[k]);
+                }
+            }
+        }
+    }
+    *low = isfinite(*low) ? *low / margin : 0.0;
+    *high = *high > 0.0 ? *high * margin : 1.0;
+    if (!fw->fit->residuals[output].is_public) {
+        *low = 0.0;
+    }
+}
+
+static ddt_status add_level_range(fit_work *fw, size_t output, double low, double high) {
+    solve_layout *layout = &fw->work->solution->layout;
+    char name[256];
+    const ddt_model *model = fw->work->model;
+    (void)snprintf(name, sizeof name, model->output_count == 1 ? "DV" : "DV(%.200s)", model->outputs[output].name);
+    solve_range *ranges = ddt_realloc(layout->ranges, layout->range_count, layout->range_count + 1, sizeof *ranges);
+    if (ranges == NULL) {
+        return solve_no_memory(fw->work->ctx);
+    }
+    layout->ranges = ranges;
+    layout->ranges[layout->range_count] = (solve_range){.name = ddt_strdup(name), .low = low, .high = high};
+    if (ranges[layout->range_count].name == NULL) {
+        return solve_no_memory(fw->work->ctx);
+    }
+    fw->fit->level_range[output] = (uint32_t)layout->range_count++;
+    return DDT_OK;
+}
+
+/* Largest coefficient of each degree over the range of levels. */
+static void coefficient_bounds(const fit_residual *r, double low, double high, double *bounds) {
+    enum { POINTS = 200 };
+    const double margin = 1.05;
+    double coefficients[FIT_SCORE_MAX + 1];
+    memset(bounds, 0, (FIT_SCORE_MAX + 1) * sizeof *bounds);
+    for (int i = 0; i <= POINTS; i++) {
+        double part = (double)i / POINTS;
+        fit_residual_polynomial(r, low + (high - low) * part * part, coefficients);
+        for (unsigned k = 0; k <= r->degree; k++) {
+            bounds[k] = fmax(bounds[k], margin * fabs(coefficients[k]) / FIT_DIFFERENCE);
+        }
+    }
+}
+
+static ddt_status add_output_inputs(fit_work *fw, size_t o) {
+    solve_fit *fit = fw->fit;
+    const fit_residual *r = &fit->residuals[o];
+    const char *output = fw->work->model->outputs[o].name;
+    const double margin = 1.0 + 1e-9;
+    char name[256];
+    double low = 0.0;
+    double high = 0.0;
+    double bounds[FIT_SCORE_MAX + 1];
+    level_extremes(fw, o, &low, &high);
+    SOLVE_TRY(add_level_range(fw, o, low, high));
+    fit->score_scale[o] = fw->work->output_scale[o];
+    double top = fit_residual_top(r, low);
+    double bound = top > 0.0 ? margin * fit->score_scale[o] / top : 1.0;
+    (void)snprintf(name, sizeof name, "1/level(%.200s)", output);
+    SOLVE_TRY(add_input(fw, name, fit->level_range[o], bound, &fit->inverse_input[o]));
+    if (!r->is_public) {
+        coefficient_bounds(r, low, high, bounds);
+    }
+    for (unsigned k = 0; k <= r->degree && !r->is_public; k++) {
+        (void)snprintf(name, sizeof name, "score %u(%.200s)", k, output);
+        SOLVE_TRY(add_input(fw, name, fit->level_range[o], fmax(bounds[k], 1e-9), &fit->score_input[o][k]));
+    }
+    return DDT_OK;
+}
+
+static ddt_status add_inputs(fit_work *fw) {
+    SOLVE_TRY(add_input(fw, "features", 0, 1.0 + 1e-9, &fw->fit->feature_input));
+    for (size_t o = 0; o < fw->fit->output_count; o++) {
+        SOLVE_TRY(add_output_inputs(fw, o));
+    }
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ the circuit on virtual patients */
+
+typedef struct trial {
+    fit_work *fw;
+    double **inputs, **outputs;
+    size_t close, count; /* estimates within `bar` of the exact ones */
+    double worst;
+} trial;
+
+static ddt_status create_vectors(solve_work *work, size_t count, double ***out) {
+    size_t slots = ddt_circuit_lanes(work->circuit) * ddt_circuit_block(work->circuit);
+    *out = solve_alloc(work, count, sizeof **out);
+    for (size_t i = 0; *out != NULL && i < count; i++) {
+        (*out)[i] = solve_alloc(work, slots, sizeof ***out);
+        if ((*out)[i] == NULL) {
+            return DDT_ERR_MEMORY;
+        }
+    }
+    return *out == NULL ? DDT_ERR_MEMORY : DDT_OK;
+}
+
+static void fill_patient(trial *t, size_t lane, const fit_sample *sample) {
+    solve_work *work = t->fw->work;
+    const solve_layout *layout = &work->solution->layout;
+    solve_fill_amounts(layout, lane, sample->amounts, t->inputs);
+    size_t at = work->dosing_count;
+    for (size_t e = 0; e < work->encoding_count; e++) {
+        uint32_t symbol = work->encodings[e].symbol;
+        if (work->model->symbols[symbol].kind != DDT_SYMBOL_ETA) {
+            solve_fill_constant(layout, lane, solve_encode_value(&layout->inputs[at], sample->symbols[symbol]),
+                                t->inputs[at]);
+            at++;
+        }
+    }
+    fit_fill_lane(work->solution, lane, sample->y, sample->predicted, t->inputs);
+}
+
+static void compare_lane(trial *t, size_t lane, const fit_sample *sample) {
+    const double bar = 0.005;
+    size_t block = ddt_circuit_block(t->fw->work->circuit);
+    double worst = 0.0;
+    for (size_t i = 0; i < t->fw->eta_count; i++) {
+        double error = fabs(t->outputs[i][lane * block] * t->fw->sd[i] - sample->etas[i]);
+        worst = error <= worst ? worst : error;
+    }
+    t->count++;
+    t->close += worst <= bar;
+    t->worst = worst <= t->worst ? t->worst : worst;
+}
+
+static ddt_status run_round(trial *t, size_t round) {
+    solve_work *work = t->fw->work;
+    size_t lanes = work->solution->layout.lane_count;
+    uint64_t violations = 0;
+    for (size_t l = 0; l < lanes; l++) {
+        fill_patient(t, l, &t->fw->samples[l * t->fw->held_out + round]);
+    }
+    const double *const *inputs = (const double *const *)t->inputs;
+    SOLVE_TRY(ddt_circuit_calibrate(work->ctx, work->circuit, inputs, &violations));
+    SOLVE_TRY(ddt_circuit_run_clear(work->ctx, work->circuit, inputs, false, t->outputs));
+    for (size_t l = 0; l < lanes; l++) {
+        compare_lane(t, l, &t->fw->samples[l * t->fw->held_out + round]);
+    }
+    return ddt_progress(work->ctx, "solve", round + 1, t->fw->held_out);
+}
+
+/* Builds the circuit; *is_scaled false when the predictions came in other units than the inputs were made for. */
+static ddt_status build(fit_work *fw, bool *is_scaled) {
+    solve_work *work = fw->work;
+    solve_layout *layout = &work->solution->layout;
+    ddt_circuit_destroy(work->solution->circuit);
+    solve_functions_destroy(work->solution->functions);
+    work->solution->circuit = NULL;
+    work->solution->functions = NULL;
+    SOLVE_TRY(
+        ddt_circuit_create(work->ctx, layout->lane_count, layout->lane_slots, &work->solution->circuit));
+    work->circuit = work->solution->circuit;
+    SOLVE_TRY(fit_build(fw));
+    *is_scaled = true;
+    for (size_t o = 0; o < fw->fit->output_count; o++) {
+        double ratio = layout->outputs[o].scale / fw->fit->score_scale[o];
+        *is_scaled = *is_scaled && ratio == 1.0;
+        fw->fit->score_scale[o] = layout->outputs[o].scale;
+        layout->inputs[fw->fit->inverse_input[o]].bound *= ratio;
+    }
+    return DDT_OK;
+}
+
+static ddt_status try_iterations(fit_work *fw, unsigned iterations, double *share) {
+    solve_work *work = fw->work;
+    const solve_layout *layout = &work->solution->layout;
+    bool is_scaled = false;
+    fw->iterations = iterations;
+    SOLVE_TRY(build(fw, &is_scaled));
+    SOLVE_TRY(is_scaled ? DDT_OK : build(fw, &is_scaled));
+    trial t = {.fw = fw};
+    SOLVE_TRY(create_vectors(work, layout->input_count, &t.inputs));
+    SOLVE_TRY(create_vectors(work, 2 * fw->eta_count, &t.outputs));
+    for (size_t r = 0; r < fw->held_out; r++) {
+        SOLVE_TRY(run_round(&t, r));
+    }
+    *share = (double)t.close / (double)t.count;
+    work->solution->info.surrogate_error = t.worst;
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ outputs */
+
+static ddt_status name_outputs(fit_work *fw) {
+    solve_layout *layout = &fw->work->solution->layout;
+    size_t n = fw->eta_count;
+    char name[256];
+    solve_output *outputs = ddt_calloc(2 * n, sizeof *outputs);
+    if (outputs == NULL) {
+        return solve_no_memory(fw->work->ctx);
+    }
+    for (size_t o = 0; o < layout->output_count; o++) {
+        ddt_free(layout->outputs[o].name);
+    }
+    ddt_free(layout->outputs);
+    layout->outputs = outputs;
+    layout->output_count = 2 * n;
+    for (size_t o = 0; o < 2 * n; o++) {
+        (void)snprintf(name, sizeof name, o < n ? "%.200s" : "sd.%.200s",
+                       fw->work->model->symbols[fw->eta_symbols[o % n]].name);
+        outputs[o].scale = fw->sd[o % n];
+        outputs[o].name = ddt_strdup(name);
+        if (outputs[o].name == NULL) {
+            return solve_no_memory(fw->work->ctx);
+        }
+    }
+    return DDT_OK;
+}
+
+/* One row for each subject: slot 0 of its lane. */
+static void one_row_each(fit_work *fw) {
+    solve_layout *layout = &fw->work->solution->layout;
+    for (size_t s = 0; s < layout->subject_count; s++) {
+        solve_layout_subject *subject = &layout->subjects[s];
+        if (subject->observation_count > 0) {
+            subject->observations[0].column = 0;
+            subject->observations[0].time_h = subject->observations[subject->observation_count - 1].time_h;
+            subject->observation_count = 1;
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ all */
+
+static ddt_status prepare(fit_work *fw, const ddt_fit_options *options) {
+    solve_work *work = fw->work;
+    const ddt_model *model = work->model;
+    if (work->newton != NULL) {
+        return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED, "'%s': only models that are linear in their compartments can be "
+                        "fitted under encryption.", model->path);
+    }
+    if (model->output_count > FIT_OUTPUTS_MAX) {
+        return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED, "'%s' has more than %d outputs.", model->path, FIT_OUTPUTS_MAX);
+    }
+    double weight = options->prior_weight == 0.0 ? 1.0 : options->prior_weight;
+    SOLVE_TRY(fit_prior(work->ctx, model, weight, fw->eta_symbols, &fw->eta_count, fw->sd, fw->prior,
+                        fw->prior_factor));
+    fw->fit->output_count = model->output_count;
+    for (size_t o = 0; o < model->output_count; o++) {
+        SOLVE_TRY(fit_residual_of(work->ctx, model, &model->outputs[o], &fw->fit->residuals[o]));
+    }
+    SOLVE_TRY(find_levels(fw));
+    size_t block = 0;
+    SOLVE_TRY(choose_block(fw, &block));
+    drop_etas(fw);
+    SOLVE_TRY(fit_train(fw));
+    SOLVE_TRY(make_copies(fw, block));
+    return add_inputs(fw);
+}
+
+static ddt_status finish(solve_work *work, void *user) {
+    enum { ITERATIONS_MAX = 3, HELD_OUT = 10 };
+    const double share_wanted = 0.97;
+    const ddt_fit_options *options = user;
+    fit_work *fw = solve_alloc(work, 1, sizeof *fw);
+    work->solution->fit = ddt_calloc(1, sizeof *work->solution->fit);
+    if (fw == NULL || work->solution->fit == NULL) {
+        return solve_no_memory(work->ctx);
+    }
+    fw->work = work;
+    fw->fit = work->solution->fit;
+    fw->held_out = HELD_OUT;
+    SOLVE_TRY(prepare(fw, options));
+    double share = 0.0;
+    unsigned first = options->iterations == 0 ? 1 : options->iterations;
+    unsigned last = options->iterations == 0 ? ITERATIONS_MAX : options->iterations;
+    for (unsigned k = first; k <= last && share < share_wanted; k++) {
+        SOLVE_TRY(try_iterations(fw, k, &share));
+    }
+    one_row_each(fw);
+    return name_outputs(fw);
+}
+
+ddt_status ddt_solve_fit(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
+                         const ddt_fit_options *options, ddt_solution **out) {
+    const double default_tolerance = 1e-4;
+    ddt_fit_options own = options == NULL ? (ddt_fit_options){0} : *options;
+    own.solve.tolerance = own.solve.tolerance == 0.0 ? default_tolerance : own.solve.tolerance;
+    if (own.iterations > 3 || !(own.prior_weight >= 0.0) || !isfinite(own.prior_weight)) {
+        return ddt_fail(ctx, DDT_ERR_ARGUMENT, "A fit takes 0 to 3 iterations and a prior weight of 0 or more.");
+    }
+    return solve_run(ctx, model, events, &own.solve, finish, &own, out);
+}
+
+bool ddt_solution_is_fit(const ddt_solution *solution) { return solution->fit != NULL; }
+
+void solve_fit_destroy(solve_fit *fit) {
+    for (size_t l = 0; fit != NULL && l < fit->lane_count; l++) {
+        ddt_free(fit->lanes[l].levels);
+        ddt_free(fit->lanes[l].projection);
+    }
+    if (fit != NULL) {
+        ddt_free(fit->lanes);
+        ddt_free(fit);
+    }
+}

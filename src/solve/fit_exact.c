@@ -1,0 +1,108 @@
+/*
+ * The plaintext counterpart of the encrypted fit: the same objective, predictions by the reference solver.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "fit_internal.h"
+
+#include <string.h>
+
+typedef struct exact {
+    ddt_context *ctx;
+    const ddt_model *model;
+    const ddt_events *events;
+    size_t subject;
+    double *symbols, *values;
+    ddt_expr outputs[FIT_OUTPUTS_MAX];
+    size_t eta_count, level_count;
+    uint32_t etas[FIT_ETAS_MAX];
+    size_t place[FIT_LEVELS_MAX]; /* in values */
+    fit_residual residuals[FIT_OUTPUTS_MAX];
+    fit_level_value levels[FIT_LEVELS_MAX];
+    double sd[FIT_ETAS_MAX], prior[FIT_ETAS_MAX * FIT_ETAS_MAX];
+} exact;
+
+static ddt_status predict(void *user, const double *etas, double *predictions) {
+    exact *e = user;
+    for (size_t i = 0; i < e->eta_count; i++) {
+        e->symbols[e->etas[i]] = etas[i];
+    }
+    SOLVE_TRY(ddt_reference_simulate_with(e->ctx, e->model, e->events, e->subject, e->symbols, true, e->outputs,
+                                          e->model->output_count, e->values));
+    for (size_t k = 0; k < e->level_count; k++) {
+        predictions[k] = e->values[e->place[k]];
+    }
+    return DDT_OK;
+}
+
+static ddt_status find_levels(exact *e) {
+    const ddt_subject *subject = &e->events->subjects[e->subject];
+    size_t observation = 0;
+    for (size_t r = 0; r < subject->record_count; r++) {
+        const ddt_record *record = &subject->records[r];
+        if (record->has_dv) {
+            uint32_t output = 0;
+            SOLVE_TRY(fit_output_of(e->ctx, e->model, e->events, record, &output));
+            if (e->level_count == FIT_LEVELS_MAX) {
+                return ddt_fail(e->ctx, DDT_ERR_UNSUPPORTED, "'%s': the subject %s has more than %d levels.",
+                                e->events->path, subject->id, FIT_LEVELS_MAX);
+            }
+            e->levels[e->level_count] = (fit_level_value){record->dv, &e->residuals[output]};
+            e->place[e->level_count++] = observation * e->model->output_count + output;
+        }
+        observation += record->evid == 0 || record->evid == 2;
+    }
+    return DDT_OK;
+}
+
+static ddt_status prepare(exact *e, double weight) {
+    const ddt_model *model = e->model;
+    double factor[FIT_ETAS_MAX * FIT_ETAS_MAX];
+    SOLVE_TRY(fit_prior(e->ctx, model, weight, e->etas, &e->eta_count, e->sd, e->prior, factor));
+    if (model->output_count > FIT_OUTPUTS_MAX) {
+        return ddt_fail(e->ctx, DDT_ERR_UNSUPPORTED, "'%s' has more than %d outputs.", model->path, FIT_OUTPUTS_MAX);
+    }
+    for (size_t o = 0; o < model->output_count; o++) {
+        SOLVE_TRY(fit_residual_of(e->ctx, model, &model->outputs[o], &e->residuals[o]));
+        e->outputs[o] = model->outputs[o].value;
+    }
+    ddt_events_symbols(model, e->events, e->subject, 0, e->symbols);
+    for (size_t i = 0; i < model->eta_count; i++) {
+        e->symbols[model->etas[i]] = 0.0;
+    }
+    return find_levels(e);
+}
+
+static ddt_status estimate(exact *e, double weight, double *etas, double *covariance, double *objective) {
+    size_t records = e->events->subjects[e->subject].record_count;
+    e->symbols = ddt_calloc(e->model->symbol_count, sizeof *e->symbols);
+    e->values = ddt_calloc(records * e->model->output_count, sizeof *e->values);
+    if (e->symbols == NULL || e->values == NULL) {
+        return solve_no_memory(e->ctx);
+    }
+    SOLVE_TRY(prepare(e, weight));
+    fit_problem problem = {.ctx = e->ctx,
+                           .eta_count = e->eta_count,
+                           .level_count = e->level_count,
+                           .levels = e->levels,
+                           .prior = e->prior,
+                           .sd = e->sd,
+                           .predict = predict,
+                           .user = e};
+    memset(etas, 0, e->eta_count * sizeof *etas);
+    return fit_map(&problem, etas, covariance, NULL, objective);
+}
+
+ddt_status ddt_fit_exact(ddt_context *ctx, const ddt_model *model, const ddt_events *events, size_t subject,
+                         double prior_weight, double *etas, double *covariance, double *objective) {
+    exact *e = ddt_calloc(1, sizeof *e);
+    if (e == NULL) {
+        return solve_no_memory(ctx);
+    }
+    *e = (exact){.ctx = ctx, .model = model, .events = events, .subject = subject};
+    ddt_status status = estimate(e, prior_weight == 0.0 ? 1.0 : prior_weight, etas, covariance, objective);
+    ddt_free(e->symbols);
+    ddt_free(e->values);
+    ddt_free(e);
+    return status;
+}

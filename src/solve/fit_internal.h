@@ -1,0 +1,184 @@
+/*
+ * Inside of the encrypted fit (docs/fit.md).
+ *
+ *   fit_residual.c  residual models: objective of one level, its score as a polynomial
+ *   fit_map.c       the estimate in double precision, by Newton's method; fit_exact.c with the reference solver
+ *   fit_train.c     virtual patients, their estimates, and the public regressions made from them
+ *   fit_circuit.c   the circuit; fit.c ddt_solve_fit from beginning to end
+ *   fit_fill.c      data -> inputs; fit_file.c the fit's section of a plan file
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef DDT_SOLVE_FIT_INTERNAL_H
+#define DDT_SOLVE_FIT_INTERNAL_H
+
+#include "ddt/solve/fit.h"
+#include "solve_internal.h"
+
+#define FIT_STEP 0.1 /* of a moved copy, in standard deviations */
+#define FIT_DIFFERENCE (2.0 * FIT_STEP)
+
+enum {
+    FIT_ETAS_MAX = 8,
+    FIT_LEVELS_MAX = 64,    /* of one subject */
+    FIT_VARIABLES_MAX = 10, /* of the first guess's polynomial */
+    FIT_OUTPUTS_MAX = 8,
+    FIT_SCORE_MAX = 31, /* degree of a score's polynomial */
+    FIT_COPIES_MAX = 2 * FIT_ETAS_MAX
+};
+
+/* ------------------------------------------------------------------ residual models */
+
+typedef struct fit_residual {
+    ddt_residual_kind kind;
+    double additive, proportional; /* standard deviations */
+    double reach, pad;             /* predictions considered for a level y: 0 to reach y + pad */
+    unsigned degree;               /* of the score's polynomial */
+    bool is_public;                /* the polynomial is the same for all levels */
+} fit_residual;
+
+ddt_status fit_residual_of(ddt_context *ctx, const ddt_model *model, const ddt_output *output, fit_residual *out);
+/* Half of what a level adds to the objective, and its two derivatives with respect to the prediction f. */
+void fit_residual_half(const fit_residual *r, double y, double f, double *value, double *score, double *curvature);
+/* What a level is expected to tell about its prediction (Fisher's information); and a curvature that is never small, for
+ * steps that must not overshoot. */
+double fit_residual_information(const fit_residual *r, double f);
+double fit_residual_majorant(const fit_residual *r, double y, double f);
+/* Standard deviation of a level whose prediction is f. */
+double fit_residual_sd(const fit_residual *r, double f);
+/* The largest prediction that the score's polynomial of a level covers. */
+double fit_residual_top(const fit_residual *r, double y);
+/* top * score(f) as a Chebyshev polynomial of 2 f / top - 1. coefficients: degree + 1. */
+void fit_residual_polynomial(const fit_residual *r, double y, double *coefficients);
+/* A level's deviation from the population's prediction: what the first guess is made from. */
+double fit_residual_deviation(const fit_residual *r, double y, double predicted);
+
+/* ------------------------------------------------------------------ the estimate in the clear */
+
+typedef struct fit_level_value {
+    double y;
+    const fit_residual *residual;
+} fit_level_value;
+
+/* Predictions of all levels at `etas`. */
+typedef ddt_status (*fit_predict)(void *user, const double *etas, double *predictions);
+
+typedef struct fit_problem {
+    ddt_context *ctx;
+    size_t eta_count, level_count;
+    const fit_level_value *levels;
+    const double *prior; /* Omega^-1, eta_count x eta_count */
+    const double *sd;    /* of each eta: the unit of steps */
+    fit_predict predict;
+    void *user;
+} fit_problem;
+
+/*
+ * Minimises the objective from `etas` on by damped Newton steps with second differences. Each of the others may be NULL:
+ * covariance, the inverse of the expected information and the prior (eta_count x eta_count); gain, by which a gradient
+ * is multiplied for a step, the inverse with curvatures that are never small.
+ */
+ddt_status fit_map(const fit_problem *problem, double *etas, double *covariance, double *gain, double *objective);
+/* Inverse of a symmetric positive matrix in place; false when it is none. n <= FIT_ETAS_MAX. */
+bool fit_invert(double *a, size_t n);
+
+/*
+ * The etas that vary: symbols, standard deviations, inverse covariance times the prior's weight, Cholesky factor of the
+ * covariance. Arrays of FIT_ETAS_MAX or its square.
+ */
+ddt_status fit_prior(ddt_context *ctx, const ddt_model *model, double weight, uint32_t *symbols, size_t *count,
+                     double *sd, double *prior, double *factor);
+/* The output that a record measures. */
+ddt_status fit_output_of(ddt_context *ctx, const ddt_model *model, const ddt_events *events, const ddt_record *record,
+                         uint32_t *out);
+
+/* ------------------------------------------------------------------ what a plan keeps */
+
+/* One level of a subject. */
+typedef struct fit_level {
+    uint32_t record, output, column;
+} fit_level;
+
+typedef struct fit_lane {
+    fit_level *levels;
+    size_t level_count;
+    size_t variable_count;
+    unsigned degree;
+    double *projection; /* variable_count x level_count: deviations -> variables in [-1, 1] */
+} fit_lane;
+
+typedef struct solve_fit {
+    size_t eta_count, copies;
+    size_t feature_count; /* features repeat in the slots with this period, a power of two */
+    size_t output_count;            /* of the model */
+    fit_residual residuals[FIT_OUTPUTS_MAX];
+    uint32_t feature_input;
+    uint32_t inverse_input[FIT_OUTPUTS_MAX];                  /* 1 / top of each level */
+    uint32_t score_input[FIT_OUTPUTS_MAX][FIT_SCORE_MAX + 1]; /* SOLVE_NONE where public */
+    double score_scale[FIT_OUTPUTS_MAX];
+    uint32_t level_range[FIT_OUTPUTS_MAX]; /* range of DV */
+    fit_lane *lanes;
+    size_t lane_count;
+} solve_fit;
+
+void solve_fit_destroy(solve_fit *fit);
+/* Features of a lane from its deviations; feature_count values, zeros behind the last monomial. */
+void fit_features(const solve_fit *fit, const fit_lane *lane, const double *deviations, double *features);
+size_t fit_monomial_count(size_t variables, unsigned degree);
+
+ddt_status solve_fit_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
+                          const ddt_events *events, double *const *inputs);
+/* One lane's inputs behind amounts and covariates. levels: of the lane, in order; predicted: for etas of 0. */
+void fit_fill_lane(const ddt_solution *solution, size_t lane, const double *levels, const double *predicted,
+                   double *const *inputs);
+ddt_status solve_fit_write(ddt_writer *writer, const ddt_solution *solution);
+ddt_status solve_fit_read(ddt_context *ctx, ddt_reader *reader, ddt_solution *solution);
+/* Whether a layout read from a file is followed by a fit. */
+bool solve_fit_expected(const solve_layout *layout);
+/* Slots of one copy: segments x rows x columns. */
+static inline size_t fit_copy_slots(const solve_layout *layout) {
+    return layout->segments * layout->rows * layout->columns;
+}
+
+/* ------------------------------------------------------------------ building */
+
+enum { FIT_TRAINING_MAX = 4000 };
+
+/* One virtual patient of a lane. */
+typedef struct fit_sample {
+    double *symbols, *amounts; /* symbol_count, record_count */
+    double y[FIT_LEVELS_MAX], predicted[FIT_LEVELS_MAX];
+    double etas[FIT_ETAS_MAX]; /* the estimate */
+    double covariance[FIT_ETAS_MAX * FIT_ETAS_MAX];
+    double gain[FIT_ETAS_MAX * FIT_ETAS_MAX];
+} fit_sample;
+
+/* Public regressions: lane-major tables of feature_count coefficients. */
+typedef struct fit_tables {
+    size_t count;         /* regressions: etas, then the gain's upper triangle, then standard deviations */
+    double *coefficients; /* [regression][lane][feature] */
+} fit_tables;
+
+typedef struct fit_work {
+    solve_work *work;
+    solve_fit *fit;
+    unsigned iterations;
+    size_t eta_count;
+    uint32_t eta_symbols[FIT_ETAS_MAX];
+    double sd[FIT_ETAS_MAX];
+    double prior[FIT_ETAS_MAX * FIT_ETAS_MAX];        /* Omega^-1 times the weight */
+    double prior_factor[FIT_ETAS_MAX * FIT_ETAS_MAX]; /* Cholesky factor of Omega */
+    size_t held_out;                                  /* samples per lane that the regressions do not see */
+    fit_sample *samples;                              /* lanes x held_out */
+    fit_tables tables;
+    solve_numbers numbers;
+    solve_exact_buffers buffers;
+    double *record_amounts;
+} fit_work;
+
+ddt_status fit_train(fit_work *fw);
+ddt_status fit_build(fit_work *fw);
+/* Predictions of a lane's levels for a patient. */
+void fit_lane_predict(fit_work *fw, size_t lane, const double *symbols, const double *amounts, double *predictions);
+
+#endif

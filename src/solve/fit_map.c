@@ -1,0 +1,224 @@
+/*
+ * The estimate in double precision: damped Newton steps on half of the objective, second derivatives of the predictions
+ * by differences. Used for the virtual patients that the encrypted fit learns from, and as its plaintext counterpart.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "fit_internal.h"
+
+#include <string.h>
+
+enum { EVALUATIONS_MAX = 1 + 2 * FIT_ETAS_MAX + FIT_ETAS_MAX * (FIT_ETAS_MAX - 1) / 2 };
+
+static const double difference_step = 2e-3; /* in standard deviations */
+
+typedef struct expansion {
+    double value;
+    double gradient[FIT_ETAS_MAX];
+    double hessian[FIT_ETAS_MAX * FIT_ETAS_MAX];
+} expansion;
+
+bool fit_invert(double *a, size_t n) {
+    for (size_t p = 0; p < n; p++) {
+        double pivot = a[p * n + p];
+        if (!(pivot > 0.0) || !isfinite(pivot)) {
+            return false;
+        }
+        a[p * n + p] = 1.0;
+        for (size_t j = 0; j < n; j++) {
+            a[p * n + j] /= pivot;
+        }
+        for (size_t i = 0; i < n; i++) {
+            double factor = i == p ? 0.0 : a[i * n + p];
+            if (i != p) {
+                a[i * n + p] = 0.0;
+            }
+            for (size_t j = 0; j < n && i != p; j++) {
+                a[i * n + j] -= factor * a[p * n + j];
+            }
+        }
+    }
+    return true;
+}
+
+static double prior_half(const fit_problem *p, const double *etas) {
+    double sum = 0.0;
+    for (size_t i = 0; i < p->eta_count; i++) {
+        for (size_t j = 0; j < p->eta_count; j++) {
+            sum += etas[i] * p->prior[i * p->eta_count + j] * etas[j];
+        }
+    }
+    return 0.5 * sum;
+}
+
+static ddt_status value_at(const fit_problem *p, const double *etas, double *f, double *value) {
+    SOLVE_TRY(p->predict(p->user, etas, f));
+    *value = prior_half(p, etas);
+    for (size_t k = 0; k < p->level_count; k++) {
+        double half = 0.0;
+        double score = 0.0;
+        double curvature = 0.0;
+        fit_residual_half(p->levels[k].residual, p->levels[k].y, f[k], &half, &score, &curvature);
+        *value += half;
+    }
+    return DDT_OK;
+}
+
+/* Predictions at etas, etas +- h e_i, etas + h (e_i + e_j). */
+static ddt_status evaluate(const fit_problem *p, const double *etas, double (*f)[FIT_LEVELS_MAX]) {
+    double moved[FIT_ETAS_MAX];
+    size_t n = p->eta_count;
+    size_t at = 0;
+    SOLVE_TRY(p->predict(p->user, etas, f[at++]));
+    for (size_t i = 0; i < n; i++) {
+        for (int side = 1; side >= -1; side -= 2) {
+            memcpy(moved, etas, n * sizeof *moved);
+            moved[i] += side * difference_step * p->sd[i];
+            SOLVE_TRY(p->predict(p->user, moved, f[at++]));
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = i + 1; j < n; j++) {
+            memcpy(moved, etas, n * sizeof *moved);
+            moved[i] += difference_step * p->sd[i];
+            moved[j] += difference_step * p->sd[j];
+            SOLVE_TRY(p->predict(p->user, moved, f[at++]));
+        }
+    }
+    return DDT_OK;
+}
+
+static void add_level(const fit_problem *p, size_t k, double (*f)[FIT_LEVELS_MAX], expansion *out) {
+    size_t n = p->eta_count;
+    double half = 0.0;
+    double score = 0.0;
+    double curvature = 0.0;
+    double slope[FIT_ETAS_MAX];
+    fit_residual_half(p->levels[k].residual, p->levels[k].y, f[0][k], &half, &score, &curvature);
+    out->value += half;
+    for (size_t i = 0; i < n; i++) {
+        double h = difference_step * p->sd[i];
+        slope[i] = (f[1 + 2 * i][k] - f[2 + 2 * i][k]) / (2.0 * h);
+        out->gradient[i] += score * slope[i];
+    }
+    size_t at = 1 + 2 * n;
+    for (size_t i = 0; i < n; i++) {
+        double h = difference_step * p->sd[i];
+        double bend = (f[1 + 2 * i][k] - 2.0 * f[0][k] + f[2 + 2 * i][k]) / (h * h);
+        out->hessian[i * n + i] += curvature * slope[i] * slope[i] + score * bend;
+        for (size_t j = i + 1; j < n; j++, at++) {
+            double g = difference_step * p->sd[j];
+            /* f(+i+j) - f(+i) - f(+j) + f; its error of first order in h does not matter for a Newton step */
+            double mixed = (f[at][k] - f[1 + 2 * i][k] - f[1 + 2 * j][k] + f[0][k]) / (h * g);
+            double entry = curvature * slope[i] * slope[j] + score * mixed;
+            out->hessian[i * n + j] += entry;
+            out->hessian[j * n + i] += entry;
+        }
+    }
+}
+
+static ddt_status expand(const fit_problem *p, const double *etas, expansion *out) {
+    static _Thread_local double f[EVALUATIONS_MAX][FIT_LEVELS_MAX];
+    size_t n = p->eta_count;
+    SOLVE_TRY(evaluate(p, etas, f));
+    memset(out, 0, sizeof *out);
+    out->value = prior_half(p, etas);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < n; j++) {
+            out->gradient[i] += p->prior[i * n + j] * etas[j];
+            out->hessian[i * n + j] = p->prior[i * n + j];
+        }
+    }
+    for (size_t k = 0; k < p->level_count; k++) {
+        add_level(p, k, f, out);
+    }
+    return DDT_OK;
+}
+
+/* H + damping / sd^2 on the diagonal, inverted; false where it is not positive. */
+static bool damped_inverse(const fit_problem *p, const expansion *e, double damping, double *inverse) {
+    size_t n = p->eta_count;
+    memcpy(inverse, e->hessian, n * n * sizeof *inverse);
+    for (size_t i = 0; i < n; i++) {
+        inverse[i * n + i] += damping / (p->sd[i] * p->sd[i]);
+    }
+    return fit_invert(inverse, n);
+}
+
+/* One step: *moved, the largest in standard deviations; 0 when no step improves. */
+static ddt_status step(const fit_problem *p, const expansion *e, double *damping, double *etas, double *moved) {
+    enum { TRIALS_MAX = 40 };
+    const double growth = 4.0;
+    const double least = 1e-2;
+    double f[FIT_LEVELS_MAX];
+    double inverse[FIT_ETAS_MAX * FIT_ETAS_MAX];
+    double trial[FIT_ETAS_MAX];
+    size_t n = p->eta_count;
+    for (int attempt = 0; attempt < TRIALS_MAX; attempt++) {
+        if (damped_inverse(p, e, *damping, inverse)) {
+            double value = 0.0;
+            *moved = 0.0;
+            for (size_t i = 0; i < n; i++) {
+                double delta = 0.0;
+                for (size_t j = 0; j < n; j++) {
+                    delta -= inverse[i * n + j] * e->gradient[j];
+                }
+                trial[i] = etas[i] + delta;
+                *moved = fmax(*moved, fabs(delta) / p->sd[i]);
+            }
+            SOLVE_TRY(value_at(p, trial, f, &value));
+            const double rounding = 1e-10;
+            if (value <= e->value + rounding * fmax(1.0, fabs(e->value))) {
+                memcpy(etas, trial, n * sizeof *etas);
+                *damping = *damping > least ? *damping / growth : 0.0;
+                return DDT_OK;
+            }
+        }
+        *damping = fmax(growth * *damping, least);
+    }
+    *moved = 0.0;
+    return DDT_OK;
+}
+
+/* Inverse of the prior and the sum of w grad f grad f', w the information or the majorant. */
+static ddt_status curvature_inverse(const fit_problem *p, const double *etas, bool is_majorant, double *out) {
+    static _Thread_local double f[EVALUATIONS_MAX][FIT_LEVELS_MAX];
+    size_t n = p->eta_count;
+    double slope[FIT_ETAS_MAX];
+    SOLVE_TRY(evaluate(p, etas, f));
+    memcpy(out, p->prior, n * n * sizeof *out);
+    for (size_t k = 0; k < p->level_count; k++) {
+        const fit_level_value *level = &p->levels[k];
+        double w = is_majorant ? fit_residual_majorant(level->residual, level->y, f[0][k])
+                               : fit_residual_information(level->residual, f[0][k]);
+        for (size_t i = 0; i < n; i++) {
+            slope[i] = (f[1 + 2 * i][k] - f[2 + 2 * i][k]) / (2.0 * difference_step * p->sd[i]);
+        }
+        for (size_t i = 0; i < n * n && f[0][k] > 0.0; i++) {
+            out[i] += w * slope[i / n] * slope[i % n];
+        }
+    }
+    if (!fit_invert(out, n)) {
+        return ddt_fail(p->ctx, DDT_ERR_MODEL, "The information about a subject's etas is not positive.");
+    }
+    return DDT_OK;
+}
+
+ddt_status fit_map(const fit_problem *p, double *etas, double *covariance, double *gain, double *objective) {
+    enum { STEPS_MAX = 60 };
+    const double small = 1e-4; /* standard deviations: the next step squares it */
+    expansion e;
+    double damping = 0.0;
+    double moved = 1.0;
+    for (int k = 0; k < STEPS_MAX && moved > small; k++) {
+        SOLVE_TRY(expand(p, etas, &e));
+        SOLVE_TRY(step(p, &e, &damping, etas, &moved));
+    }
+    SOLVE_TRY(covariance != NULL ? curvature_inverse(p, etas, false, covariance) : DDT_OK);
+    SOLVE_TRY(gain != NULL ? curvature_inverse(p, etas, true, gain) : DDT_OK);
+    if (objective != NULL) {
+        SOLVE_TRY(expand(p, etas, &e));
+        *objective = 2.0 * e.value;
+    }
+    return DDT_OK;
+}

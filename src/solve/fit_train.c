@@ -1,0 +1,413 @@
+/*
+ * What a plan learns in the clear from virtual patients: for each subject's own times, polynomials that take the levels'
+ * deviations from the population's prediction to the estimate, its covariance and its standard deviations. The targets
+ * are exact estimates of simulated levels, so that few patients are enough.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "fit_internal.h"
+
+#include <string.h>
+
+/* ------------------------------------------------------------------ random numbers */
+
+/* SplitMix64 (Steele, Lea, Flood 2014). */
+static double uniform(uint64_t *state) {
+    uint64_t z = (*state += 0x9E3779B97F4A7C15U);
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
+    return ((double)((z ^ (z >> 31)) >> 11) + 0.5) * 0x1p-53;
+}
+
+/* Box and Muller, 1958; within +- limit. */
+static double normal(uint64_t *state, double limit) {
+    const double two_pi = 6.28318530717958647692;
+    double z = sqrt(-2.0 * log(uniform(state))) * cos(two_pi * uniform(state));
+    return fmin(fmax(z, -limit), limit);
+}
+
+/* ------------------------------------------------------------------ predictions */
+
+void fit_lane_predict(fit_work *fw, size_t lane, const double *symbols, const double *amounts, double *predictions) {
+    const fit_lane *l = &fw->fit->lanes[lane];
+    solve_numbers_of(fw->work, symbols, &fw->numbers);
+    solve_lane_exact(fw->work, lane, &fw->numbers, amounts, &fw->buffers);
+    for (size_t k = 0; k < l->level_count; k++) {
+        const fit_level *level = &l->levels[k];
+        predictions[k] = fw->buffers.outputs[level->output * fw->work->solution->layout.columns + level->column];
+    }
+}
+
+typedef struct patient {
+    fit_work *fw;
+    size_t lane;
+    double *symbols;
+    const double *amounts;
+} patient;
+
+static ddt_status predict(void *user, const double *etas, double *predictions) {
+    patient *who = user;
+    for (size_t i = 0; i < who->fw->eta_count; i++) {
+        who->symbols[who->fw->eta_symbols[i]] = etas[i];
+    }
+    fit_lane_predict(who->fw, who->lane, who->symbols, who->amounts, predictions);
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ virtual patients */
+
+/* Etas `wider` than the population. */
+static void draw_etas(const fit_work *fw, double wider, uint64_t *random, double *etas) {
+    const double limit = 2.5;
+    double z[FIT_ETAS_MAX];
+    for (size_t i = 0; i < fw->eta_count; i++) {
+        z[i] = wider * normal(random, limit);
+    }
+    for (size_t i = 0; i < fw->eta_count; i++) {
+        etas[i] = 0.0;
+        for (size_t j = 0; j <= i; j++) {
+            etas[i] += fw->prior_factor[i * fw->eta_count + j] * z[j];
+        }
+        const solve_symbol *symbol = &fw->work->symbols[fw->eta_symbols[i]];
+        etas[i] = fmin(fmax(etas[i], symbol->low), symbol->high);
+    }
+}
+
+/* Doses of one patient are alike, those of different patients span what a template may hold. */
+static void draw_amounts(const fit_work *fw, size_t lane, uint64_t *random, double *amounts) {
+    const double smallest = 0.08;
+    const double spread = 0.1;
+    const solve_lane *l = &fw->work->solution->layout.lanes[lane];
+    double part = exp(log(smallest) * uniform(random)) / (1.0 + spread);
+    for (size_t row = 0; row < l->source_count; row++) {
+        if (l->sources[row].input != SOLVE_NONE) {
+            double own = part * (1.0 + spread * (2.0 * uniform(random) - 1.0));
+            amounts[l->sources[row].record] = own * fw->work->dosings[l->sources[row].input].amount_high;
+        }
+    }
+}
+
+static double draw_level(const fit_residual *r, double f, uint64_t *random) {
+    const double limit = 3.5;
+    const double least = 0.02; /* of the prediction: a level of 0 is one below quantification */
+    double z = normal(random, limit);
+    if (r->kind == DDT_RESIDUAL_LOG) {
+        return f * exp(r->additive * z);
+    }
+    return fmax(f + fit_residual_sd(r, f) * z, least * f);
+}
+
+static ddt_status draw_sample(fit_work *fw, size_t lane, size_t index, fit_sample *sample) {
+    solve_work *work = fw->work;
+    const fit_lane *l = &fw->fit->lanes[lane];
+    uint64_t random = (uint64_t)index * 1000003U + lane * 7919U + 17U;
+    double etas[FIT_ETAS_MAX];
+    double f[FIT_LEVELS_MAX];
+    fit_level_value levels[FIT_LEVELS_MAX];
+    size_t patient_of = (index * fw->fit->lane_count + lane) % work->draw_count;
+    memcpy(sample->symbols, work->samples + patient_of * work->symbol_count,
+           work->symbol_count * sizeof *sample->symbols);
+    const double wider = 1.5; /* what regressions learn from: the population's tails, too */
+    draw_etas(fw, index < fw->held_out ? 1.0 : wider, &random, etas);
+    draw_amounts(fw, lane, &random, sample->amounts);
+    patient who = {fw, lane, sample->symbols, sample->amounts};
+    SOLVE_TRY(predict(&who, etas, f));
+    for (size_t k = 0; k < l->level_count; k++) {
+        levels[k].residual = &fw->fit->residuals[l->levels[k].output];
+        sample->y[k] = levels[k].y = draw_level(levels[k].residual, f[k], &random);
+    }
+    const double none[FIT_ETAS_MAX] = {0};
+    SOLVE_TRY(predict(&who, none, sample->predicted));
+    fit_problem problem = {.ctx = work->ctx,
+                           .eta_count = fw->eta_count,
+                           .level_count = l->level_count,
+                           .levels = levels,
+                           .prior = fw->prior,
+                           .sd = fw->sd,
+                           .predict = predict,
+                           .user = &who};
+    memset(sample->etas, 0, sizeof sample->etas);
+    return fit_map(&problem, sample->etas, sample->covariance, sample->gain, NULL);
+}
+
+static ddt_status create_samples(fit_work *fw, size_t count, fit_sample **out) {
+    size_t records = 1;
+    for (size_t s = 0; s < fw->work->events->subject_count; s++) {
+        size_t own = fw->work->events->subjects[s].record_count;
+        records = own > records ? own : records;
+    }
+    *out = solve_alloc(fw->work, count, sizeof **out);
+    for (size_t i = 0; *out != NULL && i < count; i++) {
+        (*out)[i].symbols = solve_alloc(fw->work, fw->work->symbol_count, sizeof(double));
+        (*out)[i].amounts = solve_alloc(fw->work, records, sizeof(double));
+        if ((*out)[i].symbols == NULL || (*out)[i].amounts == NULL) {
+            return DDT_ERR_MEMORY;
+        }
+    }
+    return *out == NULL ? DDT_ERR_MEMORY : DDT_OK;
+}
+
+/* ------------------------------------------------------------------ features */
+
+size_t fit_monomial_count(size_t variables, unsigned degree) {
+    size_t count = 1;
+    for (unsigned d = 1; d <= degree; d++) {
+        count = count * (variables + d) / d;
+    }
+    return count;
+}
+
+typedef struct monomials {
+    double basis[FIT_VARIABLES_MAX][64]; /* Chebyshev polynomials of each variable */
+    size_t variables, count, capacity;
+    double *out;
+} monomials;
+
+static void add_monomials(monomials *m, size_t variable, unsigned degree, double product) {
+    if (variable == m->variables) {
+        if (m->count < m->capacity) {
+            m->out[m->count++] = product;
+        }
+        return;
+    }
+    for (unsigned d = 0; d <= degree; d++) {
+        add_monomials(m, variable + 1, degree - d, product * m->basis[variable][d]);
+    }
+}
+
+void fit_features(const solve_fit *fit, const fit_lane *lane, const double *deviations, double *features) {
+    monomials m = {.variables = lane->variable_count, .capacity = fit->feature_count, .out = features};
+    memset(features, 0, fit->feature_count * sizeof *features);
+    for (size_t v = 0; v < lane->variable_count; v++) {
+        double x = 0.0;
+        for (size_t k = 0; k < lane->level_count; k++) {
+            x += lane->projection[v * lane->level_count + k] * deviations[k];
+        }
+        x = fmin(fmax(x, -1.0), 1.0);
+        m.basis[v][0] = 1.0;
+        m.basis[v][1] = x;
+        for (unsigned d = 2; d <= lane->degree; d++) {
+            m.basis[v][d] = 2.0 * x * m.basis[v][d - 1] - m.basis[v][d - 2];
+        }
+    }
+    add_monomials(&m, 0, lane->degree, 1.0);
+}
+
+/* ------------------------------------------------------------------ least squares */
+
+/* a x = b for `columns` right-hand sides by Cholesky's method, in place; a: count x count, b: count x columns. */
+static void solve_normal(double *a, double *b, size_t count, size_t columns) {
+    for (size_t j = 0; j < count; j++) {
+        for (size_t k = 0; k < j; k++) {
+            double factor = a[j * count + k];
+            for (size_t i = j; i < count; i++) {
+                a[i * count + j] -= a[i * count + k] * factor;
+            }
+        }
+        double root = sqrt(fmax(a[j * count + j], 1e-300));
+        for (size_t i = j; i < count; i++) {
+            a[i * count + j] /= root;
+        }
+    }
+    for (size_t c = 0; c < columns; c++) {
+        for (size_t i = 0; i < count; i++) {
+            for (size_t k = 0; k < i; k++) {
+                b[i * columns + c] -= a[i * count + k] * b[k * columns + c];
+            }
+            b[i * columns + c] /= a[i * count + i];
+        }
+        for (size_t i = count; i-- > 0;) {
+            for (size_t k = i + 1; k < count; k++) {
+                b[i * columns + c] -= a[k * count + i] * b[k * columns + c];
+            }
+            b[i * columns + c] /= a[i * count + i];
+        }
+    }
+}
+
+static void targets_of(const fit_work *fw, const fit_sample *sample, double *targets) {
+    size_t n = fw->eta_count;
+    size_t at = 0;
+    for (size_t i = 0; i < n; i++) {
+        targets[at++] = sample->etas[i] / fw->sd[i];
+    }
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = i; j < n; j++) {
+            targets[at++] = sample->gain[i * n + j] / (fw->sd[i] * fw->sd[j]);
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        targets[at++] = sqrt(sample->covariance[i * n + i]) / fw->sd[i];
+    }
+}
+
+typedef struct learner {
+    fit_work *fw;
+    fit_sample *samples;
+    size_t capacity, count;
+    double *normal, *right, *rows, *targets;
+} learner;
+
+static void deviations_of(const learner *t, size_t lane, const fit_sample *sample, double *deviations) {
+    const fit_lane *l = &t->fw->fit->lanes[lane];
+    for (size_t k = 0; k < l->level_count; k++) {
+        deviations[k] = fit_residual_deviation(&t->fw->fit->residuals[l->levels[k].output], sample->y[k],
+                                               sample->predicted[k]);
+    }
+}
+
+/* Variables: the deviations themselves, scaled to [-1, 1]. */
+static ddt_status scale_variables(learner *t, size_t lane) {
+    fit_lane *l = &t->fw->fit->lanes[lane];
+    double deviations[FIT_LEVELS_MAX];
+    double largest[FIT_LEVELS_MAX] = {0};
+    for (size_t s = 0; s < t->count; s++) {
+        deviations_of(t, lane, &t->samples[s], deviations);
+        for (size_t k = 0; k < l->level_count; k++) {
+            largest[k] = fmax(largest[k], fabs(deviations[k]));
+        }
+    }
+    for (size_t v = 0; v < l->variable_count; v++) {
+        l->projection[v * l->level_count + v] = 1.0 / fmax(largest[v], 1e-6);
+    }
+    return DDT_OK;
+}
+
+/* With many levels: the combinations of them that tell most about each eta, by linear regression. */
+static ddt_status project_variables(learner *t, size_t lane) {
+    fit_lane *l = &t->fw->fit->lanes[lane];
+    size_t n = t->fw->eta_count;
+    size_t m = l->level_count;
+    double deviations[FIT_LEVELS_MAX];
+    const double ridge = 1e-3;
+    memset(t->normal, 0, m * m * sizeof *t->normal);
+    memset(t->right, 0, m * n * sizeof *t->right);
+    for (size_t s = 0; s < t->count; s++) {
+        deviations_of(t, lane, &t->samples[s], deviations);
+        for (size_t i = 0; i < m; i++) {
+            for (size_t j = 0; j < m; j++) {
+                t->normal[i * m + j] += deviations[i] * deviations[j];
+            }
+            for (size_t j = 0; j < n; j++) {
+                t->right[i * n + j] += deviations[i] * t->samples[s].etas[j] / t->fw->sd[j];
+            }
+        }
+    }
+    for (size_t i = 0; i < m; i++) {
+        t->normal[i * m + i] += ridge * (double)t->count;
+    }
+    solve_normal(t->normal, t->right, m, n);
+    for (size_t v = 0; v < n; v++) {
+        double largest = 1e-6;
+        for (size_t s = 0; s < t->count; s++) {
+            double x = 0.0;
+            deviations_of(t, lane, &t->samples[s], deviations);
+            for (size_t k = 0; k < m; k++) {
+                x += t->right[k * n + v] * deviations[k];
+            }
+            largest = fmax(largest, fabs(x));
+        }
+        for (size_t k = 0; k < m; k++) {
+            l->projection[v * m + k] = t->right[k * n + v] / largest;
+        }
+    }
+    return DDT_OK;
+}
+
+static void add_rows(learner *t, size_t lane, size_t count, size_t columns) {
+    const fit_lane *l = &t->fw->fit->lanes[lane];
+    double deviations[FIT_LEVELS_MAX];
+    memset(t->normal, 0, count * count * sizeof *t->normal);
+    memset(t->right, 0, count * columns * sizeof *t->right);
+    for (size_t s = 0; s < t->count; s++) {
+        deviations_of(t, lane, &t->samples[s], deviations);
+        fit_features(t->fw->fit, l, deviations, t->rows);
+        targets_of(t->fw, &t->samples[s], t->targets);
+        for (size_t i = 0; i < count; i++) {
+            double x = t->rows[i];
+            for (size_t j = 0; j <= i; j++) {
+                t->normal[i * count + j] += x * t->rows[j];
+            }
+            for (size_t c = 0; c < columns; c++) {
+                t->right[i * columns + c] += x * t->targets[c];
+            }
+        }
+    }
+    const double ridge = 1e-4;
+    for (size_t i = 0; i < count; i++) {
+        t->normal[i * count + i] += ridge;
+    }
+}
+
+static void learn_lane(learner *t, size_t lane) {
+    fit_tables *tables = &t->fw->tables;
+    const fit_lane *l = &t->fw->fit->lanes[lane];
+    size_t features = t->fw->fit->feature_count;
+    size_t count = fit_monomial_count(l->variable_count, l->degree);
+    add_rows(t, lane, count, tables->count);
+    solve_normal(t->normal, t->right, count, tables->count);
+    for (size_t r = 0; r < tables->count; r++) {
+        double *to = tables->coefficients + (r * t->fw->fit->lane_count + lane) * features;
+        for (size_t i = 0; i < count; i++) {
+            to[i] = t->right[i * tables->count + r];
+        }
+    }
+}
+
+/* The highest degree whose monomials fit into the features. */
+static ddt_status choose_features(fit_work *fw, fit_lane *l) {
+    enum { DEGREE_MAX = 12 };
+    l->variable_count = l->level_count <= FIT_VARIABLES_MAX ? l->level_count : fw->eta_count;
+    l->degree = 0;
+    while (l->degree < DEGREE_MAX && l->variable_count > 0 &&
+           fit_monomial_count(l->variable_count, l->degree + 1) <= fw->fit->feature_count) {
+        l->degree++;
+    }
+    l->projection = ddt_calloc(l->variable_count * l->level_count + 1, sizeof *l->projection);
+    return l->projection == NULL ? solve_no_memory(fw->work->ctx) : DDT_OK;
+}
+
+static ddt_status train_lane(learner *t, size_t lane) {
+    const size_t samples_least = 120;
+    fit_work *fw = t->fw;
+    fit_lane *l = &fw->fit->lanes[lane];
+    SOLVE_TRY(choose_features(fw, l));
+    size_t count = fit_monomial_count(l->variable_count, l->degree);
+    t->count = 2 * count > samples_least ? 2 * count : samples_least;
+    for (size_t s = 0; s < t->count; s++) {
+        SOLVE_TRY(draw_sample(fw, lane, s + fw->held_out, &t->samples[s]));
+    }
+    for (size_t s = 0; s < fw->held_out; s++) {
+        SOLVE_TRY(draw_sample(fw, lane, s, &fw->samples[lane * fw->held_out + s]));
+    }
+    SOLVE_TRY(l->level_count <= FIT_VARIABLES_MAX ? scale_variables(t, lane) : project_variables(t, lane));
+    learn_lane(t, lane);
+    return ddt_progress(fw->work->ctx, "fit", lane + 1, fw->fit->lane_count);
+}
+
+ddt_status fit_train(fit_work *fw) {
+    solve_work *work = fw->work;
+    size_t n = fw->eta_count;
+    size_t features = fw->fit->feature_count;
+    learner t = {.fw = fw, .capacity = 2 * features + 200};
+    fw->tables.count = 2 * n + n * (n + 1) / 2;
+    fw->tables.coefficients =
+        solve_alloc(work, fw->tables.count * fw->fit->lane_count * features, sizeof(double));
+    SOLVE_TRY(create_samples(fw, t.capacity, &t.samples));
+    SOLVE_TRY(create_samples(fw, fw->held_out * fw->fit->lane_count, &fw->samples));
+    SOLVE_TRY(solve_numbers_create(work, &fw->numbers));
+    SOLVE_TRY(solve_exact_create(work, &fw->buffers));
+    size_t room = features > FIT_LEVELS_MAX ? features : FIT_LEVELS_MAX;
+    t.normal = solve_alloc(work, room * room, sizeof(double));
+    t.right = solve_alloc(work, room * (fw->tables.count + FIT_ETAS_MAX), sizeof(double));
+    t.rows = solve_alloc(work, features, sizeof(double));
+    t.targets = solve_alloc(work, fw->tables.count, sizeof(double));
+    if (fw->tables.coefficients == NULL || t.normal == NULL || t.right == NULL || t.rows == NULL ||
+        t.targets == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t lane = 0; lane < fw->fit->lane_count; lane++) {
+        SOLVE_TRY(train_lane(&t, lane));
+    }
+    return DDT_OK;
+}
