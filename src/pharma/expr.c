@@ -295,7 +295,30 @@ static ddt_expr build_mul(ddt_expr_pool *pool, ddt_expr a, ddt_expr b) {
     return make(pool, DDT_EXPR_MUL, a < b ? a : b, a < b ? b : a, DDT_EXPR_NONE);
 }
 
+/* a / b where b is a factor of a, DDT_EXPR_NONE where it is not: the limit also where b is 0, as in C / (C + K) with K
+ * = 0.
+ */
+static ddt_expr cancel(ddt_expr_pool *pool, ddt_expr a, ddt_expr b) {
+    if (is_op(pool, b, DDT_EXPR_CONST)) {
+        return DDT_EXPR_NONE;
+    }
+    if (a == b) {
+        return ddt_expr_const(pool, 1);
+    }
+    if (is_op(pool, a, DDT_EXPR_MUL) && pool->nodes[a].b == b) {
+        return pool->nodes[a].a;
+    }
+    if (is_op(pool, a, DDT_EXPR_MUL) && pool->nodes[a].a == b) {
+        return pool->nodes[a].b;
+    }
+    return DDT_EXPR_NONE;
+}
+
 static ddt_expr build_div(ddt_expr_pool *pool, ddt_expr a, ddt_expr b) {
+    const ddt_expr cancelled = cancel(pool, a, b);
+    if (cancelled != DDT_EXPR_NONE) {
+        return cancelled;
+    }
     if (is_value(pool, b, 1)) {
         return a;
     }

@@ -52,7 +52,7 @@ double ddt_expr_apply(ddt_expr_op op, double a, double b, double c) {
     case DDT_EXPR_MUL:
         return a * b;
     case DDT_EXPR_DIV:
-        return a / b;
+        return a == 0 && b == 0 ? 0 : a / b; /* as rxode2 has it: C / (C + K) with K = 0 before the first dose */
     case DDT_EXPR_NEG:
         return -a;
     case DDT_EXPR_POW:

@@ -85,8 +85,12 @@ static void exact_identities_hold(void **state) {
     assert_int_equal(bin(DDT_EXPR_OR, bin(DDT_EXPR_LT, x, y), one), one);
     double value = 0;
     assert_true(ddt_expr_is_const(pool, un(DDT_EXPR_EXP, zero), &value) && value == 1);
-    /* Not an identity: 0/0 must stay what it is, and x/0 must not vanish. */
-    assert_true(isnan(ddt_expr_eval(pool, bin(DDT_EXPR_DIV, zero, zero), NULL, NULL)));
+    assert_int_equal(bin(DDT_EXPR_DIV, x, x), one);
+    assert_int_equal(bin(DDT_EXPR_DIV, bin(DDT_EXPR_MUL, x, y), y), x);
+    assert_int_equal(bin(DDT_EXPR_DIV, bin(DDT_EXPR_MUL, x, y), x), y);
+    /* 0/0 is 0, as in rxode2; 1/0 must not vanish. */
+    assert_true(ddt_expr_eval(pool, bin(DDT_EXPR_DIV, zero, zero), NULL, NULL) == 0);
+    assert_true(isinf(ddt_expr_eval(pool, bin(DDT_EXPR_DIV, one, zero), NULL, NULL)));
 }
 
 static void wrong_operands_give_none(void **state) {
