@@ -3,8 +3,12 @@
 
 #include "format.h"
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 ddt_context *forge_context(void) {
     static ddt_context *ctx = NULL;
@@ -16,6 +20,31 @@ ddt_context *forge_context(void) {
     }
     ddt_context_clear(ctx);
     return ctx;
+}
+
+static char folder[] = "/tmp/ddt_fuzz_XXXXXX";
+static char paths[2][sizeof folder + 2];
+
+static void remove_files(void) {
+    (void)unlink(paths[0]);
+    (void)unlink(paths[1]);
+    (void)rmdir(folder);
+}
+
+const char *forge_file(unsigned number, const uint8_t *data, size_t size) {
+    if (paths[0][0] == '\0') {
+        if (mkdtemp(folder) == NULL || atexit(remove_files) != 0) {
+            abort();
+        }
+        for (unsigned i = 0; i < 2; i++) {
+            (void)snprintf(paths[i], sizeof paths[i], "%s/%u", folder, i);
+        }
+    }
+    const int file = open(paths[number], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, S_IRUSR | S_IWUSR);
+    if (file < 0 || write(file, data, size) != (ssize_t)size || close(file) != 0) {
+        abort();
+    }
+    return paths[number];
 }
 
 uint8_t *forge_repair(const uint8_t *data, size_t size, ddt_wire_kind kind, size_t *length) {

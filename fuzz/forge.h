@@ -19,6 +19,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
  */
 uint8_t *forge_repair(const uint8_t *data, size_t size, ddt_wire_kind kind, size_t *length);
 
+/*
+ * The bytes as a file of mode 0600 in a folder of this process's own, for readers that want a path; replaced by the
+ * next call, removed at the end. number: 0 or 1, two files are kept apart.
+ */
+const char *forge_file(unsigned number, const uint8_t *data, size_t size);
+
 /* A context of the process's own, without threads. */
 ddt_context *forge_context(void);
 
