@@ -144,7 +144,9 @@ typedef struct target_group {
     size_t count;
 } target_group;
 
-static size_t group_count(const ks_work *w, size_t targets) { return (targets + w->group - 1) / w->group; }
+static size_t group_count(const ks_work *w, size_t targets) {
+    return w->group == GROUP_MAX ? (targets + GROUP_MAX - 1) / GROUP_MAX : targets;
+}
 
 /* Group `index` of the targets from `begin` to `end`. */
 static target_group make_group(const ks_work *w, size_t begin, size_t end, size_t index) {
