@@ -76,9 +76,9 @@ static ddt_status read_number(const ddt_events_reader *reader, size_t position, 
 }
 
 static ddt_status read_values(const ddt_events_reader *reader, row_values *row) {
-    static const ddt_column numeric[] = {DDT_COLUMN_TIME, DDT_COLUMN_AMT,  DDT_COLUMN_RATE,
-                                         DDT_COLUMN_II,   DDT_COLUMN_ADDL, DDT_COLUMN_SS,
-                                         DDT_COLUMN_EVID, DDT_COLUMN_MDV,  DDT_COLUMN_DV};
+    static const ddt_column numeric[] = {DDT_COLUMN_TIME, DDT_COLUMN_AMT,  DDT_COLUMN_RATE, DDT_COLUMN_II,
+                                         DDT_COLUMN_ADDL, DDT_COLUMN_SS,   DDT_COLUMN_EVID, DDT_COLUMN_MDV,
+                                         DDT_COLUMN_DV,   DDT_COLUMN_CENS, DDT_COLUMN_LIMIT};
     *row = (row_values){0};
     for (size_t i = 0; i < sizeof numeric / sizeof *numeric; i++) {
         ddt_column column = numeric[i];
@@ -257,6 +257,28 @@ static ddt_status read_covariates(const ddt_events_reader *reader, double *covar
     return DDT_OK;
 }
 
+/* DV, and whether it is a bound of what was measured: CENS 1, below it (and not below LIMIT); -1, above it. */
+static ddt_status read_measurement(const ddt_events_reader *reader, const row_values *row, ddt_record *record) {
+    record->has_dv =
+        record->evid == DDT_EVID_OBSERVATION && row->present[DDT_COLUMN_DV] && row->value[DDT_COLUMN_MDV] == 0.0;
+    if (!record->has_dv) {
+        return DDT_OK;
+    }
+    record->dv = row->value[DDT_COLUMN_DV];
+    if (!is_whole(row->value[DDT_COLUMN_CENS], -1, 1)) {
+        return fail_column(reader, DDT_COLUMN_CENS, "is no kind of censoring (0, 1 or -1)");
+    }
+    record->censored = (int)row->value[DDT_COLUMN_CENS];
+    record->has_limit = record->censored != 0 && row->present[DDT_COLUMN_LIMIT];
+    record->limit = record->has_limit ? row->value[DDT_COLUMN_LIMIT] : 0;
+    if (record->has_limit && !(record->censored * (record->dv - record->limit) > 0)) {
+        return fail_column(reader, DDT_COLUMN_LIMIT,
+                           record->censored > 0 ? "is not below the DV that it belongs to"
+                                                : "is not above the DV that it belongs to");
+    }
+    return DDT_OK;
+}
+
 ddt_status ddt_events_read_record(const ddt_events_reader *reader, ddt_record *record, double *covariates) {
     if (reader->csv.field_count != reader->header_count) {
         return ddt_fail(reader->ctx, DDT_ERR_DATA, "'%s', line %u: the row has %zu fields, the header has %zu.",
@@ -278,8 +300,8 @@ ddt_status ddt_events_read_record(const ddt_events_reader *reader, ddt_record *r
         status = ddt_record_is_dose(record) ? read_dose(reader, &row, record) : check_no_dose(reader, &row);
     }
     record->time_h = row.value[DDT_COLUMN_TIME];
-    record->has_dv =
-        record->evid == DDT_EVID_OBSERVATION && row.present[DDT_COLUMN_DV] && row.value[DDT_COLUMN_MDV] == 0.0;
-    record->dv = record->has_dv ? row.value[DDT_COLUMN_DV] : 0.0;
+    if (status == DDT_OK) {
+        status = read_measurement(reader, &row, record);
+    }
     return status != DDT_OK ? status : read_covariates(reader, covariates);
 }

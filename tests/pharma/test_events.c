@@ -555,11 +555,31 @@ static void test_allocation_failures(void **state) {
     assert_true(n > 20);
 }
 
+static void test_levels_beyond_quantification(void **state) {
+    (void)state;
+    ddt_events *events = read_ok(&bare_model, "ID,TIME,EVID,DV,CENS,LIMIT,MDV\n"
+                                              "1,0,0,5,0,.,0\n1,1,0,0.5,1,.,0\n1,2,0,0.5,1,0,0\n1,3,0,80,-1,100,0\n"
+                                              "1,4,0,0.5,1,0,1\n1,5,0,7,.,3,0\n");
+    const ddt_record *r = events->subjects[0].records;
+    assert_true(r[0].has_dv && r[0].censored == 0 && !r[0].has_limit);
+    assert_true(r[1].has_dv && r[1].dv == 0.5 && r[1].censored == 1 && !r[1].has_limit);
+    assert_true(r[2].censored == 1 && r[2].has_limit && r[2].limit == 0);
+    assert_true(r[3].censored == -1 && r[3].has_limit && r[3].limit == 100);
+    assert_true(!r[4].has_dv && r[4].censored == 0 && !r[4].has_limit);
+    assert_true(r[5].dv == 7 && r[5].censored == 0 && !r[5].has_limit); /* LIMIT says nothing of a measured level */
+    ddt_events_destroy(events);
+    REFUSE(&bare_model, "ID,TIME,EVID,DV,CENS\n1,0,0,5,2\n", "CENS", "2", "line 2");
+    REFUSE(&bare_model, "ID,TIME,EVID,DV,CENS\n1,0,0,5,0.5\n", "CENS", "line 2");
+    REFUSE(&bare_model, "ID,TIME,EVID,DV,CENS,LIMIT\n1,0,0,5,1,6\n", "LIMIT", "6", "line 2");
+    REFUSE(&bare_model, "ID,TIME,EVID,DV,CENS,LIMIT\n1,0,0,5,-1,5\n", "LIMIT", "line 2");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reads_a_plain_table),
         cmocka_unit_test(test_accepts_every_dress_of_csv),
         cmocka_unit_test(test_derives_missing_items),
+        cmocka_unit_test(test_levels_beyond_quantification),
         cmocka_unit_test(test_fills_covariates),
         cmocka_unit_test(test_refuses_bad_tables),
         cmocka_unit_test(test_refuses_bad_values),

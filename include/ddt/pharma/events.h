@@ -36,6 +36,9 @@ typedef struct ddt_record {
     unsigned compartment; /* 1-based; 0 = default */
     bool has_dv;          /* an observation (EVID 0) with a DV and without MDV 1 */
     double dv;            /* 0 without one */
+    int censored;         /* CENS of a DV: 0 measured, 1 the value lies below dv, -1 above it */
+    bool has_limit;       /* censored, and LIMIT gives the other end of where the value lies */
+    double limit;         /* 0 without one */
     size_t covariates;    /* offset into ddt_subject.covariate_values: covariate_count values */
 } ddt_record;
 
