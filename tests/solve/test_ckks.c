@@ -5,96 +5,17 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "solve_test.h"
-
-#include "ddt/custody.h"
+#include "encrypted_test.h"
 
 #define MODELS DDT_SOURCE_DIR "/models/"
 
 /* A tenth of what the project asks for. */
 static const double bar = 1e-4;
 
-typedef struct keys {
-    const ddt_ckks_params *params;
-    ddt_secret_key *secret;
-    ddt_eval_keys *eval;
-} keys;
-
-static void make_keys(problem *p, ddt_plan *plan, keys *k) {
-    assert_ok(p->ctx, ddt_plan_params(p->ctx, plan, &k->params));
-    assert_ok(p->ctx, ddt_secret_key_generate(p->ctx, k->params, &k->secret));
-    assert_ok(p->ctx, ddt_eval_keys_create(p->ctx, k->params, &k->eval));
-    for (size_t i = 0; i < ddt_plan_key_count(plan); i++) {
-        ddt_plan_key wanted = ddt_plan_get_key(plan, i);
-        ddt_switch_key key;
-        assert_ok(p->ctx, ddt_switch_key_generate(p->ctx, k->secret, wanted.galois, wanted.top_level, &key));
-        assert_ok(p->ctx, ddt_eval_keys_add(p->ctx, k->eval, &key));
-    }
-}
-
-static void encrypt(problem *p, ddt_plan *plan, const keys *k, size_t batch, ddt_ciphertext *out) {
-    size_t slots = ddt_ckks_slots(k->params);
-    double *values = calloc(slots, sizeof *values);
-    for (size_t i = 0; i < ddt_plan_input_count(plan); i++) {
-        ddt_plaintext plain = {0};
-        unsigned level = ddt_plan_get_input(plan, i).level;
-        ddt_plan_pack(plan, batch, p->inputs[i], values);
-        assert_ok(p->ctx, ddt_ckks_encode_real(p->ctx, k->params, values, slots, level,
-                                               ddt_ckks_canonical_scale(k->params, level), &plain));
-        assert_ok(p->ctx, ddt_encrypt_secret(p->ctx, k->secret, &plain, &out[i]));
-        ddt_plaintext_destroy(&plain);
-    }
-    free(values);
-}
-
-static void decrypt(problem *p, ddt_plan *plan, const keys *k, size_t batch, const ddt_ciphertext *results) {
-    size_t slots = ddt_ckks_slots(k->params);
-    double complex *values = calloc(slots, sizeof *values);
-    double *real = calloc(slots, sizeof *real);
-    for (size_t o = 0; o < ddt_plan_output_count(plan); o++) {
-        ddt_plaintext plain = {0};
-        assert_ok(p->ctx, ddt_decrypt(p->ctx, k->secret, &results[o], &plain));
-        assert_ok(p->ctx, ddt_ckks_decode(p->ctx, k->params, &plain, values));
-        for (size_t s = 0; s < slots; s++) {
-            real[s] = creal(values[s]);
-        }
-        ddt_plan_unpack(plan, batch, real, p->outputs[o]);
-        ddt_plaintext_destroy(&plain);
-    }
-    free(values);
-    free(real);
-}
-
-static double run(problem *p, ddt_plan *plan, const keys *k) {
-    ddt_plan_info info;
-    ddt_plan_get_info(plan, &info);
-    size_t inputs = ddt_plan_input_count(plan);
-    size_t outputs = ddt_plan_output_count(plan);
-    double seconds = 0.0;
-    for (size_t b = 0; b < info.batches; b++) {
-        ddt_ciphertext *in = calloc(inputs + 1, sizeof *in);
-        ddt_ciphertext *out = calloc(outputs + 1, sizeof *out);
-        encrypt(p, plan, k, b, in);
-        double start = ddt_clock_s();
-        assert_ok(p->ctx, ddt_plan_run(p->ctx, plan, k->eval, b, in, out));
-        seconds += ddt_clock_s() - start;
-        decrypt(p, plan, k, b, out);
-        for (size_t i = 0; i < inputs; i++) {
-            ddt_ciphertext_destroy(&in[i]);
-        }
-        for (size_t i = 0; i < outputs; i++) {
-            ddt_ciphertext_destroy(&out[i]);
-        }
-        free(in);
-        free(out);
-    }
-    return seconds;
-}
-
 static void check(const char *model, const char *table) {
     problem p = {0};
     ddt_plan *plan = NULL;
-    keys k = {0};
+    encrypted_keys k = {0};
     ddt_plan_info info;
     assert_ok(NULL, ddt_context_create(&p.ctx));
     assert_ok(p.ctx, ddt_model_read(p.ctx, model, &p.model));
@@ -104,10 +25,10 @@ static void check(const char *model, const char *table) {
     assert_ok(p.ctx, ddt_plan_create(p.ctx, ddt_solution_circuit(p.solution), &request, &plan));
     ddt_plan_get_info(plan, &info);
     assert_int_equal(info.security_bits, 128);
-    make_keys(&p, plan, &k);
+    encrypted_make_keys(&p, plan, &k);
     problem_run(&p, false);
     double clear_error = problem_error(&p);
-    double seconds = run(&p, plan, &k);
+    double seconds = encrypted_run(&p, plan, &k);
     ddt_solution_collect(p.solution, (const double *const *)p.outputs, p.values);
     double error = problem_error(&p);
     print_message(
@@ -115,8 +36,7 @@ static void check(const char *model, const char *table) {
         strrchr(model, '/') + 1, info.depth, info.literal.log_n, info.log2_qp, info.batches, seconds, error,
         clear_error);
     assert_true(error <= bar);
-    ddt_eval_keys_destroy(k.eval);
-    ddt_secret_key_destroy(k.secret);
+    encrypted_destroy(&k);
     ddt_plan_destroy(plan);
     problem_free(&p);
 }

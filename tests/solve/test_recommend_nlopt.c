@@ -7,13 +7,14 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "encrypted_test.h"
 #include "recommend_test.h"
 
 #include "recommend_internal.h"
 
 #include <nlopt.h>
 
-enum { PATIENTS = 200, POINTS = 32, ETAS = 4 };
+enum { PATIENTS = 200, ENCRYPTED = 20, POINTS = 32, ETAS = 4 };
 
 typedef struct patient {
     double weight, crcl;
@@ -109,13 +110,13 @@ static regimen oracle(objective *o, const ddt_recommend_product *product) {
     return best;
 }
 
-static void make_patients(problem *p, patient *patients) {
+static void make_patients(problem *p, patient *patients, size_t count) {
     text table = {0};
     uint64_t seed = 2024;
     text_add(&table, "ID,TIME,EVID,WT,CRCL\n");
-    for (int s = 0; s < PATIENTS; s++) {
+    for (size_t s = 0; s < count; s++) {
         patients[s] = (patient){test_uniform(&seed, 42.0, 135.0), test_uniform(&seed, 14.0, 175.0)};
-        text_add(&table, "%d,0,2,%.12g,%.12g\n", s + 1, patients[s].weight, patients[s].crcl);
+        text_add(&table, "%zu,0,2,%.12g,%.12g\n", s + 1, patients[s].weight, patients[s].crcl);
     }
     assert_ok(NULL, ddt_context_create(&p->ctx));
     assert_ok(p->ctx, ddt_model_read(p->ctx, THOMSON, &p->model));
@@ -123,7 +124,29 @@ static void make_patients(problem *p, patient *patients) {
     text_free(&table);
 }
 
-static void check(const char *targets) {
+/* Runs under encryption what problem_run has run in the clear. */
+static void run_encrypted(problem *p) {
+    ddt_plan *plan = NULL;
+    ddt_plan_info info;
+    encrypted_keys k = {0};
+    ddt_plan_request request = {.target_error = 2e-4};
+    assert_ok(p->ctx, ddt_plan_create(p->ctx, ddt_solution_circuit(p->solution), &request, &plan));
+    ddt_plan_get_info(plan, &info);
+    assert_int_equal(info.security_bits, 128);
+    encrypted_make_keys(p, plan, &k);
+    double seconds = encrypted_run(p, plan, &k);
+    ddt_solution_collect(p->solution, (const double *const *)p->outputs, p->values);
+    print_message(
+        "ring degree 2^%u, depth %u, evaluation keys %.0f MB, %zu patients in a batch, %.1f MB of ciphertexts "
+        "a batch, %.1f s a batch\n",
+        info.literal.log_n, info.depth, (double)info.eval_key_bytes / 1e6, info.lanes_per_batch,
+        (double)info.twin_bytes / 1e6 / (double)info.batches, seconds / (double)info.batches);
+    assert_true(info.eval_key_bytes <= (uint64_t)1 << 30);
+    encrypted_destroy(&k);
+    ddt_plan_destroy(plan);
+}
+
+static void check(const char *targets, size_t patient_count, bool is_encrypted) {
     static patient patients[PATIENTS];
     static double eta[POINTS][ETAS];
     problem p = {0};
@@ -131,15 +154,18 @@ static void check(const char *targets) {
     size_t same = 0;
     double worst = 0.0;
     make_points(eta);
-    make_patients(&p, patients);
+    make_patients(&p, patients, patient_count);
     recommend_request(&p, targets, "dose=250:2000:250; interval=8,12,24; infusion=1,2", &options);
     recommend_solve(&p, &options);
     assert_int_equal(ddt_circuit_block(ddt_solution_circuit(p.solution)) % POINTS, 0);
     problem_run(&p, false);
+    if (is_encrypted) {
+        run_encrypted(&p);
+    }
     size_t count = ddt_recommend_candidate_count(&options.product);
     size_t *order = calloc(count, sizeof *order);
     assert_non_null(order);
-    for (size_t s = 0; s < PATIENTS; s++) {
+    for (size_t s = 0; s < patient_count; s++) {
         objective o = {.patient = &patients[s], .targets = &options.targets, .eta = eta};
         regimen best = oracle(&o, &options.product);
         assert_ok(p.ctx, ddt_recommend_rank(p.ctx, p.solution, s, p.values[s], &options.product, 0.0, order));
@@ -158,8 +184,8 @@ static void check(const char *targets) {
                 best.infusion_h, 100.0 * excess);
         }
     }
-    print_message("%s: the same regimen in %zu of %d patients; elsewhere the cost is at most %.2f %% higher\n", targets,
-                  same, PATIENTS, 100.0 * worst);
+    print_message("%s: the same regimen in %zu of %zu patients; elsewhere the cost is at most %.2f %% higher\n",
+                  targets, same, patient_count, 100.0 * worst);
     assert_true(worst <= 0.005);
     free(order);
     problem_free(&p);
@@ -167,17 +193,22 @@ static void check(const char *targets) {
 
 static void test_two_targets(void **state) {
     (void)state;
-    check("auc24=400:600; trough=10:20");
+    check("auc24=400:600; trough=10:20", PATIENTS, false);
 }
 
 static void test_limit(void **state) {
     (void)state;
-    check("auc24=400:600; tox:trough=20,weight=2");
+    check("auc24=400:600; tox:trough=20,weight=2", PATIENTS, false);
 }
 
 static void test_aim(void **state) {
     (void)state;
-    check("trough=15; auc24=:650,weight=0.5");
+    check("trough=15; auc24=:650,weight=0.5", PATIENTS, false);
+}
+
+static void test_encrypted(void **state) {
+    (void)state;
+    check("auc24=400:600; trough=10:20", ENCRYPTED, true);
 }
 
 int main(void) {
@@ -185,6 +216,7 @@ int main(void) {
         cmocka_unit_test(test_two_targets),
         cmocka_unit_test(test_limit),
         cmocka_unit_test(test_aim),
+        cmocka_unit_test(test_encrypted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
