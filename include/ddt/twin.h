@@ -13,7 +13,8 @@
 #ifndef DDT_TWIN_H
 #define DDT_TWIN_H
 
-#include "ddt/custody.h"
+#include "ddt/custody/physician.h"
+#include "ddt/custody/release.h"
 #include "ddt/solve/fit.h"
 #include "ddt/solve/recommend.h"
 
@@ -38,6 +39,7 @@ typedef struct ddt_twin_options {
     ddt_twin_purpose purpose;
     const char *target;  /* RECOMMEND: as ddt_recommend_parse_targets reads it */
     const char *product; /* RECOMMEND: as ddt_recommend_parse_product reads it */
+    bool grantable;      /* RECOMMEND: precise enough for ddt_twin_grant, which costs time: see there */
     const char *model_path;
     const char *data_path;      /* NULL: a virtual trial drawn from the model (ddtwin check without --data) */
     double grid_h;              /* --grid: adds EVID 2 records every grid_h; 0: none */
@@ -109,10 +111,13 @@ DDT_MUST_CHECK ddt_status ddt_twin_plan_check_model(ddt_context *ctx, const ddt_
 
 /* ------------------------------------------------------------------ steps of the custodian */
 
+/* Releases in the life of a key: the limit of the ledger that keygen begins. A ciphertext is one. */
+enum { DDT_TWIN_RELEASES = 1024 };
+
 /*
- * keygen: directory/secret.ddt, public.ddt, eval.ddt, and plan.ddt, a copy of the plan. The directory is created (0700)
- * and must not hold keys. Keys stream to the file one by one. Progress stage "keys". passphrase NULL: the secret key is
- * not wrapped. *eval_bytes (may be NULL): size of eval.ddt.
+ * keygen: directory/secret.ddt, public.ddt, eval.ddt, ledger.txt, and plan.ddt, a copy of the plan. The directory is
+ * created (0700) and must not hold keys. Keys stream to the file one by one. Progress stage "keys". passphrase NULL:
+ * the secret key is not wrapped. *eval_bytes (may be NULL): size of eval.ddt.
  */
 DDT_MUST_CHECK ddt_status ddt_twin_keygen(ddt_context *ctx, const char *plan_path, const char *directory,
                                           const char *passphrase, uint64_t *eval_bytes);
@@ -156,13 +161,14 @@ DDT_MUST_CHECK ddt_status ddt_twin_run_clear(ddt_context *ctx, const ddt_twin_pr
                                              ddt_profile *out);
 
 typedef struct ddt_assessment {
-    ddt_profile reference; /* CVODE on the model's own equations, the same points */
+    ddt_profile reference; /* CVODE on the model's own equations, the same points; of a fit the plaintext optimum; of a
+                              recommendation the circuit in the clear */
     size_t output_count;
-    double *output_maximum;       /* largest magnitude of the reference, per output */
+    double *output_maximum;       /* largest magnitude of the reference, per output; of a fit 1: errors are absolute */
     ddt_error_budget *per_output; /* relative to output_maximum */
     ddt_error_budget worst;       /* each entry the largest over outputs */
     bool measured;    /* false: no decrypted profile was given, ckks is the plan's prediction and total contains it */
-    double error_bar; /* what total must not exceed: 1e-3 for linear models, 1e-2 for nonlinear ones */
+    double error_bar; /* what total must not exceed: 1e-3 for linear models, 1e-2 for nonlinear ones and for etas */
 } ddt_assessment;
 
 /* Compares a decrypted profile of the problem's own data (NULL: none) with clear runs and CVODE. Progress stage
@@ -186,6 +192,7 @@ typedef struct ddt_twin_run {
 
 /* Everything that summary.json, report.html and the figure show. */
 typedef struct ddt_twin_outcome {
+    ddt_twin_purpose purpose;
     const ddt_model *model;
     const ddt_events *events; /* NULL: no doses and measurements are drawn */
     ddt_plan_info plan;
@@ -197,6 +204,82 @@ typedef struct ddt_twin_outcome {
 
 /* The outcome's parts that a problem knows: all but profile, assessment and run. */
 void ddt_twin_problem_outcome(const ddt_twin_problem *problem, ddt_twin_outcome *out);
+
+/* ------------------------------------------------------------------ fits */
+
+/*
+ * etas.csv: ID and one column an eta, from the profile of a fit (its standard deviations are left out, or alone with
+ * `deviations`). 9 significant digits.
+ */
+DDT_MUST_CHECK ddt_status ddt_twin_write_etas(ddt_context *ctx, const ddt_profile *fit, bool deviations,
+                                              const char *path);
+/*
+ * individuals.csv: ID and the model's individual parameters at each subject's estimate: its variables that depend on an
+ * eta, but on no compartment and not on time; covariates as in the subject's first record. Computed in the clear by the
+ * custodian, whose data and estimates they are. Errors: DDT_ERR_MISMATCH for a profile that is not one of this problem.
+ */
+DDT_MUST_CHECK ddt_status ddt_twin_write_individuals(ddt_context *ctx, const ddt_twin_problem *problem,
+                                                     const ddt_profile *fit, const char *path);
+/* The page of a fit: each subject's levels and the curve of its estimate (CVODE in the clear), etas with their
+ * standard deviations, errors, costs. data_path: the problem's data. */
+DDT_MUST_CHECK ddt_status ddt_twin_write_fit_report(ddt_context *ctx, const ddt_twin_problem *problem,
+                                                    const ddt_twin_outcome *outcome, const char *data_path,
+                                                    const char *path);
+
+/* ------------------------------------------------------------------ recommendations */
+
+/*
+ * The regimens of a recommendation, ranked, and everything a reader needs beside them. ranking[s][0] is the best
+ * candidate of subject s: the index of a row of the profile.
+ */
+typedef struct ddt_recommendation {
+    ddt_recommend_targets targets;
+    ddt_recommend_product product;
+    size_t candidate_count, subject_count;
+    size_t **ranking;
+    double tolerance; /* costs closer than this count as equal: then the smaller daily dose wins */
+    const char *target_text, *product_text; /* as asked; they belong to the problem or plan */
+} ddt_recommendation;
+
+/* Ranks the candidates of a problem by a profile of it (decrypted, or of a run in the clear). */
+DDT_MUST_CHECK ddt_status ddt_twin_rank(ddt_context *ctx, const ddt_twin_problem *problem, const ddt_profile *profile,
+                                        ddt_recommendation *out);
+/* The same by a plan file; model: from ddt_twin_plan_model. */
+DDT_MUST_CHECK ddt_status ddt_twin_plan_rank(ddt_context *ctx, const ddt_twin_plan *plan, const ddt_model *model,
+                                             const ddt_profile *profile, ddt_recommendation *out);
+void ddt_recommendation_destroy(ddt_recommendation *recommendation);
+/* "1000 mg every 12 h, infused over 1 h, first dose 2000 mg" into a caller's buffer. */
+enum { DDT_REGIMEN_TEXT_MAX = 160 };
+void ddt_twin_regimen_text(const ddt_model *model, const ddt_recommendation *recommendation, size_t candidate,
+                           char text[DDT_REGIMEN_TEXT_MAX]);
+/* recommendation.json; docs/commands.md lists the fields. The caller owns *json (ddt_free). */
+DDT_MUST_CHECK ddt_status ddt_twin_recommendation_json(ddt_context *ctx, const ddt_twin_outcome *outcome,
+                                                       const ddt_recommendation *recommendation, char **json);
+/* candidates.csv: ID, dose, interval, infusion, loading factor, then the outputs; a row for every candidate, best
+ * first. */
+DDT_MUST_CHECK ddt_status ddt_twin_write_candidates(ddt_context *ctx, const ddt_profile *profile,
+                                                    const ddt_recommendation *recommendation, const char *path);
+/* The page: the best regimens of each subject, targets, errors, costs, who saw what. */
+DDT_MUST_CHECK ddt_status ddt_twin_write_recommendation_report(ddt_context *ctx, const ddt_twin_outcome *outcome,
+                                                               const ddt_recommendation *recommendation,
+                                                               const char *path);
+/*
+ * grant: releases the recommendation for one subject to a physician. The subject's slots of a result (of a plan that
+ * recommends) go through ddt_release: masked, flooded, rounded to clinical steps, counted in the ledger; the ranking is
+ * made from what was released; its text (JSON: docs/commands.md) is sealed for the physician. subject NULL: the only
+ * one. Nothing else leaves. Errors: DDT_ERR_SECURITY where the plan's precision does not carry the flooding or the
+ * ledger is spent; DDT_ERR_MISMATCH, DDT_ERR_DATA (no such subject), those of ddt_twin_decrypt and ddt_grant_write.
+ */
+DDT_MUST_CHECK ddt_status ddt_twin_grant(ddt_context *ctx, const char *keys_directory, const char *passphrase,
+                                         const char *result_path, const char *subject, const char *physician_path,
+                                         const char *grant_path, ddt_ledger_state *ledger);
+
+/*
+ * What the model file says of its products and targets, as the texts that --product and --target take: the first
+ * product, the first target. The caller owns *text (ddt_free). DDT_ERR_MODEL where the model says nothing.
+ */
+DDT_MUST_CHECK ddt_status ddt_twin_model_product(ddt_context *ctx, const char *model_path, char **text);
+DDT_MUST_CHECK ddt_status ddt_twin_model_target(ddt_context *ctx, const char *model_path, char **text);
 
 /* The summary as JSON text, NUL-terminated, owned by the caller (ddt_free). docs/commands.md lists the fields. */
 DDT_MUST_CHECK ddt_status ddt_twin_summary(ddt_context *ctx, const ddt_twin_outcome *outcome, char **json);

@@ -31,10 +31,19 @@ typedef struct cli_arguments {
     const char *model;
     const char *passphrase_file;
     const char *plot;
+    const char *purpose; /* of --for */
+    const char *target;  /* of --target */
+    const char *product; /* of --product */
+    const char *subject; /* whose recommendation is granted */
+    const char *to;      /* a physician's public key */
+    const char *grant;   /* a granted recommendation */
     double grid_h;
     uint64_t threads;
     uint64_t progress_fd;
     bool terminal_plot;
+    bool grantable; /* plan with the precision that ddtwin grant needs */
+    bool clear;     /* run the program unencrypted */
+    bool physician; /* keys of a physician instead of a plan's */
     bool json;
     bool help;
     const char **outputs; /* of --output, split at commas */
@@ -63,7 +72,16 @@ typedef enum cli_option {
     CLI_PLOT = 1 << 14,
     CLI_TERMINAL_PLOT = 1 << 15,
     CLI_PROGRESS_FD = 1 << 16,
-    CLI_JSON = 1 << 17
+    CLI_JSON = 1 << 17,
+    CLI_CLEAR = 1 << 18,
+    CLI_TARGET = 1 << 19,
+    CLI_PRODUCT = 1 << 20,
+    CLI_TO = 1 << 21,
+    CLI_GRANT = 1 << 22,
+    CLI_PHYSICIAN = 1 << 23,
+    CLI_SUBJECT = 1 << 24,
+    CLI_FOR = 1 << 25,
+    CLI_GRANTABLE = 1 << 26
 } cli_option;
 
 typedef struct cli_command {

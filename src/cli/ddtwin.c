@@ -50,7 +50,8 @@ static const cli_command commands[] = {
                     "go into it.",
      .example = "ddtwin compile models/theophylline.R --data-template data/theophylline_events.csv -o plan.ddt",
      .out = "plan.ddt",
-     .allowed = CLI_DATA | CLI_DATA_TEMPLATE | CLI_OUT | PROBLEM | COMMON,
+     .allowed =
+         CLI_DATA | CLI_DATA_TEMPLATE | CLI_OUT | CLI_FOR | CLI_TARGET | CLI_PRODUCT | CLI_GRANTABLE | PROBLEM | COMMON,
      .required = CLI_DATA_TEMPLATE | CLI_OUT,
      .run = ddtwin_compile},
     {.name = "keygen",
@@ -58,11 +59,13 @@ static const cli_command commands[] = {
      .explanation =
          "Makes the folder KEYS with secret.ddt (keep it: mode 0600, wrapped with a passphrase if one is given), "
          "public.ddt\n"
-         "(encrypts), eval.ddt (for the engine) and plan.ddt, a copy of the plan. Keys are never overwritten.",
+         "(encrypts), eval.ddt (for the engine), ledger.txt (counts releases) and plan.ddt, a copy of the plan.\n"
+         "With --physician instead of --plan: physician.ddt and physician-public.ddt, a physician's own pair, for\n"
+         "recommendations that ddtwin grant seals and ddtwin open reads. Keys are never overwritten.",
      .example = "ddtwin keygen --plan plan.ddt -o KEYS --passphrase-file -",
      .out = "KEYS",
-     .allowed = CLI_PLAN | CLI_OUT | CLI_PASSPHRASE | COMMON,
-     .required = CLI_PLAN | CLI_OUT,
+     .allowed = CLI_PLAN | CLI_PHYSICIAN | CLI_OUT | CLI_PASSPHRASE | COMMON,
+     .required = CLI_OUT,
      .run = ddtwin_keygen},
     {.name = "encrypt",
      .summary = "encrypt a data set for a plan",
@@ -87,6 +90,58 @@ static const cli_command commands[] = {
      .allowed = CLI_KEYS | CLI_RESULT | CLI_OUT | CLI_PASSPHRASE | COMMON,
      .required = CLI_KEYS | CLI_RESULT | CLI_OUT,
      .run = ddtwin_decrypt},
+    {.name = "fit",
+     .summary = "estimate patients' own parameters under encryption",
+     .positional = "MODEL",
+     .explanation =
+         "Maximum a posteriori estimates of every subject's random effects (etas) from encrypted levels, doses and "
+         "covariates:\n"
+         "NONMEM's objective with the model's omegas and residual error. Runs the whole chain like simulate. Writes\n"
+         "DIR/etas.csv (ID, one column an eta), DIR/individuals.csv (the model's parameters), DIR/uncertainty.csv\n"
+         "(posterior standard deviations), DIR/summary.json and DIR/report.html. --clear runs the same program without "
+         "keys.",
+     .example = "ddtwin fit models/vancomycin_thomson2009.R --data data/vancomycin_levels.csv -o out/fit",
+     .out = "DIR",
+     .allowed = CLI_DATA | CLI_OUT | CLI_PARAM | CLI_CLEAR | COMMON,
+     .required = CLI_DATA | CLI_OUT,
+     .run = ddtwin_fit},
+    {.name = "recommend",
+     .summary = "compare dosing regimens under encryption",
+     .positional = "MODEL",
+     .explanation =
+         "For every subject of the data all candidate regimens are computed at once on ciphertexts: what the targets "
+         "look at,\n"
+         "a cost, and the probability that the targets are met. Writes DIR/recommendation.json, DIR/candidates.csv "
+         "and\n"
+         "DIR/report.html. Targets and what can be given come from the model's file unless --target and --product say\n"
+         "otherwise (docs/recommend.md). --clear runs the same program without keys.",
+     .example = "ddtwin recommend models/vancomycin_thomson2009.R --data data/vancomycin_events.csv --target "
+                "auc24=400:600 -o out/regimen",
+     .out = "DIR",
+     .allowed = CLI_DATA | CLI_OUT | CLI_PARAM | CLI_CLEAR | CLI_TARGET | CLI_PRODUCT | COMMON,
+     .required = CLI_DATA | CLI_OUT,
+     .run = ddtwin_recommend},
+    {.name = "grant",
+     .summary = "release a recommendation to a physician",
+     .explanation =
+         "Decrypts one subject's recommendation, floods and rounds it so that it tells nothing about the key, counts "
+         "the release\n"
+         "in KEYS/ledger.txt and seals it for a physician's public key (ddtwin keygen --physician). Nothing else "
+         "leaves.",
+     .example = "ddtwin grant --keys KEYS --result result.ddt --to DOCTOR/physician-public.ddt -o grant.ddt",
+     .out = "grant.ddt",
+     .allowed = CLI_KEYS | CLI_RESULT | CLI_TO | CLI_SUBJECT | CLI_OUT | CLI_PASSPHRASE | CLI_JSON,
+     .required = CLI_KEYS | CLI_RESULT | CLI_TO | CLI_OUT,
+     .run = ddtwin_grant},
+    {.name = "open",
+     .summary = "read a recommendation that was granted to you",
+     .explanation = "Shows the recommended regimen, what it is predicted to give, the target, the model with its "
+                    "citation, and who saw\n"
+                    "what. KEYS is the physician's folder, made by ddtwin keygen --physician.",
+     .example = "ddtwin open --keys DOCTOR --grant grant.ddt",
+     .allowed = CLI_KEYS | CLI_GRANT | CLI_PASSPHRASE | CLI_JSON,
+     .required = CLI_KEYS | CLI_GRANT,
+     .run = ddtwin_open},
     {.name = "info",
      .summary = "say what a file is",
      .positional = "FILE",
@@ -95,14 +150,18 @@ static const cli_command commands[] = {
      .allowed = CLI_JSON,
      .run = ddtwin_info},
     {.name = "models",
-     .summary = "list drug models with their citations",
-     .positional = "DIR",
+     .summary = "list drug models with their citations, or show one",
+     .positional = "DIR or MODEL",
      .positional_optional = true,
      .explanation = "Lists the models in DIR: description, citation, outputs, covariates. Default: models/ in the "
                     "current folder,\n"
-                    "else those that were installed.",
-     .example = "ddtwin models",
-     .allowed = CLI_JSON,
+                    "else those that were installed. Of a MODEL it shows parameters, covariates with units and "
+                    "ranges, outputs,\n"
+                    "products, targets and the graph of its compartments; -o writes the virtual trial that check "
+                    "uses as an event table.",
+     .example = "ddtwin models models/wbpbpk_jones2013.R",
+     .out = "TRIAL.csv",
+     .allowed = CLI_JSON | CLI_OUT,
      .run = ddtwin_models},
 };
 

@@ -11,10 +11,15 @@ DDT_MUST_CHECK ddt_status ddtwin_check(ddt_context *ctx, const cli_arguments *ar
 DDT_MUST_CHECK ddt_status ddtwin_simulate(ddt_context *ctx, const cli_arguments *arguments);
 DDT_MUST_CHECK ddt_status ddtwin_compile(ddt_context *ctx, const cli_arguments *arguments);
 DDT_MUST_CHECK ddt_status ddtwin_keygen(ddt_context *ctx, const cli_arguments *arguments);
+DDT_MUST_CHECK ddt_status ddtwin_keygen_physician(ddt_context *ctx, const cli_arguments *arguments);
 DDT_MUST_CHECK ddt_status ddtwin_encrypt(ddt_context *ctx, const cli_arguments *arguments);
 DDT_MUST_CHECK ddt_status ddtwin_decrypt(ddt_context *ctx, const cli_arguments *arguments);
 DDT_MUST_CHECK ddt_status ddtwin_info(ddt_context *ctx, const cli_arguments *arguments);
 DDT_MUST_CHECK ddt_status ddtwin_models(ddt_context *ctx, const cli_arguments *arguments);
+DDT_MUST_CHECK ddt_status ddtwin_fit(ddt_context *ctx, const cli_arguments *arguments);
+DDT_MUST_CHECK ddt_status ddtwin_recommend(ddt_context *ctx, const cli_arguments *arguments);
+DDT_MUST_CHECK ddt_status ddtwin_grant(ddt_context *ctx, const cli_arguments *arguments);
+DDT_MUST_CHECK ddt_status ddtwin_open(ddt_context *ctx, const cli_arguments *arguments);
 
 /* The report draws this many intervals over each subject's span. */
 enum { DDTWIN_REPORT_POINTS = 97 };
@@ -22,6 +27,16 @@ enum { DDTWIN_REPORT_POINTS = 97 };
 /* --data, --grid, --output and --param as the library takes them. *settings belongs to the caller (ddt_free). */
 DDT_MUST_CHECK ddt_status ddtwin_options(ddt_context *ctx, const cli_arguments *arguments, size_t report_points,
                                          ddt_setting **settings, ddt_twin_options *out);
+
+/* Texts that options point to. */
+typedef struct ddtwin_question {
+    char *target, *product;
+} ddtwin_question;
+
+/* Turns options into those of a recommendation: --target and --product, else what the model's file says. */
+DDT_MUST_CHECK ddt_status ddtwin_ask(ddt_context *ctx, const cli_arguments *arguments, ddtwin_question *question,
+                                     ddt_twin_options *options);
+void ddtwin_question_free(ddtwin_question *question);
 
 /* ------------------------------------------------------------------ output folders */
 
@@ -44,6 +59,13 @@ void ddtwin_folder_close(ddtwin_folder *folder);
 /* Writes profile.csv, summary.json and report.html into the folder and commits it. */
 DDT_MUST_CHECK ddt_status ddtwin_write_results(ddt_context *ctx, const ddtwin_folder *folder,
                                                const ddt_twin_outcome *outcome);
+/* etas.csv, uncertainty.csv and summary.json of a fit; nothing is committed yet. */
+DDT_MUST_CHECK ddt_status ddtwin_write_etas(ddt_context *ctx, const ddtwin_folder *folder,
+                                            const ddt_twin_outcome *outcome);
+/* recommendation.json, candidates.csv and report.html, committed and told. */
+DDT_MUST_CHECK ddt_status ddtwin_write_recommendation(ddt_context *ctx, const cli_arguments *arguments,
+                                                      const ddtwin_folder *folder, const ddt_twin_outcome *outcome,
+                                                      const ddt_recommendation *r);
 /* A path inside a folder; NULL when memory is short (the error is recorded). */
 DDT_MUST_CHECK char *ddtwin_join(ddt_context *ctx, const char *folder, const char *name);
 
@@ -81,6 +103,8 @@ DDT_MUST_CHECK ddt_status ddtwin_chain_open(ddt_context *ctx, const ddt_twin_opt
                                             ddtwin_chain *out);
 /* Keys, encryption of the data, the engine as a process of its own, decryption. *out belongs to the caller. */
 DDT_MUST_CHECK ddt_status ddtwin_chain_run(ddtwin_chain *chain, const char *data, ddt_profile *out);
+/* The program in the clear instead of all that (--clear). */
+DDT_MUST_CHECK ddt_status ddtwin_chain_run_clear(ddtwin_chain *chain, ddt_profile *out);
 /* Removes all files that were not committed; the keys are overwritten first. */
 void ddtwin_chain_close(ddtwin_chain *chain);
 
@@ -99,6 +123,14 @@ DDT_MUST_CHECK ddt_status ddtwin_passphrase_take(ddt_context *ctx, const cli_arg
 /* Asks on the terminal; false where there is none. */
 bool ddtwin_passphrase_ask(const char *prompt, ddtwin_passphrase *out);
 void ddtwin_passphrase_wipe(ddtwin_passphrase *passphrase);
+
+/* A step that opens a secret key. */
+typedef ddt_status (*ddtwin_secret_step)(ddt_context *ctx, const cli_arguments *arguments, const char *passphrase,
+                                         void *result);
+/* Runs it with --passphrase-file; when a passphrase turns out to be needed and a terminal is there, again with the one
+ * asked for. */
+DDT_MUST_CHECK ddt_status ddtwin_with_passphrase(ddt_context *ctx, const cli_arguments *arguments,
+                                                 ddtwin_secret_step step, void *result);
 
 /* ------------------------------------------------------------------ printing */
 

@@ -107,6 +107,12 @@ ddt_status ddtwin_chain_run(ddtwin_chain *c, const char *data, ddt_profile *out)
     return status;
 }
 
+ddt_status ddtwin_chain_run_clear(ddtwin_chain *c, ddt_profile *out) {
+    ddt_status status = ddt_twin_run_clear(c->ctx, c->problem, false, out);
+    c->run.total_s = ddt_clock_s() - c->started_s;
+    return status;
+}
+
 void ddtwin_chain_close(ddtwin_chain *c) {
     char *const names[] = {c->engine, c->keys, c->plan, c->twin, c->result, c->eval, c->engine_eval};
     ddt_twin_problem_destroy(c->problem);

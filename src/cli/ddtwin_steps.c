@@ -46,11 +46,36 @@ static void tell_file(const cli_arguments *arguments, const char *what, uint64_t
 
 /* ------------------------------------------------------------------ compile */
 
+/* --for: what the plan is to compute. */
+static ddt_status set_purpose(ddt_context *ctx, const cli_arguments *arguments, ddtwin_question *question,
+                              ddt_twin_options *options) {
+    const char *purpose = arguments->purpose;
+    if (purpose == NULL || strcmp(purpose, "simulate") == 0) {
+        return DDT_OK;
+    }
+    if (arguments->grid_h > 0) {
+        return ddt_fail(ctx, DDT_ERR_USAGE, "compile: --grid belongs to simulations.");
+    }
+    options->grid_points = 0;
+    if (strcmp(purpose, "fit") == 0) {
+        options->purpose = DDT_TWIN_FIT;
+        return DDT_OK;
+    }
+    if (strcmp(purpose, "recommend") == 0) {
+        return ddtwin_ask(ctx, arguments, question, options);
+    }
+    return ddt_fail(ctx, DDT_ERR_USAGE, "compile: --for takes simulate, fit or recommend, not '%s'.", purpose);
+}
+
 ddt_status ddtwin_compile(ddt_context *ctx, const cli_arguments *arguments) {
     ddt_setting *settings = NULL;
     ddt_twin_options options;
+    ddtwin_question question = {0};
     ddt_digest digest;
     ddt_status status = ddtwin_options(ctx, arguments, DDTWIN_REPORT_POINTS, &settings, &options);
+    if (status == DDT_OK) {
+        status = set_purpose(ctx, arguments, &question, &options);
+    }
     if (status == DDT_OK) {
         status = ddt_twin_compile(ctx, &options, arguments->out);
     }
@@ -60,6 +85,7 @@ ddt_status ddtwin_compile(ddt_context *ctx, const cli_arguments *arguments) {
     if (status == DDT_OK) {
         tell_file(arguments, "plan", file_bytes(arguments->out), &digest);
     }
+    ddtwin_question_free(&question);
     ddt_free(settings);
     return status;
 }
@@ -67,6 +93,12 @@ ddt_status ddtwin_compile(ddt_context *ctx, const cli_arguments *arguments) {
 /* ------------------------------------------------------------------ keygen */
 
 ddt_status ddtwin_keygen(ddt_context *ctx, const cli_arguments *arguments) {
+    if (arguments->physician && arguments->plan == NULL) {
+        return ddtwin_keygen_physician(ctx, arguments);
+    }
+    if (arguments->physician || arguments->plan == NULL) {
+        return ddt_fail(ctx, DDT_ERR_USAGE, "keygen: either --plan or --physician says whose keys to make.");
+    }
     ddtwin_passphrase passphrase;
     ddt_digest digest;
     uint64_t eval_bytes = 0;
@@ -87,12 +119,8 @@ ddt_status ddtwin_keygen(ddt_context *ctx, const cli_arguments *arguments) {
 
 /* ------------------------------------------------------------------ with a secret key */
 
-/* A step that opens the secret key, run once or, when a passphrase is needed and a terminal is there, again with the
- * one asked for. */
-typedef ddt_status (*secret_step)(ddt_context *ctx, const cli_arguments *arguments, const char *passphrase,
-                                  void *result);
-
-static ddt_status with_passphrase(ddt_context *ctx, const cli_arguments *arguments, secret_step step, void *result) {
+ddt_status ddtwin_with_passphrase(ddt_context *ctx, const cli_arguments *arguments, ddtwin_secret_step step,
+                                  void *result) {
     ddtwin_passphrase passphrase;
     ddt_status status = ddtwin_passphrase_take(ctx, arguments, false, &passphrase);
     if (status == DDT_OK) {
@@ -117,7 +145,7 @@ ddt_status ddtwin_encrypt(ddt_context *ctx, const cli_arguments *arguments) {
     ddt_digest digest;
     ddt_status status = ddt_wire_file_digest(ctx, arguments->plan, DDT_WIRE_PLAN, &digest);
     if (status == DDT_OK) {
-        status = with_passphrase(ctx, arguments, encrypt_step, &bytes);
+        status = ddtwin_with_passphrase(ctx, arguments, encrypt_step, &bytes);
     }
     if (status == DDT_OK) {
         tell_file(arguments, "encrypted twin", bytes, &digest);
@@ -172,6 +200,35 @@ static ddt_status tell_outcome(ddt_context *ctx, const cli_arguments *arguments,
     return status;
 }
 
+static ddt_status write_ranked(ddt_context *ctx, const cli_arguments *arguments, const ddt_twin_plan *plan,
+                               const ddtwin_folder *folder, const ddt_twin_outcome *outcome) {
+    ddt_recommendation recommendation = {0};
+    ddt_status status = ddt_twin_plan_rank(ctx, plan, outcome->model, outcome->profile, &recommendation);
+    if (status == DDT_OK) {
+        status = ddtwin_write_recommendation(ctx, arguments, folder, outcome, &recommendation);
+    }
+    ddt_recommendation_destroy(&recommendation);
+    return status;
+}
+
+/* What a plan's purpose makes of a decrypted profile. */
+static ddt_status write_outcome(ddt_context *ctx, const cli_arguments *arguments, const ddt_twin_plan *plan,
+                                const ddtwin_folder *folder, const ddt_twin_outcome *outcome) {
+    ddt_status status = DDT_OK;
+    switch (outcome->purpose) {
+    case DDT_TWIN_RECOMMEND:
+        return write_ranked(ctx, arguments, plan, folder, outcome);
+    case DDT_TWIN_FIT:
+        status = ddtwin_write_etas(ctx, folder, outcome);
+        status = status == DDT_OK ? ddtwin_folder_commit(ctx, folder) : status;
+        break;
+    default:
+        status = ddtwin_write_results(ctx, folder, outcome);
+        break;
+    }
+    return status == DDT_OK ? tell_outcome(ctx, arguments, outcome) : status;
+}
+
 /* What a custodian knows without the data: the plan, the profile, the sizes of the files at hand. */
 static ddt_status decrypt_outcome(ddt_context *ctx, const cli_arguments *arguments, const ddt_twin_plan *plan,
                                   const ddt_profile *profile, const ddtwin_folder *folder, double decrypt_s) {
@@ -183,13 +240,11 @@ static ddt_status decrypt_outcome(ddt_context *ctx, const cli_arguments *argumen
                                   .eval_key_bytes = file_bytes(eval),
                                   .result_bytes = file_bytes(arguments->result),
                                   .plan_digest = *ddt_twin_plan_digest(plan)};
-        ddt_twin_outcome outcome = {.model = model, .profile = profile, .run = &run};
+        ddt_twin_outcome outcome = {
+            .purpose = ddt_twin_plan_purpose(plan), .model = model, .profile = profile, .run = &run};
         ddt_plan_get_info(ddt_twin_plan_program(plan), &outcome.plan);
         ddt_solution_get_info(ddt_twin_plan_solution(plan), &outcome.solve);
-        status = ddtwin_write_results(ctx, folder, &outcome);
-        if (status == DDT_OK) {
-            status = tell_outcome(ctx, arguments, &outcome);
-        }
+        status = write_outcome(ctx, arguments, plan, folder, &outcome);
     }
     ddt_model_destroy(model);
     ddt_free(eval);
@@ -201,7 +256,8 @@ static ddt_status decrypt_into(ddt_context *ctx, const cli_arguments *arguments,
     ddt_twin_plan *plan = NULL;
     char *plan_path = ddtwin_join(ctx, arguments->keys, "plan.ddt");
     const double started_s = ddt_clock_s();
-    ddt_status status = plan_path == NULL ? DDT_ERR_MEMORY : with_passphrase(ctx, arguments, decrypt_step, &profile);
+    ddt_status status =
+        plan_path == NULL ? DDT_ERR_MEMORY : ddtwin_with_passphrase(ctx, arguments, decrypt_step, &profile);
     const double decrypt_s = ddt_clock_s() - started_s;
     if (status == DDT_OK) {
         status = ddt_twin_plan_read(ctx, plan_path, &plan);

@@ -9,6 +9,9 @@
 
 double twin_error_bar(const ddt_twin_problem *problem) {
     ddt_solve_info info;
+    if (problem->recipe.purpose != DDT_TWIN_SIMULATE) {
+        return BAR_NONLINEAR;
+    }
     ddt_solution_get_info(problem->solution, &info);
     return strcmp(info.method, "superposition") == 0 ? BAR_LINEAR : BAR_NONLINEAR;
 }
@@ -20,8 +23,36 @@ void ddt_assessment_destroy(ddt_assessment *assessment) {
     *assessment = (ddt_assessment){0};
 }
 
+/* The plaintext optimum: etas, then their standard deviations. */
+static ddt_status fit_subject(ddt_context *ctx, const ddt_twin_problem *problem, size_t s, ddt_profile *reference) {
+    const size_t etas = reference->output_count / 2;
+    double *covariance = ddt_calloc(etas * etas, sizeof *covariance);
+    if (covariance == NULL) {
+        return twin_no_memory(ctx);
+    }
+    ddt_status status =
+        ddt_fit_exact(ctx, problem->model, problem->events, s, 1, reference->values[s], covariance, NULL);
+    for (size_t i = 0; status == DDT_OK && i < etas; i++) {
+        reference->values[s][etas + i] = sqrt(covariance[i * etas + i]);
+    }
+    ddt_free(covariance);
+    return status;
+}
+
+static ddt_status run_fit_reference(ddt_context *ctx, const ddt_twin_problem *problem, ddt_profile *reference) {
+    ddt_status status = DDT_OK;
+    for (size_t s = 0; status == DDT_OK && s < reference->subject_count; s++) {
+        status = ddt_progress(ctx, "reference", s, reference->subject_count);
+        if (status == DDT_OK) {
+            status = fit_subject(ctx, problem, s, reference);
+        }
+    }
+    return status == DDT_OK ? ddt_progress(ctx, "reference", reference->subject_count, reference->subject_count)
+                            : status;
+}
+
 /* The model's own equations by CVODE at the problem's observations. */
-static ddt_status run_reference(ddt_context *ctx, const ddt_twin_problem *problem, ddt_profile *reference) {
+static ddt_status run_curves(ddt_context *ctx, const ddt_twin_problem *problem, ddt_profile *reference) {
     const size_t count = reference->output_count;
     if (count != problem->model->output_count) {
         return ddt_fail(ctx, DDT_ERR_INTERNAL, "The layout has %zu outputs and the model %zu.", count,
@@ -96,6 +127,22 @@ static double largest_difference(const ddt_profile *a, const ddt_profile *b, siz
     return largest;
 }
 
+static ddt_status run_reference(ddt_context *ctx, const ddt_twin_problem *problem, const ddt_profile *exact,
+                                ddt_profile *reference) {
+    switch (problem->recipe.purpose) {
+    case DDT_TWIN_FIT:
+        return run_fit_reference(ctx, problem, reference);
+    case DDT_TWIN_RECOMMEND:
+        for (size_t s = 0; reference->values != NULL && s < reference->subject_count; s++) {
+            memcpy(reference->values[s], exact->values[s],
+                   reference->observation_counts[s] * reference->output_count * sizeof **reference->values);
+        }
+        return DDT_OK;
+    default:
+        return run_curves(ctx, problem, reference);
+    }
+}
+
 static double relative(double error, double maximum) { return maximum > 0 ? error / maximum : error; }
 
 static void widen(ddt_error_budget *worst, const ddt_error_budget *one) {
@@ -106,9 +153,9 @@ static void widen(ddt_error_budget *worst, const ddt_error_budget *one) {
 }
 
 static void compare(const ddt_profile *exact, const ddt_profile *polynomial, const ddt_profile *decrypted,
-                    double predicted_ckks, ddt_assessment *out) {
+                    double predicted_ckks, bool absolute, ddt_assessment *out) {
     for (size_t o = 0; o < out->output_count; o++) {
-        const double maximum = largest_difference(&out->reference, NULL, o);
+        const double maximum = absolute ? 1 : largest_difference(&out->reference, NULL, o);
         ddt_error_budget *budget = &out->per_output[o];
         out->output_maximum[o] = maximum;
         budget->surrogate = relative(largest_difference(polynomial, exact, o), maximum);
@@ -128,13 +175,13 @@ static ddt_status assess_into(ddt_context *ctx, const ddt_twin_problem *problem,
                               ddt_profile *exact, ddt_profile *polynomial, ddt_assessment *out) {
     ddt_status status = twin_profile_create(ctx, problem->solution, &problem->recipe, &out->reference);
     if (status == DDT_OK) {
-        status = run_reference(ctx, problem, &out->reference);
-    }
-    if (status == DDT_OK) {
         status = ddt_twin_run_clear(ctx, problem, true, exact);
     }
     if (status == DDT_OK) {
         status = ddt_twin_run_clear(ctx, problem, false, polynomial);
+    }
+    if (status == DDT_OK) {
+        status = run_reference(ctx, problem, exact, &out->reference);
     }
     if (status != DDT_OK) {
         return status;
@@ -153,7 +200,8 @@ static ddt_status assess_into(ddt_context *ctx, const ddt_twin_problem *problem,
     ddt_twin_problem_info(problem, &plan, &solve);
     out->measured = decrypted != NULL;
     out->error_bar = twin_error_bar(problem);
-    compare(exact, polynomial, decrypted, plan.predicted_error / problem->circuit_scale, out);
+    compare(exact, polynomial, decrypted, plan.predicted_error / problem->circuit_scale,
+            problem->recipe.purpose == DDT_TWIN_FIT, out);
     return DDT_OK;
 }
 

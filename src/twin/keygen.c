@@ -1,6 +1,8 @@
 /* The custodian makes keys for a plan. SPDX-License-Identifier: Apache-2.0 */
 #include "twin_internal.h"
 
+#include "ddt/custody/release.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,13 +18,28 @@ static ddt_status keygen_directory(ddt_context *ctx, const char *directory, cons
     if (errno != EEXIST) {
         return ddt_fail(ctx, DDT_ERR_IO, "The key directory %s cannot be made: %s.", directory, strerror(errno));
     }
-    const char *const files[] = {paths->secret, paths->public, paths->eval, paths->plan};
+    const char *const files[] = {paths->secret, paths->public, paths->eval, paths->plan, paths->ledger};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         if (twin_path_exists(files[i])) {
             return ddt_fail(ctx, DDT_ERR_IO, "%s exists already; keys are never overwritten.", files[i]);
         }
     }
     return DDT_OK;
+}
+
+/* What bootstrapping needs besides switching keys, where the plan has any. */
+static ddt_status write_encapsulation(ddt_context *ctx, const ddt_ckks_params *params, const ddt_secret_key *secret,
+                                      ddt_writer *writer) {
+    if (ddt_ckks_params_literal(params)->boot_levels == 0) {
+        return DDT_OK;
+    }
+    ddt_encapsulation encapsulation;
+    ddt_status status = ddt_encapsulation_generate(ctx, secret, &encapsulation);
+    if (status == DDT_OK) {
+        status = ddt_encapsulation_write(writer, params, &encapsulation);
+        ddt_encapsulation_destroy(&encapsulation);
+    }
+    return status;
 }
 
 /* One key in memory at a time: made, written, freed. */
@@ -46,6 +63,9 @@ static ddt_status write_eval_keys(ddt_context *ctx, const ddt_twin_plan *plan, c
             status = ddt_switch_key_write(writer, params, &key);
         }
         ddt_switch_key_destroy(&key);
+    }
+    if (status == DDT_OK) {
+        status = write_encapsulation(ctx, params, secret, writer);
     }
     if (status == DDT_OK) {
         status = ddt_progress(ctx, "keys", count, count);
@@ -133,6 +153,9 @@ static ddt_status keygen_files(ddt_context *ctx, const ddt_twin_plan *plan, cons
         status = write_public_key(ctx, params, secret, &plan->digest, paths->public);
     }
     if (status == DDT_OK) {
+        status = ddt_ledger_create(ctx, paths->ledger, secret, &plan->digest, DDT_TWIN_RELEASES);
+    }
+    if (status == DDT_OK) {
         status = ddt_secret_key_save(ctx, paths->secret, secret, &plan->digest, passphrase);
     }
     ddt_secret_key_destroy(secret);
@@ -144,6 +167,7 @@ static void keygen_undo(const char *directory, const twin_key_paths *paths, bool
     (void)unlink(paths->public);
     (void)unlink(paths->eval);
     (void)unlink(paths->plan);
+    (void)unlink(paths->ledger);
     if (made) {
         (void)rmdir(directory);
     }

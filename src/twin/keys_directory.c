@@ -8,6 +8,7 @@ void twin_key_paths_destroy(twin_key_paths *paths) {
     ddt_free(paths->public);
     ddt_free(paths->eval);
     ddt_free(paths->plan);
+    ddt_free(paths->ledger);
     *paths = (twin_key_paths){0};
 }
 
@@ -15,8 +16,9 @@ ddt_status twin_key_paths_create(ddt_context *ctx, const char *directory, twin_k
     *out = (twin_key_paths){.secret = twin_path_join(directory, TWIN_FILE_SECRET),
                             .public = twin_path_join(directory, TWIN_FILE_PUBLIC),
                             .eval = twin_path_join(directory, TWIN_FILE_EVAL),
-                            .plan = twin_path_join(directory, TWIN_FILE_PLAN)};
-    if (out->secret == NULL || out->public == NULL || out->eval == NULL || out->plan == NULL) {
+                            .plan = twin_path_join(directory, TWIN_FILE_PLAN),
+                            .ledger = twin_path_join(directory, TWIN_FILE_LEDGER)};
+    if (out->secret == NULL || out->public == NULL || out->eval == NULL || out->plan == NULL || out->ledger == NULL) {
         twin_key_paths_destroy(out);
         return twin_no_memory(ctx);
     }

@@ -27,7 +27,7 @@ void ddt_twin_problem_info(const ddt_twin_problem *problem, ddt_plan_info *plan,
 }
 
 void ddt_twin_problem_outcome(const ddt_twin_problem *problem, ddt_twin_outcome *out) {
-    *out = (ddt_twin_outcome){.model = problem->model, .events = problem->events};
+    *out = (ddt_twin_outcome){.purpose = problem->recipe.purpose, .model = problem->model, .events = problem->events};
     ddt_twin_problem_info(problem, &out->plan, &out->solve);
 }
 
@@ -85,12 +85,15 @@ static ddt_status problem_scale(ddt_context *ctx, ddt_twin_problem *problem) {
  * Noise is aimed well below the bar of the total error. A circuit that amplifies noise too much for that may still come
  * below the bar: then `check` and the reports tell what is to be expected.
  */
-static ddt_status problem_plan(ddt_context *ctx, double target_error, ddt_twin_problem *problem) {
+static ddt_status problem_plan(ddt_context *ctx, double target_error, bool grantable, ddt_twin_problem *problem) {
     const double share_of_bar = 0.9;
     const double usual =
         problem->recipe.purpose == DDT_TWIN_SIMULATE ? TWIN_TARGET_ERROR_DEFAULT : TWIN_TARGET_ERROR_ESTIMATE;
     const double relative = target_error > 0 ? target_error : usual;
     ddt_plan_request request = {.target_error = relative * problem->circuit_scale};
+    if (grantable) {
+        request.bound_target = TWIN_BOUND_GRANTABLE;
+    }
     if (target_error == 0) {
         request.accept_error = share_of_bar * twin_error_bar(problem) * problem->circuit_scale;
     }
@@ -104,14 +107,14 @@ static ddt_status problem_solve(ddt_context *ctx, ddt_twin_problem *problem) {
     switch (problem->recipe.purpose) {
     case DDT_TWIN_FIT: {
         const ddt_fit_options options = {0};
-        (void)options; status = ddt_fail(ctx, DDT_ERR_UNSUPPORTED, "Fits come soon.");/*TEMP ddt_solve_fit*/
+        status = ddt_solve_fit(ctx, model, events, &options, &problem->solution);
         break;
     }
     case DDT_TWIN_RECOMMEND: {
         ddt_recommend_options options;
         status = twin_recipe_recommendation(ctx, &problem->recipe, model, &options);
         if (status == DDT_OK) {
-            (void)options; status = ddt_fail(ctx, DDT_ERR_UNSUPPORTED, "Recommendations come soon.");/*TEMP ddt_solve_recommend*/
+            status = ddt_solve_recommend(ctx, model, events, &options, &problem->solution);
         }
         break;
     }
@@ -137,7 +140,7 @@ static ddt_status problem_build(ddt_context *ctx, const ddt_twin_options *option
     if (status == DDT_OK) {
         status = problem_scale(ctx, problem);
     }
-    return status == DDT_OK ? problem_plan(ctx, options->target_error, problem) : status;
+    return status == DDT_OK ? problem_plan(ctx, options->target_error, options->grantable, problem) : status;
 }
 
 ddt_status ddt_twin_problem_create(ddt_context *ctx, const ddt_twin_options *options, ddt_twin_problem **out) {

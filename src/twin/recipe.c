@@ -87,7 +87,8 @@ ddt_status twin_recipe_create(ddt_context *ctx, const ddt_twin_options *options,
     if (options->purpose != DDT_TWIN_SIMULATE && (options->grid_h > 0 || options->grid_points > 0)) {
         return ddt_fail(ctx, DDT_ERR_ARGUMENT, "Only a simulation has a grid.");
     }
-    if ((options->purpose == DDT_TWIN_RECOMMEND) != (options->target != NULL)) {
+    if ((options->purpose == DDT_TWIN_RECOMMEND) != (options->target != NULL) ||
+        (options->grantable && options->purpose != DDT_TWIN_RECOMMEND)) {
         return ddt_fail(ctx, DDT_ERR_ARGUMENT, "A recommendation, and nothing else, needs a target.");
     }
     ddt_status status = recipe_copy_options(ctx, options, out);

@@ -28,8 +28,8 @@ static json_t *outputs_json(const ddt_twin_outcome *outcome) {
     const ddt_assessment *assessment = outcome->assessment;
     json_t *outputs = json_array();
     for (size_t o = 0; o < outcome->profile->output_count; o++) {
-        json_t *output = json_pack("{s:s, s:s}", "name", outcome->profile->output_names[o], "unit",
-                                   twin_output_unit(outcome->model, o));
+        const char *unit = outcome->purpose == DDT_TWIN_SIMULATE ? twin_output_unit(outcome->model, o) : "";
+        json_t *output = json_pack("{s:s, s:s}", "name", outcome->profile->output_names[o], "unit", unit);
         add(output, "maximum", assessment == NULL ? json_null() : number(assessment->output_maximum[o]));
         add(output, "max_error", budget_json(assessment == NULL ? NULL : &assessment->per_output[o]));
         (void)json_array_append_new(outputs, output);

@@ -21,10 +21,12 @@ enum {
 
 #define TWIN_TARGET_ERROR_DEFAULT 1e-4
 #define TWIN_TARGET_ERROR_ESTIMATE 5e-4 /* of fits and recommendations */
+#define TWIN_BOUND_GRANTABLE 0x1p-42    /* worst-case noise that leaves room for flooding all candidates */
 #define TWIN_FILE_SECRET "secret.ddt"
 #define TWIN_FILE_PUBLIC "public.ddt"
 #define TWIN_FILE_EVAL "eval.ddt"
 #define TWIN_FILE_PLAN "plan.ddt"
+#define TWIN_FILE_LEDGER "ledger.txt"
 
 /* ------------------------------------------------------------------ recipes */
 
@@ -126,7 +128,7 @@ DDT_MUST_CHECK ddt_status twin_no_memory(ddt_context *ctx);
 
 /* Paths inside a key directory. */
 typedef struct twin_key_paths {
-    char *secret, *public, *eval, *plan;
+    char *secret, *public, *eval, *plan, *ledger;
 } twin_key_paths;
 
 /* On failure *out is zero. */
@@ -146,6 +148,12 @@ DDT_MUST_CHECK ddt_status twin_profile_create(ddt_context *ctx, const ddt_soluti
                                               ddt_profile *out);
 /* Memory that held patients' values: wiped, then freed. NULL is allowed. */
 void twin_wipe_free(void *block, size_t bytes);
+
+/* ------------------------------------------------------------------ recommendations */
+
+/* Ranks by a profile of a plan or problem that recommends. On failure *out is zero. */
+DDT_MUST_CHECK ddt_status twin_rank(ddt_context *ctx, const twin_recipe *recipe, const ddt_model *model,
+                                    const ddt_solution *solution, const ddt_profile *profile, ddt_recommendation *out);
 
 /* ------------------------------------------------------------------ identifiers */
 

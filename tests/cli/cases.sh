@@ -33,7 +33,7 @@ case_bad_option_value() {
     refused 2 extra ddtwin check "$model" extra
 }
 case_help_teaches() {
-    for command in check simulate compile keygen encrypt decrypt info models; do
+    for command in check simulate compile keygen encrypt decrypt fit recommend grant open info models; do
         ddtwin $command --help >help.txt
         grep -q "ddtwin $command" help.txt || fail "no usage in the help of $command"
         grep -q Example help.txt || fail "no example in the help of $command"

@@ -71,7 +71,8 @@ static size_t chain_entries(const char *folder) {
 }
 
 static void chain_remove_keys(const chain *c) {
-    static const char *const files[] = {"keys/secret.ddt", "keys/public.ddt", "keys/eval.ddt", "keys/plan.ddt"};
+    static const char *const files[] = {"keys/secret.ddt", "keys/public.ddt", "keys/eval.ddt", "keys/plan.ddt",
+                                        "keys/ledger.txt"};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         char *path = chain_path(c, files[i]);
         (void)unlink(path);

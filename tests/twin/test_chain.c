@@ -65,7 +65,7 @@ static void test_existing_keys(void **state) {
     ddt_digest after;
     assert_int_equal(ddt_wire_file_digest(c->ctx, c->eval, DDT_WIRE_EVAL_KEYS, &before), DDT_OK);
     assert_int_equal(keygen(c, NULL), DDT_ERR_IO);
-    assert_int_equal(chain_entries(c->keys), 4);
+    assert_int_equal(chain_entries(c->keys), 5);
     assert_int_equal(ddt_wire_file_digest(c->ctx, c->eval, DDT_WIRE_EVAL_KEYS, &after), DDT_OK);
     assert_true(ddt_digest_equal(&before, &after));
 }

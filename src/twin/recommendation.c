@@ -1,0 +1,323 @@
+/* What comes of a recommendation: the ranking, as JSON, table and page. SPDX-License-Identifier: Apache-2.0 */
+#include "twin_internal.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RANK_TOLERANCE 1e-3 /* twice the noise that plans of recommendations aim at */
+
+enum { SHOWN_MAX = 5 };
+
+/* ------------------------------------------------------------------ ranking */
+
+void ddt_recommendation_destroy(ddt_recommendation *recommendation) {
+    for (size_t s = 0; recommendation->ranking != NULL && s < recommendation->subject_count; s++) {
+        ddt_free(recommendation->ranking[s]);
+    }
+    ddt_free(recommendation->ranking);
+    *recommendation = (ddt_recommendation){0};
+}
+
+static ddt_status rank_subjects(ddt_context *ctx, const ddt_solution *solution, const ddt_profile *profile,
+                                ddt_recommendation *out) {
+    for (size_t s = 0; s < out->subject_count; s++) {
+        out->ranking[s] = ddt_calloc(out->candidate_count, sizeof **out->ranking);
+        if (out->ranking[s] == NULL) {
+            return twin_no_memory(ctx);
+        }
+        ddt_status status =
+            ddt_recommend_rank(ctx, solution, s, profile->values[s], &out->product, out->tolerance, out->ranking[s]);
+        if (status != DDT_OK) {
+            return status;
+        }
+    }
+    return DDT_OK;
+}
+
+ddt_status twin_rank(ddt_context *ctx, const twin_recipe *recipe, const ddt_model *model, const ddt_solution *solution,
+                     const ddt_profile *profile, ddt_recommendation *out) {
+    ddt_recommend_options options;
+    *out = (ddt_recommendation){0};
+    if (recipe->purpose != DDT_TWIN_RECOMMEND) {
+        return ddt_fail(ctx, DDT_ERR_MISMATCH, "Only a recommendation can be ranked.");
+    }
+    ddt_status status = twin_recipe_recommendation(ctx, recipe, model, &options);
+    if (status != DDT_OK) {
+        return status;
+    }
+    *out = (ddt_recommendation){.targets = options.targets,
+                                .product = options.product,
+                                .target_text = recipe->target,
+                                .product_text = recipe->product,
+                                .candidate_count = ddt_recommend_candidate_count(&options.product),
+                                .subject_count = profile->subject_count,
+                                .tolerance = RANK_TOLERANCE};
+    out->ranking = ddt_calloc(out->subject_count, sizeof *out->ranking);
+    status = out->ranking == NULL ? twin_no_memory(ctx) : rank_subjects(ctx, solution, profile, out);
+    if (status != DDT_OK) {
+        ddt_recommendation_destroy(out);
+    }
+    return status;
+}
+
+ddt_status ddt_twin_rank(ddt_context *ctx, const ddt_twin_problem *problem, const ddt_profile *profile,
+                         ddt_recommendation *out) {
+    return twin_rank(ctx, &problem->recipe, problem->model, problem->solution, profile, out);
+}
+
+ddt_status ddt_twin_plan_rank(ddt_context *ctx, const ddt_twin_plan *plan, const ddt_model *model,
+                              const ddt_profile *profile, ddt_recommendation *out) {
+    return twin_rank(ctx, &plan->recipe, model, plan->solution, profile, out);
+}
+
+/* ------------------------------------------------------------------ regimens in words */
+
+static const char *dose_unit(const ddt_model *model) { return model->dose_unit == NULL ? "" : model->dose_unit; }
+
+void ddt_twin_regimen_text(const ddt_model *model, const ddt_recommendation *recommendation, size_t candidate,
+                           char text[DDT_REGIMEN_TEXT_MAX]) {
+    const ddt_recommend_candidate c = ddt_recommend_candidate_at(&recommendation->product, candidate);
+    const char *unit = dose_unit(model);
+    const char *time = twin_time_unit(model);
+    int used = snprintf(text, DDT_REGIMEN_TEXT_MAX, "%.6g %s every %.6g %s", c.dose, unit, c.interval_h, time);
+    if (c.infusion_h > 0 && used < DDT_REGIMEN_TEXT_MAX) {
+        used +=
+            snprintf(text + used, (size_t)(DDT_REGIMEN_TEXT_MAX - used), ", infused over %.6g %s", c.infusion_h, time);
+    }
+    if (c.loading != 1 && used < DDT_REGIMEN_TEXT_MAX) {
+        (void)snprintf(text + used, (size_t)(DDT_REGIMEN_TEXT_MAX - used), ", first dose %.6g %s", c.loading * c.dose,
+                       unit);
+    }
+}
+
+/* ------------------------------------------------------------------ from the model's file */
+
+static void add_list(twin_text *text, const char *key, const double *values, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        twin_text_add(text, "%s%.10g", i == 0 ? key : ",", values[i]);
+    }
+}
+
+static ddt_status take_text(ddt_context *ctx, twin_text *text, char **out) {
+    if (text->failed) {
+        twin_text_destroy(text);
+        return twin_no_memory(ctx);
+    }
+    *out = text->data;
+    *text = (twin_text){0};
+    return DDT_OK;
+}
+
+static ddt_status product_text(ddt_context *ctx, const ddt_model *model, char **out) {
+    const ddt_product *product = ddt_model_product(model, NULL);
+    twin_text text = {0};
+    if (product == NULL) {
+        return ddt_fail(ctx, DDT_ERR_MODEL, "%s does not say how the drug is given: use --product.", model->path);
+    }
+    twin_text_add(&text, "dose=%.10g:%.10g:%.10g", product->dose_low, product->dose_high, product->step);
+    add_list(&text, "; interval=", product->intervals, product->interval_count);
+    add_list(&text, "; infusion=", product->infusions, product->infusion_count);
+    if (isfinite(product->rate_max)) {
+        twin_text_add(&text, "; rate=%.10g", product->rate_max);
+    }
+    twin_text_add(&text, "; cmt=%u", product->compartment + 1);
+    return take_text(ctx, &text, out);
+}
+
+static ddt_status target_text(ddt_context *ctx, const ddt_model *model, char **out) {
+    const ddt_target *target = ddt_model_target(model, NULL);
+    twin_text text = {0};
+    if (target == NULL) {
+        return ddt_fail(ctx, DDT_ERR_MODEL, "%s does not say what treatment aims at: use --target.", model->path);
+    }
+    twin_text_add(&text, "%s=", target->measure);
+    if (isfinite(target->low) && target->low > 0) {
+        twin_text_add(&text, "%.10g", target->low);
+    }
+    twin_text_add(&text, ":");
+    if (isfinite(target->high)) {
+        twin_text_add(&text, "%.10g", target->high);
+    }
+    if (isfinite(target->threshold)) {
+        twin_text_add(&text, ",mic=%.10g", target->threshold);
+    }
+    return take_text(ctx, &text, out);
+}
+
+ddt_status ddt_twin_model_product(ddt_context *ctx, const char *model_path, char **text) {
+    ddt_model *model = NULL;
+    ddt_status status = ddt_model_read(ctx, model_path, &model);
+    if (status == DDT_OK) {
+        status = product_text(ctx, model, text);
+    }
+    ddt_model_destroy(model);
+    return status;
+}
+
+ddt_status ddt_twin_model_target(ddt_context *ctx, const char *model_path, char **text) {
+    ddt_model *model = NULL;
+    ddt_status status = ddt_model_read(ctx, model_path, &model);
+    if (status == DDT_OK) {
+        status = target_text(ctx, model, text);
+    }
+    ddt_model_destroy(model);
+    return status;
+}
+
+/* ------------------------------------------------------------------ JSON */
+
+static json_t *number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
+
+static void add(json_t *object, const char *key, json_t *value) { (void)json_object_set_new(object, key, value); }
+
+static json_t *candidate_json(const ddt_model *model, const ddt_profile *profile, const ddt_recommendation *r, size_t s,
+                              size_t candidate) {
+    const ddt_recommend_candidate c = ddt_recommend_candidate_at(&r->product, candidate);
+    char text[DDT_REGIMEN_TEXT_MAX];
+    ddt_twin_regimen_text(model, r, candidate, text);
+    json_t *out = json_pack("{s:s, s:f, s:f, s:f, s:f}", "regimen", text, "dose", c.dose, "interval_h", c.interval_h,
+                            "infusion_h", c.infusion_h, "first_dose", c.loading * c.dose);
+    for (size_t o = 0; o < profile->output_count; o++) {
+        add(out, profile->output_names[o], number(profile->values[s][candidate * profile->output_count + o]));
+    }
+    return out;
+}
+
+static json_t *subject_json(const ddt_model *model, const ddt_profile *profile, const ddt_recommendation *r, size_t s) {
+    json_t *alternatives = json_array();
+    for (size_t i = 1; i < r->candidate_count && i < SHOWN_MAX; i++) {
+        (void)json_array_append_new(alternatives, candidate_json(model, profile, r, s, r->ranking[s][i]));
+    }
+    return json_pack("{s:s, s:o, s:o}", "id", profile->subject_ids[s], "recommended",
+                     candidate_json(model, profile, r, s, r->ranking[s][0]), "alternatives", alternatives);
+}
+
+static json_t *subjects_json(const ddt_model *model, const ddt_profile *profile, const ddt_recommendation *r) {
+    json_t *subjects = json_array();
+    for (size_t s = 0; s < r->subject_count; s++) {
+        (void)json_array_append_new(subjects, subject_json(model, profile, r, s));
+    }
+    return subjects;
+}
+
+ddt_status ddt_twin_recommendation_json(ddt_context *ctx, const ddt_twin_outcome *outcome,
+                                        const ddt_recommendation *recommendation, char **json) {
+    enum { INDENT = 2, DIGITS = 9 };
+    char *summary = NULL;
+    ddt_status status = ddt_twin_summary(ctx, outcome, &summary);
+    if (status != DDT_OK) {
+        return status;
+    }
+    json_t *root = json_loads(summary, 0, NULL);
+    ddt_free(summary);
+    if (root == NULL) {
+        return twin_no_memory(ctx);
+    }
+    add(root, "target", json_string(recommendation->target_text));
+    add(root, "product", json_string(recommendation->product_text));
+    add(root, "dose_unit", json_string(dose_unit(outcome->model)));
+    add(root, "candidates", json_integer((json_int_t)recommendation->candidate_count));
+    add(root, "recommendations", subjects_json(outcome->model, outcome->profile, recommendation));
+    char *dumped = json_dumps(root, JSON_INDENT(INDENT) | JSON_REAL_PRECISION(DIGITS));
+    json_decref(root);
+    if (dumped == NULL) {
+        return twin_no_memory(ctx);
+    }
+    *json = ddt_strdup(dumped);
+    free(dumped);
+    return *json == NULL ? twin_no_memory(ctx) : DDT_OK;
+}
+
+/* ------------------------------------------------------------------ table */
+
+ddt_status ddt_twin_write_candidates(ddt_context *ctx, const ddt_profile *profile,
+                                     const ddt_recommendation *recommendation, const char *path) {
+    twin_text text = {0};
+    twin_text_add(&text, "ID,DOSE,INTERVAL,INFUSION,LOADING");
+    for (size_t o = 0; o < profile->output_count; o++) {
+        twin_text_raw(&text, ",", 1);
+        twin_text_csv(&text, profile->output_names[o]);
+    }
+    twin_text_raw(&text, "\n", 1);
+    for (size_t s = 0; s < recommendation->subject_count; s++) {
+        for (size_t i = 0; i < recommendation->candidate_count; i++) {
+            const size_t candidate = recommendation->ranking[s][i];
+            const ddt_recommend_candidate c = ddt_recommend_candidate_at(&recommendation->product, candidate);
+            twin_text_csv(&text, profile->subject_ids[s]);
+            twin_text_add(&text, ",%.9g,%.9g,%.9g,%.9g", c.dose, c.interval_h, c.infusion_h, c.loading);
+            for (size_t o = 0; o < profile->output_count; o++) {
+                twin_text_add(&text, ",%.9g", profile->values[s][candidate * profile->output_count + o]);
+            }
+            twin_text_raw(&text, "\n", 1);
+        }
+    }
+    return twin_text_write(ctx, &text, path);
+}
+
+/* ------------------------------------------------------------------ page */
+
+static void subject_section(twin_text *text, const ddt_model *model, const ddt_profile *profile,
+                            const ddt_recommendation *r, size_t s) {
+    char regimen[DDT_REGIMEN_TEXT_MAX];
+    ddt_twin_regimen_text(model, r, r->ranking[s][0], regimen);
+    twin_text_add(text, "<section><h2>Subject ");
+    twin_text_escaped(text, profile->subject_ids[s]);
+    twin_text_add(text, ": ");
+    twin_text_escaped(text, regimen);
+    twin_text_add(text, "</h2><div class=\"scroll\"><table><tr><th>Rank</th><th>Regimen</th>");
+    for (size_t o = 0; o < profile->output_count; o++) {
+        twin_text_add(text, "<th class=\"n\">");
+        twin_text_escaped(text, profile->output_names[o]);
+        twin_text_add(text, "</th>");
+    }
+    twin_text_add(text, "</tr>\n");
+    for (size_t i = 0; i < r->candidate_count && i < SHOWN_MAX; i++) {
+        const size_t candidate = r->ranking[s][i];
+        ddt_twin_regimen_text(model, r, candidate, regimen);
+        twin_text_add(text, "<tr><td>%zu</td><td>", i + 1);
+        twin_text_escaped(text, regimen);
+        twin_text_add(text, "</td>");
+        for (size_t o = 0; o < profile->output_count; o++) {
+            twin_text_add(text, "<td class=\"n\">%.4g</td>", profile->values[s][candidate * profile->output_count + o]);
+        }
+        twin_text_add(text, "</tr>\n");
+    }
+    twin_text_add(text, "</table></div></section>\n");
+}
+
+static void request_section(twin_text *text, const ddt_twin_outcome *outcome, const ddt_recommendation *r) {
+    twin_text_add(text, "<section><h2>What was asked</h2><table>\n");
+    twin_page_row_text(text, "Target", r->target_text);
+    twin_page_row_text(text, "What can be given", r->product_text);
+    twin_page_row_count(text, "Regimens compared for each subject", r->candidate_count);
+    if (outcome->assessment != NULL) {
+        twin_text_add(text, "<tr><td>Largest error of a number, of its maximum</td><td class=\"n\">");
+        twin_page_percent(text, outcome->assessment->worst.total);
+        twin_text_add(text, "</td></tr>\n");
+    }
+    twin_text_add(text, "</table><p class=\"note\">The cost is the expected distance from the target over what is "
+                        "not known of the patient; 0 is best. p_target is the probability that the target is met."
+                        "</p></section>\n");
+}
+
+ddt_status ddt_twin_write_recommendation_report(ddt_context *ctx, const ddt_twin_outcome *outcome,
+                                                const ddt_recommendation *recommendation, const char *path) {
+    twin_text text = {0};
+    twin_page_begin(&text, outcome->model, outcome->run, "recommended regimens",
+                    outcome->run->engine_s > 0 ? "Dosing regimens compared under encryption"
+                                               : "Dosing regimens, the encrypted program run in the clear");
+    for (size_t s = 0; s < recommendation->subject_count; s++) {
+        subject_section(&text, outcome->model, outcome->profile, recommendation, s);
+    }
+    request_section(&text, outcome, recommendation);
+    twin_text_add(&text, "<div class=\"two\">\n");
+    twin_page_computation(&text, outcome);
+    twin_page_costs(&text, outcome->run);
+    twin_text_add(&text, "</div>\n");
+    twin_page_who_sees_what(&text);
+    twin_page_end(&text);
+    return twin_text_write(ctx, &text, path);
+}
