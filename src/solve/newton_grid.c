@@ -295,15 +295,44 @@ ddt_status newton_grid_create(solve_work *work, size_t columns) {
 
 /* ------------------------------------------------------------------ back to the table as it was given */
 
+/* The given record whose covariates hold at one of ours: itself, or the next that was given, or else the last. */
+static uint32_t given_record(const solve_work *work, size_t subject, uint32_t record) {
+    const uint32_t *origin = work->newton->origin[subject];
+    const size_t count = work->solution->layout.subjects[subject].record_count;
+    for (size_t r = record; r < count; r++) {
+        if (origin[r] != SOLVE_NONE) {
+            return origin[r];
+        }
+    }
+    while (record > 0 && origin[record] == SOLVE_NONE) {
+        record--;
+    }
+    return origin[record] == SOLVE_NONE ? 0 : origin[record];
+}
+
+static void give_back_lane(solve_work *work, solve_lane *lane) {
+    for (size_t row = 0; row < lane->source_count; row++) {
+        solve_lane_source *source = &lane->sources[row];
+        if (source->record != SOLVE_NONE) {
+            source->record = work->newton->origin[lane->subject][source->record];
+        }
+        source->covariate_record = given_record(work, lane->subject, source->covariate_record);
+    }
+    for (size_t k = 0; k < lane->column_count; k++) {
+        lane->columns[k].record = given_record(work, lane->subject, lane->columns[k].record);
+    }
+}
+
 void newton_layout_finish(solve_work *work) {
     solve_newton *nw = work->newton;
     solve_layout *layout = &work->solution->layout;
     for (size_t l = 0; l < layout->lane_count; l++) {
-        solve_lane *lane = &layout->lanes[l];
-        for (size_t row = 0; row < lane->source_count; row++) {
-            if (lane->sources[row].record != SOLVE_NONE) {
-                lane->sources[row].record = nw->origin[lane->subject][lane->sources[row].record];
-            }
+        give_back_lane(work, &layout->lanes[l]);
+    }
+    for (size_t s = 0; s < layout->subject_count; s++) {
+        for (size_t j = 0; j < layout->subjects[s].segment_count; j++) {
+            solve_segment *segment = &layout->subjects[s].segments[j];
+            segment->record = given_record(work, s, segment->record);
         }
     }
     work->solution->info.observations = 0;
