@@ -45,8 +45,11 @@ bool recommend_is_allowed(const ddt_recommend_product *product, size_t shape_ind
     const double rounding = 1.0 + 1e-9;
     recommend_shape shape = recommend_shape_at(product, shape_index);
     double first = recommend_dose(product, dose_index) * fmax(1.0, shape.loading);
-    return shape.infusion_h <= shape.interval_h && (product->rate_max <= 0.0 || shape.infusion_h <= 0.0 ||
-                                                    first <= product->rate_max * shape.infusion_h * rounding);
+    double daily = recommend_daily_dose(product, shape_index, dose_index);
+    return shape.infusion_h <= shape.interval_h &&
+           (product->daily_max <= 0.0 || daily <= product->daily_max * rounding) &&
+           (product->rate_max <= 0.0 || shape.infusion_h <= 0.0 ||
+            first <= product->rate_max * shape.infusion_h * rounding);
 }
 
 /* Calls visit order: index -> (shape, dose); returns false beyond the last. */
@@ -98,6 +101,43 @@ ddt_recommend_candidate ddt_recommend_candidate_at(const ddt_recommend_product *
 
 double recommend_daily_dose(const ddt_recommend_product *product, size_t shape_index, size_t dose_index) {
     return recommend_dose(product, dose_index) * hours_a_day / recommend_shape_at(product, shape_index).interval_h;
+}
+
+/* At most `most` of the values, evenly spread, the ends among them. */
+static size_t spread(const double *from, size_t count, size_t most, double *to) {
+    size_t kept = count < most ? count : most;
+    for (size_t i = 0; i < kept; i++) {
+        to[i] = from[kept > 1 ? i * (count - 1) / (kept - 1) : 0];
+    }
+    return kept;
+}
+
+ddt_status ddt_recommend_product_of(ddt_context *ctx, const ddt_model *model, const char *name,
+                                    ddt_recommend_product *out) {
+    const double steps_most = 16.0;
+    const size_t infusions_most = 2; /* more change little and cost slots */
+    const ddt_product *product = ddt_model_product(model, name);
+    if (product == NULL) {
+        return ddt_fail(ctx, DDT_ERR_MODEL, "'%s' has no product %s: say what can be given.", model->path,
+                        name == NULL ? "of its own" : name);
+    }
+    ddt_recommend_product found = {.dose_low = ceil(product->dose_low / product->step - 1e-9) * product->step,
+                                   .dose_high = floor(product->dose_high / product->step + 1e-9) * product->step,
+                                   .compartment = product->compartment + 1};
+    double wider = ceil((found.dose_high - found.dose_low) / product->step / steps_most - 1e-9);
+    found.dose_step = product->step * fmax(1.0, wider);
+    found.rate_max = isfinite(product->rate_max) ? product->rate_max : 0.0;
+    found.daily_max = isfinite(product->daily_max) ? product->daily_max : 0.0;
+    found.interval_count =
+        spread(product->intervals, product->interval_count, DDT_RECOMMEND_INTERVALS_MAX, found.intervals_h);
+    found.infusion_count = spread(product->infusions, product->infusion_count, infusions_most, found.infusions_h);
+    if (found.interval_count == 0) {
+        found.intervals_h[0] = hours_a_day;
+        found.interval_count = 1;
+    }
+    SOLVE_TRY(recommend_check_product(ctx, &found));
+    *out = found;
+    return DDT_OK;
 }
 
 ddt_status recommend_check_product(ddt_context *ctx, const ddt_recommend_product *product) {

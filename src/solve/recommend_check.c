@@ -36,11 +36,21 @@ static double metric_of(const recommend_work *r, size_t t, size_t shape, double 
 
 /* ------------------------------------------------------------------ limits */
 
+/* The largest dose of a shape, 0 where none is allowed. */
+static double largest_dose(const recommend_work *r, size_t shape) {
+    for (size_t d = r->doses; d-- > 0;) {
+        if (recommend_is_allowed(&r->options->product, shape, d)) {
+            return recommend_dose(&r->options->product, d);
+        }
+    }
+    return 0.0;
+}
+
 static void widen_maxima(recommend_work *r, const double *values) {
-    double most = recommend_dose(&r->options->product, r->doses - 1);
     for (size_t t = 0; t < r->options->targets.count; t++) {
         const recommend_metric *m = &r->metrics[t];
         for (size_t c = m->first * r->shapes; c < (m->first + m->count) * r->shapes; c++) {
+            double most = largest_dose(r, c % r->shapes);
             r->metric_max[t] = fmax(r->metric_max[t], most * values[c] / m->unit);
         }
     }
@@ -55,7 +65,7 @@ static void mark_reached(const recommend_work *r, const double *values, bool *is
         double most = 0.0;
         for (size_t s = 0; s < r->shapes; s++) {
             least = fmin(least, metric_of(r, t, s, recommend_dose(product, 0), values));
-            most = fmax(most, metric_of(r, t, s, recommend_dose(product, r->doses - 1), values));
+            most = fmax(most, metric_of(r, t, s, largest_dose(r, s), values));
         }
         is_above[t] |= least > target->high;
         is_reached[t] |= least <= target->high && most >= target->low;

@@ -83,7 +83,7 @@ static bool is_candidate(const recommend_work *r, const place *p) {
 
 /* Dose of the row in units in which the metric is 1. */
 static double dose_at(const recommend_work *r, const place *p) {
-    if (p->row >= r->doses || p->shape >= r->shapes || p->metric >= r->metric_count) {
+    if (!is_candidate(r, p) || p->metric >= r->metric_count) {
         return 0.0;
     }
     double factor = column_of(r, p)->norm * r->work.solution->layout.outputs[0].scale / r->amplitude;

@@ -420,10 +420,12 @@ static ddt_status parse_product_key(ddt_context *ctx, span part, ddt_recommend_p
     }
     if (equals(key, "rate")) {
         product->rate_max = number;
+    } else if (equals(key, "daily")) {
+        product->daily_max = number;
     } else if (equals(key, "cmt") && number == floor(number) && number < UINT16_MAX) {
         product->compartment = (unsigned)number;
     } else {
-        return refuse(ctx, part, "is not understood: dose, interval, infusion, loading, rate and cmt are known");
+        return refuse(ctx, part, "is not understood: dose, interval, infusion, loading, rate, daily and cmt are known");
     }
     return DDT_OK;
 }

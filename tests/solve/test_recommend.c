@@ -107,6 +107,29 @@ static void test_products(void **state) {
     ddt_context_destroy(ctx);
 }
 
+/* The product that a model file brings: nothing faster, larger or more often than it says. */
+static void test_own_product(void **state) {
+    (void)state;
+    ddt_context *ctx = NULL;
+    ddt_model *model = NULL;
+    ddt_recommend_product p;
+    assert_ok(NULL, ddt_context_create(&ctx));
+    assert_ok(ctx, ddt_model_read(ctx, THOMSON, &model));
+    const ddt_product *own = ddt_model_product(model, NULL);
+    assert_non_null(own);
+    assert_ok(ctx, ddt_recommend_product_of(ctx, model, NULL, &p));
+    assert_true(ddt_recommend_candidate_count(&p) > 20);
+    for (size_t i = 0; i < ddt_recommend_candidate_count(&p); i++) {
+        ddt_recommend_candidate c = ddt_recommend_candidate_at(&p, i);
+        assert_true(ddt_product_round(own, c.dose) == c.dose);
+        assert_true(c.dose * 24.0 / c.interval_h <= own->daily_max * (1.0 + 1e-6));
+        assert_true(c.dose <= own->rate_max * c.infusion_h * (1.0 + 1e-6));
+    }
+    assert_int_equal(ddt_recommend_product_of(ctx, model, "nothing", &p), DDT_ERR_MODEL);
+    ddt_model_destroy(model);
+    ddt_context_destroy(ctx);
+}
+
 /* ------------------------------------------------------------------ sums of exponentials */
 
 /* Every functional against its own sum, at random rates. */
@@ -335,9 +358,9 @@ static void test_rank(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_targets),  cmocka_unit_test(test_products), cmocka_unit_test(test_sums),
-        cmocka_unit_test(test_thomson),  cmocka_unit_test(test_goti),     cmocka_unit_test(test_expectation),
-        cmocka_unit_test(test_refusals), cmocka_unit_test(test_rank),
+        cmocka_unit_test(test_targets),     cmocka_unit_test(test_products), cmocka_unit_test(test_own_product),
+        cmocka_unit_test(test_sums),        cmocka_unit_test(test_thomson),  cmocka_unit_test(test_goti),
+        cmocka_unit_test(test_expectation), cmocka_unit_test(test_refusals), cmocka_unit_test(test_rank),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,7 +22,7 @@ extern "C" {
 enum {
     DDT_RECOMMEND_TARGETS_MAX = 8,
     DDT_RECOMMEND_INTERVALS_MAX = 8,
-    DDT_RECOMMEND_INFUSIONS_MAX = 4,
+    DDT_RECOMMEND_INFUSIONS_MAX = 8,
     DDT_RECOMMEND_LOADINGS_MAX = 4,
     DDT_RECOMMEND_CANDIDATES_MAX = 1024,
     DDT_RECOMMEND_NAME_BYTES = 48
@@ -90,16 +90,25 @@ typedef struct ddt_recommend_product {
     size_t infusion_count;
     double loadings[DDT_RECOMMEND_LOADINGS_MAX]; /* first dose / maintenance dose; 1: no loading dose. None: {1} */
     size_t loading_count;
+    double daily_max;     /* all doses of 24 h at most; 0: no limit */
     double rate_max;      /* dose / infusion time at most; 0: no limit */
     unsigned compartment; /* 1-based CMT; 0: the compartment that doses go to by default */
 } ddt_recommend_product;
 
 /*
  * Reads the same from text, for --product: "dose=250:2000:250; interval=8,12,24; infusion=1,2; loading=1,2;
- * rate=1000; cmt=1". Keys may be left out: interval 24, infusion 0, loading 1. One sentence for every mistake
- * (DDT_ERR_USAGE): contradictory bounds, a step that is not positive, too many candidates ...
+ * rate=1000; daily=4500; cmt=1". Keys may be left out: interval 24, infusion 0, loading 1. One sentence for every
+ * mistake (DDT_ERR_USAGE): contradictory bounds, a step that is not positive, too many candidates ...
  */
 DDT_MUST_CHECK ddt_status ddt_recommend_parse_product(ddt_context *ctx, const char *text, ddt_recommend_product *out);
+
+/*
+ * The model's own product (name NULL: its first) as candidates: dose range, a step that gives at most 17 doses (a
+ * multiple of the product's), intervals and infusion times (evenly spread ones where there are more than fit), no
+ * loading dose. Errors: DDT_ERR_MODEL when the model has no such product.
+ */
+DDT_MUST_CHECK ddt_status ddt_recommend_product_of(ddt_context *ctx, const ddt_model *model, const char *name,
+                                                   ddt_recommend_product *out);
 
 typedef struct ddt_recommend_candidate {
     double dose, interval_h, infusion_h;
