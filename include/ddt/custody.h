@@ -18,11 +18,14 @@ extern "C" {
 
 typedef struct ddt_secret_key ddt_secret_key;
 
-/* A public encryption key: (b, a) over q_0..q_levels, a expanded from the seed. */
+/*
+ * A public encryption key: (b, a) over q_0..q_levels and the special prime p_0, a expanded from the seed. Encryption
+ * divides by p_0, and with it its own noise: what is left is one rounding.
+ */
 typedef struct ddt_public_key {
     uint8_t seed[DDT_CKKS_SEED_BYTES];
     unsigned level;
-    uint64_t *b; /* (level + 1) * N, NTT domain */
+    uint64_t *b; /* (level + 2) * N, NTT domain, p_0 last */
     uint64_t *a;
 } ddt_public_key;
 
@@ -69,7 +72,7 @@ DDT_MUST_CHECK ddt_status ddt_decrypt(ddt_context *ctx, const ddt_secret_key *se
  *   "SECR": u8 wrapped. 0: bytes[N/4], coefficient j + 1 in bits 2 (j mod 4) of byte j / 4. 1: u64 opslimit, u64
  * memlimit, bytes[16] salt of Argon2id version 1.3 (libsodium's crypto_pwhash), bytes[24] nonce, bytes[N/4 + 16] the
  * same coefficients under XChaCha20-Poly1305, associated data: the payload of "PRMS". Public key: "PUBK": bytes[32]
- * seed, packed(N, bits of q_i - 1) limbs i = 0..levels of b; a is stream 0 of the seed.
+ * seed, packed(N, bits of q - 1) limbs q_0..q_levels, p_0 of b; a is stream 0 of the seed.
  */
 /*
  * Key files. `plan` is the digest of the plan the key was made for. passphrase NULL: not wrapped. Reading refuses a

@@ -85,9 +85,11 @@ double ddt_ckks_bound_fresh_secret(const ddt_ckks_params *params, double message
 }
 
 double ddt_ckks_bound_fresh_public(const ddt_ckks_params *params, double message, double scale, unsigned tail_bits) {
-    /* v e + e_0 + e_1 s, v ternary like s. */
+    /* v e + e_0 + e_1 s, v ternary like s, divided by p_0 and rounded. */
     const double e = slot_bound(params, error_coefficient, tail_bits);
-    return ddt_ckks_bound_encode(params, message, scale) + e * (1.0 + 2.0 * secret_slot(params, tail_bits)) / scale;
+    const double p = (double)ddt_ring_modulus(params->ring, (size_t)params->top + 1);
+    const double divided = e * (1.0 + 2.0 * secret_slot(params, tail_bits)) / p;
+    return ddt_ckks_bound_encode(params, message, scale) + (divided + rounding_slot(params, 2, tail_bits)) / scale;
 }
 
 double ddt_ckks_bound_rescale(const ddt_ckks_params *params, unsigned parts, double scale_after, unsigned tail_bits) {

@@ -49,9 +49,11 @@ double ddt_ckks_noise_fresh_secret(const ddt_ckks_params *params, double scale) 
 }
 
 double ddt_ckks_noise_fresh_public(const ddt_ckks_params *params, double scale) {
-    /* v e + e0 + e1 s, and the rounding of the message. */
+    /* v e + e0 + e1 s divided by p_0, the rounding of that division, and the rounding of the message. */
     const double s = secret_slot(params);
-    return sqrt(n_of(params) * (error_variance * (1.0 + 2.0 * s) + rounding_variance)) / scale;
+    const double p = (double)ddt_ring_modulus(params->ring, (size_t)params->top + 1);
+    const double divided = n_of(params) * error_variance * (1.0 + 2.0 * s) / (p * p);
+    return sqrt(divided + rounding_slot(params, 2) + n_of(params) * rounding_variance) / scale;
 }
 
 double ddt_ckks_noise_rescale(const ddt_ckks_params *params, unsigned parts, double scale_after) {

@@ -70,6 +70,12 @@ void custody_wrapping_write(ddt_writer *writer, const custody_wrapping *wrap);
 DDT_MUST_CHECK ddt_status custody_wrapping_read(ddt_context *ctx, ddt_reader *reader, const char *passphrase,
                                                 custody_wrapping *wrap);
 
+/* The limbs of a public key, q_0..q_levels and p_0, and the modulus of one of them. */
+static inline size_t custody_public_limbs(const ddt_ckks_params *params) { return (size_t)ddt_ckks_levels(params) + 2; }
+static inline size_t custody_public_modulus(const ddt_ckks_params *params, size_t limb) {
+    return limb <= ddt_ckks_levels(params) ? limb : (size_t)ddt_ckks_top_level(params) + 1;
+}
+
 /* Signed coefficients -> NTT domain of one limb. */
 void custody_to_ntt(const ddt_ckks_params *params, size_t m, const int64_t *values, uint64_t *limb);
 

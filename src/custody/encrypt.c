@@ -75,23 +75,65 @@ ddt_status ddt_encrypt_secret(ddt_context *ctx, const ddt_secret_key *secret, co
 
 enum { PUBLIC_POLYNOMIALS = 3 }; /* v, e0, e1 */
 
-/* c0 = v b + e0 + m, c1 = v a + e1. polynomials: v, e0, e1. */
-static void public_limbs(const ddt_ckks_params *params, int threads, const ddt_public_key *key,
-                         const int64_t *polynomials, const ddt_plaintext *plaintext, uint64_t *thread_limbs,
-                         const ddt_ciphertext *out) {
-    const ddt_ring *ring = ddt_ckks_params_ring(params);
-    const size_t n = ddt_ckks_n(params);
-#pragma omp parallel for num_threads(threads) if (threads > 1) schedule(dynamic, 1)
+typedef struct public_work {
+    const ddt_ckks_params *params;
+    const ddt_public_key *key;
+    int threads;
+    int64_t *polynomials; /* v, e0, e1 */
+    uint64_t *limbs;      /* two a thread */
+} public_work;
+
+/* error -= value, centred modulo q. Constant time. */
+static void subtract_centred(size_t n, uint64_t q, const uint64_t *value, int64_t *error) {
+    for (size_t j = 0; j < n; j++) {
+        /* All ones where the value is above q / 2. */
+        const uint64_t above = 0 - ((q / 2 - value[j]) >> 63);
+        error[j] -= (int64_t)(value[j] - (q & above));
+    }
+}
+
+/*
+ * (v b + e0, v a + e1) modulo Q p_0 is to be divided by p_0, rounding: what it is modulo p_0, centred, is subtracted
+ * from it. It is subtracted from the errors, which are coefficients anyway, so that rounding costs no transform of the
+ * other limbs.
+ */
+static void prepare_division(const public_work *w) {
+    const ddt_ring *ring = ddt_ckks_params_ring(w->params);
+    const size_t n = ddt_ckks_n(w->params);
+    const size_t last = custody_public_limbs(w->params) - 1;
+    const size_t m = custody_public_modulus(w->params, last);
+    const uint64_t *keys[2] = {w->key->b + last * n, w->key->a + last * n};
+    uint64_t *v = w->limbs;
+    uint64_t *sum = v + n;
+    for (size_t p = 0; p < 2; p++) {
+        int64_t *error = w->polynomials + (1 + p) * n;
+        custody_to_ntt(w->params, m, w->polynomials, v);
+        custody_to_ntt(w->params, m, error, sum);
+        ddt_ring_mul_add(ring, m, sum, sum, v, keys[p]);
+        ddt_ring_intt(ring, m, sum);
+        subtract_centred(n, ddt_ring_modulus(ring, m), sum, error);
+    }
+}
+
+/* c0 = (v b + e0) / p_0 + message, c1 = (v a + e1) / p_0, with errors from prepare_division. */
+static void public_limbs(const public_work *w, const ddt_plaintext *plaintext, const ddt_ciphertext *out) {
+    const ddt_ring *ring = ddt_ckks_params_ring(w->params);
+    const size_t n = ddt_ckks_n(w->params);
+    const uint64_t p = ddt_ring_modulus(ring, custody_public_modulus(w->params, custody_public_limbs(w->params) - 1));
+#pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
     for (unsigned i = 0; i <= out->level; i++) {
-        uint64_t *v = thread_limbs + 2 * (size_t)omp_get_thread_num() * n;
+        uint64_t *v = w->limbs + 2 * (size_t)omp_get_thread_num() * n;
         uint64_t *e = v + n;
         uint64_t *c0 = ddt_ciphertext_limb(out, n, 0, i);
-        custody_to_ntt(params, i, polynomials, v);
-        custody_to_ntt(params, i, polynomials + n, e);
-        ddt_ring_mul_add(ring, i, c0, e, v, key->b + i * n);
-        ddt_ring_add(ring, i, c0, c0, plaintext->limbs + i * n);
-        custody_to_ntt(params, i, polynomials + 2 * n, e);
-        ddt_ring_mul_add(ring, i, ddt_ciphertext_limb(out, n, 1, i), e, v, key->a + i * n);
+        uint64_t *c1 = ddt_ciphertext_limb(out, n, 1, i);
+        const uint64_t inverse = ddt_ring_scalar_inverse(ring, i, p % ddt_ring_modulus(ring, i));
+        custody_to_ntt(w->params, i, w->polynomials, v);
+        custody_to_ntt(w->params, i, w->polynomials + n, e);
+        ddt_ring_mul_add(ring, i, e, e, v, w->key->b + i * n);
+        ddt_ring_mul_scalar_add(ring, i, c0, plaintext->limbs + i * n, e, inverse);
+        custody_to_ntt(w->params, i, w->polynomials + 2 * n, e);
+        ddt_ring_mul_add(ring, i, e, e, v, w->key->a + i * n);
+        ddt_ring_mul_scalar(ring, i, c1, e, inverse);
     }
 }
 
@@ -122,8 +164,10 @@ ddt_status ddt_encrypt_public(ddt_context *ctx, const ddt_ckks_params *params, c
         custody_sample_ternary(random, n, sampled);
         custody_sample_error(random, n, sampled + n);
         custody_sample_error(random, n, sampled + 2 * n);
-        public_limbs(params, threads, key, sampled, plaintext, custody_scratch_take(scratch, 2 * (size_t)threads * n),
-                     out);
+        const public_work work = {params, key, threads, sampled,
+                                  custody_scratch_take(scratch, 2 * (size_t)threads * n)};
+        prepare_division(&work);
+        public_limbs(&work, plaintext, out);
         out->scale = plaintext->scale;
     }
     custody_scratch_destroy(scratch);

@@ -249,8 +249,8 @@ ddt_status ddt_public_key_save(ddt_context *ctx, const char *path, const ddt_ckk
     status = ddt_writer_end(writer);
     ddt_writer_begin(writer, "PUBK");
     ddt_writer_bytes(writer, key->seed, sizeof key->seed);
-    for (size_t m = 0; m <= ddt_ckks_levels(params); m++) {
-        ddt_writer_packed(writer, key->b + m * n, n, modulus_bits(params, m));
+    for (size_t i = 0; i < custody_public_limbs(params); i++) {
+        ddt_writer_packed(writer, key->b + i * n, n, modulus_bits(params, custody_public_modulus(params, i)));
     }
     const ddt_status end = ddt_writer_end(writer);
     status = status == DDT_OK ? end : status;
@@ -261,7 +261,7 @@ ddt_status ddt_public_key_save(ddt_context *ctx, const char *path, const ddt_ckk
 static ddt_status read_public(ddt_context *ctx, ddt_reader *reader, const ddt_ckks_params *params, ddt_public_key *out,
                               ddt_digest *plan) {
     const size_t n = ddt_ckks_n(params);
-    const size_t limbs = (size_t)ddt_ckks_levels(params) + 1;
+    const size_t limbs = custody_public_limbs(params);
     ddt_status status = read_head(ctx, reader, params, plan);
     if (status == DDT_OK) {
         status = ddt_reader_begin(reader, "PUBK", sizeof out->seed + limbs * n * sizeof(uint64_t));
@@ -269,13 +269,14 @@ static ddt_status read_public(ddt_context *ctx, ddt_reader *reader, const ddt_ck
     if (status == DDT_OK) {
         status = ddt_reader_bytes(reader, out->seed, sizeof out->seed);
     }
-    for (size_t m = 0; m < limbs && status == DDT_OK; m++) {
+    for (size_t i = 0; i < limbs && status == DDT_OK; i++) {
+        const size_t m = custody_public_modulus(params, i);
         uint64_t largest = 0;
-        status = ddt_reader_packed(reader, out->b + m * n, n, modulus_bits(params, m));
+        status = ddt_reader_packed(reader, out->b + i * n, n, modulus_bits(params, m));
         for (size_t j = 0; j < n && status == DDT_OK; j++) {
-            largest = out->b[m * n + j] > largest ? out->b[m * n + j] : largest;
+            largest = out->b[i * n + j] > largest ? out->b[i * n + j] : largest;
         }
-        if (largest >= ddt_ckks_prime(params, (unsigned)m)) {
+        if (largest >= ddt_ring_modulus(ddt_ckks_params_ring(params), m)) {
             status = ddt_fail(ctx, DDT_ERR_FORMAT, "'%s' holds a residue that is not below its prime.",
                               ddt_reader_path(reader));
         }
@@ -289,7 +290,7 @@ static ddt_status read_public(ddt_context *ctx, ddt_reader *reader, const ddt_ck
 ddt_status ddt_public_key_load(ddt_context *ctx, const char *path, const ddt_ckks_params *params, ddt_public_key *out,
                                ddt_digest *plan) {
     const size_t n = ddt_ckks_n(params);
-    const size_t limbs = (size_t)ddt_ckks_levels(params) + 1;
+    const size_t limbs = custody_public_limbs(params);
     ddt_reader *reader = NULL;
     ddt_digest read_plan;
     memset(out, 0, sizeof *out);
@@ -306,8 +307,8 @@ ddt_status ddt_public_key_load(ddt_context *ctx, const char *path, const ddt_ckk
     if (status == DDT_OK) {
         status = read_public(ctx, reader, params, out, &read_plan);
     }
-    for (size_t m = 0; m < limbs && status == DDT_OK; m++) {
-        ddt_ckks_expand_seed(params, out->seed, 0, m, out->a + m * n);
+    for (size_t i = 0; i < limbs && status == DDT_OK; i++) {
+        ddt_ckks_expand_seed(params, out->seed, 0, custody_public_modulus(params, i), out->a + i * n);
     }
     if (status == DDT_OK && plan != NULL) {
         *plan = read_plan;

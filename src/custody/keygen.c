@@ -7,7 +7,7 @@
 /* ------------------------------------------------------------------ public key */
 
 static ddt_status public_key_memory(ddt_context *ctx, const ddt_ckks_params *params, ddt_public_key *out) {
-    const size_t limbs = (size_t)ddt_ckks_levels(params) + 1;
+    const size_t limbs = custody_public_limbs(params);
     memset(out, 0, sizeof *out);
     out->level = ddt_ckks_levels(params);
     out->b = ddt_alloc(limbs * ddt_ckks_n(params), sizeof *out->b);
@@ -32,14 +32,15 @@ static void public_key_limbs(const ddt_ckks_params *params, int threads, const i
     const ddt_ring *ring = ddt_ckks_params_ring(params);
     const size_t n = ddt_ckks_n(params);
 #pragma omp parallel for num_threads(threads) if (threads > 1) schedule(dynamic, 1)
-    for (size_t m = 0; m <= out->level; m++) {
+    for (size_t i = 0; i < custody_public_limbs(params); i++) {
+        const size_t m = custody_public_modulus(params, i);
         uint64_t *s = thread_limbs + 2 * (size_t)omp_get_thread_num() * n;
         uint64_t *b = s + n;
-        ddt_ckks_expand_seed(params, out->seed, 0, m, out->a + m * n);
+        ddt_ckks_expand_seed(params, out->seed, 0, m, out->a + i * n);
         custody_to_ntt(params, m, secret, s);
         custody_to_ntt(params, m, error, b);
-        ddt_ring_mul(ring, m, s, s, out->a + m * n);
-        ddt_ring_sub(ring, m, out->b + m * n, b, s);
+        ddt_ring_mul(ring, m, s, s, out->a + i * n);
+        ddt_ring_sub(ring, m, out->b + i * n, b, s);
     }
 }
 

@@ -97,7 +97,7 @@ static void no_secret_decides(void **state) {
     }
     seeds_in(&public_key, sizeof public_key);
     assert_ok(ctx, ddt_public_key_generate(ctx, secret, &public_key));
-    publish(public_key.b, (literal.levels + 1) * ddt_ckks_n(params) * sizeof(uint64_t));
+    publish(public_key.b, (literal.levels + 2) * ddt_ckks_n(params) * sizeof(uint64_t));
     keys(ctx, params, secret);
     encryptions(ctx, params, secret, &public_key, &plain);
     assert_int_equal(randombytes_set_implementation(&randombytes_sysrandom_implementation), 0);

@@ -197,7 +197,7 @@ static void public_keys(void **state) {
     ddt_public_key read;
     ddt_digest plan;
     fixture_create(&f);
-    const size_t bytes = 4 * ddt_ckks_n(f.t.params) * sizeof(uint64_t);
+    const size_t bytes = 5 * ddt_ckks_n(f.t.params) * sizeof(uint64_t);
     assert_ok(f.t.ctx, ddt_public_key_save(f.t.ctx, path, f.t.params, &f.t.public_key, &f.plan));
     assert_ok(f.t.ctx, ddt_public_key_load(f.t.ctx, path, f.t.params, &read, &plan));
     assert_memory_equal(read.a, f.t.public_key.a, bytes);
