@@ -9,7 +9,7 @@ gene_delivery_aav <- function() {
     "Nathwani AC, Reiss UM, Tuddenham EGD, et al. Long-term safety and efficacy of factor IX gene therapy in hemophilia B.",
     "N Engl J Med 2014;371(21):1994-2004. doi:10.1056/NEJMoa1407309 (the course that is described)"
   )
-  units <- list(time = "day", dosing = "10^12 vg/kg", concentration = "% of normal")
+  units <- list(time = "day", dosing = "10*12{vg}/kg", concentration = "%{normal}")
   covariateData <- list(
     STEROID = list(description = "Suppression of the T cells' action", units = "(fraction)", range = c(0, 0.9))
   )

@@ -9,7 +9,7 @@ meropenem_li2006 <- function() {
   )
   units <- list(time = "h", dosing = "mg", concentration = "mg/L")
   covariateData <- list(
-    AGE = list(description = "Age", units = "years", range = c(18, 90)),
+    AGE = list(description = "Age", units = "a", range = c(18, 90)),
     WT = list(description = "Body weight", units = "kg", range = c(40, 130)),
     CRCL = list(description = "Creatinine clearance, not per surface", units = "mL/min", range = c(10, 150))
   )
@@ -21,8 +21,8 @@ meropenem_li2006 <- function() {
   )
   targets <- list(
     "fT>mic" = list(
-      range = c(0.4, 1), threshold = 2, output = "Cc", units = "fraction of the interval",
-      description = "MIC of 2 mg/L; 2 % protein binding is neglected",
+      range = c(0.4, 1), threshold = 2, output = "Cc", units = "1",
+      description = "Fraction of the interval above an MIC of 2 mg/L; 2 % protein binding is neglected",
       source = "Li et al. 2006 (bactericidal exposure: 40 % of the interval)"
     )
   )

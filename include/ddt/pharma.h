@@ -4,7 +4,10 @@
 
 #include "ddt/pharma/events.h"
 #include "ddt/pharma/expr.h"
+#include "ddt/pharma/graph.h"
 #include "ddt/pharma/model.h"
+#include "ddt/pharma/product.h"
 #include "ddt/pharma/reference.h"
+#include "ddt/pharma/units.h"
 
 #endif

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "ddt/pharma/reference.h"
+#include "ddt/pharma/units.h"
 
 #include <math.h>
 #include <string.h>
@@ -34,6 +35,15 @@ static int is_model(const struct dirent *entry) {
     return dot != NULL && strcmp(dot, ".R") == 0;
 }
 
+/* Units in brackets, as "(binary)", are words. */
+static void unit_is_known(const ddt_model *m, const char *unit) {
+    ddt_unit parsed = {0};
+    ddt_context_clear(ctx);
+    if (unit[0] != '(' && ddt_unit_parse(ctx, unit, &parsed) != DDT_OK) {
+        fail_msg("%s: %s", m->path, ddt_error_detail(ctx));
+    }
+}
+
 static void metadata_is_complete(const ddt_model *m) {
     if (m->description == NULL || m->reference == NULL || m->dose_unit == NULL || m->concentration_unit == NULL) {
         fail_msg("%s lacks a description, reference or units", m->path);
@@ -41,11 +51,17 @@ static void metadata_is_complete(const ddt_model *m) {
     if (strstr(m->reference, "19") == NULL && strstr(m->reference, "20") == NULL) {
         fail_msg("%s: the reference has no year", m->path);
     }
+    unit_is_known(m, m->time_unit);
+    unit_is_known(m, m->dose_unit);
+    unit_is_known(m, m->concentration_unit);
     size_t etas = 0;
     for (uint32_t i = 0; i < m->symbol_count; i++) {
         const ddt_symbol *s = &m->symbols[i];
         if (s->kind == DDT_SYMBOL_COVARIATE && (!s->has_range || s->unit == NULL || s->label == NULL)) {
             fail_msg("%s: the covariate %s lacks a range, a unit or a description", m->path, s->name);
+        }
+        if (s->kind == DDT_SYMBOL_COVARIATE) {
+            unit_is_known(m, s->unit);
         }
         if (s->kind == DDT_SYMBOL_THETA && s->label == NULL) {
             fail_msg("%s: the parameter %s has no label", m->path, s->name);
@@ -75,6 +91,7 @@ static void products_are_complete(const ddt_model *m) {
     for (size_t i = 0; i < m->target_count; i++) {
         assert_non_null(m->targets[i].source);
         assert_non_null(m->targets[i].unit);
+        unit_is_known(m, m->targets[i].unit);
     }
 }
 
