@@ -14,20 +14,16 @@ typedef struct atom {
     bool takes_prefix;
 } atom;
 
-#define MASS                                                                                                           \
-    { 1, 0, 0, 0, 0 }
-#define SUBSTANCE                                                                                                      \
-    { 0, 1, 0, 0, 0 }
-#define LENGTH                                                                                                         \
-    { 0, 0, 1, 0, 0 }
-#define VOLUME                                                                                                         \
-    { 0, 0, 3, 0, 0 }
-#define TIME                                                                                                           \
-    { 0, 0, 0, 1, 0 }
-#define ACTIVITY                                                                                                       \
-    { 0, 0, 0, 0, 1 }
-#define NOTHING                                                                                                        \
-    { 0, 0, 0, 0, 0 }
+/* clang-format off */
+#define MASS {[DDT_DIMENSION_MASS] = 1}
+#define SUBSTANCE {[DDT_DIMENSION_SUBSTANCE] = 1}
+#define LENGTH {[DDT_DIMENSION_LENGTH] = 1}
+#define VOLUME {[DDT_DIMENSION_LENGTH] = 3}
+#define TIME {[DDT_DIMENSION_TIME] = 1}
+#define ACTIVITY {[DDT_DIMENSION_ACTIVITY] = 1}
+#define POTENTIAL {[DDT_DIMENSION_POTENTIAL] = 1}
+#define NOTHING {0}
+/* clang-format on */
 
 /* Longer names first where one begins with another. A month and a year are UCUM's: 30.4375 and 365.25 days. */
 static const atom atoms[] = {
@@ -36,8 +32,8 @@ static const atom atoms[] = {
     {"mol", {1, SUBSTANCE}, true},     {"min", {60, TIME}, false},      {"wk", {604800, TIME}, false},
     {"mo", {2629800, TIME}, false},    {"g", {1, MASS}, true},          {"L", {1e-3, VOLUME}, true},
     {"l", {1e-3, VOLUME}, true},       {"m", {1, LENGTH}, true},        {"s", {1, TIME}, true},
-    {"h", {3600, TIME}, false},        {"d", {86400, TIME}, false},     {"a", {31557600, TIME}, false},
-    {"%", {1e-2, NOTHING}, false},
+    {"V", {1, POTENTIAL}, true},       {"h", {3600, TIME}, false},      {"d", {86400, TIME}, false},
+    {"a", {31557600, TIME}, false},    {"%", {1e-2, NOTHING}, false},
 };
 
 static const struct prefix {

@@ -52,6 +52,7 @@ static void known_conversions(void **state) {
     converts("mm^2/h", "um2/s", 1e6 / 3600);
     converts("\xC2\xB5mol/L", "nmol/mL", 1);
     converts("%", "1", 0.01);
+    converts("mV", "V", 1e-3);
     converts("k[IU]", "[iU]", 1000);
     converts("mg/{tablet}", "mg", 1);
     converts("L", "dm3", 1);

@@ -1,7 +1,7 @@
 /*
  * ddt/pharma/units.h - units of doses, levels and times, in UCUM's notation.
  *
- * Known: g, mol, L (l), m, s, min, h, d, wk, mo, a, [IU] and %, with the prefixes f p n u m c d k M where they make
+ * Known: g, mol, L (l), m, s, min, h, d, wk, mo, a, V, [IU] and %, with the prefixes f p n u m c d k M where they make
  * sense; numbers, 10*9 (10^9), exponents (m2, m^2), products by . or *, quotients by /, brackets and annotations
  * ({score}). Besides UCUM's own the words day, week, month and year, which model files use, and a leading "µ" for u.
  *
@@ -21,11 +21,12 @@ typedef enum ddt_dimension {
     DDT_DIMENSION_SUBSTANCE,
     DDT_DIMENSION_LENGTH, /* volumes are its third power */
     DDT_DIMENSION_TIME,
-    DDT_DIMENSION_ACTIVITY, /* international units */
+    DDT_DIMENSION_ACTIVITY,  /* international units */
+    DDT_DIMENSION_POTENTIAL, /* of a particle's surface */
     DDT_DIMENSION_COUNT
 } ddt_dimension;
 
-/* A unit: factor times g, mol, m, s and [IU] to these powers. */
+/* A unit: factor times g, mol, m, s, [IU] and V to these powers. */
 typedef struct ddt_unit {
     double factor;
     int power[DDT_DIMENSION_COUNT];
