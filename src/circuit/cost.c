@@ -245,31 +245,43 @@ typedef struct peak_state {
     uint64_t limbs;
 } peak_state;
 
+/* Of both parts. */
+static uint64_t value_limbs(const ddt_plan *plan, uint32_t value) {
+    return 2 * ((uint64_t)plan_prime_level(&plan->literal, plan->levels[value]) + 1);
+}
+
 static void release(void *user, uint32_t value) {
     peak_state *state = user;
     if (--state->uses[value] == 0) {
-        state->limbs -= 2 * ((uint64_t)plan_prime_level(&state->plan->literal, state->plan->levels[value]) + 1);
+        state->limbs -= value_limbs(state->plan, value);
     }
 }
 
-uint64_t plan_peak_bytes(const ddt_plan *plan) {
+uint64_t plan_peak_limbs(const ddt_plan *plan, const uint32_t *order, uint32_t *uses) {
     uint64_t peak = 0;
-    peak_state state = {.plan = plan, .uses = ddt_alloc(plan->value_count, sizeof *state.uses)};
-    if (state.uses == NULL) {
-        return 0;
-    }
-    memcpy(state.uses, plan->use_counts, plan->value_count * sizeof *state.uses);
+    peak_state state = {.plan = plan, .uses = uses};
+    memcpy(uses, plan->use_counts, plan->value_count * sizeof *uses);
     for (size_t i = 0; i < plan->input_count; i++) {
-        state.limbs += 2 * ((uint64_t)plan_prime_level(&plan->literal, plan->levels[i]) + 1);
+        state.limbs += value_limbs(plan, (uint32_t)i);
     }
     for (size_t i = 0; i < plan->instruction_count; i++) {
-        const plan_instruction *instruction = &plan->instructions[plan->order[i]];
-        for (size_t r = 0; r < instruction->results; r++) {
-            state.limbs += 2 * ((uint64_t)plan_prime_level(&plan->literal, plan->levels[instruction->first + r]) + 1);
+        const plan_instruction *instruction = &plan->instructions[order[i]];
+        for (uint32_t r = 0; r < instruction->results; r++) {
+            state.limbs += value_limbs(plan, instruction->first + r);
         }
         peak = state.limbs > peak ? state.limbs : peak;
         plan_operands(plan, instruction, release, &state);
+        for (uint32_t r = 0; r < instruction->results; r++) {
+            bool unused = plan->use_counts[instruction->first + r] == 0;
+            state.limbs -= unused ? value_limbs(plan, instruction->first + r) : 0;
+        }
     }
-    ddt_free(state.uses);
+    return peak;
+}
+
+uint64_t plan_peak_bytes(const ddt_plan *plan) {
+    uint32_t *uses = ddt_alloc(plan->value_count, sizeof *uses);
+    uint64_t peak = uses == NULL ? 0 : plan_peak_limbs(plan, plan->order, uses);
+    ddt_free(uses);
     return peak * sizeof(uint64_t) << plan->literal.log_n;
 }

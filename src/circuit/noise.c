@@ -36,8 +36,9 @@ void noise_model_fill(const ddt_ckks_literal *literal, bool public_key, noise_mo
     double rounded_pair = rounding_variance * (1.0 + secret_norm);
     double fresh = error_variance + rounding_variance;
     if (public_key) {
-        /* u e + e0 + e1 s with u ternary too. */
-        fresh = error_variance * (1.0 + 2.0 * secret_norm) + rounding_variance;
+        /* u e + e0 + e1 s with u ternary too, divided by a special prime and rounded. */
+        double divided = exp2(-2.0 * ddt_ckks_special_bits(literal));
+        fresh = error_variance * (1.0 + 2.0 * secret_norm) * divided + rounded_pair + rounding_variance;
     }
     *model = (noise_model){.fresh = sqrt(0.5 * n * fresh) / scale,
                            .rescale = sqrt(0.5 * n * rounded_pair) / scale,

@@ -184,7 +184,7 @@ ddt_status plan_derive(ddt_context *ctx, ddt_plan *plan) {
     plan->order = NULL;
     plan->wave_begin = NULL;
     plan->use_counts = NULL;
-    if (!derive_keys(plan) || !plan_schedule(plan) || !derive_uses(plan)) {
+    if (!derive_keys(plan) || !derive_uses(plan) || !plan_schedule(plan)) {
         return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short for a plan of %zu instructions.",
                         plan->instruction_count);
     }

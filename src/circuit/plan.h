@@ -135,7 +135,7 @@ ddt_plan *plan_new(void);
 DDT_MUST_CHECK ddt_status plan_check(ddt_context *ctx, const ddt_plan *plan);
 /* Computes batches, keys, waves and use counts of a checked plan. */
 DDT_MUST_CHECK ddt_status plan_derive(ddt_context *ctx, ddt_plan *plan);
-/* Fills order, wave_begin and wave_count; false when memory is short. */
+/* Fills order, wave_begin and wave_count from the program and the use counts; false when memory is short. */
 bool plan_schedule(ddt_plan *plan);
 
 /* Calls visit(user, value) for every operand of an instruction, repeated ones as often as they appear. */
@@ -275,7 +275,10 @@ double plan_cost(const ddt_plan *plan, const ddt_ckks_literal *literal);
 size_t plan_bootstraps(const ddt_plan *plan);
 /* Products of ciphertexts, those inside polynomials included. */
 size_t plan_multiplications(const ddt_plan *plan);
-/* Bytes of ciphertexts alive at once at most, for one batch. */
+/* Limbs of ciphertexts alive at once at most when instructions run one after the other in this order; `uses` is room
+ * for a number for each value. */
+uint64_t plan_peak_limbs(const ddt_plan *plan, const uint32_t *order, uint32_t *uses);
+/* The same in bytes, for one batch in the plan's own order. */
 uint64_t plan_peak_bytes(const ddt_plan *plan);
 
 /* ------------------------------------------------------------------ running */

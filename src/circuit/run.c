@@ -12,6 +12,17 @@
 
 /* ------------------------------------------------------------------ memory of values */
 
+static void drop_spare(engine_run *run) {
+    ddt_ciphertext *spare = NULL;
+    (void)pthread_mutex_lock(&run->lock);
+    if (run->spare_count > 0) {
+        spare = run->spare[--run->spare_count];
+    }
+    (void)pthread_mutex_unlock(&run->lock);
+    ddt_ciphertext_destroy(spare);
+    ddt_free(spare);
+}
+
 ddt_status engine_take(engine_run *run, unsigned level, ddt_ciphertext **out) {
     ddt_ciphertext *best = NULL;
     size_t at = 0;
@@ -31,6 +42,7 @@ ddt_status engine_take(engine_run *run, unsigned level, ddt_ciphertext **out) {
     if (best != NULL) {
         return DDT_OK;
     }
+    drop_spare(run); /* what is too small would only lie there */
     ddt_ciphertext *made = ddt_calloc(1, sizeof *made);
     if (made == NULL) {
         return ddt_fail(run->ctx, DDT_ERR_MEMORY, "Memory is short for running a plan.");
@@ -128,9 +140,13 @@ static void run_one(engine_run *run, engine_worker *worker, const plan_instructi
                            (uint64_t)plan->batches * plan->instruction_count));
 }
 
-/* How many instructions of a wave run side by side; the others take all threads one after the other. */
-static size_t side_by_side(size_t width, size_t threads) {
-    if (threads <= 1) {
+/*
+ * How many instructions of a wave run side by side; the others take all threads one after the other. A few threads are
+ * kept busy by the limbs of large rings, and side by side each instruction would want its own scratch memory.
+ */
+static size_t side_by_side(const ddt_plan *plan, size_t width, size_t threads) {
+    enum { LIMB_THREADS_MAX = 4, LIMB_LOG_N = 15 };
+    if (threads <= 1 || (threads <= LIMB_THREADS_MAX && plan->literal.log_n >= LIMB_LOG_N)) {
         return 0;
     }
     if (width < threads) {
@@ -144,7 +160,7 @@ static size_t side_by_side(size_t width, size_t threads) {
 static size_t widest(const ddt_plan *plan, size_t threads) {
     size_t most = 0;
     for (size_t w = 0; w < plan->wave_count; w++) {
-        size_t parallel = side_by_side(plan->wave_begin[w + 1] - plan->wave_begin[w], threads);
+        size_t parallel = side_by_side(plan, plan->wave_begin[w + 1] - plan->wave_begin[w], threads);
         most = parallel > most ? parallel : most;
     }
     return most < threads ? most : threads;
@@ -156,7 +172,7 @@ static void run_waves(engine_run *run, engine_worker *workers, int threads) {
     for (size_t w = 0; w < plan->wave_count && healthy(run); w++) {
         const uint32_t *order = plan->order + plan->wave_begin[w];
         size_t width = plan->wave_begin[w + 1] - plan->wave_begin[w];
-        size_t parallel = side_by_side(width, (size_t)threads);
+        size_t parallel = side_by_side(plan, width, (size_t)threads);
         size_t team = parallel < (size_t)threads ? parallel : (size_t)threads;
 #pragma omp parallel for num_threads(team) if (team > 1) schedule(dynamic, 1)
         for (size_t i = 0; i < parallel; i++) {

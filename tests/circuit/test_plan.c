@@ -395,6 +395,91 @@ static void test_batches(void **state) {
     ddt_circuit_destroy(c);
 }
 
+typedef struct order_state {
+    const bool *known;
+    bool ready;
+} order_state;
+
+static void look(void *user, uint32_t value) {
+    order_state *state = user;
+    state->ready &= state->known[value];
+}
+
+/* All instructions once, none before its operands, in its wave too. */
+static void check_order(const ddt_plan *plan) {
+    bool *known = calloc(plan->value_count, sizeof *known);
+    bool *done = calloc(plan->instruction_count, sizeof *done);
+    for (size_t i = 0; i < plan->input_count; i++) {
+        known[i] = true;
+    }
+    assert_int_equal(plan->wave_begin[0], 0);
+    assert_int_equal(plan->wave_begin[plan->wave_count], plan->instruction_count);
+    for (size_t w = 0; w < plan->wave_count; w++) {
+        assert_true(plan->wave_begin[w] < plan->wave_begin[w + 1]);
+        for (size_t i = plan->wave_begin[w]; i < plan->wave_begin[w + 1]; i++) {
+            order_state state = {.known = known, .ready = true};
+            plan_operands(plan, &plan->instructions[plan->order[i]], look, &state);
+            assert_true(state.ready && !done[plan->order[i]]);
+            done[plan->order[i]] = true;
+        }
+        for (size_t i = plan->wave_begin[w]; i < plan->wave_begin[w + 1]; i++) {
+            const plan_instruction *instruction = &plan->instructions[plan->order[i]];
+            for (uint32_t r = 0; r < instruction->results; r++) {
+                known[instruction->first + r] = true;
+            }
+        }
+    }
+    free(known);
+    free(done);
+}
+
+/* A circuit written breadth first: 120 values are alive in that order, and few when each is finished in its turn. */
+static void test_schedule(void **state) {
+    ddt_context *ctx = *state;
+    enum { CHAINS = 120, STEPS = 3 };
+    for (uint64_t seed = 1; seed <= 30; seed++) {
+        random_circuit r;
+        ddt_plan *plan = NULL;
+        ddt_plan_request request = {.target_error = 1e-2, .accept_error = 1.0, .insecure_for_testing = true};
+        random_circuit_make(ctx, &r, seed, 2, 8, 40, 12);
+        assert_ok(ctx, ddt_circuit_calibrate(ctx, r.circuit, TEST_CONST(r.inputs), NULL));
+        assert_ok(ctx, ddt_plan_create(ctx, r.circuit, &request, &plan));
+        check_order(plan);
+        ddt_plan_destroy(plan);
+        random_circuit_free(&r);
+    }
+    ddt_circuit *c = NULL;
+    uint64_t random = 1;
+    assert_ok(ctx, ddt_circuit_create(ctx, 1, 8, &c));
+    ddt_node x = ddt_circuit_input(c, "x", 1.0);
+    ddt_node y[CHAINS];
+    for (size_t k = 0; k < CHAINS; k++) {
+        y[k] = ddt_circuit_affine(c, &x, (double[]){1.0 / (double)(k + 2)}, 1, 0.25);
+    }
+    for (size_t step = 0; step < STEPS; step++) {
+        for (size_t k = 0; k < CHAINS; k++) {
+            y[k] = ddt_circuit_mul(c, y[k], y[k]);
+        }
+    }
+    ddt_circuit_output(c, "o", ddt_circuit_dot(c, y, y + CHAINS / 2, CHAINS / 2));
+    double **inputs = test_random_rows(&random, 1, 8, 1.0);
+    ddt_plan *plan = NULL;
+    assert_ok(ctx, ddt_circuit_calibrate(ctx, c, TEST_CONST(inputs), NULL));
+    assert_ok(ctx, ddt_plan_create(ctx, c, &(ddt_plan_request){.target_error = 1e-3}, &plan));
+    check_order(plan);
+    uint32_t *program = calloc(plan->instruction_count, sizeof *program);
+    uint32_t *uses = calloc(plan->value_count, sizeof *uses);
+    for (size_t i = 0; i < plan->instruction_count; i++) {
+        program[i] = (uint32_t)i;
+    }
+    assert_true(plan_peak_limbs(plan, plan->order, uses) < 0.8 * (double)plan_peak_limbs(plan, program, uses));
+    free(program);
+    free(uses);
+    test_free_rows(inputs);
+    ddt_plan_destroy(plan);
+    ddt_circuit_destroy(c);
+}
+
 /* The room's noise figures, worked out from the literal alone, against those of the parameters. */
 static void test_noise_model(void **state) {
     ddt_context *ctx = *state;
@@ -440,6 +525,7 @@ int main(void) {
         cmocka_unit_test_setup(test_headroom, clear_errors),
         cmocka_unit_test_setup(test_batches, clear_errors),
         cmocka_unit_test_setup(test_noise_model, clear_errors),
+        cmocka_unit_test_setup(test_schedule, clear_errors),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
