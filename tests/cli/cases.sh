@@ -106,6 +106,58 @@ case_empty_files() {
     refused 1 empty.ddt ddtwin info empty.ddt
 }
 
+# ------------------------------------------------------------------ regimens and physicians
+
+product='dose=20:200:20; interval=6,12'
+case_recommend_in_the_clear() {
+    ddtwin recommend "$model" --data "$WORK/table.csv" --target trough=1:3 --product "$product" --clear -o out --json >told.json
+    for file in recommendation.json candidates.csv report.html; do
+        [ -s "out/$file" ] || fail "no $file"
+    done
+    grep -q '"regimen"' out/recommendation.json || fail "no regimen"
+    # 10 doses x 2 intervals for each of the table's subjects, and a heading.
+    subjects=$(tail -n +2 "$WORK/table.csv" | cut -d, -f1 | sort -u | wc -l)
+    [ "$(wc -l <out/candidates.csv)" -eq $((20 * subjects + 1)) ] || fail "candidates.csv does not hold all candidates"
+    cmp -s told.json out/recommendation.json || fail "--json and recommendation.json differ"
+}
+case_impossible_targets() {
+    set -- recommend "$model" --data "$WORK/table.csv" --product "$product" --clear -o out
+    refused 1 "out of reach" ddtwin "$@" --target trough=9999:99999
+    refused 2 contradictory ddtwin "$@" --target auc24=5:1
+    refused 2 "lb/L" ddtwin "$@" --target 'auc24=400:600[lb/L]'
+    refused 2 metric ddtwin "$@" --target colour=1
+    refused 2 auc24 ddtwin "$@" --target auc24
+    refused 1 "--target" ddtwin recommend "$model" --data "$WORK/table.csv" --product "$product" --clear -o out
+    refused 1 "--product" ddtwin recommend "$model" --data "$WORK/table.csv" --target trough=1:3 --clear -o out
+}
+case_impossible_products() {
+    set -- recommend "$model" --data "$WORK/table.csv" --target trough=1:3 --clear -o out
+    refused 2 contradictory ddtwin "$@" --product dose=20:10:5
+    refused 2 LOWEST ddtwin "$@" --product dose=1:100
+    refused 2 1024 ddtwin "$@" --product dose=1:1000000:1
+    refused 2 interval ddtwin "$@" --product 'dose=100:200:10; infusion=30; interval=6'
+}
+case_purposes() {
+    refused 2 colours ddtwin compile "$model" --data-template "$WORK/table.csv" --for colours -o plan.ddt
+    refused 2 "--grid" ddtwin compile "$model" --data-template "$WORK/table.csv" --for fit --grid 1 -o plan.ddt
+    refused 1 "public key" ddtwin grant --keys "$WORK/keys" --result "$WORK/result.ddt" --to "$WORK/plan.ddt" -o grant.ddt
+    ddtwin keygen --physician -o doctor >/dev/null
+    refused 1 "nothing in it to grant" ddtwin grant --keys "$WORK/keys" --result "$WORK/result.ddt" \
+        --to doctor/physician-public.ddt -o grant.ddt
+}
+case_physician_keys() {
+    refused 2 "--physician" ddtwin keygen -o doctor
+    refused 2 "--physician" ddtwin keygen --physician --plan "$WORK/plan.ddt" -o doctor
+    ddtwin keygen --physician -o doctor >/dev/null
+    [ "$(stat -c %a doctor/physician.ddt)" = 600 ] || fail "others may open the physician's key"
+    refused 3 overwritten ddtwin keygen --physician -o doctor
+    refused 1 "$WORK/plan.ddt" ddtwin open --keys doctor --grant "$WORK/plan.ddt"
+    refused 1 nowhere ddtwin open --keys doctor --grant nowhere.ddt
+    ddtwin info doctor/physician-public.ddt | grep -q "physician's public key"
+    chmod 644 doctor/physician.ddt
+    refused 3 "chmod 600" ddtwin open --keys doctor --grant "$WORK/plan.ddt"
+}
+
 # ------------------------------------------------------------------ files that do not belong together
 
 case_plan_of_another_model() {
