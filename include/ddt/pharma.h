@@ -6,6 +6,7 @@
 #include "ddt/pharma/expr.h"
 #include "ddt/pharma/graph.h"
 #include "ddt/pharma/model.h"
+#include "ddt/pharma/population.h"
 #include "ddt/pharma/product.h"
 #include "ddt/pharma/reference.h"
 #include "ddt/pharma/units.h"
