@@ -89,14 +89,11 @@ const char *solve_print_from(solve_work *work, const ddt_expr_pool *pool, ddt_ex
     if (text == NULL) {
         return "?";
     }
-    size_t length = strlen(text);
-    size_t kept = length > longest ? longest : length;
-    char *copy = solve_arena_alloc(&work->arena, kept + 4, 1);
+    const char *end = strlen(text) > longest ? "..." : "";
+    size_t room = longest + sizeof "...";
+    char *copy = solve_arena_alloc(&work->arena, room, 1);
     if (copy != NULL) {
-        memcpy(copy, text, kept);
-        if (kept < length) {
-            memcpy(copy + kept, "...", 3);
-        }
+        (void)snprintf(copy, room, "%.*s%s", (int)longest, text, end);
     }
     ddt_free(text);
     return copy == NULL ? "?" : copy;

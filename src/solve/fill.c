@@ -134,6 +134,17 @@ static ddt_status check_record(const filler *f, const ddt_subject *subject, cons
     return DDT_OK;
 }
 
+static ddt_status check_records(const filler *f, const ddt_subject *subject, const solve_layout_subject *expected) {
+    for (size_t r = 0; r < subject->record_count && r < expected->record_count; r++) {
+        SOLVE_TRY(check_record(f, subject, &subject->records[r], &expected->records[r]));
+    }
+    return subject->record_count == expected->record_count
+               ? DDT_OK
+               : ddt_fail(f->ctx, DDT_ERR_MISMATCH,
+                          "'%s': the subject %s has %zu records where the plan was made for %zu.", f->events->path,
+                          subject->id, subject->record_count, expected->record_count);
+}
+
 static ddt_status check_structure(const filler *f) {
     const solve_layout *layout = f->layout;
     if (f->events->subject_count != layout->subject_count) {
@@ -141,16 +152,7 @@ static ddt_status check_structure(const filler *f) {
                         f->events->path, f->events->subject_count, layout->subject_count);
     }
     for (size_t s = 0; s < layout->subject_count; s++) {
-        const ddt_subject *subject = &f->events->subjects[s];
-        const solve_layout_subject *expected = &layout->subjects[s];
-        for (size_t r = 0; r < subject->record_count && r < expected->record_count; r++) {
-            SOLVE_TRY(check_record(f, subject, &subject->records[r], &expected->records[r]));
-        }
-        if (subject->record_count != expected->record_count) {
-            return ddt_fail(f->ctx, DDT_ERR_MISMATCH,
-                            "'%s': the subject %s has %zu records where the plan was made for %zu.", f->events->path,
-                            subject->id, subject->record_count, expected->record_count);
-        }
+        SOLVE_TRY(check_records(f, &f->events->subjects[s], &layout->subjects[s]));
     }
     return DDT_OK;
 }
@@ -265,14 +267,18 @@ static void fill_lane_symbol(const filler *f, const solve_input *input, size_t l
 }
 
 /* Every value that the data hold of a declared symbol lies within its range. */
-static ddt_status check_symbol(const filler *f, const solve_range *range) {
-    symbol_place place;
-    SOLVE_TRY(find_symbol(f, range, &place));
-    for (size_t s = 0; s < f->events->subject_count && place.column != SIZE_MAX; s++) {
-        const ddt_subject *subject = &f->events->subjects[s];
-        for (size_t r = 0; r < subject->record_count; r++) {
-            SOLVE_TRY(check_range(f, range, subject, &subject->records[r], value_at(f, s, r, place.column)));
-        }
+static ddt_status check_values(const filler *f, const solve_range *range, size_t subject_index, size_t column) {
+    const ddt_subject *subject = &f->events->subjects[subject_index];
+    for (size_t r = 0; r < subject->record_count; r++) {
+        SOLVE_TRY(check_range(f, range, subject, &subject->records[r], value_at(f, subject_index, r, column)));
+    }
+    return DDT_OK;
+}
+
+static ddt_status check_symbol(const filler *f, const solve_range *range, symbol_place *place) {
+    SOLVE_TRY(find_symbol(f, range, place));
+    for (size_t s = 0; s < f->events->subject_count && place->column != SIZE_MAX; s++) {
+        SOLVE_TRY(check_values(f, range, s, place->column));
     }
     return DDT_OK;
 }
@@ -286,19 +292,20 @@ static ddt_status check_changes(const filler *f, const solve_input *input, symbo
                : check_segments(f, &f->layout->ranges[input->range], subject, place.column);
 }
 
+static ddt_status fill_symbol(const filler *f, const solve_input *input, double *values) {
+    symbol_place place;
+    SOLVE_TRY(check_symbol(f, &f->layout->ranges[input->range], &place));
+    for (size_t l = 0; l < f->layout->lane_count; l++) {
+        SOLVE_TRY(check_changes(f, input, place, f->layout->lanes[l].subject));
+        fill_lane_symbol(f, input, l, place.column, values);
+    }
+    return DDT_OK;
+}
+
 static ddt_status fill_symbols(const filler *f, double *const *inputs) {
     for (size_t i = 0; i < f->layout->input_count; i++) {
         const solve_input *input = &f->layout->inputs[i];
-        if (depends_on_doses(input)) {
-            continue;
-        }
-        symbol_place place;
-        SOLVE_TRY(find_symbol(f, &f->layout->ranges[input->range], &place));
-        SOLVE_TRY(check_symbol(f, &f->layout->ranges[input->range]));
-        for (size_t l = 0; l < f->layout->lane_count; l++) {
-            SOLVE_TRY(check_changes(f, input, place, f->layout->lanes[l].subject));
-            fill_lane_symbol(f, input, l, place.column, inputs[i]);
-        }
+        SOLVE_TRY(depends_on_doses(input) ? DDT_OK : fill_symbol(f, input, inputs[i]));
     }
     return DDT_OK;
 }
@@ -306,8 +313,8 @@ static ddt_status fill_symbols(const filler *f, double *const *inputs) {
 /* ------------------------------------------------------------------ doses */
 
 /* Lag, bioavailability... of one dose: the model's expressions at its covariates. */
-static ddt_status parts_of(const filler *f, const solve_lane *lane, const solve_lane_source *source, double *symbols,
-                           solve_dose_parts *out) {
+static void parts_of(const filler *f, const solve_lane *lane, const solve_lane_source *source, double *symbols,
+                     solve_dose_parts *out) {
     const ddt_compartment *c = &f->model->compartments[f->layout->inputs[source->input].compartment];
     ddt_events_symbols(f->model, f->events, lane->subject, source->covariate_record, symbols);
     const struct {
@@ -321,7 +328,6 @@ static ddt_status parts_of(const filler *f, const solve_lane *lane, const solve_
         *parts[i].value =
             parts[i].e == DDT_EXPR_NONE ? parts[i].absent : ddt_expr_eval(f->model->pool, parts[i].e, symbols, NULL);
     }
-    return DDT_OK;
 }
 
 static ddt_status refuse_part(const filler *f, const solve_lane *lane, const solve_lane_source *source,
@@ -369,7 +375,7 @@ static ddt_status give(const filler *f, size_t lane_index, double *symbols, solv
         double amount = solve_quantity(input, record);
         solve_dose_parts parts;
         SOLVE_TRY(check_range(f, &f->layout->ranges[input->range], subject, record, amount));
-        SOLVE_TRY(parts_of(f, lane, source, symbols, &parts));
+        parts_of(f, lane, source, symbols, &parts);
         SOLVE_TRY(check_parts(f, lane, source, &parts));
         givens[row] = solve_given_of(f->layout, lane, source, &parts, amount);
     }
@@ -381,7 +387,7 @@ static ddt_status fill_doses(const filler *f, double *const *inputs) {
     double *t2_h = ddt_calloc(f->layout->segments, sizeof *t2_h);
     solve_given *givens = ddt_calloc(f->layout->rows, sizeof *givens);
     ddt_status status = symbols == NULL || t2_h == NULL || givens == NULL ? solve_no_memory(f->ctx) : DDT_OK;
-    for (size_t l = 0; l < f->layout->lane_count && status == DDT_OK; l++) {
+    for (size_t l = 0; l < f->layout->lane_count && status == DDT_OK && givens != NULL; l++) {
         status = give(f, l, symbols, givens);
         if (status == DDT_OK) {
             solve_fill_doses(f->layout, l, givens, t2_h, inputs);
@@ -401,7 +407,8 @@ static ddt_status check_ranges(const filler *f) {
             const solve_input *input = &f->layout->inputs[i];
             has_input |= input->range == r && (input->kind <= SOLVE_INPUT_AMOUNT || input->kind == SOLVE_INPUT_FIT);
         }
-        SOLVE_TRY(has_input ? DDT_OK : check_symbol(f, &f->layout->ranges[r]));
+        symbol_place ignored;
+        SOLVE_TRY(has_input ? DDT_OK : check_symbol(f, &f->layout->ranges[r], &ignored));
     }
     return DDT_OK;
 }

@@ -155,11 +155,12 @@ static solve_fact symbol_fact(const solve_work *work, uint32_t index) {
 }
 
 static solve_fact operation_fact(const solve_work *work, const ddt_expr_node *node) {
-    const ddt_expr operands[3] = {node->a, node->b, node->c};
-    interval values[3] = {everything, everything, everything};
+    enum { OPERANDS = 3 };
+    const ddt_expr operands[OPERANDS] = {node->a, node->b, node->c};
+    interval values[OPERANDS] = {everything, everything, everything};
     solve_fact fact = {.symbol = SOLVE_NONE};
     unsigned arity = ddt_expr_arity(node->op);
-    for (unsigned k = 0; k < arity; k++) {
+    for (unsigned k = 0; k < arity && k < OPERANDS; k++) {
         const solve_fact *operand = &work->facts[operands[k]];
         fact.symbol = join(fact.symbol, operand->symbol);
         fact.has_state |= operand->has_state;

@@ -106,6 +106,9 @@ static ddt_status make_columns(planner *p, size_t subject) {
     solve_place *places = NULL;
     bool is_shared = !solve_role_is_used(p->work, SOLVE_ROLE_OBSERVATION);
     SOLVE_TRY(allocate_columns(p, subject, stride, &acts, &places));
+    if (acts == NULL || places == NULL) {
+        return DDT_ERR_MEMORY;
+    }
     for (size_t o = 0; o < stride; o++) {
         double time_h = layout_record(p, subject, schedule->observations[o])->time_h;
         for (size_t s = 0; s < plan->sources.count; s++) {

@@ -288,8 +288,8 @@ static ddt_status read_input(const parser *p, const ddt_plan *plan, size_t index
         return bad(p, "an input is of a kind that does not exist");
     }
     bool has_range = kind <= SOLVE_INPUT_AMOUNT || kind == SOLVE_INPUT_FIT;
-    if (input->range >= (has_range ? p->layout->range_count : 1) || !(input->half > 0.0) ||
-        expected.name == NULL || strcmp(input->name, expected.name) != 0) {
+    if (input->range >= (has_range ? p->layout->range_count : 1) || !(input->half > 0.0) || expected.name == NULL ||
+        strcmp(input->name, expected.name) != 0) {
         return bad(p, "an input is not the circuit's");
     }
     input->kind = (solve_input_kind)kind;
@@ -511,20 +511,29 @@ static ddt_status check_places(const parser *p) {
     return DDT_OK;
 }
 
-static ddt_status read_all(const parser *p, const ddt_plan *plan) {
+static ddt_status read_tables(const parser *p, const ddt_plan *plan) {
     SOLVE_TRY(ddt_reader_begin(p->reader, "SOLV", SECTION_MAX_BYTES));
     SOLVE_TRY(read_shape(p, plan));
     SOLVE_TRY(read_ranges(p));
     SOLVE_TRY(read_inputs(p, plan));
     SOLVE_TRY(read_outputs(p, plan));
-    SOLVE_TRY(ddt_reader_end(p->reader));
+    return ddt_reader_end(p->reader);
+}
+
+static ddt_status read_lanes(const parser *p) {
+    for (size_t l = 0; l < p->layout->lane_count; l++) {
+        SOLVE_TRY(read_lane(p, &p->layout->lanes[l]));
+    }
+    return DDT_OK;
+}
+
+static ddt_status read_all(const parser *p, const ddt_plan *plan) {
+    SOLVE_TRY(read_tables(p, plan));
     SOLVE_TRY(ddt_reader_begin(p->reader, "SUBJ", SECTION_MAX_BYTES));
     SOLVE_TRY(read_subjects(p));
     SOLVE_TRY(ddt_reader_end(p->reader));
     SOLVE_TRY(ddt_reader_begin(p->reader, "LANE", SECTION_MAX_BYTES));
-    for (size_t l = 0; l < p->layout->lane_count; l++) {
-        SOLVE_TRY(read_lane(p, &p->layout->lanes[l]));
-    }
+    SOLVE_TRY(read_lanes(p));
     SOLVE_TRY(ddt_reader_end(p->reader));
     p->solution->info.subjects = p->layout->subject_count;
     SOLVE_TRY(check_places(p));

@@ -208,22 +208,28 @@ static ddt_status create_times(const planner *p) {
     return DDT_OK;
 }
 
+/* The lanes of a subject, from lane *next on. */
+static ddt_status fill_subject(planner *p, size_t s, size_t *next) {
+    const solve_layout *layout = &p->work->solution->layout;
+    const solve_layout_subject *subject = &layout->subjects[s];
+    for (size_t o = 0; o < subject->observation_count; o++) {
+        subject->observations[o].lane = (uint32_t)(*next + subject->observations[o].column / layout->columns);
+        subject->observations[o].column %= (uint32_t)layout->columns;
+    }
+    size_t count = p->subjects[s].column_count;
+    for (size_t first = 0; first < count; first += layout->columns) {
+        size_t end = first + layout->columns < count ? first + layout->columns : count;
+        SOLVE_TRY(fill_lane(p, s, first, end, (*next)++));
+    }
+    return DDT_OK;
+}
+
 ddt_status layout_lanes(planner *p) {
-    solve_layout *layout = &p->work->solution->layout;
     SOLVE_TRY(choose_shape(p));
     SOLVE_TRY(create_times(p));
     size_t lane = 0;
     for (size_t s = 0; s < p->work->events->subject_count; s++) {
-        solve_layout_subject *subject = &layout->subjects[s];
-        for (size_t o = 0; o < subject->observation_count; o++) {
-            subject->observations[o].lane = (uint32_t)(lane + subject->observations[o].column / layout->columns);
-            subject->observations[o].column %= (uint32_t)layout->columns;
-        }
-        size_t count = p->subjects[s].column_count;
-        for (size_t first = 0; first < count; first += layout->columns) {
-            size_t end = first + layout->columns < count ? first + layout->columns : count;
-            SOLVE_TRY(fill_lane(p, s, first, end, lane++));
-        }
+        SOLVE_TRY(fill_subject(p, s, &lane));
     }
     return DDT_OK;
 }

@@ -369,30 +369,31 @@ static const ddt_dose *steady_start(const planner *p, size_t subject, const ddt_
     return NULL;
 }
 
-static ddt_status add_epochs(planner *p, size_t subject) {
+/* After a steady state constant inputs have gone on for ever, and initial values are forgotten. */
+static ddt_status add_epoch(planner *p, size_t subject, size_t e) {
     const ddt_schedule *schedule = &p->work->schedules[subject];
-    const solve_linear *linear = &p->work->linear;
-    for (size_t e = 0; e < schedule->epoch_count && (linear->has_unit || linear->has_initial); e++) {
-        source item = {.own = {.record = SOLVE_NONE,
-                               .input = SOLVE_NONE,
-                               .covariate_record = (uint32_t)schedule->epoch_record[e],
-                               .piece = SOLVE_NONE,
-                               .time_h = schedule->epoch_start_h[e]},
-                       .dose = SIZE_MAX,
-                       .epoch = e,
-                       .from_h = -INFINITY,
-                       .is_initial = true};
-        const ddt_dose *steady = steady_start(p, subject, schedule, e);
-        if (steady != NULL) { /* constant inputs have gone on for ever; initial values are forgotten */
-            if (!linear->has_unit) {
-                continue;
-            }
-            double past_h = 0.0;
-            SOLVE_TRY(steady_past_h(p, subject, steady, &past_h));
-            item.own.time_h -= past_h;
-            item.is_initial = false;
-        }
-        SOLVE_TRY(add_source(p, &p->subjects[subject].sources, item));
+    const ddt_dose *steady = steady_start(p, subject, schedule, e);
+    double past_h = 0.0;
+    source item = {.own = {.record = SOLVE_NONE,
+                           .input = SOLVE_NONE,
+                           .covariate_record = (uint32_t)schedule->epoch_record[e],
+                           .piece = SOLVE_NONE},
+                   .dose = SIZE_MAX,
+                   .epoch = e,
+                   .from_h = -INFINITY,
+                   .is_initial = steady == NULL};
+    if (steady != NULL && !p->work->linear.has_unit) {
+        return DDT_OK;
+    }
+    SOLVE_TRY(steady != NULL ? steady_past_h(p, subject, steady, &past_h) : DDT_OK);
+    item.own.time_h = schedule->epoch_start_h[e] - past_h;
+    return add_source(p, &p->subjects[subject].sources, item);
+}
+
+static ddt_status add_epochs(planner *p, size_t subject) {
+    bool is_wanted = p->work->linear.has_unit || p->work->linear.has_initial;
+    for (size_t e = 0; is_wanted && e < p->work->schedules[subject].epoch_count; e++) {
+        SOLVE_TRY(add_epoch(p, subject, e));
     }
     return DDT_OK;
 }

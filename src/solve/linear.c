@@ -95,6 +95,14 @@ static ddt_status mark_states(solve_work *work, ddt_expr e, bool *marks, bool *f
     return DDT_OK;
 }
 
+/* What needed states read is needed. */
+static ddt_status grow_needed(solve_work *work, full_system *full, bool *grows) {
+    for (size_t i = 0; i < full->count; i++) {
+        SOLVE_TRY(full->is_needed[i] ? mark_states(work, full->rhs[i], full->is_needed, grows) : DDT_OK);
+    }
+    return DDT_OK;
+}
+
 static ddt_status find_needed(solve_work *work, full_system *full) {
     bool grows = false;
     for (size_t o = 0; o < work->model->output_count; o++) {
@@ -102,13 +110,18 @@ static ddt_status find_needed(solve_work *work, full_system *full) {
     }
     do {
         grows = false;
-        for (size_t i = 0; i < full->count; i++) {
-            if (full->is_needed[i]) {
-                SOLVE_TRY(mark_states(work, full->rhs[i], full->is_needed, &grows));
-            }
-        }
+        SOLVE_TRY(grow_needed(work, full, &grows));
     } while (grows);
     return DDT_OK;
+}
+
+static bool is_fed(const solve_work *work, const full_system *full, size_t i) {
+    for (size_t j = 0; j < full->count; j++) {
+        if (full->is_reached[j] && !solve_is_constant(work, full->a[i * full->count + j], 0.0)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void find_reached(solve_work *work, full_system *full) {
@@ -121,11 +134,9 @@ static void find_reached(solve_work *work, full_system *full) {
     while (grows) {
         grows = false;
         for (size_t i = 0; i < full->count; i++) {
-            for (size_t j = 0; full->is_needed[i] && !full->is_reached[i] && j < full->count; j++) {
-                if (full->is_reached[j] && !solve_is_constant(work, full->a[i * full->count + j], 0.0)) {
-                    full->is_reached[i] = true;
-                    grows = true;
-                }
+            if (full->is_needed[i] && !full->is_reached[i] && is_fed(work, full, i)) {
+                full->is_reached[i] = true;
+                grows = true;
             }
         }
     }
@@ -184,29 +195,32 @@ static ddt_status check_coefficient(solve_work *work, size_t i, ddt_expr term) {
     return DDT_OK;
 }
 
+/* Row i of A, and what flows into compartment i at x = 0. */
+static ddt_status find_row(solve_work *work, full_system *full, size_t i) {
+    solve_fact fact;
+    SOLVE_TRY(solve_fact_of(work, full->rhs[i], &fact));
+    if (fact.decides_on_state) { /* its derivative would hide the jump */
+        return refuse_nonlinear(work, i);
+    }
+    for (size_t j = 0; j < full->count; j++) {
+        if (!full->is_needed[j]) {
+            continue;
+        }
+        ddt_expr rate = ddt_expr_derivative(work->pool, full->rhs[i], symbol_of(work, j));
+        SOLVE_TRY(check_coefficient(work, i, rate));
+        full->a[i * full->count + j] = rate;
+    }
+    full->input[i] = at_zero(work, full->rhs[i], NULL);
+    return check_coefficient(work, i, full->input[i]);
+}
+
 static ddt_status find_rates(solve_work *work, full_system *full) {
     for (size_t i = 0; i < full->count; i++) {
         full->input[i] = ddt_expr_const(work->pool, 0.0);
         for (size_t j = 0; j < full->count; j++) {
             full->a[i * full->count + j] = full->input[i];
         }
-        if (!full->is_needed[i]) {
-            continue;
-        }
-        solve_fact fact;
-        SOLVE_TRY(solve_fact_of(work, full->rhs[i], &fact));
-        if (fact.decides_on_state) { /* its derivative would hide the jump */
-            return refuse_nonlinear(work, i);
-        }
-        for (size_t j = 0; j < full->count; j++) {
-            if (full->is_needed[j]) {
-                ddt_expr rate = ddt_expr_derivative(work->pool, full->rhs[i], symbol_of(work, j));
-                SOLVE_TRY(check_coefficient(work, i, rate));
-                full->a[i * full->count + j] = rate;
-            }
-        }
-        full->input[i] = at_zero(work, full->rhs[i], NULL);
-        SOLVE_TRY(check_coefficient(work, i, full->input[i]));
+        SOLVE_TRY(full->is_needed[i] ? find_row(work, full, i) : DDT_OK);
     }
     return DDT_OK;
 }

@@ -63,6 +63,25 @@ static ddt_status add_role(solve_work *work, ddt_symbol *all, uint32_t origin, s
     return DDT_OK;
 }
 
+static ddt_status add_symbol_roles(solve_work *work, ddt_symbol *all, uint32_t origin, uint32_t *next) {
+    for (size_t k = 0; k < EXTRA_ROLES; k++) {
+        SOLVE_TRY(add_role(work, all, origin, k, next));
+    }
+    return DDT_OK;
+}
+
+/* One symbol for each role of each covariate that changes, behind the model's own. */
+static ddt_status add_roles(solve_work *work, ddt_symbol *all, uint32_t count, uint32_t *next) {
+    *next = count;
+    for (uint32_t i = 0; i < count; i++) {
+        work->symbols[i].origin = i;
+        work->symbols[i].changes = symbol_changes(work, i);
+        work->symbols[i].role = work->symbols[i].changes ? SOLVE_ROLE_SEGMENT : SOLVE_ROLE_SUBJECT;
+        SOLVE_TRY(work->symbols[i].changes ? add_symbol_roles(work, all, i, next) : DDT_OK);
+    }
+    return DDT_OK;
+}
+
 ddt_status solve_roles_create(solve_work *work) {
     const ddt_model *given = work->model;
     uint32_t count = (uint32_t)given->symbol_count;
@@ -75,15 +94,8 @@ ddt_status solve_roles_create(solve_work *work) {
     if (count > 0) {
         memcpy(all, given->symbols, count * sizeof *all);
     }
-    uint32_t next = count;
-    for (uint32_t i = 0; i < count; i++) {
-        work->symbols[i].origin = i;
-        work->symbols[i].changes = symbol_changes(work, i);
-        work->symbols[i].role = work->symbols[i].changes ? SOLVE_ROLE_SEGMENT : SOLVE_ROLE_SUBJECT;
-        for (size_t k = 0; k < EXTRA_ROLES && work->symbols[i].changes; k++) {
-            SOLVE_TRY(add_role(work, all, i, k, &next));
-        }
-    }
+    uint32_t next = 0;
+    SOLVE_TRY(add_roles(work, all, count, &next));
     *copy = *given;
     copy->symbols = all;
     copy->symbol_count = next;

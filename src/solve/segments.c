@@ -59,24 +59,31 @@ static ddt_status turned_entry(solve_segments *s, size_t round, size_t i, size_t
     return ddt_circuit_status(circuit);
 }
 
-/* Equal rotations are built once (hash-consing). */
+/* Appends (product further on)_ik (product)_kj of the round before. Equal rotations are built once (hash-consing). */
+static ddt_status add_product(solve_segments *s, size_t round, size_t i, size_t k, size_t j, solve_pairs *pairs) {
+    solve_value later;
+    solve_value earlier;
+    SOLVE_TRY(turned_entry(s, round - 1, i, k, &later));
+    SOLVE_TRY(entry_of(s, round - 1, k, j, &earlier));
+    return solve_pairs_add(s->exponential->work, pairs, later, earlier);
+}
+
+static ddt_status build_entry(solve_segments *s, size_t round, size_t i, size_t j, solve_value *out) {
+    solve_pairs pairs = {0};
+    for (size_t k = 0; k < s->exponential->n; k++) {
+        bool exists = s->is_nonzero[entry_at(s, round - 1, i, k)] && s->is_nonzero[entry_at(s, round - 1, k, j)];
+        SOLVE_TRY(exists ? add_product(s, round, i, k, j, &pairs) : DDT_OK);
+    }
+    return solve_pairs_node(s->exponential->work, &pairs, out);
+}
+
 static ddt_status entry_of(solve_segments *s, size_t round, size_t i, size_t j, solve_value *out) {
     size_t at = entry_at(s, round, i, j);
     if (round == 0) {
         return solve_matrix_entry(s->exponential, s->exponential->levels, i, j, out);
     }
     if (!s->is_built[at]) {
-        solve_pairs pairs = {0};
-        for (size_t k = 0; k < s->exponential->n; k++) {
-            if (s->is_nonzero[entry_at(s, round - 1, i, k)] && s->is_nonzero[entry_at(s, round - 1, k, j)]) {
-                solve_value later;
-                solve_value earlier;
-                SOLVE_TRY(turned_entry(s, round - 1, i, k, &later));
-                SOLVE_TRY(entry_of(s, round - 1, k, j, &earlier));
-                SOLVE_TRY(solve_pairs_add(s->exponential->work, &pairs, later, earlier));
-            }
-        }
-        SOLVE_TRY(solve_pairs_node(s->exponential->work, &pairs, &s->entries[at]));
+        SOLVE_TRY(build_entry(s, round, i, j, &s->entries[at]));
         s->is_built[at] = true;
     }
     *out = s->entries[at];

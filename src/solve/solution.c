@@ -11,25 +11,48 @@
 
 /* ------------------------------------------------------------------ expansions */
 
+/* a[i] * b, each. */
+static ddt_status expand_products(solve_work *work, const ddt_expr *a, size_t count, ddt_expr b, solve_terms *out) {
+    for (size_t i = 0; i < count; i++) {
+        SOLVE_TRY(solve_expand(work, ddt_expr_binary(work->pool, DDT_EXPR_MUL, a[i], b), &out[i]));
+    }
+    return DDT_OK;
+}
+
+/* The bioavailability of each dosing, 1 where the circuit does not multiply by it. */
+static ddt_status dosing_factors(solve_work *work, ddt_expr **out) {
+    *out = solve_alloc(work, work->dosing_count, sizeof **out);
+    if (*out == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t d = 0; d < work->dosing_count; d++) {
+        const solve_dosing *dosing = &work->dosings[d];
+        (*out)[d] =
+            dosing->omits_f ? ddt_expr_const(work->pool, 1.0) : work->linear.bioavailability[dosing->compartment];
+    }
+    return DDT_OK;
+}
+
 static ddt_status expand_feeds(solve_work *work) {
     size_t n = work->linear.n;
+    ddt_expr *factors = NULL;
+    SOLVE_TRY(dosing_factors(work, &factors));
     work->f_terms = solve_alloc(work, work->feed_count * work->dosing_count, sizeof *work->f_terms);
     work->initial_terms = solve_alloc(work, work->feed_count * n, sizeof *work->initial_terms);
     if (work->f_terms == NULL || work->initial_terms == NULL) {
         return DDT_ERR_MEMORY;
     }
-    ddt_expr one = ddt_expr_const(work->pool, 1.0);
     for (size_t f = 0; f < work->feed_count; f++) {
-        for (size_t d = 0; d < work->dosing_count; d++) {
-            const solve_dosing *dosing = &work->dosings[d];
-            ddt_expr f_part = dosing->omits_f ? one : work->linear.bioavailability[dosing->compartment];
-            ddt_expr e = ddt_expr_binary(work->pool, DDT_EXPR_MUL, f_part, work->feed_folds[f]);
-            SOLVE_TRY(solve_expand(work, e, &work->f_terms[f * work->dosing_count + d]));
-        }
-        for (size_t i = 0; i < n; i++) {
-            ddt_expr e = ddt_expr_binary(work->pool, DDT_EXPR_MUL, work->linear.initial[i], work->feed_folds[f]);
-            SOLVE_TRY(solve_expand(work, e, &work->initial_terms[f * n + i]));
-        }
+        SOLVE_TRY(expand_products(work, factors, work->dosing_count, work->feed_folds[f],
+                                  work->f_terms + f * work->dosing_count));
+        SOLVE_TRY(expand_products(work, work->linear.initial, n, work->feed_folds[f], work->initial_terms + f * n));
+    }
+    return DDT_OK;
+}
+
+static ddt_status expand_list(solve_work *work, const ddt_expr *list, size_t count, solve_terms *out) {
+    for (size_t i = 0; i < count; i++) {
+        SOLVE_TRY(solve_expand(work, list[i], &out[i]));
     }
     return DDT_OK;
 }
@@ -42,13 +65,18 @@ static ddt_status expand_pieces(solve_work *work) {
         return DDT_OK;
     }
     work->piece_terms = solve_alloc(work, n * n, sizeof *work->piece_terms);
-    if (work->piece_terms == NULL) {
-        return DDT_ERR_MEMORY;
+    return work->piece_terms == NULL ? DDT_ERR_MEMORY
+                                     : expand_list(work, work->linear.a_piece, n * n, work->piece_terms);
+}
+
+static ddt_status expand_output(solve_work *work, size_t o) {
+    size_t n = work->linear.n;
+    const solve_linear_output *output = &work->linear.outputs[o];
+    bool is_folded = work->feed_folds[work->feed_of_output[o]] != ddt_expr_const(work->pool, 1.0);
+    if (output->is_linear && !is_folded) {
+        SOLVE_TRY(expand_list(work, output->gain, n, work->gain_terms + o * n));
     }
-    for (size_t i = 0; i < n * n; i++) {
-        SOLVE_TRY(solve_expand(work, work->linear.a_piece[i], &work->piece_terms[i]));
-    }
-    return DDT_OK;
+    return solve_expand(work, output->is_linear ? output->offset : output->value, &work->offset_terms[o]);
 }
 
 ddt_status solve_expand_all(solve_work *work) {
@@ -60,17 +88,10 @@ ddt_status solve_expand_all(solve_work *work) {
     if (work->a_terms == NULL || work->gain_terms == NULL || work->offset_terms == NULL) {
         return DDT_ERR_MEMORY;
     }
-    for (size_t i = 0; i < n * n; i++) {
-        SOLVE_TRY(solve_expand(work, work->linear.a[i], &work->a_terms[i]));
-    }
+    SOLVE_TRY(expand_list(work, work->linear.a, n * n, work->a_terms));
     SOLVE_TRY(expand_pieces(work));
     for (size_t o = 0; o < outputs; o++) {
-        const solve_linear_output *output = &work->linear.outputs[o];
-        bool is_folded = work->feed_folds[work->feed_of_output[o]] != ddt_expr_const(work->pool, 1.0);
-        for (size_t i = 0; i < n && output->is_linear && !is_folded; i++) {
-            SOLVE_TRY(solve_expand(work, output->gain[i], &work->gain_terms[o * n + i]));
-        }
-        SOLVE_TRY(solve_expand(work, output->is_linear ? output->offset : output->value, &work->offset_terms[o]));
+        SOLVE_TRY(expand_output(work, o));
     }
     return expand_feeds(work);
 }
@@ -93,16 +114,32 @@ static ddt_status attempt(solve_work *work, solve_errors *errors) {
     return solve_calibrate(work, errors);
 }
 
+/* What the errors of an attempt ask of the next one. */
+static ddt_status tighten(solve_work *work, const solve_errors *errors) {
+    enum { CHECKS_MAX = 6 };
+    const double tightening = 0.2;
+    const double exponential_part = 0.6;
+    const bool finite = isfinite(errors->corners) && isfinite(errors->draws);
+    if (!finite && work->exponential_checks < CHECKS_MAX) {
+        work->exponential_checks += 2; /* unstable between the times that were looked at */
+        return solve_exponential_choose(work);
+    }
+    if (errors->exponential > exponential_part * work->options.tolerance) {
+        work->exponential_tolerance *= tightening;
+        return solve_exponential_choose(work);
+    }
+    work->tolerance *= tightening;
+    return DDT_OK;
+}
+
 /*
  * Tolerances start loose and tighten until the outputs are as accurate as asked: how errors of parameters and of the
  * exponential reach the outputs (many doses add them up) is seen, not estimated, and no polynomial is longer than it
  * must be.
  */
 static ddt_status build(solve_work *work) {
-    enum { ATTEMPTS_MAX = 12, CHECKS_MAX = 6 };
+    enum { ATTEMPTS_MAX = 12 };
     const double loosest = 64.0;
-    const double tightening = 0.2;
-    const double exponential_part = 0.6;
     const double corner_allowance = 10.0; /* corners of all ranges at once are very rare patients */
     const double wanted = work->options.tolerance;
     solve_errors errors = {0};
@@ -113,16 +150,7 @@ static ddt_status build(solve_work *work) {
         if (errors.draws <= wanted && errors.corners <= corner_allowance * wanted) {
             return DDT_OK;
         }
-        const bool finite = isfinite(errors.corners) && isfinite(errors.draws);
-        if (!finite && work->exponential_checks < CHECKS_MAX) {
-            work->exponential_checks += 2; /* unstable between the times that were looked at */
-            SOLVE_TRY(solve_exponential_choose(work));
-        } else if (errors.exponential > exponential_part * wanted) {
-            work->exponential_tolerance *= tightening;
-            SOLVE_TRY(solve_exponential_choose(work));
-        } else {
-            work->tolerance *= tightening;
-        }
+        SOLVE_TRY(tighten(work, &errors));
     }
     return ddt_fail(
         work->ctx, DDT_ERR_UNSUPPORTED,
@@ -162,14 +190,19 @@ static void fill_info(solve_work *work) {
     info->rate_max_per_h = work->rate_max;
 }
 
+static ddt_status check_column(solve_work *work, uint32_t symbol, size_t column) {
+    for (size_t s = 0; s < work->events->subject_count; s++) {
+        SOLVE_TRY(solve_check_covariates(work->ctx, work->model, work->events, s, symbol, column));
+    }
+    return DDT_OK;
+}
+
 /* Columns that the model uses must not change with time: where roles are not for. */
 ddt_status solve_check_used_covariates(solve_work *work) {
     for (uint32_t i = 0; i < work->encoding_count; i++) {
         uint32_t symbol = work->symbols[work->encodings[i].symbol].origin;
         size_t column = solve_column(work->events, symbol);
-        for (size_t s = 0; column != SIZE_MAX && s < work->events->subject_count; s++) {
-            SOLVE_TRY(solve_check_covariates(work->ctx, work->model, work->events, s, symbol, column));
-        }
+        SOLVE_TRY(column != SIZE_MAX ? check_column(work, symbol, column) : DDT_OK);
     }
     return DDT_OK;
 }
@@ -207,8 +240,8 @@ static ddt_status refuse_private_times(const solve_work *work) {
         work->model->path);
 }
 
-static ddt_status solve_all(solve_work *work) {
-    const double exponential_part = 0.5; /* entries of the exponential, corners included; tightened where it shows */
+/* The linear system in numbers, laid out in slots. */
+static ddt_status read_problem(solve_work *work) {
     SOLVE_TRY(ddt_expr_pool_create(work->ctx, &work->pool));
     SOLVE_TRY(solve_symbols_create(work));
     SOLVE_TRY(solve_schedules_create(work));
@@ -216,9 +249,11 @@ static ddt_status solve_all(solve_work *work) {
     SOLVE_TRY(work->newton != NULL ? newton_prepare(work) : prepare(work));
     SOLVE_TRY(name_outputs(work));
     SOLVE_TRY(solve_scales(work));
-    SOLVE_TRY(work->newton != NULL ? newton_rescale(work) : DDT_OK);
-    work->exponential_tolerance = exponential_part * work->options.tolerance;
-    SOLVE_TRY(solve_exponential_choose(work));
+    return work->newton != NULL ? newton_rescale(work) : DDT_OK;
+}
+
+/* What is encrypted, and how. */
+static ddt_status encode_problem(solve_work *work) {
     SOLVE_TRY(solve_feeds_create(work));
     SOLVE_TRY(solve_expand_all(work));
     SOLVE_TRY(work->newton != NULL ? newton_expand(work) : DDT_OK);
@@ -227,8 +262,10 @@ static ddt_status solve_all(solve_work *work) {
     bool has_roles = work->newton == NULL && work->finish == NULL;
     SOLVE_TRY(has_roles ? DDT_OK : solve_check_used_covariates(work));
     SOLVE_TRY(add_dosing_ranges(work));
-    SOLVE_TRY(solve_time_inputs(work));
-    work->precision_floor = 1.0 / fmax(1.0, work->rate_max * fmax(work->times.t2_max, work->times.during_max));
+    return solve_time_inputs(work);
+}
+
+static ddt_status create_scratch(solve_work *work) {
     size_t slots = 0;
     const solve_layout *layout = &work->solution->layout;
     if (!ddt_size_mul(layout->lane_count, layout->segments * layout->rows * layout->columns, &slots)) {
@@ -236,9 +273,17 @@ static ddt_status solve_all(solve_work *work) {
     }
     work->slots = solve_alloc(work, slots, sizeof *work->slots);
     work->state_values = solve_alloc(work, work->linear.n, sizeof *work->state_values);
-    if (work->slots == NULL || work->state_values == NULL) {
-        return DDT_ERR_MEMORY;
-    }
+    return work->slots == NULL || work->state_values == NULL ? DDT_ERR_MEMORY : DDT_OK;
+}
+
+static ddt_status solve_all(solve_work *work) {
+    const double exponential_part = 0.5; /* entries of the exponential, corners included; tightened where it shows */
+    SOLVE_TRY(read_problem(work));
+    work->exponential_tolerance = exponential_part * work->options.tolerance;
+    SOLVE_TRY(solve_exponential_choose(work));
+    SOLVE_TRY(encode_problem(work));
+    work->precision_floor = 1.0 / fmax(1.0, work->rate_max * fmax(work->times.t2_max, work->times.during_max));
+    SOLVE_TRY(create_scratch(work));
     if (work->finish != NULL) {
         SOLVE_TRY(work->finish(work, work->finish_user));
     } else {

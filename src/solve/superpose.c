@@ -316,19 +316,18 @@ static void choose_direction(const builder *b, feed *f) {
 /* u_k = (lower factor of the transition, times v)_k; *exists false where it is 0 by structure. */
 static ddt_status inner_value(builder *b, feed *f, size_t k, solve_value *out, bool *exists) {
     solve_pairs pairs = {0};
-    if (!f->inner_built[k]) {
-        for (size_t j = 0; j < b->n; j++) {
-            if (f->exists[j] && solve_segments_nonzero(&b->transition, k, j)) {
-                solve_value entry;
-                SOLVE_TRY(solve_segments_entry(&b->transition, false, k, j, &entry));
-                SOLVE_TRY(solve_pairs_add(b->work, &pairs, entry, f->values[j]));
-            }
+    for (size_t j = 0; j < b->n && !f->inner_built[k]; j++) {
+        solve_value entry;
+        if (!f->exists[j] || !solve_segments_nonzero(&b->transition, k, j)) {
+            continue;
         }
+        SOLVE_TRY(solve_segments_entry(&b->transition, false, k, j, &entry));
+        SOLVE_TRY(solve_pairs_add(b->work, &pairs, entry, f->values[j]));
+    }
+    if (!f->inner_built[k]) {
         f->inner_built[k] = true;
         f->inner[k].node = DDT_NODE_NONE;
-        if (pairs.count > 0) {
-            SOLVE_TRY(solve_pairs_node(b->work, &pairs, &f->inner[k]));
-        }
+        SOLVE_TRY(pairs.count > 0 ? solve_pairs_node(b->work, &pairs, &f->inner[k]) : DDT_OK);
     }
     *out = f->inner[k];
     *exists = f->inner[k].node != DDT_NODE_NONE;
@@ -342,10 +341,11 @@ static ddt_status last_step_pairs(builder *b, const feed *f, size_t i, solve_pai
         solve_pairs rest = {0};
         solve_value value;
         SOLVE_TRY(f->exists[j] ? solve_matrix_rest(&b->decay, b->decay.levels, i, j, &rest) : DDT_OK);
-        if (rest.count > 0) {
-            SOLVE_TRY(solve_pairs_node(b->work, &rest, &value));
-            SOLVE_TRY(solve_pairs_add(b->work, pairs, value, f->values[j]));
+        if (rest.count == 0) {
+            continue;
         }
+        SOLVE_TRY(solve_pairs_node(b->work, &rest, &value));
+        SOLVE_TRY(solve_pairs_add(b->work, pairs, value, f->values[j]));
     }
     return DDT_OK;
 }
@@ -354,11 +354,12 @@ static ddt_status last_step_pairs(builder *b, const feed *f, size_t i, solve_pai
 static ddt_status backward_value(builder *b, const feed *f, size_t i, solve_value *out) {
     solve_pairs pairs = {0};
     for (size_t j = 0; j < b->n; j++) {
-        if (f->exists[j] && solve_matrix_nonzero(&b->decay, b->decay.levels, i, j)) {
-            solve_value entry;
-            SOLVE_TRY(solve_matrix_entry(&b->decay, b->decay.levels, i, j, &entry));
-            SOLVE_TRY(solve_pairs_add(b->work, &pairs, entry, f->values[j]));
+        solve_value entry;
+        if (!f->exists[j] || !solve_matrix_nonzero(&b->decay, b->decay.levels, i, j)) {
+            continue;
         }
+        SOLVE_TRY(solve_matrix_entry(&b->decay, b->decay.levels, i, j, &entry));
+        SOLVE_TRY(solve_pairs_add(b->work, &pairs, entry, f->values[j]));
     }
     return solve_pairs_node(b->work, &pairs, out);
 }
@@ -373,13 +374,12 @@ static ddt_status state_value(builder *b, feed *f, size_t i, solve_value *out) {
         solve_value entry;
         solve_value inner;
         bool exists = false;
-        if (solve_segments_nonzero(&b->transition, i, k)) {
-            SOLVE_TRY(inner_value(b, f, k, &inner, &exists));
+        SOLVE_TRY(solve_segments_nonzero(&b->transition, i, k) ? inner_value(b, f, k, &inner, &exists) : DDT_OK);
+        if (!exists) {
+            continue;
         }
-        if (exists) {
-            SOLVE_TRY(solve_segments_entry(&b->transition, true, i, k, &entry));
-            SOLVE_TRY(solve_pairs_add(b->work, &pairs, entry, inner));
-        }
+        SOLVE_TRY(solve_segments_entry(&b->transition, true, i, k, &entry));
+        SOLVE_TRY(solve_pairs_add(b->work, &pairs, entry, inner));
     }
     SOLVE_TRY(last_step_pairs(b, f, i, &pairs));
     return solve_pairs_node(b->work, &pairs, out);
@@ -398,12 +398,13 @@ static solve_value sum_over_sources(builder *b, solve_value value) {
 static ddt_status output_row(builder *b, size_t o, const solve_sum *gains, size_t k, solve_value *out, bool *exists) {
     solve_pairs pairs = {0};
     for (size_t i = 0; i < b->n; i++) {
-        if (gains[i].count > 0 && solve_segments_nonzero(&b->transition, i, k)) {
-            solve_value entry;
-            SOLVE_TRY(solve_segments_entry(&b->transition, true, i, k, &entry));
-            SOLVE_TRY(
-                solve_sum_times(b->work, &gains[i], entry, b->work->state_scale[i] / b->work->output_scale[o], &pairs));
+        solve_value entry;
+        if (gains[i].count == 0 || !solve_segments_nonzero(&b->transition, i, k)) {
+            continue;
         }
+        SOLVE_TRY(solve_segments_entry(&b->transition, true, i, k, &entry));
+        SOLVE_TRY(
+            solve_sum_times(b->work, &gains[i], entry, b->work->state_scale[i] / b->work->output_scale[o], &pairs));
     }
     *exists = pairs.count > 0;
     return *exists ? solve_pairs_node(b->work, &pairs, out) : DDT_OK;
@@ -432,10 +433,11 @@ static ddt_status combined_output(builder *b, size_t o, solve_value *out) {
         SOLVE_TRY(right_exists ? solve_pairs_add(work, &pairs, left, right) : DDT_OK);
         solve_pairs last = {0};
         SOLVE_TRY(gains[k].count > 0 ? last_step_pairs(b, f, k, &last) : DDT_OK);
-        if (last.count > 0) {
-            SOLVE_TRY(solve_pairs_node(work, &last, &added));
-            SOLVE_TRY(solve_sum_times(work, &gains[k], added, work->state_scale[k] / work->output_scale[o], &pairs));
+        if (last.count == 0) {
+            continue;
         }
+        SOLVE_TRY(solve_pairs_node(work, &last, &added));
+        SOLVE_TRY(solve_sum_times(work, &gains[k], added, work->state_scale[k] / work->output_scale[o], &pairs));
     }
     work->solution->layout.outputs[o].scale = work->output_scale[o];
     return solve_pairs_node(work, &pairs, out);
@@ -449,11 +451,12 @@ static ddt_status nonlinear_output(builder *b, size_t o, solve_value *out) {
         bool used = work->linear.compartment[i] != SOLVE_UNIT &&
                     ddt_expr_depends_on(work->pool, work->linear.outputs[o].value,
                                         work->model->compartments[work->linear.compartment[i]].symbol);
-        if (used && work->state_values[i].node == DDT_NODE_NONE) {
-            solve_value value;
-            SOLVE_TRY(state_value(b, f, i, &value));
-            work->state_values[i] = sum_over_sources(b, value);
+        if (!used || work->state_values[i].node != DDT_NODE_NONE) {
+            continue;
         }
+        solve_value value;
+        SOLVE_TRY(state_value(b, f, i, &value));
+        work->state_values[i] = sum_over_sources(b, value);
     }
     solve_sum sum = {0};
     SOLVE_TRY(solve_lower(work, &work->offset_terms[o], &sum));
@@ -528,11 +531,12 @@ ddt_status solve_superpose_states(solve_work *work, const bool *is_wanted) {
     builder b = {.work = work, .n = work->linear.n};
     SOLVE_TRY(make_feeds_of(&b));
     for (size_t i = 0; i < b.n; i++) {
-        if (is_wanted[i]) {
-            solve_value value;
-            SOLVE_TRY(state_value(&b, &b.feeds[0], i, &value));
-            work->state_values[i] = sum_over_sources(&b, value);
+        if (!is_wanted[i]) {
+            continue;
         }
+        solve_value value;
+        SOLVE_TRY(state_value(&b, &b.feeds[0], i, &value));
+        work->state_values[i] = sum_over_sources(&b, value);
     }
     return ddt_circuit_status(work->circuit);
 }

@@ -287,6 +287,18 @@ static void take_range(const solve_symbol *origin, solve_symbol *symbol) {
     memcpy(symbol->levels, origin->levels, sizeof symbol->levels);
 }
 
+static ddt_status find_range(solve_work *work, uint32_t i) {
+    solve_symbol *symbol = &work->symbols[i];
+    if (symbol->origin != i) { /* a role's: the origin stands before it */
+        take_range(&work->symbols[symbol->origin], symbol);
+        return DDT_OK;
+    }
+    if (work->model->symbols[i].kind == DDT_SYMBOL_ETA) {
+        eta_range(work, i, symbol);
+    }
+    return work->model->symbols[i].kind == DDT_SYMBOL_COVARIATE ? covariate_range(work, i, symbol) : DDT_OK;
+}
+
 ddt_status solve_symbols_create(solve_work *work) {
     if (work->model->uses_dose_history) {
         return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED,
@@ -299,13 +311,7 @@ ddt_status solve_symbols_create(solve_work *work) {
     SOLVE_TRY(import_all(work));
     find_compared(work);
     for (uint32_t i = 0; i < work->symbol_count; i++) {
-        if (work->symbols[i].origin != i) {
-            take_range(&work->symbols[work->symbols[i].origin], &work->symbols[i]);
-        } else if (work->model->symbols[i].kind == DDT_SYMBOL_ETA) {
-            eta_range(work, i, &work->symbols[i]);
-        } else if (work->model->symbols[i].kind == DDT_SYMBOL_COVARIATE) {
-            SOLVE_TRY(covariate_range(work, i, &work->symbols[i]));
-        }
+        SOLVE_TRY(find_range(work, i));
     }
     return DDT_OK;
 }
