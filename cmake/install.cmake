@@ -43,7 +43,7 @@ if(NOT DDT_SANITIZE AND NOT DDT_COVERAGE AND NOT DDT_FUZZ)
   foreach(room ${DDT_ENGINE_ROOMS} ${DDT_CUSTODY_ROOMS})
     if(TARGET ddt_${room})
       install(FILES include/ddt/${room}.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ddt)
-      if(room STREQUAL ckks) # includes headers of its own
+      if(IS_DIRECTORY ${PROJECT_SOURCE_DIR}/include/ddt/${room}) # parts with headers of their own
         install(DIRECTORY include/ddt/${room} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ddt)
       endif()
     endif()
@@ -75,3 +75,4 @@ foreach(folder models data)
   endif()
 endforeach()
 install(FILES LICENSE CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES examples/engine_alone.c examples/custodian.c DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
