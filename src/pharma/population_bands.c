@@ -7,6 +7,8 @@
 
 enum { PATIENTS_USUAL = 200 };
 
+static const double usual_probabilities[] = {0.05, 0.5, 0.95};
+
 static int compare(const void *a, const void *b) {
     const double x = *(const double *)a;
     const double y = *(const double *)b;
@@ -78,7 +80,8 @@ static ddt_status no_memory(ddt_context *ctx, const ddt_model *model) {
     return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short for a population of %s.", model->name);
 }
 
-static ddt_status run_all(run *r, const double *probabilities, size_t n, double *bands) {
+static ddt_status run_all(run *r, double *bands) {
+    const size_t n = r->options.probability_count;
     size_t entries = 0;
     r->symbols = ddt_calloc(r->model->symbol_count, sizeof *r->symbols);
     r->course = ddt_calloc(r->points, sizeof *r->course);
@@ -90,7 +93,8 @@ static ddt_status run_all(run *r, const double *probabilities, size_t n, double 
         status = simulate_patients(r);
     }
     for (size_t i = 0; status == DDT_OK && i < r->points; i++) {
-        ddt_percentiles(r->values + i * r->options.patients, r->options.patients, probabilities, n, bands + i * n);
+        ddt_percentiles(r->values + i * r->options.patients, r->options.patients, r->options.probabilities, n,
+                        bands + i * n);
     }
     ddt_free(r->symbols);
     ddt_free(r->course);
@@ -98,15 +102,15 @@ static ddt_status run_all(run *r, const double *probabilities, size_t n, double 
     return status;
 }
 
-static ddt_status check(ddt_context *ctx, const run *r, const double *probabilities, size_t n) {
+static ddt_status check(ddt_context *ctx, const run *r) {
     if (r->options.patients > DDT_POPULATION_MAX) {
         return ddt_fail(ctx, DDT_ERR_ARGUMENT, "A population has at most %d patients, not %zu.", DDT_POPULATION_MAX,
                         r->options.patients);
     }
-    for (size_t i = 0; i < n; i++) {
-        if (!(probabilities[i] >= 0 && probabilities[i] <= 1)) {
+    for (size_t i = 0; i < r->options.probability_count; i++) {
+        if (!(r->options.probabilities[i] >= 0 && r->options.probabilities[i] <= 1)) {
             return ddt_fail(ctx, DDT_ERR_ARGUMENT, "The probability %g of a band is not within 0 and 1.",
-                            probabilities[i]);
+                            r->options.probabilities[i]);
         }
     }
     return DDT_OK;
@@ -114,13 +118,17 @@ static ddt_status check(ddt_context *ctx, const run *r, const double *probabilit
 
 ddt_status ddt_population_bands(ddt_context *ctx, const ddt_model *model, const ddt_events *events, size_t subject,
                                 const ddt_population_options *options, const ddt_expr *expressions, size_t count,
-                                const double *probabilities, size_t probability_count, double *bands) {
+                                double *bands) {
     run r = {.ctx = ctx, .events = events, .subject = subject, .expressions = expressions, .count = count};
     r.options = options != NULL ? *options : (ddt_population_options){0};
     r.options.patients = r.options.patients == 0 ? PATIENTS_USUAL : r.options.patients;
+    if (r.options.probabilities == NULL) {
+        r.options.probabilities = usual_probabilities;
+        r.options.probability_count = sizeof usual_probabilities / sizeof *usual_probabilities;
+    }
     r.points = observations_of(&events->subjects[subject]) * count;
-    memset(bands, 0, r.points * probability_count * sizeof *bands);
-    ddt_status status = check(ctx, &r, probabilities, probability_count);
+    memset(bands, 0, r.points * r.options.probability_count * sizeof *bands);
+    ddt_status status = check(ctx, &r);
     if (status != DDT_OK) {
         return status;
     }
@@ -135,7 +143,7 @@ ddt_status ddt_population_bands(ddt_context *ctx, const ddt_model *model, const 
     memcpy(copy.omega, r.options.covariance != NULL ? r.options.covariance : model->omega,
            entries * sizeof *copy.omega);
     r.model = &copy;
-    status = run_all(&r, probabilities, probability_count, bands);
+    status = run_all(&r, bands);
     ddt_free(copy.omega);
     return status;
 }

@@ -101,7 +101,7 @@ static void bands_of(const ddt_population_options *options, const double *centre
     assert_int_equal(ddt_events_parse(ctx, table, sizeof table - 1, "t.csv", m, &events), DDT_OK);
     const ddt_expr x = ddt_expr_symbol(m->pool, m->compartments[0].symbol);
     double bands[TIMES * 3];
-    assert_int_equal(ddt_population_bands(ctx, m, events, 0, options, &x, 1, p, 3, bands), DDT_OK);
+    assert_int_equal(ddt_population_bands(ctx, m, events, 0, options, &x, 1, bands), DDT_OK);
     const int64_t eta = ddt_model_find_symbol(m, "eta.k");
     const int64_t weight = ddt_model_find_symbol(m, "WT");
     for (size_t t = 0; t < TIMES; t++) {
@@ -149,12 +149,15 @@ static void bands_refuse_nonsense(void **state) {
     assert_int_equal(ddt_events_parse(ctx, table, sizeof table - 1, "t.csv", m, &events), DDT_OK);
     const ddt_expr x = ddt_expr_symbol(m->pool, m->compartments[0].symbol);
     const double p[] = {0.5, 1.5};
-    const ddt_population_options many = {.patients = DDT_POPULATION_MAX + 1};
-    assert_int_equal(ddt_population_bands(ctx, m, events, 0, NULL, &x, 1, p, 2, band), DDT_ERR_ARGUMENT);
+    const ddt_population_options beyond = {.probabilities = p, .probability_count = 2};
+    const ddt_population_options many = {
+        .patients = DDT_POPULATION_MAX + 1, .probabilities = p, .probability_count = 1};
+    const ddt_population_options usual = {.probabilities = p, .probability_count = 1};
+    assert_int_equal(ddt_population_bands(ctx, m, events, 0, &beyond, &x, 1, band), DDT_ERR_ARGUMENT);
     assert_true(band[0] == 0 && band[1] == 0);
-    assert_int_equal(ddt_population_bands(ctx, m, events, 0, &many, &x, 1, p, 1, band), DDT_ERR_ARGUMENT);
+    assert_int_equal(ddt_population_bands(ctx, m, events, 0, &many, &x, 1, band), DDT_ERR_ARGUMENT);
     (void)ddt_alloc_fail_after(0);
-    assert_int_equal(ddt_population_bands(ctx, m, events, 0, NULL, &x, 1, p, 1, band), DDT_ERR_MEMORY);
+    assert_int_equal(ddt_population_bands(ctx, m, events, 0, &usual, &x, 1, band), DDT_ERR_MEMORY);
     (void)ddt_alloc_fail_after(UINT64_MAX);
     ddt_events_destroy(events);
     ddt_model_destroy(m);

@@ -27,6 +27,8 @@ typedef struct ddt_population_options {
                                  whole population, with drawn covariates */
     const double *covariance; /* eta_count x eta_count, of the etas around the centre; NULL: the model's omega */
     bool data_covariates;     /* covariates from the table instead */
+    const double *probabilities; /* of the bands; NULL: 0.05, 0.5, 0.95 */
+    size_t probability_count;    /* 3 for those */
 } ddt_population_options;
 
 /*
@@ -37,8 +39,7 @@ typedef struct ddt_population_options {
  */
 DDT_MUST_CHECK ddt_status ddt_population_bands(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
                                                size_t subject, const ddt_population_options *options,
-                                               const ddt_expr *expressions, size_t count, const double *probabilities,
-                                               size_t probability_count, double *bands);
+                                               const ddt_expr *expressions, size_t count, double *bands);
 
 #ifdef __cplusplus
 }
