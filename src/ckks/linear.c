@@ -6,7 +6,7 @@
 #include <omp.h>
 #include <string.h>
 
-enum { ADJUST_SPARE_BITS = 7 };
+enum { ADJUST_SPARE_BITS = 7, CIPHERTEXT_PARTS_MAX = 3 };
 
 typedef void (*limb_binary)(const ddt_ring *ring, size_t m, uint64_t *out, const uint64_t *a, const uint64_t *b);
 
@@ -270,7 +270,7 @@ ddt_status ddt_eval_drop_level(ddt_evaluator *ev, const ddt_ciphertext *a, unsig
 ddt_status ckks_divide_top(ddt_evaluator *ev, const ddt_ciphertext *a, ddt_ciphertext *out) {
     ddt_status status = ckks_check_room(ev, "rescale", out, a->level - 1, a->parts);
     if (status == DDT_OK) {
-        status = ckks_arena_begin(ev, a->parts + (size_t)ev->threads);
+        status = ckks_arena_begin(ev, a->parts * (1 + (size_t)ev->threads));
     }
     if (status != DDT_OK) {
         return status;
@@ -278,23 +278,28 @@ ddt_status ckks_divide_top(ddt_evaluator *ev, const ddt_ciphertext *a, ddt_ciphe
     const ddt_ckks_params *params = ev->params;
     const ddt_ring *ring = params->ring;
     const size_t n = params->n;
+    const size_t stride = ckks_limb_stride(n);
     const unsigned top = a->level;
     uint64_t *tops = ckks_arena_take(ev, a->parts);
-    uint64_t *scratch = ckks_arena_take(ev, (size_t)ev->threads);
+    uint64_t *scratch = ckks_arena_take(ev, a->parts * (size_t)ev->threads);
 #pragma omp parallel for num_threads(ev->threads) if (ev->threads > 1) schedule(static)
     for (unsigned p = 0; p < a->parts; p++) {
-        memcpy(tops + p * n, ddt_ciphertext_limb(a, n, p, top), n * sizeof *tops);
-        ddt_ring_intt(ring, top, tops + p * n);
+        memcpy(tops + p * stride, ddt_ciphertext_limb(a, n, p, top), n * sizeof *tops);
+        ddt_ring_intt(ring, top, tops + p * stride);
     }
 #pragma omp parallel for num_threads(ev->threads) if (ev->threads > 1) schedule(static)
-    for (unsigned task = 0; task < a->parts * top; task++) {
-        const unsigned p = task / top;
-        const unsigned i = task % top;
-        uint64_t *rest = scratch + (size_t)omp_get_thread_num() * n;
-        ddt_ring_change_modulus(ring, top, i, rest, tops + p * n);
-        ddt_ring_ntt(ring, i, rest);
-        ddt_ring_sub_mul_scalar(ring, i, ddt_ciphertext_limb(out, n, p, i), ddt_ciphertext_limb(a, n, p, i), rest,
-                                params->q_inverse[top * ((size_t)params->top + 1) + i]);
+    for (unsigned i = 0; i < top; i++) {
+        const uint64_t inverse = params->q_inverse[top * ((size_t)params->top + 1) + i];
+        uint64_t *rest[CIPHERTEXT_PARTS_MAX];
+        for (unsigned p = 0; p < a->parts; p++) {
+            rest[p] = scratch + ((size_t)omp_get_thread_num() * a->parts + p) * stride;
+            ddt_ring_change_modulus(ring, top, i, rest[p], tops + p * stride);
+        }
+        ddt_ring_ntt_many(ring, i, rest, a->parts);
+        for (unsigned p = 0; p < a->parts; p++) {
+            ddt_ring_sub_mul_scalar(ring, i, ddt_ciphertext_limb(out, n, p, i), ddt_ciphertext_limb(a, n, p, i),
+                                    rest[p], inverse);
+        }
     }
     ckks_set_result(out, top - 1, a->parts, a->scale / (double)ddt_ring_modulus(ring, top));
     return DDT_OK;
