@@ -138,7 +138,8 @@ static ddt_status find_levels(fit_work *fw) {
 static size_t feature_room(const fit_work *fw) {
     size_t most = 0;
     for (size_t l = 0; l < fw->fit->lane_count; l++) {
-        most = fw->fit->lanes[l].level_count > most ? fw->fit->lanes[l].level_count : most;
+        size_t facts = fit_fact_count(fw->fit, &fw->fit->lanes[l]);
+        most = facts > most ? facts : most;
     }
     /* degree 5 of four levels, 4 of eight: what half a lane usually has room for */
     return most <= 2 ? 64 : most <= 4 ? 256 : 512;
@@ -167,6 +168,9 @@ static ddt_status choose_block(fit_work *fw, size_t *block) {
     enum { BLOCK_MAX = 1 << 15 };
     size_t copy_slots = fit_copy_slots(&fw->work->solution->layout);
     fw->fit->eta_count = fw->eta_count;
+    for (size_t i = 0; i < fw->eta_count; i++) {
+        fw->fit->eta_limit[i] = fw->work->symbols[fw->eta_symbols[i]].high - FIT_STEP * fw->sd[i];
+    }
     fw->fit->copies = 2 * fw->eta_count + 1;
     fw->fit->feature_count = feature_room(fw);
     *block = fw->fit->feature_count;
@@ -366,7 +370,7 @@ static void fill_patient(trial *t, size_t lane, const fit_sample *sample) {
             at++;
         }
     }
-    fit_fill_lane(work->solution, lane, sample->y, sample->predicted, t->inputs);
+    fit_fill_lane(work->solution, lane, sample->y, sample->predicted, sample->symbols, t->inputs);
 }
 
 static void compare_lane(trial *t, size_t lane, const fit_sample *sample) {
@@ -382,18 +386,30 @@ static void compare_lane(trial *t, size_t lane, const fit_sample *sample) {
     t->worst = worst <= t->worst ? t->worst : worst;
 }
 
+/* The patient of a round, or another one of the lane where the custodian would refuse it. */
+static const fit_sample *patient_of(const fit_work *fw, size_t lane, size_t round) {
+    const fit_sample *samples = fw->samples + lane * fw->held_out;
+    for (size_t s = 0; s < fw->held_out; s++) {
+        const fit_sample *sample = &samples[(round + s) % fw->held_out];
+        if (sample->is_covered) {
+            return sample;
+        }
+    }
+    return &samples[round];
+}
+
 static ddt_status run_round(trial *t, size_t round) {
     solve_work *work = t->fw->work;
     size_t lanes = work->solution->layout.lane_count;
     uint64_t violations = 0;
     for (size_t l = 0; l < lanes; l++) {
-        fill_patient(t, l, &t->fw->samples[l * t->fw->held_out + round]);
+        fill_patient(t, l, patient_of(t->fw, l, round));
     }
     const double *const *inputs = (const double *const *)t->inputs;
     SOLVE_TRY(ddt_circuit_calibrate(work->ctx, work->circuit, inputs, &violations));
     SOLVE_TRY(ddt_circuit_run_clear(work->ctx, work->circuit, inputs, false, t->outputs));
     for (size_t l = 0; l < lanes; l++) {
-        compare_lane(t, l, &t->fw->samples[l * t->fw->held_out + round]);
+        compare_lane(t, l, patient_of(t->fw, l, round));
     }
     return ddt_progress(work->ctx, "solve", round + 1, t->fw->held_out);
 }
@@ -406,8 +422,7 @@ static ddt_status build(fit_work *fw, bool *is_scaled) {
     solve_functions_destroy(work->solution->functions);
     work->solution->circuit = NULL;
     work->solution->functions = NULL;
-    SOLVE_TRY(
-        ddt_circuit_create(work->ctx, layout->lane_count, layout->lane_slots, &work->solution->circuit));
+    SOLVE_TRY(ddt_circuit_create(work->ctx, layout->lane_count, layout->lane_slots, &work->solution->circuit));
     work->circuit = work->solution->circuit;
     SOLVE_TRY(fit_build(fw));
     *is_scaled = true;
@@ -485,18 +500,27 @@ static ddt_status prepare(fit_work *fw, const ddt_fit_options *options) {
     solve_work *work = fw->work;
     const ddt_model *model = work->model;
     if (work->newton != NULL) {
-        return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED, "'%s': only models that are linear in their compartments can be "
-                        "fitted under encryption.", model->path);
+        return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED,
+                        "'%s': only models that are linear in their compartments can be "
+                        "fitted under encryption.",
+                        model->path);
     }
     if (model->output_count > FIT_OUTPUTS_MAX) {
         return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED, "'%s' has more than %d outputs.", model->path, FIT_OUTPUTS_MAX);
     }
     double weight = options->prior_weight == 0.0 ? 1.0 : options->prior_weight;
-    SOLVE_TRY(fit_prior(work->ctx, model, weight, fw->eta_symbols, &fw->eta_count, fw->sd, fw->prior,
-                        fw->prior_factor));
+    SOLVE_TRY(
+        fit_prior(work->ctx, model, weight, fw->eta_symbols, &fw->eta_count, fw->sd, fw->prior, fw->prior_factor));
     fw->fit->output_count = model->output_count;
     for (size_t o = 0; o < model->output_count; o++) {
         SOLVE_TRY(fit_residual_of(work->ctx, model, &model->outputs[o], &fw->fit->residuals[o]));
+        fw->fit->sees_size = fw->fit->sees_size || !fw->fit->residuals[o].is_public;
+    }
+    for (uint32_t i = 0; i < model->symbol_count; i++) {
+        if (model->symbols[i].kind == DDT_SYMBOL_COVARIATE && work->symbols[i].is_encrypted &&
+            fw->fit->covariate_count < FIT_COVARIATES_MAX) {
+            fw->fit->covariates[fw->fit->covariate_count++] = i;
+        }
     }
     SOLVE_TRY(find_levels(fw));
     size_t block = 0;
@@ -547,6 +571,8 @@ void solve_fit_destroy(solve_fit *fit) {
     for (size_t l = 0; fit != NULL && l < fit->lane_count; l++) {
         ddt_free(fit->lanes[l].levels);
         ddt_free(fit->lanes[l].projection);
+        ddt_free(fit->lanes[l].guess);
+        ddt_free(fit->lanes[l].centre);
     }
     if (fit != NULL) {
         ddt_free(fit->lanes);

@@ -2,8 +2,8 @@
  * The circuit of a fit.
  *
  * A lane is a patient; its slots hold several copies of the (dose, observation) slots of the superposition, one at the
- * current etas and two for each eta, moved up and down by a public step. One evaluation of the model therefore gives the
- * predictions and, by rotations, their derivatives. A step:
+ * current etas and two for each eta, moved up and down by a public step. One evaluation of the model therefore gives
+ * the predictions and, by rotations, their derivatives. A step:
  *
  *   x = f / top, for all copies       superposition at encrypted etas, times the custodian's 1 / top
  *   gradient_i = sum over levels and outputs of (x_up,i - x_down,i) S(x) + prior
@@ -128,8 +128,8 @@ static void bind_etas(maker *mk, bool is_guess) {
         solve_encoding *e = &work->encodings[k];
         for (size_t i = 0; i < mk->fw->eta_count; i++) {
             if (mk->fw->eta_symbols[i] == e->symbol) {
-                ddt_node own = ddt_circuit_mul(mk->circuit, mk->etas[i],
-                                               where_right(mk, is_guess, mk->fw->sd[i] / e->half));
+                ddt_node own =
+                    ddt_circuit_mul(mk->circuit, mk->etas[i], where_right(mk, is_guess, mk->fw->sd[i] / e->half));
                 own = is_guess ? own : ddt_circuit_sum(mk->circuit, own, -1, mk->block);
                 e->node = ddt_circuit_add(mk->circuit, own, copy_steps(mk, i, e));
             }
@@ -213,12 +213,11 @@ static ddt_status newton_step(maker *mk, bool is_guess) {
         for (size_t j = 0; j < n; j++) {
             row[j] = mk->fw->sd[i] * mk->fw->prior[i * n + j] * mk->fw->sd[j];
         }
-        gradient[i] = ddt_circuit_add(mk->circuit, gradient[i],
-                                      ddt_circuit_affine(mk->circuit, mk->etas, row, n, 0.0));
+        gradient[i] = ddt_circuit_add(mk->circuit, gradient[i], ddt_circuit_affine(mk->circuit, mk->etas, row, n, 0.0));
     }
     for (size_t i = 0; i < n; i++) {
-        moved[i] = ddt_circuit_sub(mk->circuit, mk->etas[i],
-                                   ddt_circuit_dot(mk->circuit, mk->covariance[i], gradient, n));
+        moved[i] =
+            ddt_circuit_sub(mk->circuit, mk->etas[i], ddt_circuit_dot(mk->circuit, mk->covariance[i], gradient, n));
     }
     memcpy(mk->etas, moved, n * sizeof *moved);
     return ddt_circuit_status(mk->circuit);

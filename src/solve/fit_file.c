@@ -31,7 +31,7 @@ static void write_residual(ddt_writer *w, const solve_fit *fit, size_t o) {
     }
 }
 
-static void write_lane(ddt_writer *w, const fit_lane *lane) {
+static void write_lane(ddt_writer *w, const solve_fit *fit, const fit_lane *lane) {
     ddt_writer_u32(w, (uint32_t)lane->level_count);
     for (size_t k = 0; k < lane->level_count; k++) {
         ddt_writer_u32(w, lane->levels[k].record);
@@ -40,8 +40,14 @@ static void write_lane(ddt_writer *w, const fit_lane *lane) {
     }
     ddt_writer_u32(w, (uint32_t)lane->variable_count);
     ddt_writer_u32(w, lane->degree);
-    for (size_t i = 0; i < lane->variable_count * lane->level_count; i++) {
+    for (size_t i = 0; i < lane->variable_count * fit_fact_count(fit, lane); i++) {
         ddt_writer_f64(w, lane->projection[i]);
+    }
+    for (size_t i = 0; i < lane->variable_count; i++) {
+        ddt_writer_f64(w, lane->centre[i]);
+    }
+    for (size_t i = 0; i < fit->eta_count * fit_monomial_count(lane->variable_count, lane->degree); i++) {
+        ddt_writer_f64(w, lane->guess[i]);
     }
 }
 
@@ -49,14 +55,22 @@ ddt_status solve_fit_write(ddt_writer *writer, const ddt_solution *solution) {
     const solve_fit *fit = solution->fit;
     ddt_writer_begin(writer, "FITS");
     ddt_writer_u32(writer, (uint32_t)fit->eta_count);
+    for (size_t i = 0; i < fit->eta_count; i++) {
+        ddt_writer_f64(writer, fit->eta_limit[i]);
+    }
     ddt_writer_u32(writer, (uint32_t)fit->feature_count);
     ddt_writer_u32(writer, fit->feature_input);
     ddt_writer_u32(writer, (uint32_t)fit->output_count);
+    ddt_writer_u32(writer, fit->sees_size);
+    ddt_writer_u32(writer, (uint32_t)fit->covariate_count);
+    for (size_t c = 0; c < fit->covariate_count; c++) {
+        ddt_writer_u32(writer, fit->covariates[c]);
+    }
     for (size_t o = 0; o < fit->output_count; o++) {
         write_residual(writer, fit, o);
     }
     for (size_t l = 0; l < fit->lane_count; l++) {
-        write_lane(writer, &fit->lanes[l]);
+        write_lane(writer, fit, &fit->lanes[l]);
     }
     return ddt_writer_end(writer);
 }
@@ -71,8 +85,8 @@ typedef struct parser {
 } parser;
 
 static ddt_status bad(const parser *p, const char *what) {
-    return ddt_fail(p->ctx, DDT_ERR_FORMAT, "'%s': the fit of the plan is inconsistent: %s.", ddt_reader_path(p->reader),
-                    what);
+    return ddt_fail(p->ctx, DDT_ERR_FORMAT, "'%s': the fit of the plan is inconsistent: %s.",
+                    ddt_reader_path(p->reader), what);
 }
 
 static ddt_status read_fit_input(const parser *p, uint32_t *index) {
@@ -145,12 +159,25 @@ static ddt_status read_lane(const parser *p, size_t index) {
         fit_monomial_count(variables, lane->degree) > p->fit->feature_count) {
         return bad(p, "features");
     }
-    lane->projection = ddt_calloc(lane->variable_count * lane->level_count + 1, sizeof *lane->projection);
-    if (lane->projection == NULL) {
+    size_t facts = fit_fact_count(p->fit, lane);
+    lane->projection = ddt_calloc(lane->variable_count * facts + 1, sizeof *lane->projection);
+    lane->centre = ddt_calloc(lane->variable_count + 1, sizeof *lane->centre);
+    if (lane->projection == NULL || lane->centre == NULL) {
         return solve_no_memory(p->ctx);
     }
-    for (size_t i = 0; i < lane->variable_count * lane->level_count; i++) {
+    for (size_t i = 0; i < lane->variable_count * facts; i++) {
         SOLVE_TRY(ddt_reader_f64(p->reader, &lane->projection[i]));
+    }
+    for (size_t i = 0; i < lane->variable_count; i++) {
+        SOLVE_TRY(ddt_reader_f64(p->reader, &lane->centre[i]));
+    }
+    size_t count = p->fit->eta_count * fit_monomial_count(lane->variable_count, lane->degree);
+    lane->guess = ddt_calloc(count, sizeof *lane->guess);
+    if (lane->guess == NULL) {
+        return solve_no_memory(p->ctx);
+    }
+    for (size_t i = 0; i < count; i++) {
+        SOLVE_TRY(ddt_reader_f64(p->reader, &lane->guess[i]));
     }
     return DDT_OK;
 }
@@ -161,6 +188,9 @@ static ddt_status read_shape(const parser *p) {
     uint32_t features = 0;
     uint32_t outputs = 0;
     SOLVE_TRY(ddt_reader_u32(p->reader, &etas));
+    for (uint32_t i = 0; i < etas && etas <= FIT_ETAS_MAX; i++) {
+        SOLVE_TRY(ddt_reader_f64(p->reader, &fit->eta_limit[i]));
+    }
     SOLVE_TRY(ddt_reader_u32(p->reader, &features));
     SOLVE_TRY(read_fit_input(p, &fit->feature_input));
     SOLVE_TRY(ddt_reader_u32(p->reader, &outputs));
@@ -175,6 +205,13 @@ static ddt_status read_shape(const parser *p) {
     fit->copies = 2U * etas + 1U;
     fit->feature_count = features;
     fit->output_count = outputs;
+    uint32_t sees_size = 0;
+    SOLVE_TRY(ddt_reader_u32(p->reader, &sees_size));
+    SOLVE_TRY(ddt_reader_count(p->reader, sizeof(uint32_t), FIT_COVARIATES_MAX, &fit->covariate_count));
+    fit->sees_size = sees_size != 0;
+    for (size_t c = 0; c < fit->covariate_count; c++) {
+        SOLVE_TRY(ddt_reader_u32(p->reader, &fit->covariates[c]));
+    }
     return DDT_OK;
 }
 

@@ -47,23 +47,22 @@ static void fill_level(const ddt_solution *solution, const fit_level *level, siz
 }
 
 void fit_fill_lane(const ddt_solution *solution, size_t lane, const double *levels, const double *predicted,
-                   double *const *inputs) {
+                   const double *symbols, double *const *inputs) {
     const solve_layout *layout = &solution->layout;
     const solve_fit *fit = solution->fit;
     const fit_lane *l = &fit->lanes[lane];
-    double deviations[FIT_LEVELS_MAX];
+    double facts[FIT_FACTS_MAX];
     size_t block = block_of(layout);
     for (size_t i = fit->feature_input; i < layout->input_count; i++) {
         memset(inputs[i] + lane * block, 0, block * sizeof(double));
     }
     repeat_copies(layout, fit, lane, inputs);
     for (size_t k = 0; k < l->level_count; k++) {
-        const fit_residual *r = &fit->residuals[l->levels[k].output];
-        deviations[k] = fit_residual_deviation(r, levels[k], predicted[k]);
         fill_level(solution, &l->levels[k], lane, levels[k], inputs);
     }
     double *features = inputs[fit->feature_input] + lane * block;
-    fit_features(fit, l, deviations, features);
+    fit_facts(fit, l, levels, predicted, symbols, facts);
+    fit_features(fit, l, facts, features);
     for (size_t s = fit->feature_count; s < block; s++) {
         features[s] = features[s - fit->feature_count];
     }
@@ -79,36 +78,41 @@ typedef struct filler {
     double *const *inputs;
 } filler;
 
-/* Predictions for etas of 0 at every observation record. */
-static ddt_status predict_typical(const filler *f, size_t subject, double **out) {
+/* Predictions of a lane's levels by the reference solver. */
+static ddt_status predict(const filler *f, size_t lane, const double *etas, double *predictions) {
     const ddt_model *model = f->model;
+    const fit_lane *l = &f->solution->fit->lanes[lane];
+    size_t subject = f->solution->layout.lanes[lane].subject;
     const ddt_subject *s = &f->events->subjects[subject];
     size_t outputs = model->output_count;
     double *symbols = ddt_calloc(model->symbol_count, sizeof *symbols);
     ddt_expr *expressions = ddt_calloc(outputs, sizeof *expressions);
     double *values = ddt_calloc(s->record_count * outputs, sizeof *values);
-    ddt_status status = DDT_OK;
-    if (symbols == NULL || expressions == NULL || values == NULL) {
-        status = solve_no_memory(f->ctx);
-    } else {
+    ddt_status status = symbols == NULL || expressions == NULL || values == NULL ? solve_no_memory(f->ctx) : DDT_OK;
+    if (status == DDT_OK) {
         ddt_events_symbols(model, f->events, subject, 0, symbols);
-        for (size_t i = 0; i < model->eta_count; i++) {
-            symbols[model->etas[i]] = 0.0;
+        for (size_t i = 0, k = 0; i < model->eta_count; i++) {
+            bool varies = model->symbols[model->etas[i]].omega2 > 0.0;
+            symbols[model->etas[i]] = varies && etas != NULL ? etas[k] : 0.0;
+            k += varies;
         }
         for (size_t o = 0; o < outputs; o++) {
             expressions[o] = model->outputs[o].value;
         }
-        status = ddt_reference_simulate_with(f->ctx, model, f->events, subject, symbols, true, expressions, outputs,
-                                             values);
+        status =
+            ddt_reference_simulate_with(f->ctx, model, f->events, subject, symbols, true, expressions, outputs, values);
+    }
+    for (size_t r = 0, observation = 0, k = 0; status == DDT_OK && k < l->level_count; r++) {
+        if (r == l->levels[k].record) {
+            predictions[k] = values[observation * outputs + l->levels[k].output];
+            k++;
+        }
+        observation += s->records[r].evid == 0 || s->records[r].evid == 2;
     }
     ddt_free(symbols);
     ddt_free(expressions);
-    if (status != DDT_OK) {
-        ddt_free(values);
-        return status;
-    }
-    *out = values;
-    return DDT_OK;
+    ddt_free(values);
+    return status;
 }
 
 static ddt_status check_level(const filler *f, size_t subject, const fit_level *level) {
@@ -120,10 +124,9 @@ static ddt_status check_level(const filler *f, size_t subject, const fit_level *
                         record->line, f->events->subjects[subject].id);
     }
     if (!(record->dv >= range->low && record->dv <= range->high)) {
-        return ddt_fail(f->ctx, DDT_ERR_RANGE,
-                        "'%s', line %u: DV of the subject %s is %.15g, outside its range %.15g to %.15g.",
-                        f->events->path, record->line, f->events->subjects[subject].id, record->dv, range->low,
-                        range->high);
+        return ddt_fail(
+            f->ctx, DDT_ERR_RANGE, "'%s', line %u: DV of the subject %s is %.15g, outside its range %.15g to %.15g.",
+            f->events->path, record->line, f->events->subjects[subject].id, record->dv, range->low, range->high);
     }
     return DDT_OK;
 }
@@ -136,32 +139,53 @@ static size_t count_levels(const ddt_subject *subject) {
     return count;
 }
 
+/* The circuit's polynomials hold where the guess predicts a level well enough; other levels would spoil the results of
+ * all subjects that share a ciphertext. */
+static ddt_status check_guess(const filler *f, size_t lane, const double *levels) {
+    const ddt_solution *solution = f->solution;
+    const fit_lane *l = &solution->fit->lanes[lane];
+    const ddt_subject *s = &f->events->subjects[solution->layout.lanes[lane].subject];
+    double etas[FIT_ETAS_MAX];
+    double predictions[FIT_LEVELS_MAX];
+    const double *features = f->inputs[solution->fit->feature_input] + lane * block_of(&solution->layout);
+    if (!fit_guess(solution->fit, l, features, etas)) {
+        return ddt_fail(f->ctx, DDT_ERR_RANGE, "'%s': the levels of the subject %s ask for etas outside their ranges.",
+                        f->events->path, s->id);
+    }
+    SOLVE_TRY(predict(f, lane, etas, predictions));
+    size_t k = fit_uncovered(solution->fit, l, levels, predictions);
+    return k == l->level_count
+               ? DDT_OK
+               : ddt_fail(f->ctx, DDT_ERR_RANGE,
+                          "'%s', line %u: DV of the subject %s is %.15g, too far below the %.4g that the other levels "
+                          "let expect.",
+                          f->events->path, s->records[l->levels[k].record].line, s->id, levels[k], predictions[k]);
+}
+
 static ddt_status fill_lane(const filler *f, size_t lane) {
     const fit_lane *l = &f->solution->fit->lanes[lane];
     size_t subject = f->solution->layout.lanes[lane].subject;
     const ddt_subject *s = &f->events->subjects[subject];
     double levels[FIT_LEVELS_MAX];
     double predicted[FIT_LEVELS_MAX];
-    double *typical = NULL;
     for (size_t k = 0; k < l->level_count; k++) {
         SOLVE_TRY(check_level(f, subject, &l->levels[k]));
+        levels[k] = s->records[l->levels[k].record].dv;
     }
     if (count_levels(s) != l->level_count) {
-        return ddt_fail(f->ctx, DDT_ERR_MISMATCH, "'%s': the subject %s has %zu levels where the plan was made for %zu.",
-                        f->events->path, s->id, count_levels(s), l->level_count);
+        return ddt_fail(f->ctx, DDT_ERR_MISMATCH,
+                        "'%s': the subject %s has %zu levels where the plan was made for %zu.", f->events->path, s->id,
+                        count_levels(s), l->level_count);
     }
-    SOLVE_TRY(predict_typical(f, subject, &typical));
-    for (size_t r = 0, observation = 0, k = 0; r < s->record_count && k < l->level_count; r++) {
-        if (r == l->levels[k].record) {
-            levels[k] = s->records[r].dv;
-            predicted[k] = typical[observation * f->model->output_count + l->levels[k].output];
-            k++;
-        }
-        observation += s->records[r].evid == 0 || s->records[r].evid == 2;
+    SOLVE_TRY(predict(f, lane, NULL, predicted));
+    double *symbols = ddt_calloc(f->model->symbol_count, sizeof *symbols);
+    if (symbols == NULL) {
+        return solve_no_memory(f->ctx);
     }
-    ddt_free(typical);
-    fit_fill_lane(f->solution, lane, levels, predicted, f->inputs);
-    return DDT_OK;
+    ddt_events_symbols(f->model, f->events, subject, 0, symbols);
+    fit_fill_lane(f->solution, lane, levels, predicted, symbols, f->inputs);
+    ddt_free(symbols);
+    return check_guess(f, lane, levels);
 }
 
 ddt_status solve_fit_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
@@ -170,6 +194,11 @@ ddt_status solve_fit_fill(ddt_context *ctx, const ddt_solution *solution, const 
     if (model->output_count != solution->fit->output_count) {
         return ddt_fail(ctx, DDT_ERR_MISMATCH, "'%s' has %zu outputs where the plan was made for %zu.", model->path,
                         model->output_count, solution->fit->output_count);
+    }
+    for (size_t c = 0; c < solution->fit->covariate_count; c++) {
+        if (solution->fit->covariates[c] >= model->symbol_count) {
+            return ddt_fail(ctx, DDT_ERR_MISMATCH, "'%s' is not the model that the plan was made for.", model->path);
+        }
     }
     for (size_t l = 0; l < solution->fit->lane_count; l++) {
         SOLVE_TRY(fill_lane(&f, l));

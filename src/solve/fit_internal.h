@@ -23,6 +23,8 @@ enum {
     FIT_LEVELS_MAX = 64,    /* of one subject */
     FIT_VARIABLES_MAX = 10, /* of the first guess's polynomial */
     FIT_OUTPUTS_MAX = 8,
+    FIT_COVARIATES_MAX = 6, /* that the first guess looks at */
+    FIT_FACTS_MAX = FIT_LEVELS_MAX + FIT_COVARIATES_MAX + 1,
     FIT_SCORE_MAX = 31, /* degree of a score's polynomial */
     FIT_COPIES_MAX = 2 * FIT_ETAS_MAX
 };
@@ -40,8 +42,8 @@ typedef struct fit_residual {
 ddt_status fit_residual_of(ddt_context *ctx, const ddt_model *model, const ddt_output *output, fit_residual *out);
 /* Half of what a level adds to the objective, and its two derivatives with respect to the prediction f. */
 void fit_residual_half(const fit_residual *r, double y, double f, double *value, double *score, double *curvature);
-/* What a level is expected to tell about its prediction (Fisher's information); and a curvature that is never small, for
- * steps that must not overshoot. */
+/* What a level is expected to tell about its prediction (Fisher's information); and a curvature that is never small,
+ * for steps that must not overshoot. */
 double fit_residual_information(const fit_residual *r, double f);
 double fit_residual_majorant(const fit_residual *r, double y, double f);
 /* Standard deviation of a level whose prediction is f. */
@@ -74,9 +76,9 @@ typedef struct fit_problem {
 } fit_problem;
 
 /*
- * Minimises the objective from `etas` on by damped Newton steps with second differences. Each of the others may be NULL:
- * covariance, the inverse of the expected information and the prior (eta_count x eta_count); gain, by which a gradient
- * is multiplied for a step, the inverse with curvatures that are never small.
+ * Minimises the objective from `etas` on by damped Newton steps with second differences. Each of the others may be
+ * NULL: covariance, the inverse of the expected information and the prior (eta_count x eta_count); gain, by which a
+ * gradient is multiplied for a step, the inverse with curvatures that are never small.
  */
 ddt_status fit_map(const fit_problem *problem, double *etas, double *covariance, double *gain, double *objective);
 /* Inverse of a symmetric positive matrix in place; false when it is none. n <= FIT_ETAS_MAX. */
@@ -104,13 +106,19 @@ typedef struct fit_lane {
     size_t level_count;
     size_t variable_count;
     unsigned degree;
-    double *projection; /* variable_count x level_count: deviations -> variables in [-1, 1] */
+    double *projection; /* variable_count x facts: facts -> variables in [-1, 1] */
+    double *centre;     /* variable_count: subtracted */
+    double *guess;      /* eta_count x monomials: the first guess, as the engine will compute it */
 } fit_lane;
 
 typedef struct solve_fit {
     size_t eta_count, copies;
-    size_t feature_count; /* features repeat in the slots with this period, a power of two */
-    size_t output_count;            /* of the model */
+    double eta_limit[FIT_ETAS_MAX]; /* largest magnitude of a guess */
+    size_t covariate_count;
+    uint32_t covariates[FIT_COVARIATES_MAX]; /* symbols */
+    bool sees_size;                          /* doses matter beside deviations: errors are not only relative */
+    size_t feature_count;                    /* features repeat in the slots with this period, a power of two */
+    size_t output_count;                     /* of the model */
     fit_residual residuals[FIT_OUTPUTS_MAX];
     uint32_t feature_input;
     uint32_t inverse_input[FIT_OUTPUTS_MAX];                  /* 1 / top of each level */
@@ -122,15 +130,23 @@ typedef struct solve_fit {
 } solve_fit;
 
 void solve_fit_destroy(solve_fit *fit);
-/* Features of a lane from its deviations; feature_count values, zeros behind the last monomial. */
-void fit_features(const solve_fit *fit, const fit_lane *lane, const double *deviations, double *features);
+/* What the first guess of a lane looks at: levels' deviations, then covariates and the doses' size. */
+size_t fit_fact_count(const solve_fit *fit, const fit_lane *lane);
+void fit_facts(const solve_fit *fit, const fit_lane *lane, const double *levels, const double *predicted,
+               const double *symbols, double *facts);
+/* Features of a lane from its facts; feature_count values, zeros behind the last monomial. */
+void fit_features(const solve_fit *fit, const fit_lane *lane, const double *facts, double *features);
 size_t fit_monomial_count(size_t variables, unsigned degree);
+/* The first guess of a lane; false where it lies outside the etas' ranges. */
+bool fit_guess(const solve_fit *fit, const fit_lane *lane, const double *features, double *etas);
+/* The first level whose prediction lies outside what its score's polynomial covers; level_count when there is none. */
+size_t fit_uncovered(const solve_fit *fit, const fit_lane *lane, const double *levels, const double *predictions);
 
 ddt_status solve_fit_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
                           const ddt_events *events, double *const *inputs);
 /* One lane's inputs behind amounts and covariates. levels: of the lane, in order; predicted: for etas of 0. */
 void fit_fill_lane(const ddt_solution *solution, size_t lane, const double *levels, const double *predicted,
-                   double *const *inputs);
+                   const double *symbols, double *const *inputs);
 ddt_status solve_fit_write(ddt_writer *writer, const ddt_solution *solution);
 ddt_status solve_fit_read(ddt_context *ctx, ddt_reader *reader, ddt_solution *solution);
 /* Whether a layout read from a file is followed by a fit. */
@@ -151,6 +167,7 @@ typedef struct fit_sample {
     double etas[FIT_ETAS_MAX]; /* the estimate */
     double covariance[FIT_ETAS_MAX * FIT_ETAS_MAX];
     double gain[FIT_ETAS_MAX * FIT_ETAS_MAX];
+    bool is_covered;
 } fit_sample;
 
 /* Public regressions: lane-major tables of feature_count coefficients. */

@@ -227,8 +227,8 @@ ddt_status fit_residual_of(ddt_context *ctx, const ddt_model *model, const ddt_o
         return ddt_fail(ctx, DDT_ERR_UNSUPPORTED, "'%s', line %u: the residual error of %s is 0; a fit needs it above.",
                         model->path, output->line, output->name);
     }
-    double below = output->residual == DDT_RESIDUAL_LOG ? exp(-extreme * out->additive)
-                                                        : 1.0 - extreme * out->proportional;
+    double below =
+        output->residual == DDT_RESIDUAL_LOG ? exp(-extreme * out->additive) : 1.0 - extreme * out->proportional;
     out->reach = fmax(margin / fmax(below, least), reach_min);
     out->pad = out->is_public ? 0.0 : pad_sd * out->additive;
     return DDT_OK;

@@ -1,7 +1,7 @@
 /*
- * What a plan learns in the clear from virtual patients: for each subject's own times, polynomials that take the levels'
- * deviations from the population's prediction to the estimate, its covariance and its standard deviations. The targets
- * are exact estimates of simulated levels, so that few patients are enough.
+ * What a plan learns in the clear from virtual patients: for each subject's own times, polynomials that take the
+ * levels' deviations from the population's prediction to the estimate, its covariance and its standard deviations. The
+ * targets are exact estimates of simulated levels, so that few patients are enough.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -175,13 +175,36 @@ static void add_monomials(monomials *m, size_t variable, unsigned degree, double
     }
 }
 
-void fit_features(const solve_fit *fit, const fit_lane *lane, const double *deviations, double *features) {
+size_t fit_fact_count(const solve_fit *fit, const fit_lane *lane) {
+    return lane->level_count == 0 ? 0 : lane->level_count + fit->covariate_count + fit->sees_size;
+}
+
+void fit_facts(const solve_fit *fit, const fit_lane *lane, const double *levels, const double *predicted,
+               const double *symbols, double *facts) {
+    const double tiny = 1e-9;
+    double size = 0.0;
+    for (size_t k = 0; k < lane->level_count; k++) {
+        facts[k] = fit_residual_deviation(&fit->residuals[lane->levels[k].output], levels[k], predicted[k]);
+        size += fmax(predicted[k], 0.0);
+    }
+    if (lane->level_count > 0) {
+        for (size_t c = 0; c < fit->covariate_count; c++) {
+            facts[lane->level_count + c] = symbols[fit->covariates[c]];
+        }
+        if (fit->sees_size) {
+            facts[lane->level_count + fit->covariate_count] = log(fmax(size, tiny));
+        }
+    }
+}
+
+void fit_features(const solve_fit *fit, const fit_lane *lane, const double *facts, double *features) {
+    size_t fact_count = fit_fact_count(fit, lane);
     monomials m = {.variables = lane->variable_count, .capacity = fit->feature_count, .out = features};
     memset(features, 0, fit->feature_count * sizeof *features);
     for (size_t v = 0; v < lane->variable_count; v++) {
-        double x = 0.0;
-        for (size_t k = 0; k < lane->level_count; k++) {
-            x += lane->projection[v * lane->level_count + k] * deviations[k];
+        double x = -lane->centre[v];
+        for (size_t k = 0; k < fact_count; k++) {
+            x += lane->projection[v * fact_count + k] * facts[k];
         }
         x = fmin(fmax(x, -1.0), 1.0);
         m.basis[v][0] = 1.0;
@@ -248,48 +271,51 @@ typedef struct learner {
     double *normal, *right, *rows, *targets;
 } learner;
 
-static void deviations_of(const learner *t, size_t lane, const fit_sample *sample, double *deviations) {
-    const fit_lane *l = &t->fw->fit->lanes[lane];
-    for (size_t k = 0; k < l->level_count; k++) {
-        deviations[k] = fit_residual_deviation(&t->fw->fit->residuals[l->levels[k].output], sample->y[k],
-                                               sample->predicted[k]);
-    }
+static void facts_of(const learner *t, size_t lane, const fit_sample *sample, double *facts) {
+    fit_facts(t->fw->fit, &t->fw->fit->lanes[lane], sample->y, sample->predicted, sample->symbols, facts);
 }
 
-/* Variables: the deviations themselves, scaled to [-1, 1]. */
-static ddt_status scale_variables(learner *t, size_t lane) {
+/* Centre and scale of a variable whose projection is known: [-1, 1] over the samples. */
+static void scale_variable(learner *t, size_t lane, size_t v) {
     fit_lane *l = &t->fw->fit->lanes[lane];
-    double deviations[FIT_LEVELS_MAX];
-    double largest[FIT_LEVELS_MAX] = {0};
+    size_t count = fit_fact_count(t->fw->fit, l);
+    double facts[FIT_FACTS_MAX];
+    double *projection = l->projection + v * count;
+    double low = INFINITY;
+    double high = -INFINITY;
     for (size_t s = 0; s < t->count; s++) {
-        deviations_of(t, lane, &t->samples[s], deviations);
-        for (size_t k = 0; k < l->level_count; k++) {
-            largest[k] = fmax(largest[k], fabs(deviations[k]));
+        double x = 0.0;
+        facts_of(t, lane, &t->samples[s], facts);
+        for (size_t k = 0; k < count; k++) {
+            x += projection[k] * facts[k];
         }
+        low = fmin(low, x);
+        high = fmax(high, x);
     }
-    for (size_t v = 0; v < l->variable_count; v++) {
-        l->projection[v * l->level_count + v] = 1.0 / fmax(largest[v], 1e-6);
+    double half = fmax(0.5 * (high - low), 1e-9);
+    l->centre[v] = 0.5 * (low + high) / half;
+    for (size_t k = 0; k < count; k++) {
+        projection[k] /= half;
     }
-    return DDT_OK;
 }
 
-/* With many levels: the combinations of them that tell most about each eta, by linear regression. */
-static ddt_status project_variables(learner *t, size_t lane) {
-    fit_lane *l = &t->fw->fit->lanes[lane];
-    size_t n = t->fw->eta_count;
-    size_t m = l->level_count;
-    double deviations[FIT_LEVELS_MAX];
+/* With many levels: the combinations of them that tell most about each eta, by linear regression. Right-hand sides stay
+ * in t->right: levels x etas. */
+static void regress_levels(learner *t, size_t lane) {
     const double ridge = 1e-3;
+    size_t n = t->fw->eta_count;
+    size_t m = t->fw->fit->lanes[lane].level_count;
+    double facts[FIT_FACTS_MAX];
     memset(t->normal, 0, m * m * sizeof *t->normal);
     memset(t->right, 0, m * n * sizeof *t->right);
     for (size_t s = 0; s < t->count; s++) {
-        deviations_of(t, lane, &t->samples[s], deviations);
+        facts_of(t, lane, &t->samples[s], facts);
         for (size_t i = 0; i < m; i++) {
             for (size_t j = 0; j < m; j++) {
-                t->normal[i * m + j] += deviations[i] * deviations[j];
+                t->normal[i * m + j] += facts[i] * facts[j];
             }
             for (size_t j = 0; j < n; j++) {
-                t->right[i * n + j] += deviations[i] * t->samples[s].etas[j] / t->fw->sd[j];
+                t->right[i * n + j] += facts[i] * t->samples[s].etas[j] / t->fw->sd[j];
             }
         }
     }
@@ -297,31 +323,41 @@ static ddt_status project_variables(learner *t, size_t lane) {
         t->normal[i * m + i] += ridge * (double)t->count;
     }
     solve_normal(t->normal, t->right, m, n);
-    for (size_t v = 0; v < n; v++) {
-        double largest = 1e-6;
-        for (size_t s = 0; s < t->count; s++) {
-            double x = 0.0;
-            deviations_of(t, lane, &t->samples[s], deviations);
-            for (size_t k = 0; k < m; k++) {
-                x += t->right[k * n + v] * deviations[k];
-            }
-            largest = fmax(largest, fabs(x));
-        }
-        for (size_t k = 0; k < m; k++) {
-            l->projection[v * m + k] = t->right[k * n + v] / largest;
-        }
+}
+
+/* Levels (or combinations of them), then the other facts. */
+static void make_variables(learner *t, size_t lane) {
+    fit_lane *l = &t->fw->fit->lanes[lane];
+    size_t count = fit_fact_count(t->fw->fit, l);
+    size_t others = count - l->level_count;
+    size_t of_levels = l->variable_count - others;
+    bool is_combined = of_levels < l->level_count;
+    if (is_combined) {
+        regress_levels(t, lane);
     }
-    return DDT_OK;
+    for (size_t v = 0; v < l->variable_count; v++) {
+        double *projection = l->projection + v * count;
+        if (v >= of_levels) {
+            projection[l->level_count + v - of_levels] = 1.0;
+        } else if (is_combined) {
+            for (size_t k = 0; k < l->level_count; k++) {
+                projection[k] = t->right[k * t->fw->eta_count + v];
+            }
+        } else {
+            projection[v] = 1.0;
+        }
+        scale_variable(t, lane, v);
+    }
 }
 
 static void add_rows(learner *t, size_t lane, size_t count, size_t columns) {
     const fit_lane *l = &t->fw->fit->lanes[lane];
-    double deviations[FIT_LEVELS_MAX];
+    double facts[FIT_FACTS_MAX];
     memset(t->normal, 0, count * count * sizeof *t->normal);
     memset(t->right, 0, count * columns * sizeof *t->right);
     for (size_t s = 0; s < t->count; s++) {
-        deviations_of(t, lane, &t->samples[s], deviations);
-        fit_features(t->fw->fit, l, deviations, t->rows);
+        facts_of(t, lane, &t->samples[s], facts);
+        fit_features(t->fw->fit, l, facts, t->rows);
         targets_of(t->fw, &t->samples[s], t->targets);
         for (size_t i = 0; i < count; i++) {
             double x = t->rows[i];
@@ -354,21 +390,81 @@ static void learn_lane(learner *t, size_t lane) {
     }
 }
 
+static ddt_status keep_guess(learner *t, size_t lane) {
+    fit_work *fw = t->fw;
+    fit_lane *l = &fw->fit->lanes[lane];
+    size_t count = fit_monomial_count(l->variable_count, l->degree);
+    l->guess = ddt_calloc(fw->eta_count * count, sizeof *l->guess);
+    if (l->guess == NULL) {
+        return solve_no_memory(fw->work->ctx);
+    }
+    for (size_t i = 0; i < fw->eta_count; i++) {
+        const double *from = fw->tables.coefficients + (i * fw->fit->lane_count + lane) * fw->fit->feature_count;
+        for (size_t k = 0; k < count; k++) {
+            l->guess[i * count + k] = fw->sd[i] * from[k];
+        }
+    }
+    return DDT_OK;
+}
+
+bool fit_guess(const solve_fit *fit, const fit_lane *lane, const double *features, double *etas) {
+    size_t count = fit_monomial_count(lane->variable_count, lane->degree);
+    bool is_inside = true;
+    for (size_t i = 0; i < fit->eta_count; i++) {
+        etas[i] = 0.0;
+        for (size_t k = 0; k < count; k++) {
+            etas[i] += lane->guess[i * count + k] * features[k];
+        }
+        is_inside = is_inside && fabs(etas[i]) <= fit->eta_limit[i];
+    }
+    return is_inside;
+}
+
+size_t fit_uncovered(const solve_fit *fit, const fit_lane *lane, const double *levels, const double *predictions) {
+    const double margin = 0.85; /* for the copies beside the guess */
+    size_t k = 0;
+    while (k < lane->level_count &&
+           predictions[k] <= margin * fit_residual_top(&fit->residuals[lane->levels[k].output], levels[k])) {
+        k++;
+    }
+    return k;
+}
+
+/* Whether the circuit's polynomials hold for a patient: the custodian refuses others. */
+static ddt_status cover_sample(learner *t, size_t lane, fit_sample *sample) {
+    fit_work *fw = t->fw;
+    const fit_lane *l = &fw->fit->lanes[lane];
+    double facts[FIT_FACTS_MAX];
+    double etas[FIT_ETAS_MAX];
+    double f[FIT_LEVELS_MAX];
+    facts_of(t, lane, sample, facts);
+    fit_features(fw->fit, l, facts, t->rows);
+    sample->is_covered = fit_guess(fw->fit, l, t->rows, etas);
+    patient who = {fw, lane, sample->symbols, sample->amounts};
+    SOLVE_TRY(predict(&who, etas, f));
+    sample->is_covered = sample->is_covered && fit_uncovered(fw->fit, l, sample->y, f) == l->level_count;
+    return DDT_OK;
+}
+
 /* The highest degree whose monomials fit into the features. */
 static ddt_status choose_features(fit_work *fw, fit_lane *l) {
-    enum { DEGREE_MAX = 12 };
-    l->variable_count = l->level_count <= FIT_VARIABLES_MAX ? l->level_count : fw->eta_count;
+    enum { DEGREE_MAX = 9 };
+    size_t facts = fit_fact_count(fw->fit, l);
+    size_t others = facts - l->level_count;
+    size_t of_levels = facts <= FIT_VARIABLES_MAX ? l->level_count : fw->eta_count;
+    l->variable_count = others + (of_levels < l->level_count ? of_levels : l->level_count);
     l->degree = 0;
     while (l->degree < DEGREE_MAX && l->variable_count > 0 &&
            fit_monomial_count(l->variable_count, l->degree + 1) <= fw->fit->feature_count) {
         l->degree++;
     }
-    l->projection = ddt_calloc(l->variable_count * l->level_count + 1, sizeof *l->projection);
-    return l->projection == NULL ? solve_no_memory(fw->work->ctx) : DDT_OK;
+    l->projection = ddt_calloc(l->variable_count * facts + 1, sizeof *l->projection);
+    l->centre = ddt_calloc(l->variable_count + 1, sizeof *l->centre);
+    return l->projection == NULL || l->centre == NULL ? solve_no_memory(fw->work->ctx) : DDT_OK;
 }
 
 static ddt_status train_lane(learner *t, size_t lane) {
-    const size_t samples_least = 120;
+    const size_t samples_least = 450;
     fit_work *fw = t->fw;
     fit_lane *l = &fw->fit->lanes[lane];
     SOLVE_TRY(choose_features(fw, l));
@@ -380,8 +476,12 @@ static ddt_status train_lane(learner *t, size_t lane) {
     for (size_t s = 0; s < fw->held_out; s++) {
         SOLVE_TRY(draw_sample(fw, lane, s, &fw->samples[lane * fw->held_out + s]));
     }
-    SOLVE_TRY(l->level_count <= FIT_VARIABLES_MAX ? scale_variables(t, lane) : project_variables(t, lane));
+    make_variables(t, lane);
     learn_lane(t, lane);
+    SOLVE_TRY(keep_guess(t, lane));
+    for (size_t s = 0; s < fw->held_out; s++) {
+        SOLVE_TRY(cover_sample(t, lane, &fw->samples[lane * fw->held_out + s]));
+    }
     return ddt_progress(fw->work->ctx, "fit", lane + 1, fw->fit->lane_count);
 }
 
@@ -389,21 +489,19 @@ ddt_status fit_train(fit_work *fw) {
     solve_work *work = fw->work;
     size_t n = fw->eta_count;
     size_t features = fw->fit->feature_count;
-    learner t = {.fw = fw, .capacity = 2 * features + 200};
+    learner t = {.fw = fw, .capacity = 2 * features + 450};
     fw->tables.count = 2 * n + n * (n + 1) / 2;
-    fw->tables.coefficients =
-        solve_alloc(work, fw->tables.count * fw->fit->lane_count * features, sizeof(double));
+    fw->tables.coefficients = solve_alloc(work, fw->tables.count * fw->fit->lane_count * features, sizeof(double));
     SOLVE_TRY(create_samples(fw, t.capacity, &t.samples));
     SOLVE_TRY(create_samples(fw, fw->held_out * fw->fit->lane_count, &fw->samples));
     SOLVE_TRY(solve_numbers_create(work, &fw->numbers));
     SOLVE_TRY(solve_exact_create(work, &fw->buffers));
-    size_t room = features > FIT_LEVELS_MAX ? features : FIT_LEVELS_MAX;
+    size_t room = features > FIT_LEVELS_MAX ? features : (size_t)FIT_LEVELS_MAX;
     t.normal = solve_alloc(work, room * room, sizeof(double));
     t.right = solve_alloc(work, room * (fw->tables.count + FIT_ETAS_MAX), sizeof(double));
     t.rows = solve_alloc(work, features, sizeof(double));
     t.targets = solve_alloc(work, fw->tables.count, sizeof(double));
-    if (fw->tables.coefficients == NULL || t.normal == NULL || t.right == NULL || t.rows == NULL ||
-        t.targets == NULL) {
+    if (fw->tables.coefficients == NULL || t.normal == NULL || t.right == NULL || t.rows == NULL || t.targets == NULL) {
         return DDT_ERR_MEMORY;
     }
     for (size_t lane = 0; lane < fw->fit->lane_count; lane++) {

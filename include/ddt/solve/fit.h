@@ -1,10 +1,10 @@
 /*
  * ddt/solve/fit.h - encrypted maximum a posteriori estimation of a patient's etas (docs/fit.md).
  *
- * The estimate minimises NONMEM's objective sum((y - f)^2 / v + log v) + eta' Omega^-1 eta over the levels y (records of
- * EVID 0 with a DV and without MDV 1) of all outputs of the model; v by each output's residual line. A fit is an ordinary
- * ddt_solution: circuit -> plan -> keys -> encryption -> engine -> decryption, with the same files; the engine does not
- * know that it is one. Iterations, polynomials and start values are fixed by the plan.
+ * The estimate minimises NONMEM's objective sum((y - f)^2 / v + log v) + eta' Omega^-1 eta over the levels y (records
+ * of EVID 0 with a DV and without MDV 1) of all outputs of the model; v by each output's residual line. A fit is an
+ * ordinary ddt_solution: circuit -> plan -> keys -> encryption -> engine -> decryption, with the same files; the engine
+ * does not know that it is one. Iterations, polynomials and start values are fixed by the plan.
  *
  * Rows and outputs: one row per subject (ddt_solution_observation_count is 1), outputs named as the model's etas that
  * vary (omega above 0), in the model's order, then "sd.<eta>", the posterior standard deviation of each.
@@ -28,11 +28,12 @@ typedef struct ddt_fit_options {
 
 /*
  * Builds and calibrates the fit for all subjects of `events`: the template. As for ddt_solve its values are used for
- * default ranges only; ETA columns are ignored. Which output a level belongs to: the only one, or the one that reads the
- * record's compartment (CMT). Which records have a DV is public: data must have them where the template has. Subjects
- * whose observation records have none get etas of 0 and the prior's standard deviations. A solution made here is filled, collected, written and read by the functions
- * of ddt/solve.h. Errors: those of ddt_solve; DDT_ERR_UNSUPPORTED also for an output without residual line, a model
- * without etas, and more than 8 of them; DDT_ERR_DATA for an observation whose CMT names no output.
+ * default ranges only; ETA columns are ignored. Which output a level belongs to: the only one, or the one that reads
+ * the record's compartment (CMT). Which records have a DV is public: data must have them where the template has.
+ * Subjects whose observation records have none get etas of 0 and the prior's standard deviations. A solution made here
+ * is filled, collected, written and read by the functions of ddt/solve.h. Errors: those of ddt_solve;
+ * DDT_ERR_UNSUPPORTED also for an output without residual line, a model without etas, and more than 8 of them;
+ * DDT_ERR_DATA for an observation whose CMT names no output.
  */
 DDT_MUST_CHECK ddt_status ddt_solve_fit(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
                                         const ddt_fit_options *options, ddt_solution **out);

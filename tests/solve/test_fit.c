@@ -1,0 +1,161 @@
+/*
+ * Encrypted fits in the clear: the plaintext estimate against NONMEM's, the circuit against both; no levels, flattened
+ * priors, plan files, refusals.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "fit_test.h"
+
+static const char *const one_eta =
+    "m <- function() { ini({ tcl <- 1.4; eta.cl ~ 0.09; add.sd <- 0.5; prop.sd <- 0.1 })\n"
+    "model({ cl <- exp(tcl + eta.cl)\nd/dt(central) <- -cl / 30 * central\ncp <- central / 30\n"
+    "cp ~ add(add.sd) + prop(prop.sd) }) }";
+
+static const char *const two_levels = "ID,TIME,EVID,AMT,DV\n"
+                                      "a,0,1,500,.\na,2,0,0,12.5\na,10,0,0,6.1\n"
+                                      "b,0,1,400,.\nb,2,0,0,11.0\nb,10,0,0,2.2\n";
+
+static void fit(problem *p, const ddt_fit_options *options) {
+    assert_ok(p->ctx, ddt_solve_fit(p->ctx, p->model, p->events, options, &p->solution));
+    problem_rows(p);
+}
+
+static void exact_rows(problem *p, double weight, double **rows) {
+    for (size_t s = 0; s < p->events->subject_count; s++) {
+        double covariance[64];
+        size_t n = ddt_solution_output_count(p->solution) / 2;
+        assert_ok(p->ctx, ddt_fit_exact(p->ctx, p->model, p->events, s, weight, rows[s], covariance, NULL));
+        for (size_t i = 0; i < n; i++) {
+            rows[s][n + i] = sqrt(covariance[i * n + i]);
+        }
+    }
+}
+
+/* Estimates within `eta_bar`, standard deviations within 5 % of the exact ones. */
+static void compare_exact(problem *p, double weight, double eta_bar) {
+    double **exact = test_rows(p->events->subject_count, 2 * FIT_TEST_ETAS);
+    size_t n = ddt_solution_output_count(p->solution) / 2;
+    exact_rows(p, weight, exact);
+    for (size_t s = 0; s < p->events->subject_count; s++) {
+        for (size_t i = 0; i < n; i++) {
+            assert_true(fabs(p->values[s][i] - exact[s][i]) <= eta_bar);
+            assert_true(fabs(p->values[s][n + i] / exact[s][n + i] - 1.0) <= 0.05);
+        }
+    }
+    test_free_rows(exact);
+}
+
+/* ------------------------------------------------------------------ the plaintext estimate */
+
+static void test_exact_is_nonmem(void **state) {
+    const nonmem_run *runs[] = {&nonmem_001, &nonmem_003, &nonmem_301, &nonmem_401};
+    const size_t subjects = 4;
+    (void)state;
+    for (size_t r = 0; r < sizeof runs / sizeof *runs; r++) {
+        problem p;
+        run_read(&p, runs[r], subjects);
+        double **rows = test_rows(subjects, FIT_TEST_ETAS);
+        for (size_t s = 0; s < subjects; s++) {
+            assert_ok(p.ctx, ddt_fit_exact(p.ctx, p.model, p.events, s, 0.0, rows[s], NULL, NULL));
+        }
+        agreement a = run_compare(runs[r], rows, subjects);
+        assert_true(a.worst <= 1e-3);
+        test_free_rows(rows);
+        problem_free(&p);
+    }
+}
+
+/* ------------------------------------------------------------------ the circuit */
+
+static void test_nonmem_subjects(void **state) {
+    const size_t subjects = 4;
+    problem p;
+    (void)state;
+    run_read(&p, &nonmem_001, subjects);
+    fit(&p, NULL);
+    assert_true(ddt_solution_is_fit(p.solution));
+    assert_int_equal(ddt_solution_output_count(p.solution), 6);
+    assert_string_equal(ddt_solution_output_name(p.solution, 0), "eta1");
+    assert_string_equal(ddt_solution_output_name(p.solution, 3), "sd.eta1");
+    assert_int_equal(ddt_solution_observation_count(p.solution, 0), 1);
+    problem_run(&p, false);
+    agreement a = run_compare(&nonmem_001, p.values, subjects);
+    assert_int_equal(a.close, subjects);
+    compare_exact(&p, 0.0, 0.01);
+    problem_free(&p);
+}
+
+static void test_combined_error(void **state) {
+    problem p;
+    (void)state;
+    problem_parse(&p, one_eta, two_levels);
+    fit(&p, NULL);
+    problem_run(&p, false);
+    compare_exact(&p, 0.0, 0.01);
+    problem_free(&p);
+}
+
+static void test_flattened_prior(void **state) {
+    const ddt_fit_options options = {.prior_weight = 0.25};
+    problem p;
+    (void)state;
+    problem_parse(&p, one_eta, two_levels);
+    fit(&p, &options);
+    problem_run(&p, false);
+    compare_exact(&p, 0.25, 0.01);
+    problem_free(&p);
+}
+
+static void test_no_levels(void **state) {
+    problem p;
+    (void)state;
+    problem_parse(&p, one_eta, "ID,TIME,EVID,AMT,DV\na,0,1,500,.\na,2,0,0,.\nb,0,1,400,.\nb,2,0,0,11.0\n");
+    fit(&p, NULL);
+    problem_run(&p, false);
+    assert_true(fabs(p.values[0][0]) <= 1e-3);
+    assert_true(fabs(p.values[0][1] - 0.3) <= 1e-3);
+    compare_exact(&p, 0.0, 0.01);
+    problem_free(&p);
+}
+
+static void expect(problem *p, const char *data, ddt_status status, const char *part) {
+    ddt_events *events = NULL;
+    assert_ok(p->ctx, ddt_events_parse(p->ctx, data, strlen(data), "data.csv", p->model, &events));
+    assert_int_equal(ddt_solution_fill(p->ctx, p->solution, p->model, events, p->inputs), status);
+    if (strstr(ddt_error_detail(p->ctx), part) == NULL) {
+        fail_msg("'%s' does not tell '%s'", ddt_error_detail(p->ctx), part);
+    }
+    ddt_context_clear(p->ctx);
+    ddt_events_destroy(events);
+}
+
+static void test_refusals(void **state) {
+    problem p;
+    (void)state;
+    problem_parse(&p, one_eta, "ID,TIME,EVID,AMT,DV\na,0,1,500,.\na,2,0,0,12.5\na,10,0,0,6.1\n");
+    fit(&p, NULL);
+    expect(&p, "ID,TIME,EVID,AMT,DV\na,0,1,500,.\na,2,0,0,.\na,10,0,0,6.1\n", DDT_ERR_MISMATCH, "no DV");
+    expect(&p, "ID,TIME,EVID,AMT,DV\na,0,1,500,.\na,2,0,0,12.5\na,10,0,0,6100\n", DDT_ERR_RANGE, "outside its range");
+    problem_free(&p);
+}
+
+static void test_unsupported(void **state) {
+    const char *const no_error = "m <- function() { ini({ eta.cl ~ 0.09 })\nmodel({ cl <- exp(eta.cl)\n"
+                                 "d/dt(central) <- -cl / 30 * central\n }) }";
+    problem p;
+    (void)state;
+    problem_parse(&p, no_error, "ID,TIME,EVID,AMT,DV\na,0,1,500,.\na,2,0,0,12.5\n");
+    assert_int_equal(ddt_solve_fit(p.ctx, p.model, p.events, NULL, &p.solution), DDT_ERR_UNSUPPORTED);
+    assert_null(p.solution);
+    problem_free(&p);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_exact_is_nonmem), cmocka_unit_test(test_nonmem_subjects),
+        cmocka_unit_test(test_combined_error),  cmocka_unit_test(test_flattened_prior),
+        cmocka_unit_test(test_no_levels),       cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_unsupported),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
