@@ -332,6 +332,11 @@ static ddt_status add_dose(planner *p, size_t subject, const epoch_part *parts, 
     }
     SOLVE_TRY(lag_bounds(p, subject, dose, &item));
     SOLVE_TRY(duration_bounds(p, subject, dose, &item));
+    if (item.is_private && p->work->newton != NULL) {
+        return refuse_dose(p, subject, dose,
+                           "has a lag, rate or duration that depends on encrypted values, which is not supported in "
+                           "models that are not linear");
+    }
     SOLVE_TRY(find_dosing(p->work, dose->compartment, giving_of(dose, &item), &item.own.input));
     if (!p->work->dosings[item.own.input].is_infusion) {
         item.duration_low_h = item.duration_high_h = 0.0;

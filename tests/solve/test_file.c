@@ -72,40 +72,85 @@ static ddt_status read_file(ddt_context *ctx, const bytes *b, ddt_solution **out
     return status;
 }
 
-static void test_round_trip(void **state) {
-    (void)state;
-    problem p;
-    ddt_plan *plan = NULL;
-    ddt_solution *copy = NULL;
-    problem_parse(&p, model_text, table_text);
-    problem_solve(&p, NULL);
-    problem_run(&p, false);
-    assert_true(problem_error(&p) < 2e-5);
-    bytes b = write_file(&p, &plan);
-    assert_ok(p.ctx, read_file(p.ctx, &b, &copy));
+/* What was written is read: the same inputs from the same data, the same values, the same facts. */
+static void check_copy(problem *p, const ddt_solution *copy) {
     assert_null(ddt_solution_circuit(copy));
     assert_string_equal(ddt_solution_subject_id(copy, 0), "1"); /* IDs do not travel */
-    const ddt_circuit *circuit = ddt_solution_circuit(p.solution);
+    const ddt_circuit *circuit = ddt_solution_circuit(p->solution);
     size_t slots = ddt_circuit_lanes(circuit) * ddt_circuit_block(circuit);
     size_t inputs = ddt_circuit_input_count(circuit);
     double **again = test_rows(inputs, slots);
-    assert_ok(p.ctx, ddt_solution_fill(p.ctx, copy, p.model, p.events, again));
+    assert_ok(p->ctx, ddt_solution_fill(p->ctx, copy, p->model, p->events, again));
     for (size_t i = 0; i < inputs; i++) {
-        assert_memory_equal(again[i], p.inputs[i], slots * sizeof(double));
+        assert_memory_equal(again[i], p->inputs[i], slots * sizeof(double));
     }
-    double first = p.values[1][0];
-    p.values[1][0] = 0.0;
-    ddt_solution_collect(copy, (const double *const *)p.outputs, p.values);
-    assert_true(p.values[1][0] == first);
-    ddt_solve_info info;
-    ddt_solution_get_info(copy, &info);
-    assert_int_equal(info.subjects, 2);
-    assert_int_equal(info.observations, 4);
+    double first = p->values[1][0];
+    p->values[1][0] = 0.0;
+    ddt_solution_collect(copy, (const double *const *)p->outputs, p->values);
+    assert_true(p->values[1][0] == first);
     test_free_rows(again);
+}
+
+static void check_round_trip(const char *model, const char *table, double bar, const ddt_solve_info *expected) {
+    problem p;
+    ddt_plan *plan = NULL;
+    ddt_solution *copy = NULL;
+    ddt_solve_info info;
+    ddt_solve_info made;
+    problem_parse(&p, model, table);
+    problem_solve(&p, NULL);
+    problem_run(&p, false);
+    assert_true(problem_error(&p) < bar);
+    bytes b = write_file(&p, &plan);
+    assert_ok(p.ctx, read_file(p.ctx, &b, &copy));
+    check_copy(&p, copy);
+    ddt_solution_get_info(p.solution, &made);
+    ddt_solution_get_info(copy, &info);
+    assert_string_equal(info.method, expected->method);
+    assert_int_equal(info.subjects, expected->subjects);
+    assert_int_equal(info.observations, expected->observations);
+    assert_int_equal(info.segments, expected->segments);
+    assert_int_equal(info.has_private_times, expected->has_private_times);
+    assert_int_equal(info.iterations, made.iterations);
+    assert_int_equal(info.grid, made.grid);
+    assert_true(info.grid > 0 || strcmp(info.method, "newton") != 0);
+    assert_true(info.surrogate_error == made.surrogate_error);
     ddt_solution_destroy(copy);
     ddt_plan_destroy(plan);
     free(b.data);
     problem_free(&p);
+}
+
+static void test_round_trip(void **state) {
+    (void)state;
+    check_round_trip(model_text, table_text, 2e-5,
+                     &(ddt_solve_info){.method = "superposition", .subjects = 2, .observations = 4, .segments = 1});
+}
+
+/* Lags and durations that are encrypted, rates that change with time, an infusion across a change. */
+static void test_private_and_changing(void **state) {
+    (void)state;
+    check_round_trip(
+        "one <- function() {\n  ini({\n    lk <- -1.5\n    eta.k ~ 0.04\n  })\n"
+        "  model({\n    d/dt(x) <- -exp(lk + eta.k) * (WT / 70) * x\n    alag(x) <- 0.3 * exp(eta.k)\n"
+        "    f(x) <- exp(-eta.k)\n    C <- x / WT\n    C ~ add(0.1)\n  })\n}\n",
+        "ID,TIME,AMT,RATE,EVID,eta.k,WT\n"
+        "7,0,100,50,1,0.1,70\n7,1,.,.,0,0.1,65\n7,2,50,0,1,0.1,72\n7,2,.,.,0,0.1,70\n7,5,.,.,0,0.1,71\n"
+        "8,0,80,40,1,-0.2,60\n8,3,.,.,0,-0.2,60\n",
+        2e-5,
+        &(ddt_solve_info){
+            .method = "superposition", .subjects = 2, .observations = 4, .segments = 4, .has_private_times = true});
+}
+
+/* A model that is not linear, with a covariate that its rates and its dose depend on. */
+static void test_newton(void **state) {
+    (void)state;
+    check_round_trip("mm <- function() {\n  ini({\n    lvm <- log(5)\n    eta.vm ~ 0.04\n  })\n"
+                     "  model({\n    d/dt(a) <- -exp(lvm + eta.vm) * (WT / 70) * a / (100 + a)\n    f(a) <- 70 / WT\n"
+                     "    C <- a / WT\n    C ~ prop(0.1)\n  })\n}\n",
+                     "ID,TIME,AMT,EVID,eta.vm,WT\n1,0,100,1,0.1,72\n1,2,.,0,0.1,72\n1,6,50,1,0.1,72\n1,9,.,0,0.1,72\n"
+                     "2,0,80,1,-0.1,66\n2,5,.,0,-0.1,66\n",
+                     3e-3, &(ddt_solve_info){.method = "newton", .subjects = 2, .observations = 3, .segments = 1});
 }
 
 static void test_damage(void **state) {
@@ -160,8 +205,8 @@ static void test_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_private_and_changing),
+        cmocka_unit_test(test_newton),     cmocka_unit_test(test_damage),
         cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -151,6 +151,8 @@ static void test_refusals(void **state) {
     static const char plain[] = "ID,TIME,AMT,EVID\n1,0,10,1\n1,1,.,0\n";
     expect_refusal("    d/dt(x) <- -k * x\n    alag(x) <- eta.l\n    x ~ add(1)\n", plain, DDT_ERR_UNSUPPORTED,
                    "a lag that is negative");
+    expect_refusal("    d/dt(x) <- -k * x / (10 + x)\n    alag(x) <- exp(eta.l)\n    x ~ add(1)\n", plain,
+                   DDT_ERR_UNSUPPORTED, "depends on encrypted values");
     expect_refusal("    d/dt(x) <- -k * x\n    alag(x) <- t\n    x ~ add(1)\n", plain, DDT_ERR_UNSUPPORTED, "alag(x)");
     expect_refusal("    d/dt(x) <- -k * exp(eta.k) * x\n    dur(x) <- 1 + eta.l * 10\n    x ~ add(1)\n",
                    "ID,TIME,AMT,RATE,EVID\n1,0,10,-2,1\n1,1,.,.,0\n", DDT_ERR_UNSUPPORTED, "line 2");
