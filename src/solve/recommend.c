@@ -71,7 +71,7 @@ static ddt_status find_free_etas(recommend_work *r) {
         if (!symbol->is_encrypted || solve_column(r->work.events, model->etas[i]) != SIZE_MAX) {
             continue;
         }
-        if (r->options->point_estimate) {
+        if (r->options->point_estimate || r->options->metrics_only) {
             symbol->is_encrypted = false;
             continue;
         }
@@ -182,9 +182,19 @@ static void place_metrics(recommend_work *r) {
     }
 }
 
-/* As many points as the block holds, up to a limit: more make P(target) smoother at no cost in depth. */
-static ddt_status choose_shape(recommend_work *r) {
-    enum { POINTS_MAX = 32, POINTS_MIN = 8 };
+static void course_shape(recommend_work *r) {
+    place_metrics(r);
+    r->shapes = r->course->time_count;
+    r->doses = 1;
+    r->period = power_of_two(r->shapes);
+    r->shape_slots = 2 * r->period;
+    r->metric_slots = power_of_two(r->metric_count);
+    r->sum_rows = RECOMMEND_ROWS_MAX / 2;
+    r->row_slots = r->sum_rows;
+    r->columns = r->shape_slots * r->metric_slots;
+}
+
+static void candidate_shape(recommend_work *r) {
     size_t sum_rows = RECOMMEND_ROWS_MAX / 2;
     place_metrics(r);
     r->shapes = recommend_shape_count(&r->options->product);
@@ -194,6 +204,16 @@ static ddt_status choose_shape(recommend_work *r) {
     r->sum_rows = power_of_two(r->doses > sum_rows + 1 ? r->doses - 1 : sum_rows);
     r->row_slots = 2 * r->sum_rows;
     r->columns = r->shape_slots * r->metric_slots;
+}
+
+/* As many points as the block holds, up to a limit: more make P(target) smoother at no cost in depth. */
+static ddt_status choose_shape(recommend_work *r) {
+    enum { POINTS_MAX = 32, POINTS_MIN = 8 };
+    if (r->course != NULL) {
+        course_shape(r);
+    } else {
+        candidate_shape(r);
+    }
     size_t unit = r->row_slots * r->columns;
     r->points = r->free_count > 0 ? POINTS_MAX : 1;
     while (r->points > POINTS_MIN && r->points * unit > r->work.options.block_max) {
@@ -211,7 +231,7 @@ static ddt_status choose_shape(recommend_work *r) {
 
 static ddt_status make_layout(recommend_work *r) {
     solve_layout *layout = &r->work.solution->layout;
-    size_t candidates = ddt_recommend_candidate_count(&r->options->product);
+    size_t candidates = r->course != NULL ? r->shapes : ddt_recommend_candidate_count(&r->options->product);
     SOLVE_TRY(solve_keep_records(&r->work));
     layout->columns = r->columns;
     layout->segments = 1;
@@ -231,10 +251,13 @@ static ddt_status make_layout(recommend_work *r) {
         layout->subjects[s].observations = places;
         layout->subjects[s].observation_count = candidates;
         for (size_t c = 0; c < candidates; c++) {
-            size_t shape = 0;
+            size_t shape = c;
             size_t dose = 0;
-            (void)recommend_locate(&r->options->product, c, &shape, &dose);
-            places[c] = (solve_place){(uint32_t)s, (uint32_t)(dose * r->columns + shape), (double)c};
+            if (r->course == NULL) {
+                (void)recommend_locate(&r->options->product, c, &shape, &dose);
+            }
+            places[c] = (solve_place){(uint32_t)s, (uint32_t)(dose * r->columns + shape),
+                                      r->course != NULL ? r->course->times_h[c] : (double)c};
         }
     }
     return DDT_OK;
@@ -256,12 +279,44 @@ static regimen_functional functional_of(const recommend_work *r, size_t t, size_
                                 .lag_h = r->work.linear.lag_h[r->dosed_compartment]};
 }
 
+/* One dose of a course: a regimen whose next dose never comes, seen from the dose's own time. */
+static regimen_functional course_functional(const recommend_work *r, size_t t, size_t dose, bool *is_zero) {
+    const double never_h = 1e9;
+    const double day_h = 24.0;
+    const ddt_recommend_target *target = &r->options->targets.items[t];
+    double start_h = r->course->times_h[dose];
+    regimen_functional f = {.kind = DDT_METRIC_AUC_WINDOW,
+                            .interval_h = never_h,
+                            .infusion_h = r->course->infusion_h,
+                            .loading = 1.0,
+                            .lag_h = r->work.linear.lag_h[r->dosed_compartment]};
+    double from_h = target->kind == DDT_METRIC_AUC24 ? target->at_h - day_h : target->from_h;
+    double to_h = target->kind == DDT_METRIC_AUC24 ? target->at_h : target->to_h;
+    f.from_h = fmax(0.0, from_h - start_h);
+    f.to_h = to_h - start_h;
+    if (target->kind == DDT_METRIC_TROUGH) {
+        f.kind = DDT_METRIC_TROUGH;
+        f.at_h = f.to_h = target->at_h - start_h;
+    }
+    *is_zero = f.to_h <= f.lag_h;
+    return f;
+}
+
 static ddt_status fit_column(recommend_work *r, size_t t, size_t grid, size_t shape_index) {
     const double tolerance = 0.4 * r->work.options.tolerance;
     const double bad = 4.0 * r->work.options.tolerance;
-    recommend_shape shape = recommend_shape_at(&r->options->product, shape_index);
+    recommend_shape shape = {0};
     recommend_column *column = &r->column[(r->metrics[t].first + grid) * r->shapes + shape_index];
-    column->f = functional_of(r, t, grid, &shape);
+    if (r->course != NULL) {
+        column->f = course_functional(r, t, shape_index, &column->is_zero);
+    } else {
+        shape = recommend_shape_at(&r->options->product, shape_index);
+        column->f = functional_of(r, t, grid, &shape);
+    }
+    column->norm = 1.0;
+    if (column->is_zero) {
+        return DDT_OK;
+    }
     if (column->f.lag_h + column->f.infusion_h > column->f.interval_h) {
         return ddt_fail(r->work.ctx, DDT_ERR_RANGE, "An infusion of %g h with a lag of %g h does not fit into %g h.",
                         shape.infusion_h, column->f.lag_h, shape.interval_h);
@@ -424,13 +479,15 @@ static ddt_status finish_layout(recommend_work *r) {
     return DDT_OK;
 }
 
+static size_t work_rows(const recommend_work *r) { return r->work.solution->layout.subjects[0].observation_count; }
+
 static void fill_info(recommend_work *r) {
     ddt_solve_info *info = &r->work.solution->info;
     info->method = "superposition";
     info->segments = 1;
     info->states = r->work.linear.n;
     info->subjects = r->work.events->subject_count;
-    info->observations = info->subjects * ddt_recommend_candidate_count(&r->options->product);
+    info->observations = info->subjects * work_rows(r);
     info->sources = r->sum_rows;
     info->squarings = r->work.decay.squarings;
     info->rate_max_per_h = r->work.rate_max;
@@ -449,7 +506,7 @@ static ddt_status linear_system(recommend_work *r) {
     return make_dosing(r);
 }
 
-static ddt_status solve_all(recommend_work *r) {
+static ddt_status solve_all(recommend_work *r, ddt_status (*build)(recommend_work *r)) {
     const double exponential_part = 0.05; /* sums of exponentials have large weights */
     solve_work *work = &r->work;
     SOLVE_TRY(linear_system(r));
@@ -462,7 +519,7 @@ static ddt_status solve_all(recommend_work *r) {
     SOLVE_TRY(make_columns(r));
     SOLVE_TRY(make_times(r));
     SOLVE_TRY(regimen_exact_create(work, &r->exact));
-    SOLVE_TRY(recommend_limits(r));
+    SOLVE_TRY(r->course != NULL ? DDT_OK : recommend_limits(r));
     SOLVE_TRY(solve_scale_states(work));
     work->output_scale = solve_alloc(work, 1, sizeof *work->output_scale);
     if (work->output_scale == NULL) {
@@ -474,34 +531,39 @@ static ddt_status solve_all(recommend_work *r) {
     SOLVE_TRY(solve_exponential_choose(work));
     SOLVE_TRY(encode(r));
     work->precision_floor = 1.0 / fmax(1.0, work->rate_max * work->times.t2_max);
-    SOLVE_TRY(build_all(r));
+    SOLVE_TRY(build(r));
     fill_info(r);
     return finish_layout(r);
 }
 
-ddt_status ddt_solve_recommend(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
-                               const ddt_recommend_options *options, ddt_solution **out) {
+ddt_status recommend_run(ddt_context *ctx, const ddt_model *model, const ddt_events *events, recommend_work *r,
+                         ddt_status (*build)(recommend_work *r), ddt_solution **out) {
     const double default_tolerance = 1e-3; /* of a metric: a fifth of what the project asks for */
     const unsigned default_draws = 40;     /* each of them at all points */
-    recommend_work r = {.options = options};
-    ddt_solve_options solve = options->solve;
+    ddt_solve_options solve = r->options->solve;
     solve.tolerance = solve.tolerance == 0.0 ? default_tolerance : solve.tolerance;
     solve.draws = solve.draws == 0 ? default_draws : solve.draws;
-    r.work.ctx = ctx;
-    r.work.events = events;
-    SOLVE_TRY(solve_set_options(ctx, &solve, &r.work.options));
-    SOLVE_TRY(check_request(ctx, options));
-    SOLVE_TRY(choose_output(&r, model));
-    r.work.solution = ddt_calloc(1, sizeof *r.work.solution);
-    if (r.work.solution == NULL) {
+    r->work.ctx = ctx;
+    r->work.events = events;
+    SOLVE_TRY(solve_set_options(ctx, &solve, &r->work.options));
+    SOLVE_TRY(choose_output(r, model));
+    r->work.solution = ddt_calloc(1, sizeof *r->work.solution);
+    if (r->work.solution == NULL) {
         return solve_no_memory(ctx);
     }
-    ddt_status status = solve_all(&r);
-    solve_work_clear(&r.work);
+    ddt_status status = solve_all(r, build);
+    solve_work_clear(&r->work);
     if (status != DDT_OK) {
-        ddt_solution_destroy(r.work.solution);
+        ddt_solution_destroy(r->work.solution);
         return status;
     }
-    *out = r.work.solution;
+    *out = r->work.solution;
     return DDT_OK;
+}
+
+ddt_status ddt_solve_recommend(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
+                               const ddt_recommend_options *options, ddt_solution **out) {
+    recommend_work r = {.options = options};
+    SOLVE_TRY(check_request(ctx, options));
+    return recommend_run(ctx, model, events, &r, build_all, out);
 }

@@ -10,12 +10,14 @@
 /* ------------------------------------------------------------------ exact values */
 
 /* Metrics of one patient at one point, per unit of dose: values[column]. symbols is written. */
-static void exact_columns(recommend_work *r, size_t point, double *symbols, solve_numbers *numbers, double *values) {
+void recommend_exact_columns(recommend_work *r, size_t point, double *symbols, solve_numbers *numbers, double *values) {
     recommend_set_point(r, point, symbols);
     solve_numbers_of(&r->work, symbols, numbers);
     double f = numbers->f[r->dosed_compartment];
     for (size_t c = 0; c < r->metric_count * r->shapes; c++) {
-        values[c] = regimen_exact_value(r->exact, &r->column[c].f, numbers->a, numbers->gain, r->dosed, f);
+        values[c] = r->column[c].is_zero
+                        ? 0.0
+                        : regimen_exact_value(r->exact, &r->column[c].f, numbers->a, numbers->gain, r->dosed, f);
     }
 }
 
@@ -90,7 +92,7 @@ ddt_status recommend_limits(recommend_work *r) {
         memcpy(symbols, work->samples + s * r->patient_stride * work->symbol_count,
                work->symbol_count * sizeof *symbols);
         for (size_t p = 0; p < r->points; p++) {
-            exact_columns(r, p, symbols, &numbers, values);
+            recommend_exact_columns(r, p, symbols, &numbers, values);
             if (s == 0 && p == 0) { /* the typical patient */
                 for (size_t c = 0; c < r->metric_count * r->shapes; c++) {
                     r->column[c].norm = values[c];
@@ -124,7 +126,7 @@ typedef struct trial {
     solve_numbers numbers;
 } trial;
 
-static ddt_status create_vectors(recommend_work *r, size_t count, double ***out) {
+ddt_status recommend_vectors(recommend_work *r, size_t count, double ***out) {
     size_t slots = ddt_circuit_lanes(r->work.circuit) * r->block;
     *out = solve_alloc(&r->work, count, sizeof **out);
     for (size_t i = 0; *out != NULL && i < count; i++) {
@@ -139,8 +141,8 @@ static ddt_status create_vectors(recommend_work *r, size_t count, double ***out)
 static ddt_status create_trial(recommend_work *r, trial *t) {
     solve_work *work = &r->work;
     *t = (trial){.r = r};
-    SOLVE_TRY(create_vectors(r, work->solution->layout.input_count, &t->inputs));
-    SOLVE_TRY(create_vectors(r, work->solution->layout.output_count, &t->outputs));
+    SOLVE_TRY(recommend_vectors(r, work->solution->layout.input_count, &t->inputs));
+    SOLVE_TRY(recommend_vectors(r, work->solution->layout.output_count, &t->outputs));
     t->sample = solve_alloc(work, work->solution->layout.lane_count, sizeof *t->sample);
     t->values = solve_alloc(work, r->points * r->metric_count * r->shapes, sizeof *t->values);
     t->symbols = solve_alloc(work, work->symbol_count, sizeof *t->symbols);
@@ -148,23 +150,27 @@ static ddt_status create_trial(recommend_work *r, trial *t) {
     return t->sample == NULL || t->values == NULL || t->symbols == NULL ? DDT_ERR_MEMORY : DDT_OK;
 }
 
-static void fill_lane(trial *t, size_t lane, size_t sample) {
-    const solve_work *work = &t->r->work;
+void recommend_fill_lane(recommend_work *r, size_t lane, size_t sample, double *const *inputs) {
+    const solve_work *work = &r->work;
     const double *symbols = work->samples + sample * work->symbol_count;
     size_t next = 0;
-    t->sample[lane] = sample;
     for (size_t i = 0; i < work->encoding_count; i++) {
         bool is_free = false;
-        for (size_t k = 0; k < t->r->free_count; k++) {
-            is_free |= t->r->free_symbol[k] == work->encodings[i].symbol;
+        for (size_t k = 0; k < r->free_count; k++) {
+            is_free |= r->free_symbol[k] == work->encodings[i].symbol;
         }
         if (!is_free) {
             const solve_input *input = &work->solution->layout.inputs[next];
             solve_fill_constant(&work->solution->layout, lane,
-                                solve_encode_value(input, symbols[work->encodings[i].symbol]), t->inputs[next]);
+                                solve_encode_value(input, symbols[work->encodings[i].symbol]), inputs[next]);
             next++;
         }
     }
+}
+
+static void fill_lane(trial *t, size_t lane, size_t sample) {
+    t->sample[lane] = sample;
+    recommend_fill_lane(t->r, lane, sample, t->inputs);
 }
 
 /* What a candidate is worth, exactly: metrics at the point estimate, expected costs, P(target). */
@@ -205,7 +211,7 @@ static void compare_lane(trial *t, size_t lane) {
     memcpy(t->symbols, r->work.samples + t->sample[lane] * r->work.symbol_count,
            r->work.symbol_count * sizeof *t->symbols);
     for (size_t z = 0; z < r->points; z++) {
-        exact_columns(r, z, t->symbols, &t->numbers, t->values + z * r->metric_count * r->shapes);
+        recommend_exact_columns(r, z, t->symbols, &t->numbers, t->values + z * r->metric_count * r->shapes);
     }
     for (size_t s = 0; s < r->shapes; s++) {
         for (size_t d = 0; d < r->doses; d++) {

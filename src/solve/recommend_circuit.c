@@ -20,12 +20,8 @@ static const double sum_size = 4.0;
 
 /* ------------------------------------------------------------------ slots */
 
-typedef struct place {
-    size_t point, row, metric, shape;
-} place;
-
-static place place_of(const recommend_work *r, size_t slot) {
-    place p = {.shape = slot % r->shape_slots};
+recommend_place recommend_place_of(const recommend_work *r, size_t slot) {
+    recommend_place p = {.shape = slot % r->shape_slots};
     slot /= r->shape_slots;
     p.metric = slot % r->metric_slots;
     slot /= r->metric_slots;
@@ -35,9 +31,10 @@ static place place_of(const recommend_work *r, size_t slot) {
 }
 
 /* Slots that stand for nothing hold what another one holds: no value that no patient has may meet a polynomial. */
-static const recommend_column *column_of(const recommend_work *r, const place *p) {
+static const recommend_column *column_of(const recommend_work *r, const recommend_place *p) {
     size_t metric = p->metric < r->metric_count ? p->metric : 0;
-    size_t shape = p->shape < r->shapes ? p->shape : 0;
+    size_t shape = r->course != NULL ? p->shape % r->period : p->shape;
+    shape = shape < r->shapes ? shape : 0;
     return &r->column[metric * r->shapes + shape];
 }
 
@@ -50,12 +47,12 @@ static size_t target_of(const recommend_work *r, size_t metric) {
 }
 
 /* A public vector: a function of the place, the same in every lane. */
-typedef double (*place_value)(const recommend_work *r, const place *p);
+typedef double (*place_value)(const recommend_work *r, const recommend_place *p);
 
 static solve_value public_vector(recommend_work *r, place_value value) {
     size_t lanes = ddt_circuit_lanes(r->work.circuit);
     for (size_t slot = 0; slot < r->block; slot++) {
-        place p = place_of(r, slot);
+        recommend_place p = recommend_place_of(r, slot);
         double v = value(r, &p);
         for (size_t l = 0; l < lanes; l++) {
             r->work.slots[l * r->block + slot] = v;
@@ -64,39 +61,46 @@ static solve_value public_vector(recommend_work *r, place_value value) {
     return (solve_value){.node = ddt_circuit_public(r->work.circuit, r->work.slots)};
 }
 
-static double weight_at(const recommend_work *r, const place *p) {
+static double weight_at(const recommend_work *r, const recommend_place *p) {
     const recommend_column *c = column_of(r, p);
     size_t i = p->row % r->sum_rows;
-    return i < c->sum.count ? c->sum.weight[i] / c->norm * r->amplitude : 0.0;
+    if (r->course != NULL && (p->metric >= r->metric_count || p->shape % r->period >= r->shapes)) {
+        return 0.0;
+    }
+    return i < c->sum.count && !c->is_zero ? c->sum.weight[i] / c->norm * r->amplitude : 0.0;
 }
 
 double recommend_time_at(const recommend_work *r, size_t slot) {
-    place p = place_of(r, slot);
+    recommend_place p = recommend_place_of(r, slot);
     const recommend_column *c = column_of(r, &p);
     size_t i = p.row % r->sum_rows;
     return i < c->sum.count ? c->sum.time_h[i] : c->sum.time_h[0];
 }
 
-static bool is_candidate(const recommend_work *r, const place *p) {
+double recommend_column_factor(const recommend_work *r, const recommend_column *column) {
+    return column->norm * r->work.solution->layout.outputs[0].scale / r->amplitude;
+}
+
+static bool is_candidate(const recommend_work *r, const recommend_place *p) {
     return p->row < r->doses && p->shape < r->shapes && recommend_is_allowed(&r->options->product, p->shape, p->row);
 }
 
 /* Dose of the row in units in which the metric is 1. */
-static double dose_at(const recommend_work *r, const place *p) {
+static double dose_at(const recommend_work *r, const recommend_place *p) {
     if (!is_candidate(r, p) || p->metric >= r->metric_count) {
         return 0.0;
     }
-    double factor = column_of(r, p)->norm * r->work.solution->layout.outputs[0].scale / r->amplitude;
+    double factor = recommend_column_factor(r, column_of(r, p));
     return recommend_dose(&r->options->product, p->row) * factor / r->metrics[target_of(r, p->metric)].unit;
 }
 
 /* Mean over the times of an interval. */
-static double grid_weight_at(const recommend_work *r, const place *p) {
+static double grid_weight_at(const recommend_work *r, const recommend_place *p) {
     const recommend_metric *m = &r->metrics[target_of(r, p->metric)];
     return p->metric < r->metric_count && m->count > 1 ? 1.0 / (double)m->count : 0.0;
 }
 
-static double daily_cost_at(const recommend_work *r, const place *p) {
+static double daily_cost_at(const recommend_work *r, const recommend_place *p) {
     const ddt_recommend_product *product = &r->options->product;
     double largest = 0.0;
     for (size_t s = 0; s < r->shapes; s++) {
@@ -121,7 +125,7 @@ static size_t free_of(const recommend_work *r, uint32_t symbol) {
 static ddt_node eta_node(recommend_work *r, const solve_encoding *e, size_t which) {
     size_t lanes = ddt_circuit_lanes(r->work.circuit);
     for (size_t slot = 0; slot < r->block; slot++) {
-        size_t point = place_of(r, slot).point;
+        size_t point = recommend_place_of(r, slot).point;
         point = point < r->points ? point : 0;
         for (size_t l = 0; l < lanes; l++) {
             r->work.slots[l * r->block + slot] = (r->point_eta[point * r->free_count + which] - e->mid) / e->half;
@@ -293,7 +297,7 @@ static ddt_status build_target(recommend_work *r, size_t t, ddt_node x, ddt_node
 
 /* ------------------------------------------------------------------ outputs */
 
-static ddt_status add_output(recommend_work *r, const char *name, ddt_node node, double scale) {
+ddt_status recommend_add_output(recommend_work *r, const char *name, ddt_node node, double scale) {
     solve_layout *layout = &r->work.solution->layout;
     solve_output *output = &layout->outputs[layout->output_count];
     output->name = ddt_strdup(name);
@@ -322,11 +326,11 @@ static ddt_status cost_outputs(recommend_work *r, const target_nodes *nodes) {
     if (r->options->dose_weight > 0.0) {
         total = ddt_circuit_add(r->work.circuit, total, public_vector(r, daily_cost_at).node);
     }
-    SOLVE_TRY(add_output(r, "cost", total, 1.0 / sum_size));
+    SOLVE_TRY(recommend_add_output(r, "cost", total, 1.0 / sum_size));
     for (size_t t = 0; t < targets->count && targets->count > 1; t++) {
         char name[DDT_RECOMMEND_NAME_BYTES + sizeof "cost()"];
         (void)snprintf(name, sizeof name, "cost(%s)", targets->items[t].name);
-        SOLVE_TRY(add_output(r, name, costs[t], 1.0 / (sum_size * targets->items[t].weight)));
+        SOLVE_TRY(recommend_add_output(r, name, costs[t], 1.0 / (sum_size * targets->items[t].weight)));
     }
     return DDT_OK;
 }
@@ -347,10 +351,10 @@ static ddt_status probability_output(recommend_work *r, const target_nodes *node
         }
         count = (count + 1) / 2;
     }
-    return add_output(r, "p_target", expectation(r, product[0]), 1.0 / sum_size);
+    return recommend_add_output(r, "p_target", expectation(r, product[0]), 1.0 / sum_size);
 }
 
-static void drop_outputs(solve_layout *layout) {
+void recommend_drop_outputs(solve_layout *layout) {
     for (size_t o = 0; o < layout->output_count; o++) {
         ddt_free(layout->outputs[o].name);
     }
@@ -372,19 +376,24 @@ static ddt_status build_unit_response(recommend_work *r, ddt_node *out) {
     return DDT_OK;
 }
 
-ddt_status recommend_build(recommend_work *r) {
+ddt_status recommend_unit_response(recommend_work *r, ddt_node *out) {
     const double off = 1.01;
-    solve_layout *layout = &r->work.solution->layout;
-    ddt_node y = DDT_NODE_NONE;
-    ddt_node v = DDT_NODE_NONE;
-    target_nodes nodes[DDT_RECOMMEND_TARGETS_MAX];
-    drop_outputs(layout);
-    SOLVE_TRY(build_unit_response(r, &y));
+    const solve_layout *layout = &r->work.solution->layout;
+    recommend_drop_outputs(&r->work.solution->layout);
+    SOLVE_TRY(build_unit_response(r, out));
     double scale = layout->outputs[0].scale;
     if (scale / r->amplitude > off || r->amplitude / scale > off) { /* known only now */
         r->amplitude = scale;
-        SOLVE_TRY(build_unit_response(r, &y));
+        SOLVE_TRY(build_unit_response(r, out));
     }
+    return DDT_OK;
+}
+
+ddt_status recommend_build(recommend_work *r) {
+    ddt_node y = DDT_NODE_NONE;
+    ddt_node v = DDT_NODE_NONE;
+    target_nodes nodes[DDT_RECOMMEND_TARGETS_MAX];
+    SOLVE_TRY(recommend_unit_response(r, &y));
     ddt_node x = ddt_circuit_mul(r->work.circuit, y, public_vector(r, dose_at).node);
     SOLVE_TRY(compress(r, x, &v));
     for (size_t t = 0; t < r->options->targets.count; t++) {
@@ -392,8 +401,11 @@ ddt_status recommend_build(recommend_work *r) {
     }
     for (size_t t = 0; t < r->options->targets.count; t++) {
         const ddt_recommend_target *target = &r->options->targets.items[t];
-        SOLVE_TRY(add_output(r, target->name, nodes[t].metric,
-                             target->kind == DDT_METRIC_TIME_ABOVE ? 1.0 : r->metrics[t].unit));
+        SOLVE_TRY(recommend_add_output(r, target->name, nodes[t].metric,
+                                       target->kind == DDT_METRIC_TIME_ABOVE ? 1.0 : r->metrics[t].unit));
+    }
+    if (r->options->metrics_only) {
+        return DDT_OK;
     }
     SOLVE_TRY(cost_outputs(r, nodes));
     return probability_output(r, nodes);

@@ -83,7 +83,8 @@ double regimen_exact_value(regimen_exact *exact, const regimen_functional *f, co
 typedef struct recommend_column {
     regimen_functional f;
     regimen_sum sum;
-    double norm; /* of the typical patient, per unit of dose */
+    double norm;  /* of the typical patient, per unit of dose */
+    bool is_zero; /* a dose behind what is measured */
 } recommend_column;
 
 /* Where the metrics of a target lie. */
@@ -102,6 +103,8 @@ typedef struct recommend_work {
     ddt_model model; /* with the one output that targets look at */
     ddt_output output;
     const ddt_recommend_options *options;
+    const ddt_course_options *course; /* NULL: candidates */
+    size_t period;                    /* of the doses of a course along the shapes' axis */
 
     size_t free_count; /* etas that are not columns of the data */
     uint32_t free_symbol[RECOMMEND_ETAS_MAX];
@@ -133,7 +136,25 @@ ddt_status recommend_rates(recommend_work *r);
 /* Time of the exponential in a slot of the block. */
 double recommend_time_at(const recommend_work *r, size_t slot);
 ddt_status recommend_build(recommend_work *r);
+ddt_status recommend_unit_response(recommend_work *r, ddt_node *out);
+ddt_status recommend_add_output(recommend_work *r, const char *name, ddt_node node, double scale);
+void recommend_drop_outputs(solve_layout *layout);
+/* The factor that makes the unit response's node the metric per unit of dose. */
+double recommend_column_factor(const recommend_work *r, const recommend_column *column);
+
+typedef struct recommend_place {
+    size_t point, row, metric, shape;
+} recommend_place;
+recommend_place recommend_place_of(const recommend_work *r, size_t slot);
+/* recommend.c: everything before the circuit; build: the circuit and its checks. */
+ddt_status recommend_run(ddt_context *ctx, const ddt_model *model, const ddt_events *events, recommend_work *r,
+                         ddt_status (*build)(recommend_work *r), ddt_solution **out);
 /* recommend_check.c */
+/* Metrics of one patient at one point, per unit of dose: values[column]. symbols is written. */
+void recommend_exact_columns(recommend_work *r, size_t point, double *symbols, solve_numbers *numbers, double *values);
+ddt_status recommend_vectors(recommend_work *r, size_t count, double ***out);
+/* Inputs of a lane for a virtual patient. */
+void recommend_fill_lane(recommend_work *r, size_t lane, size_t sample, double *const *inputs);
 ddt_status recommend_limits(recommend_work *r);
 ddt_status recommend_calibrate(recommend_work *r);
 

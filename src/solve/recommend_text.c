@@ -207,7 +207,7 @@ static ddt_status parse_metric(ddt_context *ctx, span text, ddt_recommend_target
         if (!target->is_steady && target->at_h < day_h) {
             return refuse(ctx, text, "would begin before the regimen does");
         }
-    } else if (equals(metric, "cumauc")) {
+    } else if (equals(metric, "cumauc") || equals(metric, "auc_cumulative")) {
         if (target->is_steady) {
             return refuse(ctx, text, "wants '@HOURS': the area from the start to that time");
         }

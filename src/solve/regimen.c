@@ -70,10 +70,19 @@ static double course(const regimen_functional *f, double rate, double t) {
     return sum;
 }
 
-static double area_of_course(const regimen_functional *f, double rate, double t) {
+/* Between two times after a unit dose. */
+static double area_between(const regimen_functional *f, double rate, double from, double to) {
+    if (from < f->lag_h + f->infusion_h) {
+        return area_after_dose(f, rate, to) - area_after_dose(f, rate, from);
+    }
+    return after_dose(f, rate, from) * (to - from) * mean_decay(rate * (to - from)); /* no cancellation */
+}
+
+static double area_of_course(const regimen_functional *f, double rate, double from, double to) {
     double sum = 0.0;
-    for (size_t k = 0; (double)k * f->interval_h < t - same_time_h; k++) {
-        sum += loading_of(f, k) * area_after_dose(f, rate, t - (double)k * f->interval_h);
+    for (size_t k = 0; (double)k * f->interval_h < to - same_time_h; k++) {
+        double start = (double)k * f->interval_h;
+        sum += loading_of(f, k) * area_between(f, rate, fmax(0.0, from - start), to - start);
     }
     return sum;
 }
@@ -111,11 +120,11 @@ double regimen_of_rate(const regimen_functional *f, double rate) {
     double begin = f->at_h - f->interval_h;
     switch (f->kind) {
     case DDT_METRIC_AUC24:
-        return area_of_course(f, rate, f->at_h) - area_of_course(f, rate, f->at_h - hours_a_day);
+        return area_of_course(f, rate, f->at_h - hours_a_day, f->at_h);
     case DDT_METRIC_AUC_WINDOW:
-        return area_of_course(f, rate, f->to_h) - area_of_course(f, rate, f->from_h);
+        return area_of_course(f, rate, f->from_h, f->to_h);
     case DDT_METRIC_AVERAGE:
-        return (area_of_course(f, rate, f->at_h) - area_of_course(f, rate, begin)) / f->interval_h;
+        return area_of_course(f, rate, begin, f->at_h) / f->interval_h;
     case DDT_METRIC_PEAK:
         return course(f, rate, begin + f->lag_h + f->infusion_h + 2.0 * same_time_h);
     case DDT_METRIC_TIME_ABOVE:
@@ -207,17 +216,29 @@ static void fit_weights(fit_set *set, regimen_sum *sum) {
     sum->error = sum_error(set, sum);
 }
 
+/* Age at a time of the last dose of a course before `until`. */
+static double youngest(const regimen_functional *f, double at, double until) {
+    double doses = fmax(1.0, ceil((until - same_time_h) / f->interval_h));
+    return at - (doses - 1.0) * f->interval_h;
+}
+
 /* Before this time nothing is felt: F decays as exp(-rate offset) for large rates. */
 static double offset_of(const regimen_functional *f) {
     double late = f->lag_h + f->infusion_h;
-    if (f->kind == DDT_METRIC_TROUGH) {
-        return fmax(0.0, f->interval_h - late);
-    }
-    if (f->kind == DDT_METRIC_TIME_ABOVE) {
+    switch (f->kind) {
+    case DDT_METRIC_TROUGH:
+        return fmax(0.0, (f->is_steady ? f->interval_h : youngest(f, f->at_h, f->at_h)) - late);
+    case DDT_METRIC_TIME_ABOVE: {
         double t = f->time_h < f->lag_h - same_time_h ? f->time_h + f->interval_h : f->time_h;
         return fmax(0.0, t - late);
     }
-    return 0.0;
+    case DDT_METRIC_AUC24:
+        return f->is_steady ? 0.0 : fmax(0.0, youngest(f, f->at_h - hours_a_day, f->at_h) - late);
+    case DDT_METRIC_AUC_WINDOW:
+        return fmax(0.0, youngest(f, f->from_h, f->to_h) - late);
+    default:
+        return 0.0;
+    }
 }
 
 /* Times from first to last, geometrically, behind the offset. */

@@ -206,6 +206,182 @@ static void test_aim(void **state) {
     check("trough=15; auc24=:650,weight=0.5", PATIENTS, false);
 }
 
+/* ------------------------------------------------------------------ doses over a course */
+
+enum { DOSES = 6, AIMS = 3 };
+
+/* Area from a unit dose until t after it. */
+static double area_until(const two_compartments *m, double t, double infusion_h) {
+    double sum = 0.0;
+    for (int i = 0; i < 2 && t > 0.0; i++) {
+        double k = m->rate[i];
+        double during = fmin(t, infusion_h);
+        /* int_0^t of 1/T int_0^min(s, T) exp(-k (s - u)) du ds */
+        double area = (during + expm1(-k * during) / k) / k;
+        area += -expm1(-k * during) / k * -expm1(-k * (t - during)) / k;
+        sum += m->part[i] * area / infusion_h;
+    }
+    return sum;
+}
+
+static double concentration(const two_compartments *m, double t, double infusion_h) {
+    double sum = 0.0;
+    for (int i = 0; i < 2 && t > 0.0; i++) {
+        double k = m->rate[i];
+        double during = fmin(t, infusion_h);
+        sum += m->part[i] * -expm1(-k * during) / (k * infusion_h) * exp(-k * (t - during));
+    }
+    return sum;
+}
+
+typedef struct course {
+    double a[POINTS][AIMS][DOSES]; /* in units of the aim, for doses of dose_high */
+    double weight[AIMS];
+    double change;
+} course;
+
+static void make_course(const patient *p, double eta[POINTS][ETAS], const ddt_course_options *options, course *out) {
+    out->change = 0.1;
+    for (size_t z = 0; z < POINTS; z++) {
+        two_compartments m = individual(p, eta[z]);
+        for (size_t k = 0; k < AIMS; k++) {
+            const ddt_recommend_target *target = &options->targets.items[k];
+            out->weight[k] = target->weight;
+            for (size_t j = 0; j < DOSES; j++) {
+                double t = options->times_h[j];
+                double value = target->kind == DDT_METRIC_AUC_WINDOW
+                                   ? area_until(&m, target->to_h - t, options->infusion_h) -
+                                         area_until(&m, target->from_h - t, options->infusion_h)
+                                   : concentration(&m, target->at_h - t, options->infusion_h);
+                out->a[z][k][j] = value * options->dose_high / sqrt(target->low * target->high);
+            }
+        }
+    }
+}
+
+static double course_cost(const course *c, const double *x, double *gradient) {
+    double cost = 0.0;
+    double effect = 0.0;
+    double g[DOSES] = {0.0};
+    for (size_t z = 0; z < POINTS; z++) {
+        for (size_t k = 0; k < AIMS; k++) {
+            double sum = 0.0;
+            double residual = -1.0;
+            for (size_t j = 0; j < DOSES; j++) {
+                residual += c->a[z][k][j] * x[j];
+                sum += c->a[z][k][j];
+            }
+            cost += c->weight[k] * residual * residual / POINTS;
+            effect += c->weight[k] * sum * sum / POINTS;
+            for (size_t j = 0; j < DOSES; j++) {
+                g[j] += 2.0 * c->weight[k] * residual * c->a[z][k][j] / POINTS;
+            }
+        }
+    }
+    for (size_t j = 1; j < DOSES; j++) {
+        double factor = c->change * effect / DOSES;
+        double step = x[j] - x[j - 1];
+        cost += factor * step * step;
+        g[j] += 2.0 * factor * step;
+        g[j - 1] -= 2.0 * factor * step;
+    }
+    if (gradient != NULL) {
+        memcpy(gradient, g, sizeof g);
+    }
+    return cost;
+}
+
+static double call_course(unsigned n, const double *x, double *gradient, void *user) {
+    (void)n;
+    return course_cost(user, x, gradient);
+}
+
+static void optimal_course(course *c, double *x) {
+    double cost = 0.0;
+    nlopt_opt opt = nlopt_create(NLOPT_LD_LBFGS, DOSES);
+    assert_non_null(opt);
+    for (size_t j = 0; j < DOSES; j++) {
+        x[j] = 0.5;
+    }
+    assert_true(nlopt_set_min_objective(opt, call_course, c) > 0);
+    assert_true(nlopt_set_maxeval(opt, 2000) > 0 && nlopt_set_ftol_rel(opt, 1e-13) > 0);
+    (void)nlopt_optimize(opt, x, &cost); /* it may stop at its rounding error, which is what is wanted */
+    double gradient[DOSES];
+    (void)course_cost(c, x, gradient);
+    for (size_t j = 0; j < DOSES; j++) {
+        assert_true(fabs(gradient[j]) < 1e-4);
+    }
+    nlopt_destroy(opt);
+}
+
+static size_t iterations_of(const problem *p) {
+    ddt_solve_info info;
+    ddt_solution_get_info(p->solution, &info);
+    return info.iterations;
+}
+
+static void check_course(size_t patient_count, bool is_encrypted) {
+    const double step_mg = 250.0;
+    static patient patients[PATIENTS];
+    static double eta[POINTS][ETAS];
+    static course c;
+    problem p = {0};
+    size_t same = 0;
+    double worst_cost = 0.0;
+    double worst_dose = 0.0;
+    ddt_course_options options = {
+        .solve.block_max = 1 << 15, .time_count = DOSES, .dose_high = 2000.0, .infusion_h = 1.0};
+    for (size_t j = 0; j < DOSES; j++) {
+        options.times_h[j] = 12.0 * (double)j;
+    }
+    make_points(eta);
+    make_patients(&p, patients, patient_count);
+    assert_ok(p.ctx, ddt_recommend_parse_targets(p.ctx, "auc0-24=400:600; auc48-72=400:600; trough@72=15,weight=0.3",
+                                                 p.model, &options.targets));
+    assert_ok(p.ctx, ddt_solve_course(p.ctx, p.model, p.events, &options, &p.solution));
+    problem_rows(&p);
+    assert_int_equal(ddt_circuit_block(ddt_solution_circuit(p.solution)), 1 << 15); /* all 32 points */
+    problem_run(&p, false);
+    if (is_encrypted) {
+        run_encrypted(&p);
+    }
+    for (size_t s = 0; s < patient_count; s++) {
+        double x[DOSES];
+        double right[DOSES];
+        double found[DOSES];
+        bool is_same = true;
+        make_course(&patients[s], eta, &options, &c);
+        optimal_course(&c, x);
+        for (size_t j = 0; j < DOSES; j++) {
+            double dose = x[j] * options.dose_high;
+            double boundary = fabs(dose / step_mg - floor(dose / step_mg) - 0.5) * step_mg;
+            worst_dose = fmax(worst_dose, fabs(p.values[s][j] / dose - 1.0));
+            right[j] = round(dose / step_mg) * step_mg / options.dose_high;
+            found[j] = round(p.values[s][j] / step_mg) * step_mg / options.dose_high;
+            is_same &= found[j] == right[j] || boundary < 0.01 * dose;
+        }
+        same += is_same;
+        double excess = course_cost(&c, found, NULL) / course_cost(&c, right, NULL) - 1.0;
+        worst_cost = fmax(worst_cost, is_same ? 0.0 : excess);
+    }
+    print_message(
+        "course of %d doses, %u iterations: the same doses in %zu of %zu patients; doses differ by at most %.2f "
+        "%%, the cost elsewhere by %.2f %%\n",
+        DOSES, (unsigned)iterations_of(&p), same, patient_count, 100.0 * worst_dose, 100.0 * worst_cost);
+    assert_true(worst_cost <= 0.005);
+    problem_free(&p);
+}
+
+static void test_course(void **state) {
+    (void)state;
+    check_course(PATIENTS, false);
+}
+
+static void test_course_encrypted(void **state) {
+    (void)state;
+    check_course(2, true);
+}
+
 static void test_encrypted(void **state) {
     (void)state;
     check("auc24=400:600; trough=10:20", ENCRYPTED, true);
@@ -213,10 +389,9 @@ static void test_encrypted(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_two_targets),
-        cmocka_unit_test(test_limit),
-        cmocka_unit_test(test_aim),
-        cmocka_unit_test(test_encrypted),
+        cmocka_unit_test(test_two_targets), cmocka_unit_test(test_limit),     cmocka_unit_test(test_aim),
+        cmocka_unit_test(test_course),      cmocka_unit_test(test_encrypted), cmocka_unit_test(test_course_encrypted),
     };
+    cmocka_set_test_filter(getenv("DDT_TEST_FILTER"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

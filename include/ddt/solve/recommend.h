@@ -148,7 +148,9 @@ typedef struct ddt_recommend_options {
     ddt_recommend_product product;
     const char *output;  /* the model's output that targets look at; NULL: its first */
     bool point_estimate; /* no expectation: cost and P(target) at the etas given alone */
-    double dose_weight;  /* cost of (daily dose / largest daily dose among the candidates); 0: none */
+    bool metrics_only;  /* the metrics alone, at the point estimate: a program shallow enough to be flooded for release;
+                           ddt_recommend_rank_metrics ranks */
+    double dose_weight; /* cost of (daily dose / largest daily dose among the candidates); 0: none */
 } ddt_recommend_options;
 
 /*
@@ -177,6 +179,49 @@ DDT_MUST_CHECK ddt_status ddt_solve_recommend(ddt_context *ctx, const ddt_model 
 DDT_MUST_CHECK ddt_status ddt_recommend_rank(ddt_context *ctx, const ddt_solution *solution, size_t subject,
                                              const double *values, const ddt_recommend_product *product,
                                              double tolerance, size_t *order);
+
+/* The same from the metrics alone: costs by ddt_recommend_target_cost, in the clear. DDT_ERR_MISMATCH where a target's
+ * metric is missing. */
+DDT_MUST_CHECK ddt_status ddt_recommend_rank_metrics(ddt_context *ctx, const ddt_solution *solution, size_t subject,
+                                                     const double *values, const ddt_recommend_product *product,
+                                                     const ddt_recommend_targets *targets, double tolerance,
+                                                     size_t *order);
+
+/* ------------------------------------------------------------------ doses over a course */
+
+enum { DDT_COURSE_DOSES_MAX = 16, DDT_COURSE_ITERATIONS_MAX = 24 };
+
+/*
+ * Doses at given times, each of its own size, that bring a course of treatment to its targets. Targets are numbers at
+ * given times: auc24@HOURS, aucFROM-TO, cumauc@HOURS, and trough@HOURS, here the concentration at that time just before
+ * a dose; what is aimed at is the value, or the geometric centre of LOW:HIGH.
+ */
+typedef struct ddt_course_options {
+    ddt_solve_options solve;
+    ddt_recommend_targets targets;
+    const char *output; /* NULL: the model's first */
+    double times_h[DDT_COURSE_DOSES_MAX];
+    size_t time_count;
+    double dose_high;     /* the unit of the search; results outside 0 to dose_high are the holder's to cut */
+    double infusion_h;    /* 0: bolus or oral */
+    unsigned compartment; /* 1-based; 0: default */
+    double change_weight; /* 0: 0.1 */
+    unsigned iterations;  /* 0: as many as bring the virtual population within 1 % */
+    bool point_estimate;
+} ddt_course_options;
+
+/*
+ * Minimises over the doses d, with x = d / dose_high and J doses,
+ *
+ *   mean over the points of sum_k weight_k (metric_k(x) / aim_k - 1)^2 + change_weight (e / J) sum_j (x_j - x_(j-1))^2
+ *
+ * where e is what the first sum's square grows by when all x grow from 0 to 1 (so that the second term weighs the same
+ * for every patient): gradient descent on encrypted numbers, accelerated by Chebyshev polynomials with public bounds of
+ * the curvature from the virtual population, started from the best constant dose. One row per dose (observation = dose,
+ * ddt_solution_observation_time its time), one output "dose" in the model's unit. Errors: those of ddt_solve_recommend.
+ */
+DDT_MUST_CHECK ddt_status ddt_solve_course(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
+                                           const ddt_course_options *options, ddt_solution **out);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,514 @@
+/*
+ * Doses over a course: encrypted gradient descent on a quadratic cost.
+ *
+ * A_kj is what dose j does to target k (in units of the aim and of the weight's root), H = A'A and b = A' weights'
+ * roots, means over the points. H is kept by its diagonals, h_s[j] = H[j][j + s], along an axis on which the doses are
+ * repeated twice, so that rotations replace indices modulo their number. Everything is divided by the effect of a
+ * constant dose, e / J with e = sum_ij H_ij: then the curvature of all patients lies between public bounds, and
+ * Chebyshev's iteration needs no scalar product.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "recommend_internal.h"
+
+#include <string.h>
+
+enum { SIDE = DDT_COURSE_DOSES_MAX };
+
+static const double default_change = 0.1;
+
+typedef struct course {
+    recommend_work *r;
+    size_t doses, targets;
+    double change;
+    double effect_low, effect_high; /* of e, over the virtual population */
+    double curve_low, curve_high;   /* eigenvalues of J H / e + change D'D */
+    unsigned iterations;
+    double *values, *symbols; /* points x columns */
+    solve_numbers numbers;
+} course;
+
+/* ------------------------------------------------------------------ one patient in numbers */
+
+/* H (SIDE x SIDE) and b of a virtual patient. */
+static void exact_quadratic(course *c, size_t patient, double *h, double *b) {
+    recommend_work *r = c->r;
+    memset(h, 0, SIDE * SIDE * sizeof *h);
+    memset(b, 0, SIDE * sizeof *b);
+    memcpy(c->symbols, r->work.samples + patient * r->patient_stride * r->work.symbol_count,
+           r->work.symbol_count * sizeof *c->symbols);
+    for (size_t z = 0; z < r->points; z++) {
+        recommend_exact_columns(r, z, c->symbols, &c->numbers, c->values);
+        for (size_t k = 0; k < c->targets; k++) {
+            double root = sqrt(r->options->targets.items[k].weight / (double)r->points);
+            double unit = r->course->dose_high * root / r->metrics[k].unit;
+            const double *row = c->values + k * r->shapes;
+            for (size_t i = 0; i < c->doses; i++) {
+                b[i] += unit * row[i] * root;
+                for (size_t j = 0; j < c->doses; j++) {
+                    h[i * SIDE + j] += unit * row[i] * unit * row[j];
+                }
+            }
+        }
+    }
+}
+
+static double effect_of(const course *c, const double *h) {
+    double e = 0.0;
+    for (size_t i = 0; i < c->doses; i++) {
+        for (size_t j = 0; j < c->doses; j++) {
+            e += h[i * SIDE + j];
+        }
+    }
+    return e;
+}
+
+/* Entry of D'D, the square of the differences between neighbouring doses. */
+static double change_entry(const course *c, size_t i, size_t j) {
+    if (i == j) {
+        return (i > 0 ? 1.0 : 0.0) + (i + 1 < c->doses ? 1.0 : 0.0);
+    }
+    return i + 1 == j || j + 1 == i ? -1.0 : 0.0;
+}
+
+/* h and b divided by e / J, with the change's part added. */
+static void normalise(const course *c, double *h, double *b) {
+    double factor = (double)c->doses / effect_of(c, h);
+    for (size_t i = 0; i < c->doses; i++) {
+        b[i] *= factor;
+        for (size_t j = 0; j < c->doses; j++) {
+            h[i * SIDE + j] = factor * h[i * SIDE + j] + c->change * change_entry(c, i, j);
+        }
+    }
+}
+
+/* Largest eigenvalue of shift I + sign H. */
+static double largest_eigenvalue(const course *c, const double *h, double shift, double sign) {
+    enum { ROUNDS = 200 };
+    double x[SIDE];
+    double y[SIDE];
+    double size = 0.0;
+    for (size_t i = 0; i < c->doses; i++) {
+        x[i] = 1.0 + 0.31 * (double)(i * i % 7);
+    }
+    for (int k = 0; k < ROUNDS; k++) {
+        double square = 0.0;
+        for (size_t i = 0; i < c->doses; i++) {
+            y[i] = shift * x[i];
+            for (size_t j = 0; j < c->doses; j++) {
+                y[i] += sign * h[i * SIDE + j] * x[j];
+            }
+            square += y[i] * y[i];
+        }
+        size = sqrt(square);
+        for (size_t i = 0; i < c->doses && size > 0.0; i++) {
+            x[i] = y[i] / size;
+        }
+    }
+    return size;
+}
+
+/* Coefficients of Chebyshev's iteration: step k adds momentum * (last change) + step * residual. */
+static void iteration_coefficients(const course *c, unsigned k, double *last, double *momentum, double *step) {
+    double middle = 0.5 * (c->curve_high + c->curve_low);
+    double half = 0.5 * (c->curve_high - c->curve_low);
+    if (k == 0) {
+        *last = half / middle;
+        *momentum = 0.0;
+        *step = 1.0 / middle;
+        return;
+    }
+    double next = 1.0 / (2.0 * middle / half - *last);
+    *momentum = next * *last;
+    *step = 2.0 * next / half;
+    *last = next;
+}
+
+/* The iteration in numbers; x: the best constant dose at first. */
+static void iterate(const course *c, const double *h, const double *b, unsigned count, double *x) {
+    double delta[SIDE] = {0.0};
+    double last = 0.0;
+    double start = 0.0;
+    for (size_t i = 0; i < c->doses; i++) {
+        start += b[i] / (double)c->doses; /* 1'b / (1'H 1), where 1'H 1 = J */
+    }
+    for (size_t i = 0; i < c->doses; i++) {
+        x[i] = start;
+    }
+    for (unsigned k = 0; k < count; k++) {
+        double momentum = 0.0;
+        double step = 0.0;
+        iteration_coefficients(c, k, &last, &momentum, &step);
+        double residual[SIDE];
+        for (size_t i = 0; i < c->doses; i++) {
+            residual[i] = b[i];
+            for (size_t j = 0; j < c->doses; j++) {
+                residual[i] -= h[i * SIDE + j] * x[j];
+            }
+        }
+        for (size_t i = 0; i < c->doses; i++) {
+            delta[i] = momentum * delta[i] + step * residual[i];
+            x[i] += delta[i];
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ bounds over the virtual population */
+
+static ddt_status find_norms(course *c) {
+    recommend_work *r = c->r;
+    memcpy(c->symbols, r->work.samples, r->work.symbol_count * sizeof *c->symbols);
+    recommend_exact_columns(r, 0, c->symbols, &c->numbers, c->values);
+    for (size_t i = 0; i < r->metric_count * r->shapes; i++) {
+        r->column[i].norm = r->column[i].is_zero ? 1.0 : c->values[i];
+    }
+    for (size_t k = 0; k < c->targets; k++) {
+        double sum = 0.0;
+        for (size_t j = 0; j < r->shapes; j++) {
+            sum += c->values[k * r->shapes + j];
+        }
+        if (!(sum > 0.0)) {
+            return ddt_fail(r->work.ctx, DDT_ERR_RANGE, "The target %s is out of reach: no dose is given before it.",
+                            r->options->targets.items[k].name);
+        }
+    }
+    return DDT_OK;
+}
+
+static void find_bounds(course *c) {
+    const double margin = 1.1;
+    double h[SIDE * SIDE];
+    double b[SIDE];
+    c->effect_low = c->curve_low = INFINITY;
+    c->effect_high = c->curve_high = 0.0;
+    for (size_t s = 0; s < c->r->patient_count; s++) {
+        exact_quadratic(c, s, h, b);
+        double effect = effect_of(c, h);
+        c->effect_low = fmin(c->effect_low, effect / margin);
+        c->effect_high = fmax(c->effect_high, effect * margin);
+        normalise(c, h, b);
+        double high = largest_eigenvalue(c, h, 0.0, 1.0);
+        double low = high - largest_eigenvalue(c, h, high, -1.0);
+        c->curve_high = fmax(c->curve_high, high * margin);
+        c->curve_low = fmin(c->curve_low, fmax(low, 1e-3) / margin);
+    }
+}
+
+/* Iterations until all virtual patients are within 1 % of the largest dose of where the iteration goes. */
+static void choose_iterations(course *c) {
+    const double good = 0.003;
+    const unsigned settled = 200;
+    double h[SIDE * SIDE];
+    double b[SIDE];
+    double x[SIDE];
+    double limit[SIDE];
+    c->iterations = c->r->course->iterations;
+    for (unsigned n = 2; c->iterations == 0 && n <= DDT_COURSE_ITERATIONS_MAX; n++) {
+        double worst = 0.0;
+        for (size_t s = 0; s < c->r->patient_count; s++) {
+            exact_quadratic(c, s, h, b);
+            normalise(c, h, b);
+            iterate(c, h, b, n, x);
+            iterate(c, h, b, settled, limit);
+            double size = 0.0;
+            for (size_t i = 0; i < c->doses; i++) {
+                size = fmax(size, fabs(limit[i]));
+            }
+            for (size_t i = 0; i < c->doses; i++) {
+                worst = fmax(worst, fabs(x[i] - limit[i]) / size);
+            }
+        }
+        if (worst <= good || n == DDT_COURSE_ITERATIONS_MAX) {
+            c->iterations = n;
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ the circuit */
+
+typedef double (*slot_value)(const course *c, const recommend_place *p);
+
+static ddt_node public_slots(course *c, slot_value value) {
+    recommend_work *r = c->r;
+    size_t lanes = ddt_circuit_lanes(r->work.circuit);
+    for (size_t slot = 0; slot < r->block; slot++) {
+        recommend_place p = recommend_place_of(r, slot);
+        double v = value(c, &p);
+        for (size_t l = 0; l < lanes; l++) {
+            r->work.slots[l * r->block + slot] = v;
+        }
+    }
+    return ddt_circuit_public(r->work.circuit, r->work.slots);
+}
+
+static double response_unit_at(const course *c, const recommend_place *p) {
+    const recommend_work *r = c->r;
+    size_t dose = p->shape % r->period;
+    if (p->metric >= c->targets || dose >= c->doses || p->row > 0) {
+        return 0.0;
+    }
+    double root = sqrt(r->options->targets.items[p->metric].weight / (double)r->points);
+    return recommend_column_factor(r, &r->column[p->metric * r->shapes + dose]) * r->course->dose_high * root /
+           r->metrics[p->metric].unit;
+}
+
+/* The root of a target's weight: what A'... is multiplied by for b. */
+static double root_at(const course *c, const recommend_place *p) {
+    const recommend_work *r = c->r;
+    return p->metric < c->targets && p->row == 0 ? sqrt(r->options->targets.items[p->metric].weight / (double)r->points)
+                                                 : 0.0;
+}
+
+/* Where sums over targets and points are complete. */
+static bool is_complete(const course *c, const recommend_place *p) {
+    return p->point == 0 && p->row == 0 && p->metric == 0 && p->shape < c->r->period;
+}
+
+static double complete_at(const course *c, const recommend_place *p) {
+    return is_complete(c, p) ? 1.0 / c->effect_high : 0.0;
+}
+
+static double elsewhere_at(const course *c, const recommend_place *p) { return is_complete(c, p) ? 0.0 : 1.0; }
+
+static double result_at(const course *c, const recommend_place *p) {
+    return is_complete(c, p) ? (double)c->doses / c->effect_high : 0.0;
+}
+
+static ddt_node sum_all(course *c, ddt_node x) {
+    recommend_work *r = c->r;
+    x = ddt_circuit_sum(r->work.circuit, x, (int64_t)r->shape_slots, r->metric_slots);
+    return ddt_circuit_sum(r->work.circuit, x, (int64_t)(r->row_slots * r->columns), r->points);
+}
+
+static double call_inverse(double x, const void *data) {
+    (void)data;
+    return 1.0 / x;
+}
+
+/* J / e where sums are complete, 0 elsewhere. */
+static ddt_status effect_inverse(course *c, ddt_node a, ddt_node *out) {
+    const double tolerance = 0.02; /* it scales both sides of the equations */
+    recommend_work *r = c->r;
+    ddt_circuit *circuit = r->work.circuit;
+    solve_function *f = solve_function_create(&r->work, SOLVE_FUNCTION_CALL);
+    if (f == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    f->call = call_inverse;
+    ddt_node all = ddt_circuit_sum(circuit, a, 1, r->period); /* what a constant dose does */
+    ddt_node e = sum_all(c, ddt_circuit_mul(circuit, all, all));
+    ddt_node part = ddt_circuit_mul(circuit, e, public_slots(c, complete_at));
+    ddt_node safe = ddt_circuit_add(circuit, part, public_slots(c, elsewhere_at));
+    double low = c->effect_low / c->effect_high;
+    const double slack = 0.02;
+    ddt_node inverse =
+        ddt_circuit_function(circuit, safe, low * (1.0 - slack), 1.0 + slack, solve_function_eval, f, tolerance, NULL);
+    *out = ddt_circuit_mul(circuit, inverse, public_slots(c, result_at));
+    return ddt_circuit_status(circuit);
+}
+
+/* The change's part of diagonal s, as a public vector. */
+static ddt_node change_diagonal(course *c, size_t s) {
+    recommend_work *r = c->r;
+    size_t lanes = ddt_circuit_lanes(r->work.circuit);
+    memset(r->work.slots, 0, lanes * r->block * sizeof *r->work.slots);
+    for (size_t j = 0; j < c->doses; j++) {
+        size_t other = (j + s) % r->period;
+        for (size_t l = 0; l < lanes && other < c->doses; l++) {
+            r->work.slots[l * r->block + j] = c->change * change_entry(c, j, other);
+        }
+    }
+    return ddt_circuit_public(r->work.circuit, r->work.slots);
+}
+
+/* A vector on the first copy of the doses' axis, zero elsewhere, on both copies. */
+static ddt_node on_both(course *c, ddt_node x) {
+    ddt_circuit *circuit = c->r->work.circuit;
+    return ddt_circuit_add(circuit, x, ddt_circuit_rotate(circuit, x, -(int64_t)c->r->period));
+}
+
+typedef struct equations {
+    ddt_node diagonal[SIDE];
+    ddt_node right;
+    ddt_node start; /* the best constant dose, on both copies */
+} equations;
+
+static ddt_status build_equations(course *c, ddt_node y, equations *q) {
+    recommend_work *r = c->r;
+    ddt_circuit *circuit = r->work.circuit;
+    ddt_node a = ddt_circuit_mul(circuit, y, public_slots(c, response_unit_at));
+    for (size_t s = 0; s < r->period; s++) {
+        ddt_node other = s == 0 ? a : ddt_circuit_rotate(circuit, a, (int64_t)s);
+        q->diagonal[s] = sum_all(c, ddt_circuit_mul(circuit, a, other));
+    }
+    ddt_node inverse = DDT_NODE_NONE;
+    SOLVE_TRY(effect_inverse(c, a, &inverse));
+    ddt_node right = sum_all(c, ddt_circuit_mul(circuit, a, public_slots(c, root_at)));
+    q->right = ddt_circuit_mul(circuit, right, inverse);
+    ddt_node constant = ddt_circuit_sum(circuit, right, 1, r->period);
+    constant = ddt_circuit_affine(circuit, &constant, (double[]){1.0 / (double)c->doses}, 1, 0.0);
+    q->start = on_both(c, ddt_circuit_mul(circuit, constant, inverse));
+    for (size_t s = 0; s < r->period; s++) {
+        ddt_node scaled = ddt_circuit_mul(circuit, q->diagonal[s], inverse);
+        q->diagonal[s] = ddt_circuit_add(circuit, scaled, change_diagonal(c, s));
+    }
+    return ddt_circuit_status(circuit);
+}
+
+/* b - H x on the first copy. */
+static ddt_node residual_of(course *c, const equations *q, ddt_node x) {
+    ddt_circuit *circuit = c->r->work.circuit;
+    ddt_node shifted[SIDE];
+    for (size_t s = 0; s < c->r->period; s++) {
+        shifted[s] = s == 0 ? x : ddt_circuit_rotate(circuit, x, (int64_t)s);
+    }
+    return ddt_circuit_sub(circuit, q->right, ddt_circuit_dot(circuit, q->diagonal, shifted, c->r->period));
+}
+
+static ddt_status build_circuit(course *c) {
+    recommend_work *r = c->r;
+    ddt_node y = DDT_NODE_NONE;
+    equations q;
+    SOLVE_TRY(recommend_unit_response(r, &y));
+    ddt_circuit *circuit = r->work.circuit;
+    SOLVE_TRY(build_equations(c, y, &q));
+    ddt_node x = q.start;
+    ddt_node delta = DDT_NODE_NONE;
+    double last = 0.0;
+    for (unsigned k = 0; k < c->iterations; k++) {
+        double momentum = 0.0;
+        double step = 0.0;
+        iteration_coefficients(c, k, &last, &momentum, &step);
+        ddt_node residual = residual_of(c, &q, x);
+        bool is_last = k + 1 == c->iterations;
+        ddt_node parts[2] = {is_last ? residual : on_both(c, residual), delta};
+        delta = ddt_circuit_affine(circuit, parts, (double[]){step, momentum}, k == 0 ? 1 : 2, 0.0);
+        x = ddt_circuit_add(circuit, x, delta);
+    }
+    return recommend_add_output(r, "dose", x, r->course->dose_high);
+}
+
+/* ------------------------------------------------------------------ its accuracy */
+
+static ddt_status run_patients(course *c, double **inputs, double **outputs, double *worst) {
+    recommend_work *r = c->r;
+    solve_work *work = &r->work;
+    size_t lanes = work->solution->layout.lane_count;
+    size_t rounds = (r->patient_count + lanes - 1) / lanes;
+    *worst = 0.0;
+    for (size_t k = 0; k < rounds; k++) {
+        uint64_t violations = 0;
+        for (size_t l = 0; l < lanes; l++) {
+            recommend_fill_lane(r, l, (k * lanes + l) % r->patient_count * r->patient_stride, inputs);
+        }
+        SOLVE_TRY(ddt_circuit_calibrate(work->ctx, work->circuit, (const double *const *)inputs, &violations));
+        SOLVE_TRY(ddt_circuit_run_clear(work->ctx, work->circuit, (const double *const *)inputs, false, outputs));
+        for (size_t l = 0; l < lanes; l++) {
+            double h[SIDE * SIDE];
+            double b[SIDE];
+            double x[SIDE];
+            double size = 0.0;
+            exact_quadratic(c, (k * lanes + l) % r->patient_count, h, b);
+            normalise(c, h, b);
+            iterate(c, h, b, c->iterations, x);
+            for (size_t i = 0; i < c->doses; i++) {
+                size = fmax(size, fabs(x[i]));
+            }
+            for (size_t i = 0; i < c->doses; i++) {
+                double error = violations > 0 ? INFINITY : fabs(outputs[0][l * r->block + i] - x[i]) / size;
+                *worst = error <= *worst ? *worst : error;
+            }
+        }
+        SOLVE_TRY(ddt_progress(work->ctx, "solve", k + 1, rounds));
+    }
+    return DDT_OK;
+}
+
+static ddt_status build_course(recommend_work *r) {
+    enum { ATTEMPTS_MAX = 5 };
+    const double tightening = 0.2;
+    const double allowance = 5.0; /* doses are rounded to some percent */
+    solve_work *work = &r->work;
+    course c = {.r = r, .doses = r->shapes, .targets = r->options->targets.count};
+    c.change = r->course->change_weight == 0.0 ? default_change : r->course->change_weight;
+    c.values = solve_alloc(work, r->metric_count * r->shapes, sizeof *c.values);
+    c.symbols = solve_alloc(work, work->symbol_count, sizeof *c.symbols);
+    SOLVE_TRY(solve_numbers_create(work, &c.numbers));
+    if (c.values == NULL || c.symbols == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    SOLVE_TRY(find_norms(&c));
+    find_bounds(&c);
+    choose_iterations(&c);
+    work->tolerance = work->options.tolerance;
+    for (int k = 0; k < ATTEMPTS_MAX; k++) {
+        double **inputs = NULL;
+        double **outputs = NULL;
+        SOLVE_TRY(build_circuit(&c));
+        SOLVE_TRY(recommend_vectors(r, work->solution->layout.input_count, &inputs));
+        SOLVE_TRY(recommend_vectors(r, 1, &outputs));
+        SOLVE_TRY(run_patients(&c, inputs, outputs, &r->metric_error));
+        if (r->metric_error <= allowance * work->options.tolerance) {
+            work->solution->info.iterations = c.iterations;
+            return DDT_OK;
+        }
+        work->tolerance *= tightening;
+        work->exponential_tolerance *= tightening;
+        SOLVE_TRY(solve_exponential_choose(work));
+    }
+    return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED,
+                    "'%s': the virtual population's doses have an error of %g where %g is wanted; narrow the ranges.",
+                    work->model->path, r->metric_error, allowance * work->options.tolerance);
+}
+
+/* ------------------------------------------------------------------ the request */
+
+static ddt_status check_course(ddt_context *ctx, const ddt_course_options *options) {
+    if (options->time_count == 0 || options->time_count > DDT_COURSE_DOSES_MAX) {
+        return ddt_fail(ctx, DDT_ERR_RANGE, "A course has 1 to %d doses, not %zu.", DDT_COURSE_DOSES_MAX,
+                        options->time_count);
+    }
+    for (size_t i = 0; i < options->time_count; i++) {
+        if (!(options->times_h[i] >= (i == 0 ? 0.0 : options->times_h[i - 1]))) {
+            return ddt_fail(ctx, DDT_ERR_RANGE, "The times of the doses decrease at %g h.", options->times_h[i]);
+        }
+    }
+    if (!(options->dose_high > 0.0) || !(options->infusion_h >= 0.0) || !(options->change_weight >= 0.0) ||
+        options->iterations > DDT_COURSE_ITERATIONS_MAX) {
+        return ddt_fail(ctx, DDT_ERR_RANGE,
+                        "The course's largest dose (%g), infusion time (%g h), weight of changes (%g) or number of "
+                        "iterations (%u) is not possible.",
+                        options->dose_high, options->infusion_h, options->change_weight, options->iterations);
+    }
+    if (options->targets.count == 0 || options->targets.count > DDT_RECOMMEND_TARGETS_MAX) {
+        return ddt_fail(ctx, DDT_ERR_RANGE, "A course wants 1 to %d targets.", DDT_RECOMMEND_TARGETS_MAX);
+    }
+    for (size_t t = 0; t < options->targets.count; t++) {
+        const ddt_recommend_target *target = &options->targets.items[t];
+        bool is_known = target->kind == DDT_METRIC_AUC24 || target->kind == DDT_METRIC_AUC_WINDOW ||
+                        target->kind == DDT_METRIC_TROUGH;
+        if (!is_known || target->is_steady || target->is_toxicity || !(target->low > 0.0) || !isfinite(target->high)) {
+            return ddt_fail(
+                ctx, DDT_ERR_UNSUPPORTED,
+                "The target %s: a course wants a value or LOW:HIGH of auc24@HOURS, aucFROM-TO, cumauc@HOURS "
+                "or trough@HOURS.",
+                target->name);
+        }
+    }
+    return DDT_OK;
+}
+
+ddt_status ddt_solve_course(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
+                            const ddt_course_options *options, ddt_solution **out) {
+    SOLVE_TRY(check_course(ctx, options));
+    ddt_recommend_options request = {.solve = options->solve,
+                                     .targets = options->targets,
+                                     .output = options->output,
+                                     .point_estimate = options->point_estimate};
+    request.product = (ddt_recommend_product){.dose_low = options->dose_high,
+                                              .dose_high = options->dose_high,
+                                              .dose_step = options->dose_high,
+                                              .compartment = options->compartment};
+    recommend_work r = {.options = &request, .course = options};
+    return recommend_run(ctx, model, events, &r, build_course, out);
+}
