@@ -341,7 +341,6 @@ static ddt_status add_inputs(fit_work *fw) {
 typedef struct trial {
     fit_work *fw;
     double **inputs, **outputs;
-    size_t close, count; /* estimates within `bar` of the exact ones */
     double worst;
 } trial;
 
@@ -374,15 +373,12 @@ static void fill_patient(trial *t, size_t lane, const fit_sample *sample) {
 }
 
 static void compare_lane(trial *t, size_t lane, const fit_sample *sample) {
-    const double bar = 0.005;
     size_t block = ddt_circuit_block(t->fw->work->circuit);
     double worst = 0.0;
     for (size_t i = 0; i < t->fw->eta_count; i++) {
         double error = fabs(t->outputs[i][lane * block] * t->fw->sd[i] - sample->etas[i]);
         worst = error <= worst ? worst : error;
     }
-    t->count++;
-    t->close += worst <= bar;
     t->worst = worst <= t->worst ? t->worst : worst;
 }
 
@@ -435,7 +431,7 @@ static ddt_status build(fit_work *fw, bool *is_scaled) {
     return DDT_OK;
 }
 
-static ddt_status try_iterations(fit_work *fw, unsigned iterations, double *share) {
+static ddt_status try_iterations(fit_work *fw, unsigned iterations) {
     solve_work *work = fw->work;
     const solve_layout *layout = &work->solution->layout;
     bool is_scaled = false;
@@ -448,7 +444,6 @@ static ddt_status try_iterations(fit_work *fw, unsigned iterations, double *shar
     for (size_t r = 0; r < fw->held_out; r++) {
         SOLVE_TRY(run_round(&t, r));
     }
-    *share = (double)t.close / (double)t.count;
     work->solution->info.surrogate_error = t.worst;
     return DDT_OK;
 }
@@ -532,8 +527,7 @@ static ddt_status prepare(fit_work *fw, const ddt_fit_options *options) {
 }
 
 static ddt_status finish(solve_work *work, void *user) {
-    enum { ITERATIONS_MAX = 3, HELD_OUT = 10 };
-    const double share_wanted = 0.97;
+    enum { HELD_OUT = 10 };
     const ddt_fit_options *options = user;
     fit_work *fw = solve_alloc(work, 1, sizeof *fw);
     work->solution->fit = ddt_calloc(1, sizeof *work->solution->fit);
@@ -544,12 +538,7 @@ static ddt_status finish(solve_work *work, void *user) {
     fw->fit = work->solution->fit;
     fw->held_out = HELD_OUT;
     SOLVE_TRY(prepare(fw, options));
-    double share = 0.0;
-    unsigned first = options->iterations == 0 ? 1 : options->iterations;
-    unsigned last = options->iterations == 0 ? ITERATIONS_MAX : options->iterations;
-    for (unsigned k = first; k <= last && share < share_wanted; k++) {
-        SOLVE_TRY(try_iterations(fw, k, &share));
-    }
+    SOLVE_TRY(try_iterations(fw, options->iterations == 0 ? 1 : options->iterations));
     one_row_each(fw);
     return name_outputs(fw);
 }

@@ -157,9 +157,30 @@ static ddt_status check_guess(const filler *f, size_t lane, const double *levels
     return k == l->level_count
                ? DDT_OK
                : ddt_fail(f->ctx, DDT_ERR_RANGE,
-                          "'%s', line %u: DV of the subject %s is %.15g, too far below the %.4g that the other levels "
-                          "let expect.",
+                          "'%s', line %u: DV of the subject %s is %.6g, too far from the %.4g that all "
+                          "levels together let expect.",
                           f->events->path, s->records[l->levels[k].record].line, s->id, levels[k], predictions[k]);
+}
+
+/* A guess for levels far from all virtual patients' would be none. */
+static ddt_status check_facts(const filler *f, size_t lane, const double *levels, const double *predicted,
+                              const double *symbols) {
+    const double limit = 1.5; /* times the widest virtual patient */
+    const solve_fit *fit = f->solution->fit;
+    const fit_lane *l = &fit->lanes[lane];
+    const ddt_subject *s = &f->events->subjects[f->solution->layout.lanes[lane].subject];
+    double facts[FIT_FACTS_MAX];
+    fit_facts(fit, l, levels, predicted, symbols, facts);
+    for (size_t v = 0; v < l->variable_count; v++) {
+        if (fabs(fit_variable(fit, l, v, facts)) > limit) {
+            return ddt_fail(f->ctx, DDT_ERR_RANGE,
+                            "'%s': DV of the subject %s lies further from what the model expects than any virtual "
+                            "patient's (line %u on: %.6g where the population's prediction is %.6g).",
+                            f->events->path, s->id, s->records[l->levels[v < l->level_count ? v : 0].record].line,
+                            levels[v < l->level_count ? v : 0], predicted[v < l->level_count ? v : 0]);
+        }
+    }
+    return DDT_OK;
 }
 
 static ddt_status fill_lane(const filler *f, size_t lane) {
@@ -183,9 +204,12 @@ static ddt_status fill_lane(const filler *f, size_t lane) {
         return solve_no_memory(f->ctx);
     }
     ddt_events_symbols(f->model, f->events, subject, 0, symbols);
-    fit_fill_lane(f->solution, lane, levels, predicted, symbols, f->inputs);
+    ddt_status status = check_facts(f, lane, levels, predicted, symbols);
+    if (status == DDT_OK) {
+        fit_fill_lane(f->solution, lane, levels, predicted, symbols, f->inputs);
+    }
     ddt_free(symbols);
-    return check_guess(f, lane, levels);
+    return status == DDT_OK ? check_guess(f, lane, levels) : status;
 }
 
 ddt_status solve_fit_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,

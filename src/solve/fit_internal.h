@@ -136,6 +136,8 @@ void fit_facts(const solve_fit *fit, const fit_lane *lane, const double *levels,
                const double *symbols, double *facts);
 /* Features of a lane from its facts; feature_count values, zeros behind the last monomial. */
 void fit_features(const solve_fit *fit, const fit_lane *lane, const double *facts, double *features);
+/* One variable of the guess's polynomials; [-1, 1] in the virtual population. */
+double fit_variable(const solve_fit *fit, const fit_lane *lane, size_t variable, const double *facts);
 size_t fit_monomial_count(size_t variables, unsigned degree);
 /* The first guess of a lane; false where it lies outside the etas' ranges. */
 bool fit_guess(const solve_fit *fit, const fit_lane *lane, const double *features, double *etas);

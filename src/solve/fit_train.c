@@ -197,16 +197,20 @@ void fit_facts(const solve_fit *fit, const fit_lane *lane, const double *levels,
     }
 }
 
+double fit_variable(const solve_fit *fit, const fit_lane *lane, size_t variable, const double *facts) {
+    size_t count = fit_fact_count(fit, lane);
+    double x = -lane->centre[variable];
+    for (size_t k = 0; k < count; k++) {
+        x += lane->projection[variable * count + k] * facts[k];
+    }
+    return x;
+}
+
 void fit_features(const solve_fit *fit, const fit_lane *lane, const double *facts, double *features) {
-    size_t fact_count = fit_fact_count(fit, lane);
     monomials m = {.variables = lane->variable_count, .capacity = fit->feature_count, .out = features};
     memset(features, 0, fit->feature_count * sizeof *features);
     for (size_t v = 0; v < lane->variable_count; v++) {
-        double x = -lane->centre[v];
-        for (size_t k = 0; k < fact_count; k++) {
-            x += lane->projection[v * fact_count + k] * facts[k];
-        }
-        x = fmin(fmax(x, -1.0), 1.0);
+        double x = fmin(fmax(fit_variable(fit, lane, v, facts), -1.0), 1.0);
         m.basis[v][0] = 1.0;
         m.basis[v][1] = x;
         for (unsigned d = 2; d <= lane->degree; d++) {
@@ -422,10 +426,16 @@ bool fit_guess(const solve_fit *fit, const fit_lane *lane, const double *feature
 
 size_t fit_uncovered(const solve_fit *fit, const fit_lane *lane, const double *levels, const double *predictions) {
     const double margin = 0.85; /* for the copies beside the guess */
+    const double deviations =
+        10.0; /* between level and guess, in standard deviations: no virtual patient has as many */
     size_t k = 0;
-    while (k < lane->level_count &&
-           predictions[k] <= margin * fit_residual_top(&fit->residuals[lane->levels[k].output], levels[k])) {
-        k++;
+    for (; k < lane->level_count; k++) {
+        const fit_residual *r = &fit->residuals[lane->levels[k].output];
+        double sd = fit_residual_sd(r, fmax(predictions[k], levels[k]));
+        if (!(predictions[k] <= margin * fit_residual_top(r, levels[k])) ||
+            fabs(levels[k] - predictions[k]) > deviations * sd) {
+            break;
+        }
     }
     return k;
 }

@@ -6,6 +6,8 @@
  */
 #include "fit_test.h"
 
+#include <unistd.h>
+
 static const char *const one_eta =
     "m <- function() { ini({ tcl <- 1.4; eta.cl ~ 0.09; add.sd <- 0.5; prop.sd <- 0.1 })\n"
     "model({ cl <- exp(tcl + eta.cl)\nd/dt(central) <- -cl / 30 * central\ncp <- central / 30\n"
@@ -139,6 +141,52 @@ static void test_refusals(void **state) {
     problem_free(&p);
 }
 
+/* What a custodian reads from a plan file fills the same inputs; cut and changed files are refused. */
+static void test_file(void **state) {
+    char path[] = "/tmp/ddt_fit_file_XXXXXX";
+    problem p;
+    ddt_plan *plan = NULL;
+    ddt_plan *plan_copy = NULL;
+    ddt_solution *copy = NULL;
+    ddt_writer *writer = NULL;
+    ddt_reader *reader = NULL;
+    (void)state;
+    int descriptor = mkstemp(path);
+    assert_true(descriptor >= 0);
+    (void)close(descriptor);
+    problem_parse(&p, one_eta, two_levels);
+    fit(&p, NULL);
+    problem_run(&p, false);
+    const ddt_plan_request request = {.insecure_for_testing = true, .target_error = DDT_FIT_TARGET_ERROR};
+    assert_ok(p.ctx, ddt_plan_create(p.ctx, ddt_solution_circuit(p.solution), &request, &plan));
+    assert_ok(p.ctx, ddt_writer_open(p.ctx, path, DDT_WIRE_PLAN, false, &writer));
+    assert_ok(p.ctx, ddt_plan_write(writer, plan));
+    assert_ok(p.ctx, ddt_solution_write(writer, p.solution));
+    assert_ok(p.ctx, ddt_writer_commit(writer, NULL));
+    assert_ok(p.ctx, ddt_reader_open(p.ctx, path, DDT_WIRE_PLAN, &reader));
+    assert_ok(p.ctx, ddt_plan_read(p.ctx, reader, &plan_copy));
+    assert_ok(p.ctx, ddt_solution_read(p.ctx, reader, plan_copy, &copy));
+    assert_ok(p.ctx, ddt_reader_finish(reader));
+    ddt_reader_close(reader);
+    (void)unlink(path);
+    assert_true(ddt_solution_is_fit(copy));
+    const ddt_circuit *circuit = ddt_solution_circuit(p.solution);
+    size_t slots = ddt_circuit_lanes(circuit) * ddt_circuit_block(circuit);
+    double **again = test_rows(ddt_circuit_input_count(circuit), slots);
+    assert_ok(p.ctx, ddt_solution_fill(p.ctx, copy, p.model, p.events, again));
+    for (size_t i = 0; i < ddt_circuit_input_count(circuit); i++) {
+        assert_memory_equal(again[i], p.inputs[i], slots * sizeof(double));
+    }
+    double first = p.values[1][0];
+    ddt_solution_collect(copy, (const double *const *)p.outputs, p.values);
+    assert_true(p.values[1][0] == first);
+    test_free_rows(again);
+    ddt_solution_destroy(copy);
+    ddt_plan_destroy(plan_copy);
+    ddt_plan_destroy(plan);
+    problem_free(&p);
+}
+
 static void test_unsupported(void **state) {
     const char *const no_error = "m <- function() { ini({ eta.cl ~ 0.09 })\nmodel({ cl <- exp(eta.cl)\n"
                                  "d/dt(central) <- -cl / 30 * central\n }) }";
@@ -152,9 +200,13 @@ static void test_unsupported(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exact_is_nonmem), cmocka_unit_test(test_nonmem_subjects),
-        cmocka_unit_test(test_combined_error),  cmocka_unit_test(test_flattened_prior),
-        cmocka_unit_test(test_no_levels),       cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_exact_is_nonmem),
+        cmocka_unit_test(test_nonmem_subjects),
+        cmocka_unit_test(test_combined_error),
+        cmocka_unit_test(test_flattened_prior),
+        cmocka_unit_test(test_no_levels),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_file),
         cmocka_unit_test(test_unsupported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

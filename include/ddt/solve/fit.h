@@ -20,9 +20,12 @@
 extern "C" {
 #endif
 
+/* What plans of fits should ask for (ddt_plan_request.target_error): outputs are in standard deviations of their eta. */
+#define DDT_FIT_TARGET_ERROR 4e-3
+
 typedef struct ddt_fit_options {
     ddt_solve_options solve; /* tolerance 0: 1e-4, enough for etas within 0.01 */
-    unsigned iterations;     /* Newton steps behind the first guess, 1..3; 0: chosen on the virtual population */
+    unsigned iterations;     /* Newton steps behind the first guess, 1 to 3; 0: 1. Each costs about 25 levels */
     double prior_weight;     /* Omega is divided by it: 1 (also 0) is NONMEM's objective, below 1 a flattened prior */
 } ddt_fit_options;
 
