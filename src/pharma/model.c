@@ -247,6 +247,9 @@ static void finish(parser *p) {
         parser_products(p);
     }
     if (p->status == DDT_OK) {
+        parser_time_unit(p);
+    }
+    if (p->status == DDT_OK) {
         parser_analyse(p);
     }
     if (p->status == DDT_OK) {

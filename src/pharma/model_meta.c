@@ -137,6 +137,7 @@ static void read_units(parser *p) {
         if (value->kind == TOKEN_STRING) {
             if (token_text_is(item, "time")) {
                 replace(&p->model->time_unit, normal_time_unit(p, value));
+                p->has_time_unit = true;
             } else if (token_text_is(item, "dosing")) {
                 replace(&p->model->dose_unit, parser_copy(p, value->text, value->length));
             } else if (token_text_is(item, "concentration")) {
@@ -162,6 +163,22 @@ void parser_meta(parser *p, const token *name) {
         p->targets = p->at;
     }
     parser_skip_statement(p);
+}
+
+/* Labels such as "Elimination rate (1/d)" say what the time unit is where nothing else does. */
+void parser_time_unit(parser *p) {
+    size_t days = 0;
+    size_t hours = 0;
+    for (size_t i = 0; i < p->model->symbol_count; i++) {
+        const char *label = p->model->symbols[i].label;
+        if (label != NULL) {
+            days += strstr(label, "/d)") != NULL || strstr(label, "/day") != NULL;
+            hours += strstr(label, "/h)") != NULL || strstr(label, "/hr") != NULL || strstr(label, "/hour") != NULL;
+        }
+    }
+    if (!p->has_time_unit && days > 0 && hours == 0) {
+        replace(&p->model->time_unit, parser_copy(p, "day", strlen("day")));
+    }
 }
 
 /* ------------------------------------------------------------------ covariateData */

@@ -103,6 +103,7 @@ typedef struct parser {
     uint32_t target;        /* the variable that the statement assigns, NO_INDEX: none */
     uint32_t derivative_of; /* the compartment whose d/dt() the statement gives, NO_INDEX: none */
     size_t covariate_data;  /* where the value of covariateData begins, 0: absent */
+    bool has_time_unit;     /* units gives one */
     size_t products;        /* the same for products and targets */
     size_t targets;
 
@@ -210,6 +211,7 @@ void parser_model(parser *p);                   /* at the opening brace */
 void parser_residual(parser *p, uint32_t name); /* behind the ~ */
 /* The range that covariateData declares for a column; false: none. */
 bool parser_declared_range(parser *p, const token *column, double *low, double *high);
+void parser_time_unit(parser *p);      /* taken from the labels of rates where units gives none */
 void parser_covariate_data(parser *p); /* applied when the columns are known */
 void parser_products(parser *p);       /* products and targets, when the outputs are known */
 void parser_products_free(ddt_model *model);

@@ -680,8 +680,28 @@ static void mutated_files_do_no_harm(void **state) {
     assert_true(accepted > 0); /* changes in comments and numbers are harmless */
 }
 
+static void time_unit_from_labels(void **state) {
+    (void)state;
+    ddt_model *m = model("k <- 1; label('Elimination rate (1/d)')", "d/dt(x) <- -k * x");
+    assert_string_equal(m->time_unit, "day");
+    ddt_model_destroy(m);
+    m = model("k <- 1; label('Rate (1/d)'); v <- 1; label('Clearance (L/h)')", "d/dt(x) <- -k * v * x");
+    assert_string_equal(m->time_unit, "h");
+    ddt_model_destroy(m);
+    m = model("k <- 1; label('Rate')", "d/dt(x) <- -k * x");
+    assert_string_equal(m->time_unit, "h");
+    ddt_model_destroy(m);
+    static const char given[] = "m <- function() {\nunits <- list(time = 'h')\nini({ k <- 1; label('Rate (1/d)') })\n"
+                                "model({ d/dt(x) <- -k * x })\n}\n";
+    m = NULL;
+    assert_int_equal(ddt_model_parse(ctx, given, sizeof given - 1, "m.R", &m), DDT_OK);
+    assert_string_equal(m->time_unit, "h");
+    ddt_model_destroy(m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(time_unit_from_labels),
         cmocka_unit_test(operators_bind_as_in_r),
         cmocka_unit_test(comparisons_and_logic),
         cmocka_unit_test(functions_have_their_values),
