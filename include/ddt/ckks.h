@@ -351,6 +351,7 @@ typedef struct ddt_ckks_bound {
 /* Parts of this room with headers of their own. */
 #include "ddt/ckks/bootstrap.h"
 #include "ddt/ckks/bound.h"
+#include "ddt/ckks/matrix.h"
 #include "ddt/ckks/transform.h"
 
 #endif
