@@ -28,6 +28,7 @@ typedef struct merge {
     const ddt_subject *from;
     ddt_subject to;
     size_t stride; /* covariates of a record */
+    bool carries_forward;
 } merge;
 
 static void put(merge *m, ddt_record record, size_t covariates_of) {
@@ -41,8 +42,8 @@ static void put(merge *m, ddt_record record, size_t covariates_of) {
 }
 
 /*
- * A grid record between two records takes the covariates of the later one, whose interval it divides; behind records of
- * its own time it takes those of the last of them.
+ * A grid record between two records takes the covariates of the later one, whose interval it divides (of the earlier
+ * one where values are carried forward); behind records of its own time it takes those of the last of them.
  */
 static void merge_records(merge *m, double step_h, size_t steps) {
     const ddt_subject *from = m->from;
@@ -63,7 +64,8 @@ static void merge_records(merge *m, double step_h, size_t steps) {
         }
         if (!observed) {
             double at_h = shared ? from->records[next - 1].time_h : time_h;
-            size_t covariates_of = shared || next == from->record_count ? next - 1 : next;
+            bool of_earlier = shared || next == from->record_count || m->carries_forward;
+            size_t covariates_of = of_earlier ? next - 1 : next;
             put(m, (ddt_record){.time_h = at_h, .evid = DDT_EVID_OTHER}, covariates_of);
         }
     }
@@ -98,7 +100,7 @@ static ddt_status merge_subject(ddt_context *ctx, const ddt_events *events, doub
     const ddt_subject *from = &events->subjects[index];
     size_t steps = grid_count(from, step_h);
     size_t capacity = from->record_count + steps;
-    merge m = {.from = from, .stride = events->covariate_count};
+    merge m = {.from = from, .stride = events->covariate_count, .carries_forward = events->carries_forward};
     m.to.covariates_constant = from->covariates_constant;
     m.to.records = ddt_alloc(capacity, sizeof *m.to.records);
     m.to.covariate_values = ddt_alloc(capacity * m.stride, sizeof *m.to.covariate_values);

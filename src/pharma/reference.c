@@ -121,6 +121,11 @@ static bool same_covariates(const run *s, size_t a, size_t b) {
                   s->r->events->covariate_count * sizeof(double)) == 0;
 }
 
+/* The same covariates are in force before both records. */
+static bool same_interval(const run *s, size_t a, size_t b) {
+    return same_covariates(s, ddt_events_in_force(s->r->events, a), ddt_events_in_force(s->r->events, b));
+}
+
 static ddt_status list_stops(run *s) {
     const ddt_subject *subject = ddt_reference_subject(s->r);
     s->stop_h = ddt_alloc(subject->record_count, sizeof *s->stop_h);
@@ -130,7 +135,7 @@ static ddt_status list_stops(run *s) {
     for (size_t i = subject->record_count; i-- > 0;) {
         bool is_last = i + 1 == subject->record_count;
         bool acts = !ddt_record_is_observation(&subject->records[i]);
-        s->stop_h[i] = is_last || acts || !same_covariates(s, i, i + 1) ? subject->records[i].time_h : s->stop_h[i + 1];
+        s->stop_h[i] = is_last || acts || !same_interval(s, i, i + 1) ? subject->records[i].time_h : s->stop_h[i + 1];
     }
     return DDT_OK;
 }
@@ -248,10 +253,10 @@ static ddt_status step_record(run *s, size_t record, cursor *at, double *values)
     double time_h = subject->records[record].time_h;
     bool resets = s->epoch + 1 < r->schedule.epoch_count && r->schedule.epoch_record[s->epoch + 1] == record;
     ddt_status status = DDT_OK;
-    if (record > 0 && !same_covariates(s, record - 1, record)) {
+    if (record > 0 && !same_interval(s, record - 1, record)) {
         ddt_integrator_restart(r->integrator, ddt_integrator_time(r->integrator));
     }
-    ddt_reference_set_symbols(r, record);
+    ddt_reference_set_symbols(r, record == 0 || resets ? record : ddt_events_in_force(r->events, record));
     ddt_reference_set_breaks(r);
     if (record == 0) {
         status = reset(s, time_h);

@@ -97,6 +97,10 @@ static ddt_status count_doses(builder *b, size_t *count) {
     return DDT_OK;
 }
 
+size_t ddt_events_in_force(const ddt_events *events, size_t record) {
+    return events->carries_forward && record > 0 ? record - 1 : record;
+}
+
 /*
  * The first record at or after an additional dose: its covariates hold when the dose is given. Where the dose falls on
  * a record's time but for rounding, that time is taken, so that both are at exactly the same time.
@@ -107,8 +111,10 @@ static void place_additional(const builder *b, size_t *search, ddt_dose *dose) {
            !ddt_events_same_time(subject->records[*search].time_h, dose->time_h)) {
         (*search)++;
     }
-    dose->covariate_record = *search;
-    if (ddt_events_same_time(subject->records[*search].time_h, dose->time_h)) {
+    bool is_at_record = ddt_events_same_time(subject->records[*search].time_h, dose->time_h);
+    bool is_behind = subject->records[*search].time_h < dose->time_h;
+    dose->covariate_record = is_at_record || is_behind ? *search : ddt_events_in_force(b->events, *search);
+    if (is_at_record) {
         dose->time_h = subject->records[*search].time_h;
     }
 }

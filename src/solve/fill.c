@@ -208,6 +208,14 @@ static double value_at(const filler *f, size_t subject, size_t record, size_t co
                                                       : s->covariate_values[s->records[record].covariates + column];
 }
 
+/* Whether a record's values hold over some time, or the past of a steady state, that ends by end_h. */
+static bool is_in_force(const filler *f, const ddt_subject *data, size_t r, double end_h) {
+    size_t end = f->layout->carries_forward ? r + 1 : r;
+    bool has_time = end > 0 && end < data->record_count && data->records[end].time_h > data->records[end - 1].time_h &&
+                    data->records[end].time_h <= end_h;
+    return has_time || data->records[r].steady_state != 0;
+}
+
 /* The values that rates depend on change only where the plan was made for it. */
 static ddt_status check_segments(const filler *f, const solve_range *range, size_t subject, size_t column) {
     const solve_layout_subject *s = &f->layout->subjects[subject];
@@ -215,12 +223,9 @@ static ddt_status check_segments(const filler *f, const solve_range *range, size
     for (size_t j = 0; j < s->segment_count; j++) {
         uint32_t of = s->segments[j].record;
         double value = value_at(f, subject, of, column);
-        for (size_t r = of; r < data->record_count && data->records[r].time_h <= s->segments[j].end_h &&
-                            (j + 1 == s->segment_count || r < s->segments[j + 1].record);
-             r++) {
-            bool is_used =
-                data->records[r].steady_state != 0 || (r > 0 && data->records[r].time_h > data->records[r - 1].time_h);
-            if (is_used && value_at(f, subject, r, column) != value) {
+        size_t next = j + 1 < s->segment_count ? s->segments[j + 1].record : data->record_count;
+        for (size_t r = of; r < next && data->records[r].time_h <= s->segments[j].end_h; r++) {
+            if (is_in_force(f, data, r, s->segments[j].end_h) && value_at(f, subject, r, column) != value) {
                 return ddt_fail(f->ctx, DDT_ERR_MISMATCH,
                                 "'%s', line %u: %s of the subject %s changes from %.15g to %.15g, where the plan's "
                                 "template has no change.",
@@ -372,6 +377,11 @@ static ddt_status give(const filler *f, size_t lane_index, double *symbols, solv
         }
         const solve_input *input = &f->layout->inputs[source->input];
         const ddt_record *record = &subject->records[source->record];
+        if (input->compartment >= f->model->compartment_count) {
+            return ddt_fail(f->ctx, DDT_ERR_MISMATCH,
+                            "'%s' has no compartment %u, which the plan wants: it was made for another model.",
+                            f->model->path, input->compartment + 1);
+        }
         double amount = solve_quantity(input, record);
         solve_dose_parts parts;
         SOLVE_TRY(check_range(f, &f->layout->ranges[input->range], subject, record, amount));

@@ -146,6 +146,7 @@ ddt_status solve_keep_records(solve_work *work) {
         return solve_no_memory(work->ctx);
     }
     layout->subject_count = events->subject_count;
+    layout->carries_forward = events->carries_forward;
     for (size_t s = 0; s < events->subject_count; s++) {
         solve_layout_subject *subject = &layout->subjects[s];
         size_t count = events->subjects[s].record_count;

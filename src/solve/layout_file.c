@@ -33,6 +33,7 @@ static void write_shape(ddt_writer *w, const ddt_solution *solution) {
     ddt_writer_u32(w, (uint32_t)layout->columns);
     ddt_writer_u32(w, (uint32_t)layout->rows);
     ddt_writer_u32(w, (uint32_t)layout->segments);
+    ddt_writer_u32(w, layout->carries_forward);
     ddt_writer_u32(w, (uint32_t)layout->lane_count);
     ddt_writer_string(w, solution->info.method);
     ddt_writer_u32(w, solution->info.iterations);
@@ -211,7 +212,10 @@ static ddt_status read_shape(const parser *p, const ddt_plan *plan) {
     uint32_t squarings = 0;
     SOLVE_TRY(read_size(p, &layout->columns));
     SOLVE_TRY(read_size(p, &layout->rows));
+    uint32_t carries_forward = 0;
     SOLVE_TRY(read_size(p, &layout->segments));
+    SOLVE_TRY(ddt_reader_u32(p->reader, &carries_forward));
+    layout->carries_forward = carries_forward != 0;
     size_t lanes = 0;
     SOLVE_TRY(read_size(p, &lanes));
     SOLVE_TRY(read_method(p, info));

@@ -229,8 +229,18 @@ static ddt_status steady_count(planner *p, size_t subject, const ddt_dose *dose,
 
 /* ------------------------------------------------------------------ segments */
 
-/* The segments of an epoch: values of a record hold over the interval that ends at it. A steady state that is added has
- * one of no length: its past is that of a patient with the record's own covariates. */
+/* Up to time_h hold the values of a record: a segment of its own where they differ from those before. */
+static void add_segment(const planner *p, size_t subject, size_t record, double time_h, size_t start,
+                        solve_segment *out, size_t *count) {
+    if (*count > start && !solve_roles_differ(p->work, subject, out[*count - 1].record, record)) {
+        out[*count - 1].end_h = time_h;
+    } else {
+        out[(*count)++] = (solve_segment){time_h, (uint32_t)record};
+    }
+}
+
+/* The segments of an epoch. A steady state that is added has one of no length: its past is that of a patient with the
+ * record's own covariates. */
 static void epoch_segments(const planner *p, size_t subject, size_t first, size_t end, solve_segment *out,
                            size_t *count) {
     size_t start = *count;
@@ -239,14 +249,11 @@ static void epoch_segments(const planner *p, size_t subject, size_t first, size_
     }
     for (size_t r = first + 1; r < end; r++) {
         double time_h = layout_record(p, subject, r)->time_h;
-        bool has_past = layout_record(p, subject, r)->steady_state != 0;
-        if (!(time_h > layout_record(p, subject, r - 1)->time_h) && !has_past) {
-            continue;
+        if (time_h > layout_record(p, subject, r - 1)->time_h) {
+            add_segment(p, subject, ddt_events_in_force(p->work->events, r), time_h, start, out, count);
         }
-        if (*count > start && !solve_roles_differ(p->work, subject, out[*count - 1].record, r)) {
-            out[*count - 1].end_h = time_h;
-        } else {
-            out[(*count)++] = (solve_segment){time_h, (uint32_t)r};
+        if (layout_record(p, subject, r)->steady_state != 0) {
+            add_segment(p, subject, r, time_h, start, out, count);
         }
     }
     if (*count == start) {
@@ -282,7 +289,7 @@ static ddt_status make_segments(planner *p, size_t subject, epoch_part *parts) {
     const ddt_schedule *schedule = &p->work->schedules[subject];
     size_t records = p->work->events->subjects[subject].record_count;
     solve_layout_subject *s = &p->work->solution->layout.subjects[subject];
-    s->segments = ddt_calloc(records + schedule->epoch_count, sizeof *s->segments);
+    s->segments = ddt_calloc(2 * records + schedule->epoch_count, sizeof *s->segments);
     if (s->segments == NULL) {
         return solve_no_memory(p->work->ctx);
     }

@@ -175,6 +175,7 @@ typedef struct solve_output {
 typedef struct solve_layout {
     size_t columns, rows; /* slot = (segment * rows + row) * columns + column */
     size_t segments;      /* a power of two, 1 where covariates that rates depend on do not change */
+    bool carries_forward; /* ddt_events.carries_forward */
     size_t lane_slots;    /* of a lane, where these are more than its segments take (copies of a fit); else 0 */
     solve_range *ranges;
     size_t range_count;

@@ -121,7 +121,7 @@ static void write_table(text *t, uint64_t *random, const features *f) {
     }
 }
 
-static void run_case(uint64_t seed, size_t index, bool is_private, bool changes) {
+static void run_case(uint64_t seed, size_t index, bool is_private, bool changes, bool carries_forward) {
     uint64_t random = seed;
     features f = draw_features(&random, index);
     f.is_private = is_private;
@@ -133,6 +133,7 @@ static void run_case(uint64_t seed, size_t index, bool is_private, bool changes)
     write_table(&table, &random, &f);
     problem p;
     problem_parse(&p, model.data, table.data);
+    p.events->carries_forward = carries_forward;
     ddt_solve_options options = {.tolerance = 1e-5, .draws = 60};
     ddt_status status = ddt_solve(p.ctx, p.model, p.events, &options, &p.solution);
     if (status != DDT_OK) {
@@ -153,14 +154,14 @@ static void run_case(uint64_t seed, size_t index, bool is_private, bool changes)
 static void test_random_models(void **state) {
     (void)state;
     for (size_t i = 0; i < CASES; i++) {
-        run_case(1000 + i, i, false, false);
+        run_case(1000 + i, i, false, false, false);
     }
 }
 
 static void test_private_times(void **state) {
     (void)state;
     for (size_t i = 0; i < CASES; i++) {
-        run_case(2000 + i, i, true, false);
+        run_case(2000 + i, i, true, false, false);
     }
 }
 
@@ -168,7 +169,7 @@ static void test_changing_covariates(void **state) {
     (void)state;
     enum { CHANGING_CASES = 8, SIZES = 3 }; /* many slots each */
     for (size_t i = 0; i < CHANGING_CASES; i++) {
-        run_case(3000 + i, i % SIZES, i % 2 == 1, true);
+        run_case(3000 + i, i % SIZES, i % 2 == 1, true, i % 4 >= 2);
     }
 }
 

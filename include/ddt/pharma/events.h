@@ -48,7 +48,7 @@ typedef struct ddt_subject {
     size_t record_count;
     /*
      * record_count x covariate_count; missing values carried forward (the first ones: backward). A record's values hold
-     * over the interval that ends at it (NONMEM's convention).
+     * over the interval that ends at it (NONMEM's convention), or see ddt_events.carries_forward.
      */
     double *covariate_values;
     bool covariates_constant;
@@ -62,7 +62,16 @@ typedef struct ddt_events {
     uint32_t *covariate_symbols;
     size_t covariate_count;
     size_t record_count; /* of all subjects */
+    /*
+     * Covariates between records: false (as read), NONMEM's convention, a record's values hold over the interval that
+     * ends at it; true, last observation carried forward, they hold from it on to the next record. To be set before
+     * a grid is added and the events are used; schedules, ddt_solve and the reference solver go by it.
+     */
+    bool carries_forward;
 } ddt_events;
+
+/* The record whose covariates are in force over the interval that ends at a record. */
+size_t ddt_events_in_force(const ddt_events *events, size_t record);
 
 /*
  * Reads an event table for a model. Every COVARIATE symbol must be a column; ETA symbols may be (0 where absent).
@@ -109,7 +118,8 @@ typedef struct ddt_dose {
     double interval_h;       /* II */
     size_t epoch;            /* number of resets before it: doses reach observations of the same epoch only */
     size_t covariate_record; /* its F, lag, rate and duration use the covariates of this record: its own, or for an
-                                additional dose the first at or after it */
+                                additional dose the first at or after it (the last before it, or the one at its
+                                time, where values are carried forward) */
 } ddt_dose;
 
 /*
