@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 ddi_midazolam <- function() {
   description <- "Intravenous midazolam and 1'-hydroxymidazolam with a competitive CYP3A inhibitor such as itraconazole"
-  # Midazolam and its metabolite: Table 1 of the publication, placebo, variances log(1 + CV^2); that of the
-  # metabolite's volume (39.9 %) is left out. Its perpetrators (voriconazole and
+  # Midazolam and its metabolite: Table 1 of the publication, placebo, variances log(1 + CV^2). For a shallow
+  # circuit the metabolite's clearance varies by 30 % (published: 42.0 %) and its volume (39.9 %) does not. Its perpetrators (voriconazole and
   # others, as changes of clearance by intervals of time) are replaced by a mechanism: the inhibitor is one compartment that
   # holds its unbound concentration (nmol/L): dose that concentration into it. Half-life 24 h (illustrative); Ki 1.3
   # nmol/L is itraconazole's in the Open Systems Pharmacology library.
@@ -21,9 +21,9 @@ ddi_midazolam <- function() {
     lvm <- log(300);   label("log of the volume of 1'-hydroxymidazolam (L)")
     ki <- fixed(1.3);  label("Inhibition constant, unbound (nmol/L)")
     thalf <- fixed(24); label("Half-life of the inhibitor (h)")
-    eta.cl ~ 0.0469 # coefficients of variation 21.9, 29.9 and 42.0 %
+    eta.cl ~ 0.0469 # coefficients of variation 21.9, 29.9 and 30 %
     eta.v ~ 0.0856
-    eta.clm ~ 0.1625
+    eta.clm ~ 0.0862
     prop.sd <- 0.126; label("Proportional error of midazolam (fraction)")
     ohm.prop.sd <- 0.226; label("Proportional error of 1'-hydroxymidazolam (fraction)")
   })

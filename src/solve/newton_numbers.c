@@ -408,11 +408,16 @@ static const double *iterate_of(const solve_newton *nw, unsigned iteration) {
 
 static void widen(double *low, double *high) {
     const double widening = 0.1; /* of the range, or of its logarithm, to either side */
+    /* What never falls below 0 does not: a pole, as that of C / (C + K) at -K, may lie close behind it. */
+    const double at_zero = 1e-9;
+    const double below_zero = 1e-3;
     double span = *high - *low;
     double lower = *low - widening * span;
     *high += widening * span;
     if (*low > 0.0) {
         lower = fmax(lower, *low * pow(*low / *high, widening));
+    } else if (*low >= -at_zero * span) {
+        lower = -below_zero * span;
     }
     *low = lower;
     if (!(*low < *high)) {
