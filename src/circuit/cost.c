@@ -11,11 +11,11 @@
 #include <string.h>
 
 /* Nanoseconds for each coefficient (the transforms: for each coefficient and layer). */
-static const double transform_ns = 0.08;
-static const double conversion_ns = 0.06;
-static const double inner_product_ns = 0.35; /* a digit times both halves of a key */
-static const double pass_ns = 0.4;
-static const double encode_ns = 12.0; /* without the transforms */
+static const double transform_ns = 0.1;
+static const double conversion_ns = 0.1;
+static const double inner_product_ns = 1.0; /* a digit times both halves of a key */
+static const double pass_ns = 0.9;          /* memory, not arithmetic */
+static const double encode_ns = 12.0;       /* without the transforms */
 
 typedef struct cost_model {
     double n;
