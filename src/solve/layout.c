@@ -190,6 +190,7 @@ ddt_status solve_layout_create(solve_work *work) {
         return DDT_ERR_MEMORY;
     }
     SOLVE_TRY(solve_keep_records(work));
+    SOLVE_TRY(layout_measure_rates(&p));
     for (size_t s = 0; s < count; s++) {
         SOLVE_TRY(layout_sources(&p, s));
         SOLVE_TRY(make_columns(&p, s));

@@ -206,27 +206,36 @@ static ddt_status read_method(const parser *p, ddt_solve_info *info) {
     return info->method == NULL || is_private > 1 ? bad(p, "it names a method that does not exist") : DDT_OK;
 }
 
-static ddt_status read_shape(const parser *p, const ddt_plan *plan) {
+static ddt_status read_axes(const parser *p, size_t *lanes) {
     solve_layout *layout = p->layout;
-    ddt_solve_info *info = &p->solution->info;
-    uint32_t squarings = 0;
+    uint32_t carries_forward = 0;
     SOLVE_TRY(read_size(p, &layout->columns));
     SOLVE_TRY(read_size(p, &layout->rows));
-    uint32_t carries_forward = 0;
     SOLVE_TRY(read_size(p, &layout->segments));
     SOLVE_TRY(ddt_reader_u32(p->reader, &carries_forward));
     layout->carries_forward = carries_forward != 0;
-    size_t lanes = 0;
-    SOLVE_TRY(read_size(p, &lanes));
+    return read_size(p, lanes);
+}
+
+static ddt_status read_info(const parser *p) {
+    ddt_solve_info *info = &p->solution->info;
+    uint32_t squarings = 0;
     SOLVE_TRY(read_method(p, info));
     SOLVE_TRY(ddt_reader_u32(p->reader, &squarings));
     SOLVE_TRY(read_size64(p, &info->states));
     SOLVE_TRY(read_size64(p, &info->observations));
     SOLVE_TRY(read_size64(p, &info->sources));
     SOLVE_TRY(ddt_reader_f64(p->reader, &info->rate_max_per_h));
-    SOLVE_TRY(ddt_reader_f64(p->reader, &info->surrogate_error));
     info->squarings = squarings;
-    info->segments = layout->segments;
+    info->segments = p->layout->segments;
+    return ddt_reader_f64(p->reader, &info->surrogate_error);
+}
+
+static ddt_status read_shape(const parser *p, const ddt_plan *plan) {
+    solve_layout *layout = p->layout;
+    size_t lanes = 0;
+    SOLVE_TRY(read_axes(p, &lanes));
+    SOLVE_TRY(read_info(p));
     ddt_plan_info plan_info;
     ddt_plan_get_info(plan, &plan_info);
     size_t block = 0;

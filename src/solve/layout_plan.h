@@ -40,12 +40,15 @@ typedef struct planner {
     solve_work *work;
     subject_plan *subjects;
     bool has_segments;
+    double *most_at_rate;         /* per compartment: the largest amount with RATE -1 */
+    double memory_of_h, memory_h; /* the last interval that solve_memory_h was asked for, and its answer */
 } planner;
 
 /* layout.c */
 const ddt_record *layout_record(const planner *p, size_t subject, size_t record);
 size_t layout_stride(const planner *p, size_t subject); /* of subject_plan.active */
 /* layout_sources.c */
+ddt_status layout_measure_rates(planner *p); /* before all layout_sources */
 ddt_status layout_sources(planner *p, size_t subject);
 /* layout_lanes.c */
 ddt_status layout_lanes(planner *p);

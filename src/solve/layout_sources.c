@@ -69,19 +69,25 @@ static ddt_status lag_bounds(const planner *p, size_t subject, const ddt_dose *d
     return DDT_OK;
 }
 
-/* No amount given at a modelled rate may be larger: the end of its range. */
-static double most_at_modelled_rate(const planner *p, unsigned compartment) {
-    double most = 0.0;
+ddt_status layout_measure_rates(planner *p) {
+    p->most_at_rate = solve_alloc(p->work, p->work->model->compartment_count, sizeof *p->most_at_rate);
+    if (p->most_at_rate == NULL) {
+        return DDT_ERR_MEMORY;
+    }
     for (size_t s = 0; s < p->work->events->subject_count; s++) {
         const ddt_schedule *schedule = &p->work->schedules[s];
         for (size_t d = 0; d < schedule->dose_count; d++) {
             const ddt_dose *dose = &schedule->doses[d];
-            if (dose->compartment == compartment && dose->rate == rate_modelled) {
-                most = fmax(most, dose->amount);
-            }
+            double *most = &p->most_at_rate[dose->compartment];
+            *most = dose->rate == rate_modelled ? fmax(*most, dose->amount) : *most;
         }
     }
-    return solve_amount_high(most);
+    return DDT_OK;
+}
+
+/* No amount given at a modelled rate may be larger: the end of its range. */
+static double most_at_modelled_rate(const planner *p, size_t compartment) {
+    return solve_amount_high(p->most_at_rate[compartment]);
 }
 
 /* F AMT / RATE; F AMT / rate(). */
@@ -108,7 +114,7 @@ static ddt_status rate_bounds(const planner *p, size_t subject, const ddt_dose *
     bool is_fixed = p->work->newton != NULL && low == high;
     item->is_private |= !is_fixed;
     item->duration_low_h = is_fixed ? f_low * dose->amount / high : 0.0;
-    item->duration_high_h = f_high * (is_fixed ? dose->amount : most_at_modelled_rate(p, (unsigned)c)) / low;
+    item->duration_high_h = f_high * (is_fixed ? dose->amount : most_at_modelled_rate(p, c)) / low;
     return DDT_OK;
 }
 
@@ -207,7 +213,12 @@ static ddt_status steady_past_h(planner *p, size_t subject, const ddt_dose *dose
     if (!(interval_h > 0.0)) {
         return refuse_dose(p, subject, dose, "is at steady state without an interval II");
     }
-    return solve_memory_h(p->work, interval_h, forgotten * p->work->options.tolerance, past_h);
+    if (interval_h != p->memory_of_h) {
+        SOLVE_TRY(solve_memory_h(p->work, interval_h, forgotten * p->work->options.tolerance, &p->memory_h));
+        p->memory_of_h = interval_h;
+    }
+    *past_h = p->memory_h;
+    return DDT_OK;
 }
 
 /* How many doses before a steady-state dose still matter. */

@@ -18,12 +18,12 @@ static void check(problem *p, size_t observation, double exponent, double size) 
     assert_true(fabs(p->values[0][observation] - right) <= bar);
 }
 
-static void solve_with(problem *p, bool carries_forward, double grid_h) {
+static void open_with(problem *p, bool carries_forward) {
     problem_parse(p, model_text, table_text);
     p->events->carries_forward = carries_forward;
-    if (grid_h > 0.0) {
-        assert_ok(p->ctx, ddt_events_add_grid(p->ctx, p->events, grid_h));
-    }
+}
+
+static void run_all(problem *p) {
     problem_solve(p, NULL);
     problem_run(p, false);
     assert_true(problem_error(p) <= 2e-5);
@@ -32,7 +32,8 @@ static void solve_with(problem *p, bool carries_forward, double grid_h) {
 static void test_interval_ends_at_record(void **state) {
     (void)state;
     problem p;
-    solve_with(&p, false, 0.0);
+    open_with(&p, false);
+    run_all(&p);
     check(&p, 0, 0.5, 1.0);
     check(&p, 1, 1.0, 2.0);
     check(&p, 2, 1.2, 4.0);
@@ -42,7 +43,8 @@ static void test_interval_ends_at_record(void **state) {
 static void test_carried_forward(void **state) {
     (void)state;
     problem p;
-    solve_with(&p, true, 0.0);
+    open_with(&p, true);
+    run_all(&p);
     check(&p, 0, 0.2, 1.0);
     check(&p, 1, 0.7, 2.0);
     check(&p, 2, 1.7, 4.0);
@@ -53,12 +55,16 @@ static void test_carried_forward(void **state) {
 static void test_grid(void **state) {
     (void)state;
     problem p;
-    solve_with(&p, false, 0.5);
+    open_with(&p, false);
+    assert_ok(p.ctx, ddt_events_add_grid(p.ctx, p.events, 0.5));
+    run_all(&p);
     check(&p, 2, 0.5, 1.0);
     check(&p, 7, 1.15, 4.0);
     check(&p, 8, 1.2, 4.0);
     problem_free(&p);
-    solve_with(&p, true, 0.5);
+    open_with(&p, true);
+    assert_ok(p.ctx, ddt_events_add_grid(p.ctx, p.events, 0.5));
+    run_all(&p);
     check(&p, 2, 0.2, 1.0);
     check(&p, 7, 1.45, 2.0);
     check(&p, 8, 1.7, 4.0);
