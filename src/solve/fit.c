@@ -246,27 +246,25 @@ static ddt_status add_input(fit_work *fw, const char *name, uint32_t range, doub
     return DDT_OK;
 }
 
+static void widen_extremes(const fit_lane *lane, const fit_sample *sample, size_t output, double *low, double *high) {
+    for (size_t k = 0; k < lane->level_count; k++) {
+        if (lane->levels[k].output == output) {
+            *low = fmin(*low, sample->y[k]);
+            *high = fmax(*high, sample->y[k]);
+        }
+    }
+}
+
 /* What levels of an output the virtual population has shown, widened. */
 static void level_extremes(const fit_work *fw, size_t output, double *low, double *high) {
     const double margin = 3.0;
     *low = INFINITY;
     *high = 0.0;
-    for (size_t l = 0; l < fw->fit->lane_count; l++) {
-        const fit_lane *lane = &fw->fit->lanes[l];
-        for (size_t s = 0; s < fw->held_out; s++) {
-            for (size_t k = 0; k < lane->level_count; k++) {
-                if (lane->levels[k].output == output) {
-                    *low = fmin(*low, fw->samples[l * fw->held_out + s].y[k]);
-                    *high = fmax(*high, fw->samples[l * fw->held_out + s].y[k]);
-                }
-            }
-        }
+    for (size_t i = 0; i < fw->fit->lane_count * fw->held_out; i++) {
+        widen_extremes(&fw->fit->lanes[i / fw->held_out], &fw->samples[i], output, low, high);
     }
-    *low = isfinite(*low) ? *low / margin : 0.0;
+    *low = isfinite(*low) && fw->fit->residuals[output].is_public ? *low / margin : 0.0;
     *high = *high > 0.0 ? *high * margin : 1.0;
-    if (!fw->fit->residuals[output].is_public) {
-        *low = 0.0;
-    }
 }
 
 static ddt_status add_level_range(fit_work *fw, size_t output, double low, double high) {

@@ -9,8 +9,9 @@
  *   gradient_i = sum over levels and outputs of (x_up,i - x_down,i) S(x) + prior
  *   etas = etas - K gradient          K: the regression's covariance, summed up from the same features as the guess
  *
- * Etas are kept in units of their standard deviations. Only slot 0 of a lane holds the new etas; a mask and rotations
- * bring them to all slots before the next step.
+ * Etas are kept in units of their standard deviations. Only slot 0 of a lane holds the new etas, all others 0 (what
+ * rotations leave there would be magnified by scores and decide the plan's precision); a mask and rotations bring them
+ * to all slots before the next step.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -66,6 +67,18 @@ static void make_inputs(maker *mk) {
     }
 }
 
+/* `factor` where the current etas are right: in all copies at first, in slot 0 later. */
+static ddt_node where_right(maker *mk, bool is_guess, double factor) {
+    size_t right = is_guess ? mk->fw->fit->copies * fit_copy_slots(&mk->work->solution->layout) : 1;
+    clear_vector(mk);
+    for (size_t l = 0; l < mk->lanes; l++) {
+        for (size_t s = 0; s < right; s++) {
+            mk->vector[l * mk->block + s] = factor;
+        }
+    }
+    return public_vector(mk);
+}
+
 /* ------------------------------------------------------------------ regressions */
 
 /* A regression's value, right in the first block - feature_count + 1 slots of each lane. */
@@ -89,7 +102,8 @@ static void make_guess(maker *mk) {
     }
     for (size_t i = 0; i < n; i++) {
         for (size_t j = i; j < n; j++) {
-            mk->covariance[i][j] = mk->covariance[j][i] = regression(mk, at++);
+            mk->covariance[i][j] = mk->covariance[j][i] =
+                ddt_circuit_mul(mk->circuit, regression(mk, at++), where_right(mk, false, 1.0));
         }
     }
 }
@@ -105,18 +119,6 @@ static ddt_node copy_steps(maker *mk, size_t eta, const solve_encoding *e) {
             size_t copy = s / copy_slots;
             double moved = copy == 1 + 2 * eta ? step : copy == 2 + 2 * eta ? -step : 0.0;
             mk->vector[l * mk->block + s] = (moved - e->mid) / e->half;
-        }
-    }
-    return public_vector(mk);
-}
-
-/* `factor` where the current etas are right: in all copies at first, in slot 0 later. */
-static ddt_node where_right(maker *mk, bool is_guess, double factor) {
-    size_t right = is_guess ? mk->fw->fit->copies * fit_copy_slots(&mk->work->solution->layout) : 1;
-    clear_vector(mk);
-    for (size_t l = 0; l < mk->lanes; l++) {
-        for (size_t s = 0; s < right; s++) {
-            mk->vector[l * mk->block + s] = factor;
         }
     }
     return public_vector(mk);
@@ -207,6 +209,9 @@ static ddt_status newton_step(maker *mk, bool is_guess) {
     ddt_node gradient[FIT_ETAS_MAX];
     ddt_node moved[FIT_ETAS_MAX];
     bind_etas(mk, is_guess);
+    for (size_t i = 0; i < n && is_guess; i++) {
+        mk->etas[i] = ddt_circuit_mul(mk->circuit, mk->etas[i], where_right(mk, false, 1.0));
+    }
     SOLVE_TRY(level_gradient(mk, gradient));
     for (size_t i = 0; i < n; i++) {
         double row[FIT_ETAS_MAX];
@@ -249,7 +254,8 @@ ddt_status fit_build(fit_work *fw) {
     }
     for (size_t i = 0; i < n; i++) {
         (void)snprintf(name, sizeof name, "sd.%.200s", work->model->symbols[fw->eta_symbols[i]].name);
-        ddt_circuit_output(mk.circuit, name, regression(&mk, n + n * (n + 1) / 2 + i));
+        ddt_node sd = regression(&mk, n + n * (n + 1) / 2 + i);
+        ddt_circuit_output(mk.circuit, name, ddt_circuit_mul(mk.circuit, sd, where_right(&mk, false, 1.0)));
     }
     return ddt_circuit_status(mk.circuit);
 }

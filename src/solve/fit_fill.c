@@ -51,7 +51,7 @@ void fit_fill_lane(const ddt_solution *solution, size_t lane, const double *leve
     const solve_layout *layout = &solution->layout;
     const solve_fit *fit = solution->fit;
     const fit_lane *l = &fit->lanes[lane];
-    double facts[FIT_FACTS_MAX];
+    double facts[FIT_FACTS_MAX] = {0};
     size_t block = block_of(layout);
     for (size_t i = fit->feature_input; i < layout->input_count; i++) {
         memset(inputs[i] + lane * block, 0, block * sizeof(double));
@@ -78,30 +78,35 @@ typedef struct filler {
     double *const *inputs;
 } filler;
 
+/* The reference solver's outputs at all observation records; etas NULL: 0. */
+static ddt_status simulate(const filler *f, size_t subject, const double *etas, double *symbols, ddt_expr *expressions,
+                           double *values) {
+    const ddt_model *model = f->model;
+    ddt_events_symbols(model, f->events, subject, 0, symbols);
+    for (size_t i = 0, k = 0; i < model->eta_count; i++) {
+        bool varies = model->symbols[model->etas[i]].omega2 > 0.0;
+        symbols[model->etas[i]] = varies && etas != NULL ? etas[k] : 0.0;
+        k += varies;
+    }
+    for (size_t o = 0; o < model->output_count; o++) {
+        expressions[o] = model->outputs[o].value;
+    }
+    return ddt_reference_simulate_with(f->ctx, model, f->events, subject, symbols, true, expressions,
+                                       model->output_count, values);
+}
+
 /* Predictions of a lane's levels by the reference solver. */
 static ddt_status predict(const filler *f, size_t lane, const double *etas, double *predictions) {
-    const ddt_model *model = f->model;
     const fit_lane *l = &f->solution->fit->lanes[lane];
     size_t subject = f->solution->layout.lanes[lane].subject;
     const ddt_subject *s = &f->events->subjects[subject];
-    size_t outputs = model->output_count;
-    double *symbols = ddt_calloc(model->symbol_count, sizeof *symbols);
+    size_t outputs = f->model->output_count;
+    double *symbols = ddt_calloc(f->model->symbol_count, sizeof *symbols);
     ddt_expr *expressions = ddt_calloc(outputs, sizeof *expressions);
     double *values = ddt_calloc(s->record_count * outputs, sizeof *values);
-    ddt_status status = symbols == NULL || expressions == NULL || values == NULL ? solve_no_memory(f->ctx) : DDT_OK;
-    if (status == DDT_OK) {
-        ddt_events_symbols(model, f->events, subject, 0, symbols);
-        for (size_t i = 0, k = 0; i < model->eta_count; i++) {
-            bool varies = model->symbols[model->etas[i]].omega2 > 0.0;
-            symbols[model->etas[i]] = varies && etas != NULL ? etas[k] : 0.0;
-            k += varies;
-        }
-        for (size_t o = 0; o < outputs; o++) {
-            expressions[o] = model->outputs[o].value;
-        }
-        status =
-            ddt_reference_simulate_with(f->ctx, model, f->events, subject, symbols, true, expressions, outputs, values);
-    }
+    bool has_memory = symbols != NULL && expressions != NULL && values != NULL;
+    ddt_status status = has_memory ? simulate(f, subject, etas, symbols, expressions, values) : solve_no_memory(f->ctx);
+    memset(predictions, 0, FIT_LEVELS_MAX * sizeof *predictions);
     for (size_t r = 0, observation = 0, k = 0; status == DDT_OK && k < l->level_count; r++) {
         if (r == l->levels[k].record) {
             predictions[k] = values[observation * outputs + l->levels[k].output];
@@ -169,7 +174,7 @@ static ddt_status check_facts(const filler *f, size_t lane, const double *levels
     const solve_fit *fit = f->solution->fit;
     const fit_lane *l = &fit->lanes[lane];
     const ddt_subject *s = &f->events->subjects[f->solution->layout.lanes[lane].subject];
-    double facts[FIT_FACTS_MAX];
+    double facts[FIT_FACTS_MAX] = {0};
     fit_facts(fit, l, levels, predicted, symbols, facts);
     for (size_t v = 0; v < l->variable_count; v++) {
         if (fabs(fit_variable(fit, l, v, facts)) > limit) {
@@ -187,7 +192,7 @@ static ddt_status fill_lane(const filler *f, size_t lane) {
     const fit_lane *l = &f->solution->fit->lanes[lane];
     size_t subject = f->solution->layout.lanes[lane].subject;
     const ddt_subject *s = &f->events->subjects[subject];
-    double levels[FIT_LEVELS_MAX];
+    double levels[FIT_LEVELS_MAX] = {0};
     double predicted[FIT_LEVELS_MAX];
     for (size_t k = 0; k < l->level_count; k++) {
         SOLVE_TRY(check_level(f, subject, &l->levels[k]));
