@@ -473,6 +473,14 @@ case_info() {
 case_models() {
     ddtwin models "$SOURCE/models" | grep -q theophylline
     ddtwin models "$SOURCE/models" --json | grep -q '"reference"'
+    ddtwin models "$SOURCE/models/wbpbpk_jones2013.R" >text
+    grep -q 'edge  *liver -> (out)' text
+    grep -q 'covariate  *WT kg, 50 to 100' text
+    ddtwin models "$SOURCE/models/vancomycin_thomson2009.R" --json -o trial.csv >json
+    grep -q '"measure": "auc24"' json
+    grep -q '"nodes": \["central", "peripheral"\]' json
+    [ "$(wc -l <trial.csv)" -eq 393 ]
+    refused 2 '-o' ddtwin models "$SOURCE/models" -o trial.csv
 }
 
 enter
