@@ -102,6 +102,10 @@ static ddt_status add_group(solve_work *work, const solve_term *term, uint32_t *
         const solve_exponent *x = &term->exponents[i];
         group->exponents[i] = *x;
         group->parts[i].encoding = SOLVE_NONE;
+        if (work->symbols[x->symbol].is_state) { /* its range changes from iterate to iterate */
+            group->has_state = true;
+            continue;
+        }
         group->centre += x->coefficient * symbol_mid(work, x->symbol, x->is_log);
         /* What is public is no part of the polynomial's argument; some reach is needed where all is. */
         const double known_part = 1e-3;
@@ -197,7 +201,8 @@ static ddt_status encode_symbol(solve_work *work, const solve_exponent *like) {
 static ddt_status encode_groups(solve_work *work) {
     for (size_t g = 0; g < work->group_count; g++) {
         for (size_t i = 0; i < work->groups[g].count; i++) {
-            while (work->groups[g].parts[i].encoding == SOLVE_NONE) {
+            while (work->groups[g].parts[i].encoding == SOLVE_NONE &&
+                   !work->symbols[work->groups[g].exponents[i].symbol].is_state) {
                 solve_exponent like = work->groups[g].exponents[i];
                 SOLVE_TRY(encode_symbol(work, &like));
             }
@@ -209,7 +214,7 @@ static ddt_status encode_groups(solve_work *work) {
 static bool shares_encoding(const solve_group *a, const solve_group *b) {
     for (size_t i = 0; i < a->count; i++) {
         for (size_t j = 0; j < b->count; j++) {
-            if (a->parts[i].encoding == b->parts[j].encoding) {
+            if (a->parts[i].encoding != SOLVE_NONE && a->parts[i].encoding == b->parts[j].encoding) {
                 return true;
             }
         }
@@ -237,7 +242,8 @@ static void set_domains(solve_work *work) {
     }
     for (size_t g = 0; g < work->group_count; g++) {
         solve_group *group = &work->groups[g];
-        int stretch = (int)fmin(floor(group->domain / group->reach * (1.0 + 1e-12)), STRETCH_MAX);
+        double ratio = group->reach > 0.0 ? group->domain / group->reach : 1.0;
+        int stretch = (int)fmin(floor(ratio * (1.0 + 1e-12)), STRETCH_MAX);
         group->stretch = stretch > 1 ? stretch : 1;
     }
 }

@@ -231,6 +231,14 @@ static ddt_status expand_power(solve_work *work, ddt_expr base, double power, so
 
 /* ------------------------------------------------------------------ exponentials and logarithms */
 
+/* Whether e = slope * symbol. */
+static bool multiple_of(const solve_work *work, ddt_expr e, uint32_t symbol, double *slope) {
+    ddt_expr derivative = ddt_expr_derivative(work->pool, e, symbol);
+    ddt_expr rest = ddt_expr_substitute(work->pool, e, symbol, ddt_expr_const(work->pool, 0.0));
+    return derivative != DDT_EXPR_NONE && ddt_expr_is_const(work->pool, derivative, slope) &&
+           solve_is_constant(work, rest, 0.0);
+}
+
 /* A term of an exponent that is c * symbol or c * log(symbol). */
 static bool exponent_of(const solve_work *work, const solve_term *term, solve_exponent *out) {
     if (term->exponent_count == 1 && term->factor_count == 0 && term->exponents[0].is_log &&
@@ -240,6 +248,12 @@ static bool exponent_of(const solve_work *work, const solve_term *term, solve_ex
     }
     if (term->exponent_count != 0 || term->factor_count != 1 || term->factors[0].inner != NULL) {
         return false;
+    }
+    double slope = 0.0;
+    if (work->symbols[term->factors[0].symbol].is_state) {
+        bool is_multiple = multiple_of(work, term->factors[0].expression, term->factors[0].symbol, &slope);
+        *out = (solve_exponent){term->factors[0].symbol, false, slope * term->coefficient};
+        return is_multiple;
     }
     const ddt_expr_node *node = ddt_expr_get(work->pool, term->factors[0].expression);
     if (node->op == DDT_EXPR_SYMBOL) {
@@ -575,7 +589,7 @@ static ddt_status expand(solve_work *work, ddt_expr e, solve_terms *out) {
         SOLVE_TRY(add_exponent(work, &term, fact.symbol, true, 1.0));
         return append(work, out, &term);
     }
-    if (is_plain && is_multiplicative(node.op)) {
+    if ((is_plain && is_multiplicative(node.op)) || (symbol->is_state && node.op == DDT_EXPR_EXP)) {
         return expand_operation(work, e, out);
     }
     return append_function(work, out, fact.symbol, e);

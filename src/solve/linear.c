@@ -380,6 +380,7 @@ ddt_status solve_linear_create(solve_work *work) {
     full_system full = {0};
     SOLVE_TRY(import_system(work, &full));
     SOLVE_TRY(find_needed(work, &full));
+    SOLVE_TRY(solve_newton_logarithms(work, full.count, full.rhs, full.initial, full.outputs, full.is_needed));
     SOLVE_TRY(solve_newton_split(work, full.count, full.rhs, full.is_needed));
     SOLVE_TRY(find_rates(work, &full));
     find_reached(work, &full);

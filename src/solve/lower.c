@@ -78,9 +78,14 @@ solve_function *solve_function_create(solve_work *work, solve_function_kind kind
 
 /* ------------------------------------------------------------------ polynomials */
 
-/* Sums of magnitudes of the Chebyshev coefficients beyond each of the degrees 3, 7 ... 127: the truncation error. */
-static unsigned polynomial_levels(const solve_function *f, double tolerance) {
-    enum { POINTS = 256, LEVELS_MAX = 7 };
+/*
+ * Levels of the polynomial that is close enough: sums of magnitudes of the Chebyshev coefficients beyond each of the
+ * degrees 1, 3, 7 ... 127 bound its error. Where degree 127 is not close enough, *tolerance becomes what it reaches:
+ * whether that will do is seen when the whole circuit is measured.
+ */
+static unsigned polynomial_levels(const solve_function *f, double *tolerance) {
+    enum { POINTS = 512, LEVELS_MAX = 7 };
+    const double margin = 2.5; /* interpolation doubles the truncation error at most */
     double values[POINTS];
     for (unsigned j = 0; j < POINTS; j++) {
         values[j] = solve_function_eval(cos(M_PI * (j + 0.5) / POINTS), f);
@@ -95,7 +100,9 @@ static unsigned polynomial_levels(const solve_function *f, double tolerance) {
             sum += values[j] * cos(M_PI * (double)(k * (2 * j + 1) % (4 * POINTS)) / (2.0 * POINTS));
         }
         tail += fabs(2.0 * sum / POINTS);
-        if (tail > tolerance) {
+        if (k >= 1U << LEVELS_MAX) {
+            *tolerance = fmax(*tolerance, margin * tail);
+        } else if (tail > *tolerance) {
             unsigned levels = 1;
             while ((1U << levels) <= k) {
                 levels++;
@@ -110,9 +117,9 @@ static ddt_status function_node(solve_work *work, solve_value x, const solve_fun
                                 const char *what, solve_value *out) {
     const double rounding = 1e-13; /* of the polynomials themselves */
     tolerance = fmax(tolerance, rounding);
-    unsigned levels = polynomial_levels(f, tolerance);
-    const unsigned levels_max = 7;
-    if (levels == 0 || levels > levels_max) {
+    const double worst = 0.02; /* of the function's magnitude: no better polynomial is worth trying */
+    unsigned levels = polynomial_levels(f, &tolerance);
+    if (levels == 0 || tolerance > fmax(worst, work->tolerance)) {
         return ddt_fail(
             work->ctx, DDT_ERR_UNSUPPORTED,
             "'%s': %s is not finite or too steep on the declared ranges for a polynomial of degree 127; narrow the "
@@ -193,6 +200,17 @@ static ddt_status multiply_function(solve_work *work, solve_function *f, solve_v
 
 /* ------------------------------------------------------------------ factors */
 
+static ddt_status state_of_symbol(const solve_work *work, uint32_t symbol, size_t *state) {
+    for (size_t i = 0; i < work->linear.n; i++) {
+        size_t c = work->linear.compartment[i];
+        if (c != SOLVE_UNIT && work->model->compartments[c].symbol == symbol) {
+            *state = i;
+            return DDT_OK;
+        }
+    }
+    return ddt_fail(work->ctx, DDT_ERR_INTERNAL, "A compartment of '%s' has no value.", work->model->path);
+}
+
 static ddt_status symbol_value(solve_work *work, uint32_t symbol, solve_value *x, double *mid, double *half) {
     const solve_symbol *s = &work->symbols[symbol];
     *mid = 0.5 * (s->low + s->high);
@@ -202,16 +220,12 @@ static ddt_status symbol_value(solve_work *work, uint32_t symbol, solve_value *x
         x->depth = 0.0;
         return DDT_OK;
     }
-    for (size_t i = 0; i < work->linear.n; i++) {
-        size_t c = work->linear.compartment[i];
-        if (c != SOLVE_UNIT && work->model->compartments[c].symbol == symbol) {
-            x->node = ddt_circuit_affine(work->circuit, &work->state_values[i].node,
-                                         (double[]){work->state_scale[i] / *half}, 1, -*mid / *half);
-            x->depth = work->state_values[i].depth + 1.0;
-            return ddt_circuit_status(work->circuit);
-        }
-    }
-    return ddt_fail(work->ctx, DDT_ERR_INTERNAL, "A compartment of '%s' has no value.", work->model->path);
+    size_t i = 0;
+    SOLVE_TRY(state_of_symbol(work, symbol, &i));
+    x->node = ddt_circuit_affine(work->circuit, &work->state_values[i].node, (double[]){work->state_scale[i] / *half},
+                                 1, -*mid / *half);
+    x->depth = work->state_values[i].depth + 1.0;
+    return ddt_circuit_status(work->circuit);
 }
 
 /* The function of one symbol that an expression is. */
@@ -390,12 +404,74 @@ static ddt_status group_node(solve_work *work, solve_group *group) {
     return DDT_OK;
 }
 
+/* The exponent of a group in which states take part, as an expression. */
+static ddt_expr exponent_expression(const solve_work *work, const solve_group *group) {
+    ddt_expr_pool *pool = work->pool;
+    ddt_expr sum = ddt_expr_const(pool, 0.0);
+    for (size_t i = 0; i < group->count; i++) {
+        const solve_exponent *x = &group->exponents[i];
+        ddt_expr symbol = ddt_expr_symbol(pool, x->symbol);
+        symbol = x->is_log ? ddt_expr_unary(pool, DDT_EXPR_LOG, symbol) : symbol;
+        ddt_expr part = ddt_expr_binary(pool, DDT_EXPR_MUL, ddt_expr_const(pool, x->coefficient), symbol);
+        sum = ddt_expr_binary(pool, DDT_EXPR_ADD, sum, part);
+    }
+    return sum;
+}
+
+/* exp(sum of exponents), states among them, at the current iterate. */
+static ddt_status state_group_node(solve_work *work, solve_group *group) {
+    if (group->node != DDT_NODE_NONE && group->stamp == work->iterate_stamp) {
+        return DDT_OK;
+    }
+    double low = 0.0;
+    double high = 0.0;
+    SOLVE_TRY(solve_newton_range(work, exponent_expression(work, group), &low, &high));
+    double mid = 0.5 * (low + high);
+    double half = 0.5 * (high - low);
+    double offset = -mid;
+    ddt_node nodes[SOLVE_EXPONENTS_MAX];
+    double factors[SOLVE_EXPONENTS_MAX];
+    solve_value x = {.depth = 0.0};
+    for (size_t i = 0; i < group->count; i++) {
+        double c = group->exponents[i].coefficient;
+        if (group->parts[i].encoding != SOLVE_NONE) {
+            const solve_encoding *e = &work->encodings[group->parts[i].encoding];
+            nodes[i] = e->node;
+            factors[i] = c * e->half / half;
+            offset += c * e->mid;
+            continue;
+        }
+        size_t state = 0;
+        SOLVE_TRY(state_of_symbol(work, group->exponents[i].symbol, &state));
+        nodes[i] = work->state_values[state].node;
+        factors[i] = c * work->state_scale[state] / half;
+        x.depth = fmax(x.depth, work->state_values[state].depth);
+    }
+    x.node = ddt_circuit_affine(work->circuit, nodes, factors, group->count, offset / half);
+    x.depth += 1.0;
+    solve_function *f = solve_function_create(work, SOLVE_FUNCTION_EXP);
+    if (f == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    f->a = half;
+    f->b = mid;
+    solve_product product = {.coefficient = 1.0};
+    SOLVE_TRY(multiply_function(work, f, x, "an exponential", &product));
+    solve_value value = product.count > 0 ? product.values[0] : solve_constant(work, 1.0);
+    group->coefficient = product.coefficient;
+    group->known = DDT_NODE_NONE;
+    group->node = value.node;
+    group->depth = value.depth;
+    group->stamp = work->iterate_stamp;
+    return ddt_circuit_status(work->circuit);
+}
+
 static ddt_status lower_term(solve_work *work, const solve_term *term, solve_product *product) {
     *product = (solve_product){.coefficient = term->coefficient};
     if (term->group != SOLVE_NONE) {
         solve_group *group = &work->groups[term->group];
-        SOLVE_TRY(group_node(work, group));
-        product->coefficient *= exp(group->centre + group->reach);
+        SOLVE_TRY(group->has_state ? state_group_node(work, group) : group_node(work, group));
+        product->coefficient *= group->has_state ? group->coefficient : exp(group->centre + group->reach);
         product->values[product->count++] = (solve_value){group->node, group->depth};
         if (group->known != DDT_NODE_NONE) {
             product->values[product->count++] = (solve_value){.node = group->known};

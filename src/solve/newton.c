@@ -7,9 +7,11 @@
  */
 #include "newton.h"
 
+#include <limits.h>
 #include <string.h>
 
 static const double grid_tolerance = 2e-3;      /* discretisation, of each output's maximum */
+static const double grid_tolerance_most = 7e-3; /* with the most columns */
 static const double iteration_tolerance = 4e-3; /* what the iterations leave */
 static const double corner_allowance = 10.0;    /* corners of all ranges at once are very rare patients */
 static const double linear_tolerance = 1e-4;    /* of the linear part */
@@ -17,7 +19,13 @@ static const double function_tolerance = 3e-3;  /* polynomials start with it and
 static const double eta_deviations = 3.0;
 static const double amount_low = 0.5; /* of the smallest amount in the template */
 
-enum { COLUMNS_MIN = 64, COLUMNS_MAX = 1024, GRID_SAMPLES = 24, OWN_BLOCK_MAX = 3, BLOCK_DEFAULT = 65536 };
+enum {
+    COLUMNS_MIN = 64,
+    COLUMNS_MAX = 1024,
+    GRID_SAMPLES = 24,
+    DRAWS_DEFAULT = 600,
+    OWN_BLOCK_MAX = 3,
+    BLOCK_DEFAULT = 65536, OWN_COLUMNS = 512};
 
 /* ------------------------------------------------------------------ preparation */
 
@@ -89,39 +97,55 @@ static double grid_difference(const solve_work *work, const double *coarse, cons
     return second_order * worst;
 }
 
-static ddt_status choose_grid(solve_work *work) {
+/* Whether steps are short enough for the patient's own Jacobian, should the block be small enough for it. */
+static ddt_status short_enough(solve_work *work, bool *yes) {
+    const double norm_most = 0.25;
+    double norm = 0.0;
+    *yes = true;
+    if (work->newton->m == 1 || work->newton->m > OWN_BLOCK_MAX || work->newton->columns >= OWN_COLUMNS) {
+        return DDT_OK;
+    }
+    SOLVE_TRY(newton_step_norm(work, &norm));
+    *yes = norm <= norm_most;
+    return DDT_OK;
+}
+
+/* The fewest columns that are accurate enough; *columns: what `error` was measured of. */
+static ddt_status find_columns(solve_work *work, size_t room, size_t *columns, double *error) {
     solve_newton *nw = work->newton;
-    size_t room = observed_room(work);
     double *before = NULL;
-    size_t coarse = 0;
-    double error = INFINITY;
-    SOLVE_TRY(try_columns(work, COLUMNS_MAX, GRID_SAMPLES));
-    SOLVE_TRY(newton_monitor(work));
-    for (size_t columns = COLUMNS_MIN; columns <= 2 * COLUMNS_MAX; columns *= 2) {
-        SOLVE_TRY(try_columns(work, columns, GRID_SAMPLES));
-        if (nw->columns > columns) {
-            columns = nw->columns;
-        }
+    size_t last = 0;
+    bool is_short = true; /* steps of the grid before */
+    *error = INFINITY;
+    for (size_t next = COLUMNS_MIN; next <= 2 * COLUMNS_MAX && !(*error <= grid_tolerance); next = 2 * last) {
+        SOLVE_TRY(try_columns(work, next, GRID_SAMPLES));
         double *now = solve_alloc(work, nw->lanes * nw->samples * room, sizeof *now);
         if (now == NULL) {
             return DDT_ERR_MEMORY;
         }
         SOLVE_TRY(newton_observed(work, room, now));
-        error = before == NULL ? INFINITY : grid_difference(work, before, now, room);
-        if (error <= grid_tolerance) {
-            break;
-        }
+        *error = before == NULL ? INFINITY : grid_difference(work, before, now, room);
+        *error = is_short ? *error : INFINITY;
+        *columns = last;
+        SOLVE_TRY(short_enough(work, &is_short));
         before = now;
-        coarse = columns;
+        last = nw->columns > next ? nw->columns : next;
     }
-    nw->discretisation_error = error;
-    if (!(error <= grid_tolerance)) {
+    return DDT_OK;
+}
+
+static ddt_status choose_grid(solve_work *work) {
+    solve_newton *nw = work->newton;
+    size_t columns = 0;
+    SOLVE_TRY(try_columns(work, COLUMNS_MAX, GRID_SAMPLES));
+    SOLVE_TRY(newton_monitor(work));
+    SOLVE_TRY(find_columns(work, observed_room(work), &columns, &nw->discretisation_error));
+    if (!(nw->discretisation_error <= grid_tolerance_most)) {
         return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED,
                         "'%s': with %d times a subject the discretisation error is still %g of an output's maximum.",
-                        work->model->path, COLUMNS_MAX, error);
+                        work->model->path, COLUMNS_MAX, nw->discretisation_error);
     }
-    /* `coarse` is what the error was measured of. */
-    return try_columns(work, coarse, work->sample_count);
+    return try_columns(work, columns, work->sample_count);
 }
 
 ddt_status newton_prepare(solve_work *work) {
@@ -134,9 +158,13 @@ ddt_status newton_prepare(solve_work *work) {
     if (work->options.block_max == SOLVE_BLOCK_DEFAULT) {
         work->options.block_max = BLOCK_DEFAULT;
     }
+    if (work->options.draws == SOLVE_DRAWS_DEFAULT) {
+        work->options.draws = DRAWS_DEFAULT;
+    }
     narrow_etas(work);
     SOLVE_TRY(newton_block_create(work));
     SOLVE_TRY(solve_samples_create(work));
+    SOLVE_TRY(newton_design(work));
     SOLVE_TRY(solve_program_create(work));
     return choose_grid(work);
 }
@@ -149,6 +177,26 @@ ddt_status newton_rescale(solve_work *work) {
 }
 
 /* ------------------------------------------------------------------ expansions */
+
+/* The patient's own Jacobian is out of the question where its entries have too many terms. */
+static ddt_status expand_jacobian(solve_work *work) {
+    solve_newton *nw = work->newton;
+    size_t count = nw->m * nw->m;
+    nw->may_own = nw->m <= OWN_BLOCK_MAX;
+    for (size_t i = 0; i < count && nw->may_own; i++) {
+        ddt_status status = solve_expand(work, nw->jacobian[i], &nw->jacobian_terms[i]);
+        if (status == DDT_ERR_UNSUPPORTED) {
+            ddt_context_clear(work->ctx);
+            nw->may_own = false;
+        } else {
+            SOLVE_TRY(status);
+        }
+    }
+    for (size_t i = 0; i < count && !nw->may_own; i++) {
+        nw->jacobian_terms[i] = (solve_terms){0};
+    }
+    return DDT_OK;
+}
 
 ddt_status newton_expand(solve_work *work) {
     solve_newton *nw = work->newton;
@@ -163,10 +211,10 @@ ddt_status newton_expand(solve_work *work) {
     for (size_t b = 0; b < m; b++) {
         SOLVE_TRY(solve_expand(work, nw->n[b], &nw->n_terms[b]));
         for (size_t c = 0; c < m; c++) {
-            SOLVE_TRY(solve_expand(work, nw->jacobian[b * m + c], &nw->jacobian_terms[b * m + c]));
             SOLVE_TRY(solve_expand(work, work->linear.a[nw->block[b] * n + nw->block[c]], &nw->rate_terms[b * m + c]));
         }
     }
+    SOLVE_TRY(expand_jacobian(work));
     nw->inverse_terms = nw->rate_terms + m * m;
     if (nw->argument != DDT_EXPR_NONE) {
         SOLVE_TRY(solve_expand(work, nw->inverse_slope, nw->inverse_terms));
@@ -178,6 +226,14 @@ ddt_status newton_expand(solve_work *work) {
 
 /* ------------------------------------------------------------------ the cheapest variant */
 
+static unsigned ceil_log2(unsigned x) {
+    unsigned levels = 0;
+    while ((1U << levels) < x) {
+        levels++;
+    }
+    return levels;
+}
+
 /* Depth of an iteration beyond what all variants share: stages, and products of the Jacobian. */
 static unsigned iteration_depth(const solve_work *work, newton_variant v) {
     const unsigned right_hand_side = 9; /* a function of a state, typically */
@@ -185,46 +241,86 @@ static unsigned iteration_depth(const solve_work *work, newton_variant v) {
     for (size_t reach = 1; reach < work->newton->columns; reach *= v.is_public ? NEWTON_RADIX : 2) {
         rounds++;
     }
-    return v.iterations * (right_hand_side + rounds + (v.is_public ? 0 : 2)) + (v.degree > 1 ? 2 : 0);
+    return v.iterations * (right_hand_side + rounds + (v.is_public ? 0 : 2)) + ceil_log2(v.degree);
 }
 
-static ddt_status choose_variant(solve_work *work) {
-    solve_newton *nw = work->newton;
-    newton_variant best = {.iterations = 0};
-    unsigned best_depth = UINT32_MAX;
-    double smallest = INFINITY;
-    for (unsigned degree = 0; degree <= NEWTON_DEGREE_MAX; degree++) {
-        bool fits = false;
-        SOLVE_TRY(newton_fit(work, degree, &fits));
-        for (unsigned iterations = 1; fits && iterations <= NEWTON_ITERATIONS_MAX; iterations++) {
-            for (int is_public = 1; is_public >= 0; is_public--) {
-                newton_variant v = {is_public != 0, degree, iterations};
-                double draw = INFINITY;
-                double corner = INFINITY;
-                if ((!v.is_public && nw->m > OWN_BLOCK_MAX) || iteration_depth(work, v) >= best_depth) {
-                    continue;
-                }
-                SOLVE_TRY(newton_iterate(work, v, &draw, &corner));
-                smallest = fmin(smallest, fmax(draw, corner / corner_allowance));
-                if (fmax(draw, corner / corner_allowance) <= iteration_tolerance) {
-                    best = v;
-                    best_depth = iteration_depth(work, v);
-                }
-            }
+/* The best variant so far. */
+typedef struct choice {
+    newton_variant best;
+    unsigned depth;  /* UINT_MAX: none yet */
+    double smallest; /* error of any variant */
+    size_t stride;   /* every stride-th sample is tried */
+} choice;
+
+/* All numbers of iterations for one guess and one kind of Jacobian. */
+static ddt_status try_iterations(solve_work *work, newton_variant v, choice *c) {
+    double draws[NEWTON_ITERATIONS_MAX + 1];
+    double corners[NEWTON_ITERATIONS_MAX + 1];
+    unsigned most = 0;
+    for (unsigned i = 1; i <= NEWTON_ITERATIONS_MAX; i++) {
+        v.iterations = i;
+        most = iteration_depth(work, v) < c->depth ? i : most;
+    }
+    v.iterations = most;
+    SOLVE_TRY(newton_iterate(work, v, c->stride, draws, corners));
+    for (unsigned i = v.is_public ? 0 : 1; i <= most; i++) {
+        double error = fmax(draws[i], corners[i] / corner_allowance);
+        v.iterations = i;
+        c->smallest = fmin(c->smallest, error);
+        if (error <= iteration_tolerance && iteration_depth(work, v) < c->depth) {
+            c->best = v;
+            c->depth = iteration_depth(work, v);
         }
     }
-    if (best.iterations == 0) {
+    return DDT_OK;
+}
+
+static ddt_status try_variants(solve_work *work, choice *c) {
+    const solve_newton *nw = work->newton;
+    for (unsigned degree = 0; degree <= NEWTON_DEGREE_MAX; degree++) {
+        newton_variant least = {.is_public = true, .degree = degree};
+        bool fits = false;
+        if (iteration_depth(work, least) >= c->depth) {
+            break;
+        }
+        SOLVE_TRY(newton_fit(work, degree, &fits));
+        for (int is_public = 1; fits && is_public >= 0; is_public--) {
+            newton_variant v = {.is_public = is_public != 0, .degree = degree};
+            if (iteration_depth(work, v) < c->depth && (v.is_public || nw->may_own)) {
+                SOLVE_TRY(try_iterations(work, v, c));
+            }
+        }
+        SOLVE_TRY(ddt_progress(work->ctx, "variants", degree + 1, NEWTON_DEGREE_MAX + 1));
+    }
+    return DDT_OK;
+}
+
+/* Some of the virtual population finds the variant, all of it must confirm the choice. */
+static ddt_status choose_variant(solve_work *work) {
+    enum { FIRST_STRIDE = 4 };
+    double error = INFINITY;
+    choice c = {.depth = UINT_MAX};
+    for (size_t stride = FIRST_STRIDE; stride > 0 && !(error <= iteration_tolerance); stride /= FIRST_STRIDE) {
+        double draws[NEWTON_ITERATIONS_MAX + 1];
+        double corners[NEWTON_ITERATIONS_MAX + 1];
+        bool fits = false;
+        c = (choice){.depth = UINT_MAX, .smallest = INFINITY, .stride = stride};
+        SOLVE_TRY(try_variants(work, &c));
+        if (c.depth == UINT_MAX) {
+            break;
+        }
+        SOLVE_TRY(newton_fit(work, c.best.degree, &fits));
+        SOLVE_TRY(newton_iterate(work, c.best, 1, draws, corners));
+        error = fmax(draws[c.best.iterations], corners[c.best.iterations] / corner_allowance);
+    }
+    if (!(error <= iteration_tolerance)) {
         return ddt_fail(
             work->ctx, DDT_ERR_UNSUPPORTED,
             "'%s': Newton's method in time with up to %d iterations leaves %g of an output's maximum in the "
             "virtual population, where %g is wanted; narrow the ranges.",
-            work->model->path, NEWTON_ITERATIONS_MAX, smallest, iteration_tolerance);
+            work->model->path, NEWTON_ITERATIONS_MAX, c.smallest, iteration_tolerance);
     }
-    bool fits = false;
-    double draw = 0.0;
-    double corner = 0.0;
-    SOLVE_TRY(newton_fit(work, best.degree, &fits));
-    return newton_iterate(work, best, &draw, &corner);
+    return DDT_OK;
 }
 
 /* ------------------------------------------------------------------ the circuit */

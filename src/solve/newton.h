@@ -3,7 +3,9 @@
  *
  *   newton_split.c    the linear part of the model and what is left: dx/dt = A x + c + N(x)
  *   newton_grid.c     a grid of times for each subject: its records, doses and as many nodes as accuracy needs
- *   newton_numbers.c  the virtual population in double precision: discretised solutions, guesses, iterates, ranges
+ *   newton_logs.c     positive states by their logarithms
+ *   newton_numbers.c  the virtual population in double precision: discretised solutions, iterates, ranges
+ *   newton_guess.c    polynomials fitted to it
  *   newton_circuit.c  the same iterations as a circuit
  *   newton.c          chooses the cheapest variant that meets the tolerance
  *
@@ -19,8 +21,8 @@
 
 enum {
     NEWTON_ITERATIONS_MAX = 4,
-    NEWTON_TERMS_MAX = 126, /* monomials of a guess */
-    NEWTON_DEGREE_MAX = 6,
+    NEWTON_TERMS_MAX = 220, /* monomials of a guess */
+    NEWTON_DEGREE_MAX = 9,
     NEWTON_FEATURES_MAX = 12,
     NEWTON_PARTS_MAX = 8,                       /* inputs in one feature */
     NEWTON_RADIX = 8,                           /* of the public recursion */
@@ -54,6 +56,7 @@ typedef struct newton_feature {
     size_t count;
     uint32_t inputs[NEWTON_PARTS_MAX];
     double weights[NEWTON_PARTS_MAX];
+    double mid, factor; /* its values on [-1, 1]: factor * (sum - mid) */
 } newton_feature;
 
 struct solve_newton {
@@ -65,6 +68,7 @@ struct solve_newton {
     ddt_expr *n, *jacobian;    /* m, m x m: N and its derivatives */
     ddt_expr_program *program; /* n, then jacobian */
     bool reads_dosed;
+    bool may_own; /* the patient's own Jacobian can be computed */
 
     const ddt_events *own_events; /* as given, without the grid's nodes */
     uint32_t **origin;            /* per subject and record of the augmented table: the record as given */
@@ -73,6 +77,7 @@ struct solve_newton {
     newton_grid *monitor_grids; /* per lane: a fine grid, and how curved dz/dt is between its nodes */
     double **monitor;
 
+    size_t design_start; /* samples from it on are spread over the ranges */
     size_t lanes, samples, n_states;
     double *p;                                  /* lanes x samples x columns x n_states */
     double *solution;                           /* lanes x samples x columns x m: of the discretised equations */
@@ -86,7 +91,10 @@ struct solve_newton {
     size_t feature_count;
     newton_monomial monomials[NEWTON_TERMS_MAX];
     size_t monomial_count;
-    double *guess; /* lanes x columns x m x monomials */
+    double *feature_values; /* lanes x samples x columns x NEWTON_FEATURES_MAX */
+    double *dose_weights;   /* lanes x rows x columns: of the doses given so far in the mean of their amounts */
+    bool weighs_doses;      /* some mean is of more than one dose */
+    double *guess;          /* lanes x columns x m x monomials */
 
     /* Where the block is one state x and N saturates in it, 1 + slope x = exp(y): then y is what the guess is fitted
      * to. */
@@ -106,6 +114,11 @@ struct solve_newton {
     solve_terms *n_terms, *jacobian_terms, *rate_terms; /* m, m x m, m x m */
 };
 
+/* Place of a sample's column. */
+static inline size_t newton_at(const solve_newton *nw, size_t lane, size_t sample, size_t k) {
+    return (lane * nw->samples + sample) * nw->columns + k;
+}
+
 /* newton_split.c */
 ddt_status newton_block_create(solve_work *work);
 /* newton_grid.c */
@@ -116,18 +129,35 @@ ddt_status newton_population_of(solve_work *work, size_t samples);
 ddt_status newton_observed(solve_work *work, size_t room, double *out);
 /* Second derivative of dz/dt between the nodes, largest over the samples, for the choice of better nodes. */
 ddt_status newton_monitor(solve_work *work);
+/* The discretised solution (columns x m) of one patient on a lane, for given amounts of its records. */
+ddt_status newton_trajectory(solve_work *work, size_t lane, const double *symbols, const double *amounts,
+                             double *solution);
+/* Largest h/2 |J_ii| of the population: the circuit inverts I - h/2 J by three terms of its series. */
+ddt_status newton_step_norm(solve_work *work, double *largest);
 ddt_status newton_typical(solve_work *work);
-ddt_status newton_features(solve_work *work);
-ddt_status newton_fit(solve_work *work, unsigned degree, bool *fits);
-ddt_status newton_iterate(solve_work *work, newton_variant variant, double *draw_error, double *corner_error);
+/* Errors of the guess and after each iteration: variant.iterations + 1 of each. Of every stride-th sample. */
+ddt_status newton_iterate(solve_work *work, newton_variant variant, size_t stride, double *draw_errors,
+                          double *corner_errors);
 void newton_set_ranges(solve_work *work, unsigned iteration);
 ddt_status newton_scales(solve_work *work);
 void newton_state_scales(solve_work *work);
-void newton_log_range(solve_work *work);
+/* Some slack around the range that the virtual population shows. */
+void newton_widen(double *low, double *high);
 /* Range of h/2 J at the current iterate, for a block of one state. */
 void newton_step_range(solve_work *work, double *low, double *high);
 /* Error of the circuit's outputs (lanes x block) for a lane's sample. */
 ddt_status newton_compare(solve_work *work, size_t lane, size_t sample, double *const *outputs, double *error);
+/* newton_guess.c */
+/* Appends patients spread over the box of all ranges to the virtual population: what polynomials are fitted to. */
+ddt_status newton_design(solve_work *work);
+
+ddt_status newton_features(solve_work *work);
+/* *fits: whether there are enough patients for all monomials up to the degree. */
+ddt_status newton_fit(solve_work *work, unsigned degree, bool *fits);
+/* The guess (columns x m) of one sample; values: room for the monomials. */
+void newton_guess_of(const solve_work *work, size_t lane, size_t sample, double *values, double *out);
+/* The range of y over the population, and how it is scaled to [-1, 1]. */
+void newton_log_range(solve_work *work);
 /* newton_circuit.c */
 ddt_status newton_build(solve_work *work);
 ddt_status newton_calibrate(solve_work *work, double *draw_error, double *corner_error);

@@ -137,45 +137,64 @@ ddt_status solve_newton_time_factor(solve_work *work, ddt_expr e, uint32_t time,
 
 /* ------------------------------------------------------------------ the guess */
 
+/* The weighted mean of a dosing's amounts, moved to [-1, 1]. */
+static ddt_status amount_feature(maker *mk, const newton_feature *feature, solve_value *v) {
+    solve_work *work = mk->work;
+    const solve_newton *nw = mk->nw;
+    const solve_layout *layout = &work->solution->layout;
+    v->node = work->dosings[feature->index].node;
+    if (nw->weighs_doses) {
+        v->node = ddt_circuit_mul(work->circuit, v->node, solve_public(work, nw->dose_weights, 1.0).node);
+        v->depth += 1.0;
+    }
+    v->node = ddt_circuit_sum(work->circuit, v->node, (int64_t)mk->columns, mk->rows);
+    SOLVE_TRY(spread_rows(mk, v));
+    double *middle = work->slots;
+    memset(middle, 0, mk->lanes * mk->rows * mk->columns * sizeof *middle);
+    for (size_t l = 0; l < mk->lanes; l++) {
+        for (size_t row = 0; row < layout->lanes[l].source_count; row++) {
+            for (size_t k = 0; k < nw->grids[l].count && layout->lanes[l].sources[row].input == feature->index; k++) {
+                for (size_t r = 0;
+                     r < mk->rows && layout->lanes[l].active[row * layout->lanes[l].column_count + k] != 0; r++) {
+                    *slot_of(mk, middle, l, r, k) = feature->mid;
+                }
+            }
+        }
+    }
+    v->node = ddt_circuit_sub(work->circuit, v->node, ddt_circuit_public(work->circuit, middle));
+    v->node = ddt_circuit_affine(work->circuit, &v->node, &feature->factor, 1, 0.0);
+    return ddt_circuit_status(work->circuit);
+}
+
+static void symbol_feature(maker *mk, const newton_feature *feature, solve_value *v) {
+    const solve_work *work = mk->work;
+    ddt_node nodes[NEWTON_PARTS_MAX];
+    double factors[NEWTON_PARTS_MAX];
+    bool is_free = true;
+    for (size_t i = 0; i < feature->count; i++) {
+        nodes[i] = work->encodings[feature->inputs[i] - work->dosing_count].node;
+        factors[i] = feature->factor * feature->weights[i];
+        is_free &= factors[i] == floor(factors[i]) && fabs(factors[i]) <= SOLVE_INTEGER_MAX;
+    }
+    v->node = ddt_circuit_affine(work->circuit, nodes, factors, feature->count, -feature->factor * feature->mid);
+    v->depth = is_free ? 0.0 : 1.0;
+}
+
 static ddt_status make_features(maker *mk) {
     solve_work *work = mk->work;
-    mk->features = solve_alloc(work, mk->nw->feature_count, sizeof *mk->features);
+    mk->features = solve_alloc(work, mk->nw->feature_count + 1, sizeof *mk->features);
     if (mk->features == NULL) {
         return DDT_ERR_MEMORY;
     }
     for (size_t f = 0; f < mk->nw->feature_count; f++) {
         const newton_feature *feature = &mk->nw->features[f];
-        solve_value *v = &mk->features[f];
         if (feature->is_amount) {
-            v->node =
-                ddt_circuit_sum(work->circuit, work->dosings[feature->index].node, (int64_t)mk->columns, mk->rows);
-            SOLVE_TRY(spread_rows(mk, v));
+            SOLVE_TRY(amount_feature(mk, feature, &mk->features[f]));
         } else {
-            ddt_node nodes[NEWTON_PARTS_MAX];
-            for (size_t i = 0; i < feature->count; i++) {
-                nodes[i] = work->encodings[feature->inputs[i] - work->dosing_count].node;
-            }
-            v->node = feature->count == 1
-                          ? nodes[0]
-                          : ddt_circuit_affine(work->circuit, nodes, feature->weights, feature->count, 0.0);
+            symbol_feature(mk, feature, &mk->features[f]);
         }
     }
-    return DDT_OK;
-}
-
-/* How often the dosings of a monomial's amounts were given so far, multiplied: features are means, nodes are sums. */
-static double monomial_counts(const maker *mk, const newton_monomial *t, size_t lane, size_t k) {
-    const solve_lane *l = &mk->work->solution->layout.lanes[lane];
-    double product = 1.0;
-    for (unsigned i = 0; i < t->count; i++) {
-        const newton_feature *f = &mk->nw->features[t->features[i]];
-        double count = 0.0;
-        for (size_t row = 0; f->is_amount && row < l->source_count; row++) {
-            count += l->sources[row].input == f->index && l->active[row * l->column_count + k] != 0;
-        }
-        product *= fmax(1.0, count);
-    }
-    return product;
+    return ddt_circuit_status(work->circuit);
 }
 
 static solve_value coefficient(maker *mk, size_t term, size_t b) {
@@ -186,55 +205,28 @@ static solve_value coefficient(maker *mk, size_t term, size_t b) {
     for (size_t l = 0; l < mk->lanes; l++) {
         for (size_t k = 0; k < nw->grids[l].count; k++) {
             double c = nw->guess[((l * nw->columns + k) * nw->monomial_count + term) * nw->m + b];
-            if (nw->argument != DDT_EXPR_NONE) {
-                c = term == 0 ? c - nw->log_mid : c;
-            }
-            c /= scale * monomial_counts(mk, &nw->monomials[term], l, k);
+            c = nw->argument != DDT_EXPR_NONE && term == 0 ? c - nw->log_mid : c;
             for (size_t r = 0; r < mk->rows; r++) {
-                *slot_of(mk, vector, l, r, k) = c;
+                *slot_of(mk, vector, l, r, k) = c / scale;
             }
         }
     }
     return (solve_value){.node = ddt_circuit_public(mk->work->circuit, vector)};
 }
 
+/* The halves of a monomial are monomials: what they share is computed once. */
 static solve_value monomial_node(maker *mk, const uint8_t *features, unsigned count) {
-    if (count == 0) {
-        return one(mk);
+    if (count < 2) {
+        return count == 0 ? one(mk) : mk->features[features[0]];
     }
-    if (count == 1) {
-        return mk->features[features[0]];
+    unsigned first = 1;
+    while (2 * first < count) {
+        first *= 2;
     }
-    solve_value a = count == 2 ? mk->features[features[0]] : monomial_node(mk, features, 2);
-    solve_value b = count == 2 ? mk->features[features[1]] : monomial_node(mk, features + 2, count - 2);
+    solve_value a = monomial_node(mk, features, first);
+    solve_value b = monomial_node(mk, features + first, count - first);
     return (solve_value){.node = ddt_circuit_mul(mk->work->circuit, a.node, b.node),
                          .depth = 1.0 + fmax(a.depth, b.depth)};
-}
-
-/* Terms of degree 3 and 4: sum over pairs of features of (pair) * (form of degree 1 or 2). */
-static ddt_status high_terms(maker *mk, size_t b, solve_pairs *pairs) {
-    const solve_newton *nw = mk->nw;
-    for (size_t first = 0; first < nw->monomial_count; first++) {
-        const newton_monomial *lead = &nw->monomials[first];
-        bool is_new = lead->count > 2;
-        for (size_t t = 0; t < first && is_new; t++) {
-            is_new = !(nw->monomials[t].count > 2 && memcmp(nw->monomials[t].features, lead->features, 2) == 0);
-        }
-        solve_pairs form = {0};
-        for (size_t t = first; t < nw->monomial_count && is_new; t++) {
-            const newton_monomial *other = &nw->monomials[t];
-            if (other->count > 2 && memcmp(other->features, lead->features, 2) == 0) {
-                SOLVE_TRY(solve_pairs_add(mk->work, &form, monomial_node(mk, other->features + 2, other->count - 2),
-                                          coefficient(mk, t, b)));
-            }
-        }
-        solve_value sum;
-        SOLVE_TRY(finish(mk, &form, &sum));
-        if (exists(sum)) {
-            SOLVE_TRY(solve_pairs_add(mk->work, pairs, monomial_node(mk, lead->features, 2), sum));
-        }
-    }
-    return DDT_OK;
 }
 
 /* z = (exp(y) - 1) / slope - p */
@@ -264,13 +256,10 @@ static ddt_status make_guess(maker *mk) {
     for (size_t b = 0; b < mk->m; b++) {
         solve_pairs pairs = {0};
         for (size_t t = 0; t < nw->monomial_count; t++) {
-            if (nw->monomials[t].count <= 2) {
-                SOLVE_TRY(solve_pairs_add(mk->work, &pairs,
-                                          monomial_node(mk, nw->monomials[t].features, nw->monomials[t].count),
-                                          coefficient(mk, t, b)));
-            }
+            SOLVE_TRY(solve_pairs_add(mk->work, &pairs,
+                                      monomial_node(mk, nw->monomials[t].features, nw->monomials[t].count),
+                                      coefficient(mk, t, b)));
         }
-        SOLVE_TRY(high_terms(mk, b, &pairs));
         SOLVE_TRY(finish(mk, &pairs, &mk->z[b]));
     }
     return nw->argument == DDT_EXPR_NONE ? DDT_OK : leave_logarithm(mk);
@@ -282,6 +271,7 @@ static ddt_status make_guess(maker *mk) {
 static void bind_states(maker *mk, unsigned iteration) {
     solve_work *work = mk->work;
     newton_set_ranges(work, iteration);
+    work->iterate_stamp++;
     for (size_t i = 0; i < work->linear.n; i++) {
         size_t b = mk->nw->block_of[i];
         work->state_values[i] = mk->p[i];

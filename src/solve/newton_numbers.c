@@ -7,6 +7,7 @@
  */
 #include "newton.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -122,10 +123,6 @@ static void evaluate(patient *who, const double *p, const double *z, double *f, 
     }
 }
 
-static size_t at(const solve_newton *nw, size_t lane, size_t sample, size_t k) {
-    return (lane * nw->samples + sample) * nw->columns + k;
-}
-
 /* One implicit step; z holds the value before it and gets the value after it. */
 static void step(patient *who, double h, const double *p, double *z, double *start) {
     enum { TRIES = 30 };
@@ -199,7 +196,7 @@ static void draw_amounts(const solve_work *work, size_t lane, size_t sample, dou
         }
         const solve_range *range = &layout->ranges[layout->inputs[source->input].range];
         double u = 0.5;
-        if (sample >= work->draw_count) {
+        if (sample >= work->draw_count && sample < nw->design_start) {
             u = (double)(sample & 1);
         } else if (sample > 0) {
             uint64_t state = sample + 1000003U * lane + 7919U * source->input;
@@ -243,23 +240,34 @@ ddt_status newton_population_of(solve_work *work, size_t samples) {
     for (size_t l = 0; l < nw->lanes; l++) {
         for (size_t s = 0; s < samples; s++) {
             double *amounts = nw->amounts + (l * samples + s) * nw->record_room;
-            double *p = nw->p + at(nw, l, s, 0) * nw->n_states;
+            double *p = nw->p + newton_at(nw, l, s, 0) * nw->n_states;
             patient_is(&who, work->samples + s * work->symbol_count);
             draw_amounts(work, l, s, amounts);
             solve_lane_exact(work, l, &who.numbers, amounts, &buffers);
             memcpy(p, buffers.states, nw->grids[l].count * nw->n_states * sizeof *p);
-            SOLVE_TRY(solve_patient(&who, l, p, nw->solution + at(nw, l, s, 0) * nw->m));
+            SOLVE_TRY(solve_patient(&who, l, p, nw->solution + newton_at(nw, l, s, 0) * nw->m));
         }
         SOLVE_TRY(ddt_progress(work->ctx, "population", l + 1, nw->lanes));
     }
     return DDT_OK;
 }
 
+ddt_status newton_trajectory(solve_work *work, size_t lane, const double *symbols, const double *amounts,
+                             double *solution) {
+    patient who;
+    solve_exact_buffers buffers;
+    SOLVE_TRY(patient_create(work, &who));
+    SOLVE_TRY(solve_exact_create(work, &buffers));
+    patient_is(&who, symbols);
+    solve_lane_exact(work, lane, &who.numbers, amounts, &buffers);
+    return solve_patient(&who, lane, buffers.states, solution);
+}
+
 /* Outputs of a sample at a column with z as given. */
 static void outputs_at(patient *who, size_t lane, size_t sample, size_t k, const double *z, double *values) {
     const solve_newton *nw = who->work->newton;
     set_time(who, lane, k);
-    set_states(who, nw->p + at(nw, lane, sample, k) * nw->n_states, z + at(nw, lane, sample, k) * nw->m);
+    set_states(who, nw->p + newton_at(nw, lane, sample, k) * nw->n_states, z + newton_at(nw, lane, sample, k) * nw->m);
     ddt_expr_program_run(who->work->output_program, who->symbols, values);
 }
 
@@ -331,12 +339,35 @@ ddt_status newton_monitor(solve_work *work) {
         }
         for (size_t s = 0; s < nw->samples; s++) {
             patient_is(&who, work->samples + s * work->symbol_count);
-            const double *z = nw->solution + at(nw, l, s, 0) * nw->m;
+            const double *z = nw->solution + newton_at(nw, l, s, 0) * nw->m;
             for (size_t k = 0; k < nw->grids[l].count; k++) {
                 set_time(&who, l, k);
-                evaluate(&who, nw->p + at(nw, l, s, k) * nw->n_states, z + k * nw->m, f + k * nw->m, who.jacobian);
+                evaluate(&who, nw->p + newton_at(nw, l, s, k) * nw->n_states, z + k * nw->m, f + k * nw->m,
+                         who.jacobian);
             }
             watch(&who, l, f, z, nw->monitor[l]);
+        }
+    }
+    return DDT_OK;
+}
+
+ddt_status newton_step_norm(solve_work *work, double *largest) {
+    const solve_newton *nw = work->newton;
+    size_t m = nw->m;
+    patient who;
+    SOLVE_TRY(patient_create(work, &who));
+    *largest = 0.0;
+    for (size_t l = 0; l < nw->lanes; l++) {
+        for (size_t s = 0; s < nw->samples; s++) {
+            patient_is(&who, work->samples + s * work->symbol_count);
+            for (size_t k = 0; k < nw->grids[l].count; k++) {
+                size_t place = newton_at(nw, l, s, k);
+                set_time(&who, l, k);
+                evaluate(&who, nw->p + place * nw->n_states, nw->solution + place * m, who.f, who.jacobian);
+                for (size_t b = 0; b < m; b++) {
+                    *largest = fmax(*largest, 0.5 * nw->grids[l].step[k] * fabs(who.jacobian[b * m + b]));
+                }
+            }
         }
     }
     return DDT_OK;
@@ -388,8 +419,8 @@ void newton_state_scales(solve_work *work) {
         for (size_t l = 0; l < nw->lanes; l++) {
             for (size_t s = 0; s < work->draw_count && s < nw->samples; s++) {
                 for (size_t k = 0; k < nw->grids[l].count; k++) {
-                    double p = nw->p[at(nw, l, s, k) * nw->n_states + i];
-                    double z = b == SIZE_MAX ? 0.0 : nw->solution[at(nw, l, s, k) * nw->m + b];
+                    double p = nw->p[newton_at(nw, l, s, k) * nw->n_states + i];
+                    double z = b == SIZE_MAX ? 0.0 : nw->solution[newton_at(nw, l, s, k) * nw->m + b];
                     largest = fmax(largest, b == SIZE_MAX ? fabs(p) : fabs(p + z));
                 }
             }
@@ -406,7 +437,7 @@ static const double *iterate_of(const solve_newton *nw, unsigned iteration) {
     return iteration == NEWTON_SOLUTION ? nw->solution : nw->iterate[iteration];
 }
 
-static void widen(double *low, double *high) {
+void newton_widen(double *low, double *high) {
     const double widening = 0.1; /* of the range, or of its logarithm, to either side */
     /* What never falls below 0 does not: a pole, as that of C / (C + K) at -K, may lie close behind it. */
     const double at_zero = 1e-9;
@@ -439,7 +470,7 @@ void newton_set_ranges(solve_work *work, unsigned iteration) {
         for (size_t l = 0; l < nw->lanes && c != SOLVE_UNIT; l++) {
             for (size_t s = 0; s < nw->samples; s++) {
                 for (size_t k = 0; k < nw->grids[l].count; k++) {
-                    size_t place = at(nw, l, s, k);
+                    size_t place = newton_at(nw, l, s, k);
                     double x = nw->p[place * nw->n_states + i] + (b == SIZE_MAX ? 0.0 : z[place * nw->m + b]);
                     low = fmin(low, x);
                     high = fmax(high, x);
@@ -447,7 +478,7 @@ void newton_set_ranges(solve_work *work, unsigned iteration) {
             }
         }
         if (c != SOLVE_UNIT) {
-            widen(&low, &high);
+            newton_widen(&low, &high);
             work->symbols[work->model->compartments[c].symbol].low = low;
             work->symbols[work->model->compartments[c].symbol].high = high;
         }
@@ -469,7 +500,7 @@ ddt_status solve_newton_range(solve_work *work, ddt_expr e, double *low, double 
         for (size_t s = 0; s < nw->samples; s++) {
             patient_is(&who, work->samples + s * work->symbol_count);
             for (size_t k = 0; k < nw->grids[l].count; k++) {
-                size_t place = at(nw, l, s, k);
+                size_t place = newton_at(nw, l, s, k);
                 double value = 0.0;
                 set_time(&who, l, k);
                 set_states(&who, nw->p + place * nw->n_states, z + place * nw->m);
@@ -481,265 +512,10 @@ ddt_status solve_newton_range(solve_work *work, ddt_expr e, double *low, double 
         }
     }
     ddt_expr_program_destroy(program);
-    widen(low, high);
+    newton_widen(low, high);
     return finite ? DDT_OK
                   : ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED, "'%s': %s is not finite in the virtual population.",
                              work->model->path, solve_print(work, e));
-}
-
-/* ------------------------------------------------------------------ guesses */
-
-/* Multiplier of an input in an exponential, 0 where it takes no part. */
-static double multiplier_in(const solve_work *work, const solve_group *group, uint32_t input) {
-    for (size_t i = 0; i < group->count; i++) {
-        if (group->parts[i].encoding + work->dosing_count == input) {
-            return group->parts[i].multiplier;
-        }
-    }
-    return 0.0;
-}
-
-/* How often an input is used outside exponentials. */
-static bool is_used_alone(const solve_work *work, uint32_t input) {
-    for (size_t g = 0; g < work->group_count; g++) {
-        if (multiplier_in(work, &work->groups[g], input) != 0.0) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Symbols with one ratio of multipliers in all exponentials, like a weight and an eta on one capacity, act as one. */
-static bool joins_feature(solve_work *work, uint32_t input) {
-    solve_newton *nw = work->newton;
-    if (input < work->dosing_count || is_used_alone(work, input)) {
-        return false;
-    }
-    for (size_t f = 0; f < nw->feature_count; f++) {
-        newton_feature *feature = &nw->features[f];
-        bool same = !feature->is_amount && feature->count < NEWTON_PARTS_MAX && !is_used_alone(work, feature->index);
-        double ratio = 0.0;
-        for (size_t g = 0; g < work->group_count && same; g++) {
-            double mine = multiplier_in(work, &work->groups[g], input);
-            double other = multiplier_in(work, &work->groups[g], feature->index);
-            ratio = ratio == 0.0 && other != 0.0 ? mine / other : ratio;
-            same = mine == ratio * other;
-        }
-        if (same && ratio != 0.0) {
-            feature->inputs[feature->count] = input;
-            feature->weights[feature->count++] = ratio;
-            return true;
-        }
-    }
-    return false;
-}
-
-ddt_status newton_features(solve_work *work) {
-    solve_newton *nw = work->newton;
-    const solve_layout *layout = &work->solution->layout;
-    nw->feature_count = 0;
-    nw->log_guess = solve_alloc(work, nw->lanes * nw->samples * nw->columns, sizeof(double));
-    nw->inverse_values = solve_alloc(work, nw->samples, sizeof(double));
-    if (nw->log_guess == NULL || nw->inverse_values == NULL) {
-        return DDT_ERR_MEMORY;
-    }
-    for (size_t s = 0; s < nw->samples && nw->argument != DDT_EXPR_NONE; s++) {
-        nw->inverse_values[s] =
-            ddt_expr_eval(work->pool, nw->inverse_slope, work->samples + s * work->symbol_count, NULL);
-    }
-    for (uint32_t i = 0; i < layout->input_count; i++) {
-        bool is_amount = layout->inputs[i].kind == SOLVE_INPUT_AMOUNT;
-        bool known = false;
-        for (uint32_t j = 0; j < i && !is_amount; j++) {
-            known |= layout->inputs[j].kind != SOLVE_INPUT_AMOUNT && layout->inputs[j].range == layout->inputs[i].range;
-        }
-        if (!known && !joins_feature(work, i) && nw->feature_count < NEWTON_FEATURES_MAX) {
-            nw->features[nw->feature_count++] =
-                (newton_feature){.is_amount = is_amount, .index = i, .count = 1, .inputs = {i}, .weights = {1.0}};
-        }
-    }
-    return DDT_OK;
-}
-
-static bool add_monomials(solve_newton *nw, unsigned degree, unsigned first, newton_monomial *partial) {
-    if (partial->count == degree) {
-        if (nw->monomial_count == NEWTON_TERMS_MAX) {
-            return false;
-        }
-        nw->monomials[nw->monomial_count++] = *partial;
-        return true;
-    }
-    for (unsigned f = first; f < nw->feature_count; f++) {
-        partial->features[partial->count++] = (uint8_t)f;
-        bool fits = add_monomials(nw, degree, f, partial);
-        partial->count--;
-        if (!fits) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Amount of a dosing given up to a column, per dose: the mean of the input's rows. count: how many doses. */
-static double mean_amount(const solve_work *work, size_t lane, size_t sample, uint32_t input, size_t k, size_t *count) {
-    const solve_newton *nw = work->newton;
-    const solve_lane *l = &work->solution->layout.lanes[lane];
-    const double *amounts = nw->amounts + (lane * nw->samples + sample) * nw->record_room;
-    double sum = 0.0;
-    *count = 0;
-    for (size_t row = 0; row < l->source_count; row++) {
-        if (l->sources[row].input == input && l->active[row * l->column_count + k] != 0) {
-            sum += amounts[l->sources[row].record] * l->sources[row].weight;
-            (*count)++;
-        }
-    }
-    return *count > 0 ? sum / (double)*count : 0.0;
-}
-
-static uint32_t symbol_of_input(const solve_work *work, uint32_t input) {
-    return work->encodings[input - work->dosing_count].symbol;
-}
-
-/* Values of all monomials for one sample and column. */
-static void monomial_values(const solve_work *work, size_t lane, size_t sample, size_t k, double *values) {
-    const solve_newton *nw = work->newton;
-    double features[NEWTON_FEATURES_MAX];
-    size_t count = 0;
-    for (size_t f = 0; f < nw->feature_count; f++) {
-        const newton_feature *feature = &nw->features[f];
-        features[f] = feature->is_amount ? mean_amount(work, lane, sample, feature->index, k, &count) : 0.0;
-        for (size_t i = 0; i < feature->count && !feature->is_amount; i++) {
-            uint32_t input = feature->inputs[i];
-            double value = work->samples[sample * work->symbol_count + symbol_of_input(work, input)];
-            features[f] += feature->weights[i] * solve_encode_value(&work->solution->layout.inputs[input], value);
-        }
-    }
-    for (size_t t = 0; t < nw->monomial_count; t++) {
-        values[t] = 1.0;
-        for (unsigned i = 0; i < nw->monomials[t].count; i++) {
-            values[t] *= features[nw->monomials[t].features[i]];
-        }
-    }
-}
-
-/* Cholesky; a (count x count) is destroyed, b (count x columns) becomes the solution. */
-static void solve_normal(double *a, double *b, size_t count, size_t columns) {
-    for (size_t j = 0; j < count; j++) {
-        for (size_t i = j; i < count; i++) {
-            double sum = a[i * count + j];
-            for (size_t k = 0; k < j; k++) {
-                sum -= a[i * count + k] * a[j * count + k];
-            }
-            a[i * count + j] = i == j ? sqrt(fmax(sum, 1e-300)) : sum / a[j * count + j];
-        }
-    }
-    for (size_t c = 0; c < columns; c++) {
-        for (size_t i = 0; i < count; i++) {
-            double sum = b[i * columns + c];
-            for (size_t k = 0; k < i; k++) {
-                sum -= a[i * count + k] * b[k * columns + c];
-            }
-            b[i * columns + c] = sum / a[i * count + i];
-        }
-        for (size_t i = count; i-- > 0;) {
-            double sum = b[i * columns + c];
-            for (size_t k = i + 1; k < count; k++) {
-                sum -= a[k * count + i] * b[k * columns + c];
-            }
-            b[i * columns + c] = sum / a[i * count + i];
-        }
-    }
-}
-
-/* y of the solution. */
-static double log_of(const solve_work *work, size_t lane, size_t sample, size_t k) {
-    const solve_newton *nw = work->newton;
-    size_t place = at(nw, lane, sample, k);
-    double x = nw->p[place * nw->n_states + nw->block[0]] + nw->solution[place];
-    return log(fmax(1.0 + x / nw->inverse_values[sample], 1e-6));
-}
-
-static void fit_column(const solve_work *work, size_t lane, size_t k, double *normal, double *values, double *right) {
-    const solve_newton *nw = work->newton;
-    const double corner_weight = 0.1;
-    const double ridge = 1e-8;
-    size_t terms = nw->monomial_count;
-    bool is_log = nw->argument != DDT_EXPR_NONE;
-    memset(normal, 0, terms * terms * sizeof *normal);
-    memset(right, 0, terms * nw->m * sizeof *right);
-    for (size_t s = 0; s < nw->samples; s++) {
-        double weight = s < work->draw_count ? 1.0 : corner_weight;
-        monomial_values(work, lane, s, k, values);
-        const double *z = nw->solution + at(nw, lane, s, k) * nw->m;
-        for (size_t i = 0; i < terms; i++) {
-            double scaled = weight * values[i];
-            for (size_t j = 0; j <= i; j++) {
-                normal[i * terms + j] += scaled * values[j];
-            }
-            for (size_t b = 0; b < nw->m; b++) {
-                right[i * nw->m + b] += scaled * (is_log ? log_of(work, lane, s, k) : z[b]);
-            }
-        }
-    }
-    for (size_t i = 0; i < terms; i++) {
-        normal[i * terms + i] += ridge * (double)nw->samples;
-    }
-    solve_normal(normal, right, terms, nw->m);
-}
-
-/* Least squares over the population, column by column. Coefficients: lanes x columns x monomials x m. */
-ddt_status newton_fit(solve_work *work, unsigned degree, bool *fits) {
-    solve_newton *nw = work->newton;
-    nw->monomial_count = 0;
-    *fits = true;
-    for (unsigned d = 0; d <= degree; d++) {
-        newton_monomial none = {0};
-        *fits = *fits && add_monomials(nw, d, 0, &none);
-    }
-    size_t terms = nw->monomial_count;
-    const size_t samples_per_term = 2;
-    *fits = *fits && terms * samples_per_term <= nw->samples;
-    if (!*fits) {
-        return DDT_OK;
-    }
-    nw->guess = solve_alloc(work, nw->lanes * nw->columns * terms * nw->m, sizeof *nw->guess);
-    double *normal = solve_alloc(work, terms * terms, sizeof *normal);
-    double *values = solve_alloc(work, terms, sizeof *values);
-    if (nw->guess == NULL || normal == NULL || values == NULL) {
-        return DDT_ERR_MEMORY;
-    }
-    for (size_t l = 0; l < nw->lanes; l++) {
-        for (size_t k = 0; k < nw->grids[l].count; k++) {
-            double *right = nw->guess + (l * nw->columns + k) * terms * nw->m;
-            fit_column(work, l, k, normal, values, right);
-            bool is_zero = nw->grids[l].is_start[k] && nw->argument == DDT_EXPR_NONE;
-            for (size_t i = 0; i < terms * nw->m && is_zero; i++) {
-                right[i] = 0.0;
-            }
-        }
-    }
-    return DDT_OK;
-}
-
-static void evaluate_guess(const solve_work *work, size_t lane, size_t sample, double *values, double *out) {
-    const solve_newton *nw = work->newton;
-    size_t terms = nw->monomial_count;
-    for (size_t k = 0; k < nw->grids[lane].count; k++) {
-        const double *c = nw->guess + (lane * nw->columns + k) * terms * nw->m;
-        monomial_values(work, lane, sample, k, values);
-        for (size_t b = 0; b < nw->m; b++) {
-            double sum = 0.0;
-            for (size_t t = 0; t < terms; t++) {
-                sum += c[t * nw->m + b] * values[t];
-            }
-            out[k * nw->m + b] = sum;
-            if (nw->argument != DDT_EXPR_NONE) {
-                size_t place = at(nw, lane, sample, k);
-                nw->log_guess[place] = sum;
-                out[k] = (exp(sum) - 1.0) * nw->inverse_values[sample] - nw->p[place * nw->n_states + nw->block[0]];
-            }
-        }
-    }
 }
 
 /* ------------------------------------------------------------------ Newton's method over the whole trajectory */
@@ -780,7 +556,7 @@ ddt_status newton_typical(solve_work *work) {
             double *f = nw->typical_f + (l * nw->columns + k) * m * m;
             double *g = nw->typical_g + (l * nw->columns + k) * m * m;
             double h = nw->grids[l].step[k];
-            size_t place = at(nw, l, 0, k);
+            size_t place = newton_at(nw, l, 0, k);
             memcpy(who.jacobian_before, who.jacobian, m * m * sizeof(double));
             set_time(&who, l, k);
             evaluate(&who, nw->p + place * nw->n_states, nw->solution + place * m, who.f, who.jacobian);
@@ -841,7 +617,7 @@ static ddt_status iterate_patient(patient *who, size_t lane, size_t sample, unsi
     double *rho = delta + m;
     double *last = rho + m;
     for (size_t k = 0; k < grid->count; k++) {
-        size_t place = at(nw, lane, sample, k);
+        size_t place = newton_at(nw, lane, sample, k);
         double h = grid->step[k];
         memcpy(who->f_before, who->f, m * sizeof(double));
         memcpy(who->jacobian_before, who->jacobian, m * m * sizeof(double));
@@ -896,37 +672,51 @@ static double sample_error(patient *who, size_t lane, size_t sample, const doubl
     return worst;
 }
 
-ddt_status newton_iterate(solve_work *work, newton_variant variant, double *draw_error, double *corner_error) {
+static ddt_status iterates_create(solve_work *work, unsigned iterations) {
     solve_newton *nw = work->newton;
     size_t count = nw->lanes * nw->samples * nw->columns * nw->m;
-    double *values = solve_alloc(work, NEWTON_TERMS_MAX + work->model->output_count, sizeof *values);
-    patient who;
-    SOLVE_TRY(patient_create(work, &who));
-    for (unsigned i = 0; i <= variant.iterations; i++) {
+    for (unsigned i = 0; i <= iterations; i++) {
         nw->step_low[i] = 0.0;
         nw->step_high[i] = 0.0;
         if (nw->iterate[i] == NULL) {
             nw->iterate[i] = solve_alloc(work, count, sizeof(double));
         }
-        if (nw->iterate[i] == NULL || values == NULL) {
+        if (nw->iterate[i] == NULL) {
             return DDT_ERR_MEMORY;
         }
     }
+    return DDT_OK;
+}
+
+ddt_status newton_iterate(solve_work *work, newton_variant variant, size_t stride, double *draw_errors,
+                          double *corner_errors) {
+    solve_newton *nw = work->newton;
+    double *values = solve_alloc(work, NEWTON_TERMS_MAX + work->model->output_count, sizeof *values);
+    patient who;
+    SOLVE_TRY(patient_create(work, &who));
+    SOLVE_TRY(iterates_create(work, variant.iterations));
+    if (values == NULL) {
+        return DDT_ERR_MEMORY;
+    }
     nw->variant = variant;
-    *draw_error = 0.0;
-    *corner_error = 0.0;
+    for (unsigned i = 0; i <= variant.iterations; i++) {
+        draw_errors[i] = 0.0;
+        corner_errors[i] = 0.0;
+    }
     for (size_t l = 0; l < nw->lanes; l++) {
-        for (size_t s = 0; s < nw->samples; s++) {
-            size_t offset = at(nw, l, s, 0) * nw->m;
+        for (size_t s = l % stride; s < nw->samples; s += stride) {
+            size_t offset = newton_at(nw, l, s, 0) * nw->m;
+            double *errors = s < work->draw_count ? draw_errors : corner_errors;
             patient_is(&who, work->samples + s * work->symbol_count);
-            evaluate_guess(work, l, s, values, nw->iterate[0] + offset);
-            for (unsigned i = 0; i < variant.iterations; i++) {
-                SOLVE_TRY(iterate_patient(&who, l, s, i, variant.is_public, nw->iterate[i] + offset,
-                                          nw->iterate[i + 1] + offset));
+            newton_guess_of(work, l, s, values, nw->iterate[0] + offset);
+            for (unsigned i = 0; i <= variant.iterations; i++) {
+                double error = sample_error(&who, l, s, nw->iterate[i], values);
+                errors[i] = error <= errors[i] ? errors[i] : error;
+                if (i < variant.iterations) {
+                    SOLVE_TRY(iterate_patient(&who, l, s, i, variant.is_public, nw->iterate[i] + offset,
+                                              nw->iterate[i + 1] + offset));
+                }
             }
-            double error = sample_error(&who, l, s, nw->iterate[variant.iterations], values);
-            double *worst = s < work->draw_count ? draw_error : corner_error;
-            *worst = error <= *worst ? *worst : error;
         }
     }
     return DDT_OK;
@@ -958,38 +748,9 @@ ddt_status newton_compare(solve_work *work, size_t lane, size_t sample, double *
     return DDT_OK;
 }
 
-/* The range of y over the population, and how it is scaled to [-1, 1]. */
-void newton_log_range(solve_work *work) {
-    solve_newton *nw = work->newton;
-    double low = INFINITY;
-    double high = -INFINITY;
-    for (size_t l = 0; l < nw->lanes; l++) {
-        for (size_t s = 0; s < nw->samples; s++) {
-            for (size_t k = 0; k < nw->grids[l].count; k++) {
-                low = fmin(low, nw->log_guess[at(nw, l, s, k)]);
-                high = fmax(high, nw->log_guess[at(nw, l, s, k)]);
-            }
-        }
-    }
-    widen(&low, &high);
-    nw->log_mid = 0.5 * (low + high);
-    nw->log_half = 0.5 * (high - low);
-}
-
-bool solve_newton_log(const solve_work *work, ddt_expr argument, solve_value *y, double *mid, double *half) {
-    const solve_newton *nw = work->newton;
-    if (nw == NULL || nw->current != 0 || nw->argument == DDT_EXPR_NONE || argument != nw->argument) {
-        return false;
-    }
-    *y = nw->log_node;
-    *mid = nw->log_mid;
-    *half = nw->log_half;
-    return true;
-}
-
 void newton_step_range(solve_work *work, double *low, double *high) {
     solve_newton *nw = work->newton;
     *low = nw->step_low[nw->current];
     *high = nw->step_high[nw->current];
-    widen(low, high);
+    newton_widen(low, high);
 }

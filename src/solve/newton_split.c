@@ -78,6 +78,26 @@ static ddt_status rewrite_quotient(solve_work *work, ddt_expr n, ddt_expr a, ddt
     return *out == DDT_EXPR_NONE ? solve_pool_failure(work) : DDT_OK;
 }
 
+/*
+ * a / (a + b) where b is 0 but for rounding: 1 from the first dose on. Before it a is 0 and the quotient, too, which is
+ * not what the model says anywhere: so the first dose must be the start.
+ */
+static ddt_status rewrite_vanishing(solve_work *work, ddt_expr n, ddt_expr a, bool *done, ddt_expr *out) {
+    ddt_expr q = ddt_expr_binary(work->pool, DDT_EXPR_DIV, n, a);
+    *done = false;
+    SOLVE_TRY(is_free_of_states(work, q, done));
+    for (size_t s = 0; s < work->events->subject_count && *done; s++) {
+        const ddt_schedule *schedule = &work->schedules[s];
+        *done = schedule->epoch_count <= 1 &&
+                (schedule->epoch_count == 0 ||
+                 (schedule->dose_count > 0 && schedule->doses[0].time_h <= schedule->epoch_start_h[0]));
+    }
+    if (*done) {
+        *out = fixed_states(work, q);
+    }
+    return *done && *out == DDT_EXPR_NONE ? solve_pool_failure(work) : DDT_OK;
+}
+
 static ddt_status rewrite(solve_work *work, ddt_expr e, ddt_expr *out) {
     ddt_expr_node node = *ddt_expr_get(work->pool, e);
     ddt_expr operands[3] = {node.a, node.b, node.c};
@@ -100,6 +120,15 @@ static ddt_status rewrite(solve_work *work, ddt_expr e, ddt_expr *out) {
         bool second = false;
         SOLVE_TRY(reads_state(work, under.a, &first));
         SOLVE_TRY(reads_state(work, under.b, &second));
+        const double rounding = 1e-9;
+        double b = 1.0;
+        if (first != second && ddt_expr_is_const(work->pool, first ? under.b : under.a, &b) && fabs(b) < rounding) {
+            bool done = false;
+            SOLVE_TRY(rewrite_vanishing(work, operands[0], first ? under.a : under.b, &done, out));
+            if (done) {
+                return DDT_OK;
+            }
+        }
         if (first != second && !ddt_expr_is_const(work->pool, first ? under.b : under.a, NULL)) {
             return rewrite_quotient(work, operands[0], first ? under.a : under.b, first ? under.b : under.a, out);
         }
@@ -116,6 +145,7 @@ typedef struct splitter {
     solve_work *work;
     const bool *states;
     ddt_expr linear, rest;
+    bool may_be_linear;
 } splitter;
 
 static ddt_status split_term(splitter *s, ddt_expr e, double sign) {
@@ -123,7 +153,7 @@ static ddt_status split_term(splitter *s, ddt_expr e, double sign) {
     ddt_expr_node node = *ddt_expr_get(pool, e);
     solve_fact fact;
     SOLVE_TRY(solve_fact_of(s->work, e, &fact));
-    if (!fact.has_time && ddt_expr_is_affine(pool, e, s->states, s->work->symbol_count)) {
+    if (s->may_be_linear && !fact.has_time && ddt_expr_is_affine(pool, e, s->states, s->work->symbol_count)) {
         s->linear = ddt_expr_binary(pool, sign > 0.0 ? DDT_EXPR_ADD : DDT_EXPR_SUB, s->linear, e);
         return DDT_OK;
     }
@@ -152,12 +182,14 @@ ddt_status solve_newton_split(solve_work *work, size_t count, ddt_expr *rhs, con
         solve_fact fact;
         SOLVE_TRY(solve_fact_of(work, rhs[i], &fact));
         /* What decides on states stays where it is and is refused there. */
-        bool is_linear = !fact.has_time && ddt_expr_is_affine(work->pool, rhs[i], states, work->symbol_count);
+        bool is_log = work->is_log != NULL && work->is_log[i];
+        bool is_linear =
+            !is_log && !fact.has_time && ddt_expr_is_affine(work->pool, rhs[i], states, work->symbol_count);
         if (!is_needed[i] || fact.decides_on_state || is_linear) {
             continue;
         }
         ddt_expr zero = ddt_expr_const(work->pool, 0.0);
-        splitter s = {.work = work, .states = states, .linear = zero, .rest = zero};
+        splitter s = {.work = work, .states = states, .linear = zero, .rest = zero, .may_be_linear = !is_log};
         SOLVE_TRY(split_term(&s, rhs[i], 1.0));
         rhs[i] = s.linear;
         forcing[i] = s.rest;

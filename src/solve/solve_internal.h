@@ -382,6 +382,9 @@ typedef struct solve_group {
     ddt_node node;        /* of exp(... - centre - reach): at most 1 */
     ddt_node known;       /* the exponential of the public parts, DDT_NODE_NONE without */
     double depth;
+    bool has_state;     /* states take part: another node for each iterate */
+    unsigned stamp;     /* of the iterate that node belongs to */
+    double coefficient; /* exponential = coefficient * node */
 } solve_group;
 
 /* ------------------------------------------------------------------ lowered expressions */
@@ -481,8 +484,10 @@ typedef struct solve_work {
     double tolerance;          /* of functions, in this attempt */
     double precision_floor;    /* relative accuracy below which small rates do not matter */
     double *slots;             /* lanes x block, scratch */
+    unsigned iterate_stamp;    /* changes with what state_values hold */
     solve_value *state_values; /* n: after the sum over sources, for outputs that are not linear */
     struct trial *trial;
+    const bool *is_log;          /* per compartment: the state is the logarithm; NULL: none is */
     struct solve_newton *newton; /* NULL for linear models; newton.h */
     solve_terms *extra_terms;    /* what it wants encoded, too */
     size_t extra_count;
@@ -697,6 +702,9 @@ ddt_status solve_calibrate(solve_work *work, solve_errors *errors);
 
 /* newton*.c: models that are not linear. */
 typedef struct solve_newton solve_newton;
+/* Positive states by their logarithms, where that helps; work->is_log says which. */
+ddt_status solve_newton_logarithms(solve_work *work, size_t count, ddt_expr *rhs, ddt_expr *initial, ddt_expr *outputs,
+                                   const bool *is_needed);
 /* Leaves the linear part in rhs; work->newton keeps the rest, NULL where there is none. */
 ddt_status solve_newton_split(solve_work *work, size_t count, ddt_expr *rhs, const bool *is_needed);
 bool solve_newton_forces(const solve_work *work, size_t compartment);

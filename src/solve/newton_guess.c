@@ -1,0 +1,617 @@
+/*
+ * The guess: z (or the logarithm of a saturable argument) at every column as a polynomial in the encrypted parameters
+ * and in the mean amount given so far, fitted to the virtual population by least squares. Every fourth draw is left out
+ * of the fit, so that the errors measured later are not those of the patients that the polynomial has seen (not where
+ * a logarithm is fitted, with few terms for many patients).
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "newton.h"
+
+#include <string.h>
+
+enum { HELD_OUT = 4, SAMPLES_PER_TERM = 2 };
+
+static const double irrelevant = 1e-6; /* a symbol that moves z by less, relative to its largest value */
+
+/* ------------------------------------------------------------------ patients */
+
+/* Fractional part of (point + 1) / golden, golden the root of x^(dimensions + 1) = x + 1, to the power of dimension +
+ * 1: Roberts' additive recurrence, spread evenly in any number of dimensions. */
+static double spread(size_t point, size_t dimension, size_t dimensions) {
+    enum { ROUNDS = 30 };
+    double golden = 2.0;
+    for (int k = 0; k < ROUNDS; k++) {
+        golden = pow(1.0 + golden, 1.0 / ((double)dimensions + 1.0));
+    }
+    double step = pow(golden, -((double)dimension + 1.0));
+    double place = 0.5 + (double)(point + 1) * step;
+    return place - floor(place);
+}
+
+/* Closer together towards the ends of a range, as the points of a polynomial must be. */
+static double design_value(const solve_symbol *symbol, double place) {
+    if (symbol->level_count > 0) {
+        return symbol->levels[(size_t)(place * (double)symbol->level_count)];
+    }
+    const double pi = 3.14159265358979323846;
+    return 0.5 * (symbol->low + symbol->high) - 0.5 * (symbol->high - symbol->low) * cos(pi * place);
+}
+
+ddt_status newton_design(solve_work *work) {
+    size_t width = work->symbol_count;
+    size_t before = work->sample_count;
+    size_t count = work->newton->argument == DDT_EXPR_NONE ? work->draw_count : 0; /* logarithms extrapolate well */
+    size_t entries = 0;
+    size_t dimensions = 1;
+    if (!ddt_size_mul(before + count, width, &entries)) {
+        return solve_no_memory(work->ctx);
+    }
+    double *samples = solve_alloc(work, entries, sizeof *samples);
+    if (samples == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    memcpy(samples, work->samples, before * width * sizeof *samples);
+    for (size_t i = 0; i < width; i++) {
+        dimensions += work->symbols[i].is_encrypted;
+    }
+    for (size_t s = 0; s < count; s++) {
+        double *symbols = samples + (before + s) * width;
+        memcpy(symbols, samples, width * sizeof *symbols);
+        for (size_t i = 0, dimension = 0; i < width; i++) {
+            if (work->symbols[i].is_encrypted) {
+                symbols[i] = design_value(&work->symbols[i], spread(s, dimension++, dimensions));
+            }
+        }
+    }
+    work->samples = samples;
+    work->newton->design_start = before;
+    work->sample_count = before + count;
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ doses */
+
+/* Typical amounts of a lane's records, that of row `raised` (SIZE_MAX: none) at the top of its range. */
+static void typical_amounts(const solve_work *work, size_t lane, size_t raised, double *amounts) {
+    const solve_layout *layout = &work->solution->layout;
+    const solve_lane *l = &layout->lanes[lane];
+    memset(amounts, 0, work->newton->record_room * sizeof *amounts);
+    for (size_t row = 0; row < l->source_count; row++) {
+        if (l->sources[row].input != SOLVE_NONE) {
+            const solve_range *range = &layout->ranges[layout->inputs[l->sources[row].input].range];
+            amounts[l->sources[row].record] = row == raised ? range->high : 0.5 * (range->low + range->high);
+        }
+    }
+}
+
+static double *weight_of(const solve_newton *nw, const solve_layout *layout, size_t lane, size_t row, size_t k) {
+    return &nw->dose_weights[(lane * layout->rows + row) * layout->columns + k];
+}
+
+static size_t rows_of_input(const solve_lane *l, uint32_t input) {
+    size_t count = 0;
+    for (size_t row = 0; row < l->source_count; row++) {
+        count += l->sources[row].input == input;
+    }
+    return count;
+}
+
+/* Weights of the doses of one input at one column: they add up to 1, or to 0 before the first dose. */
+static void normalise_weights(const solve_work *work, size_t lane, uint32_t input, size_t k) {
+    const solve_newton *nw = work->newton;
+    const solve_layout *layout = &work->solution->layout;
+    const solve_lane *l = &layout->lanes[lane];
+    double sum = 0.0;
+    size_t active = 0;
+    for (size_t row = 0; row < l->source_count; row++) {
+        bool counts = l->sources[row].input == input && l->active[row * l->column_count + k] != 0;
+        sum += counts ? *weight_of(nw, layout, lane, row, k) : 0.0;
+        active += counts;
+    }
+    for (size_t row = 0; row < l->source_count; row++) {
+        bool counts = l->sources[row].input == input && l->active[row * l->column_count + k] != 0;
+        double *w = weight_of(nw, layout, lane, row, k);
+        if (l->sources[row].input == input) {
+            *w = !counts ? 0.0 : sum > 0.0 ? *w / sum : 1.0 / (double)active;
+        }
+    }
+}
+
+/* How much z of the typical patient changes where one dose does. */
+static ddt_status dose_sensitivity(solve_work *work, size_t lane, size_t row, const double *base, double *amounts,
+                                   double *changed) {
+    const solve_newton *nw = work->newton;
+    const solve_layout *layout = &work->solution->layout;
+    size_t count = nw->grids[lane].count;
+    typical_amounts(work, lane, row, amounts);
+    SOLVE_TRY(newton_trajectory(work, lane, work->samples, amounts, changed));
+    for (size_t b = 0; b < nw->m; b++) {
+        double largest = 1e-300;
+        for (size_t k = 0; k < count; k++) {
+            largest = fmax(largest, fabs(base[k * nw->m + b]));
+        }
+        for (size_t k = 0; k < count; k++) {
+            *weight_of(nw, layout, lane, row, k) += fabs(changed[k * nw->m + b] - base[k * nw->m + b]) / largest;
+        }
+    }
+    return DDT_OK;
+}
+
+/*
+ * Amounts enter the polynomial as one number for each way of dosing: their mean, weighted by what each dose still
+ * matters. What doses do one by one is then right to first order.
+ */
+static ddt_status weigh_doses(solve_work *work) {
+    solve_newton *nw = work->newton;
+    const solve_layout *layout = &work->solution->layout;
+    nw->dose_weights = solve_alloc(work, nw->lanes * layout->rows * layout->columns, sizeof(double));
+    double *amounts = solve_alloc(work, nw->record_room, sizeof *amounts);
+    double *base = solve_alloc(work, 2 * nw->columns * nw->m, sizeof *base);
+    if (nw->dose_weights == NULL || amounts == NULL || base == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    nw->weighs_doses = false;
+    for (size_t lane = 0; lane < nw->lanes; lane++) {
+        const solve_lane *l = &layout->lanes[lane];
+        typical_amounts(work, lane, SIZE_MAX, amounts);
+        SOLVE_TRY(newton_trajectory(work, lane, work->samples, amounts, base));
+        for (size_t row = 0; row < l->source_count; row++) {
+            uint32_t input = l->sources[row].input;
+            if (input != SOLVE_NONE && rows_of_input(l, input) > 1) {
+                nw->weighs_doses = true;
+                SOLVE_TRY(dose_sensitivity(work, lane, row, base, amounts, base + nw->columns * nw->m));
+            }
+        }
+        for (uint32_t input = 0; input < work->dosing_count; input++) {
+            for (size_t k = 0; k < nw->grids[lane].count; k++) {
+                normalise_weights(work, lane, input, k);
+            }
+        }
+        SOLVE_TRY(ddt_progress(work->ctx, "doses", lane + 1, nw->lanes));
+    }
+    return DDT_OK;
+}
+
+/* The weighted mean of what was given so far; *any: something was. */
+static double mean_amount(const solve_work *work, size_t lane, size_t sample, uint32_t input, size_t k, bool *any) {
+    const solve_newton *nw = work->newton;
+    const solve_layout *layout = &work->solution->layout;
+    const solve_lane *l = &layout->lanes[lane];
+    const double *amounts = nw->amounts + (lane * nw->samples + sample) * nw->record_room;
+    double sum = 0.0;
+    *any = false;
+    for (size_t row = 0; row < l->source_count; row++) {
+        if (l->sources[row].input == input && l->active[row * l->column_count + k] != 0) {
+            sum += amounts[l->sources[row].record] * l->sources[row].weight * *weight_of(nw, layout, lane, row, k);
+            *any = true;
+        }
+    }
+    return sum;
+}
+
+/* ------------------------------------------------------------------ features */
+
+/* Multiplier of an input in an exponential, 0 where it takes no part. */
+static double multiplier_in(const solve_work *work, const solve_group *group, uint32_t input) {
+    for (size_t i = 0; i < group->count; i++) {
+        if (group->parts[i].encoding + work->dosing_count == input) {
+            return group->parts[i].multiplier;
+        }
+    }
+    return 0.0;
+}
+
+/* How often an input is used outside exponentials. */
+static bool is_used_alone(const solve_work *work, uint32_t input) {
+    for (size_t g = 0; g < work->group_count; g++) {
+        if (multiplier_in(work, &work->groups[g], input) != 0.0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Symbols with one ratio of multipliers in all exponentials, like a weight and an eta on one capacity, act as one. */
+static bool joins_feature(solve_work *work, uint32_t input) {
+    solve_newton *nw = work->newton;
+    if (input < work->dosing_count || is_used_alone(work, input)) {
+        return false;
+    }
+    for (size_t f = 0; f < nw->feature_count; f++) {
+        newton_feature *feature = &nw->features[f];
+        bool same = !feature->is_amount && feature->count < NEWTON_PARTS_MAX && !is_used_alone(work, feature->index);
+        double ratio = 0.0;
+        for (size_t g = 0; g < work->group_count && same; g++) {
+            double mine = multiplier_in(work, &work->groups[g], input);
+            double other = multiplier_in(work, &work->groups[g], feature->index);
+            ratio = ratio == 0.0 && other != 0.0 ? mine / other : ratio;
+            same = mine == ratio * other;
+        }
+        if (same && ratio != 0.0) {
+            feature->inputs[feature->count] = input;
+            feature->weights[feature->count++] = ratio;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void find_features(solve_work *work) {
+    solve_newton *nw = work->newton;
+    const solve_layout *layout = &work->solution->layout;
+    nw->feature_count = 0;
+    for (uint32_t i = 0; i < layout->input_count; i++) {
+        bool is_amount = layout->inputs[i].kind == SOLVE_INPUT_AMOUNT;
+        bool known = false;
+        for (uint32_t j = 0; j < i && !is_amount; j++) {
+            known |= layout->inputs[j].kind != SOLVE_INPUT_AMOUNT && layout->inputs[j].range == layout->inputs[i].range;
+        }
+        if (!known && !joins_feature(work, i) && nw->feature_count < NEWTON_FEATURES_MAX) {
+            nw->features[nw->feature_count++] =
+                (newton_feature){.is_amount = is_amount, .index = i, .count = 1, .inputs = {i}, .weights = {1.0}};
+        }
+    }
+}
+
+static uint32_t symbol_of_input(const solve_work *work, uint32_t input) {
+    return work->encodings[input - work->dosing_count].symbol;
+}
+
+/* Before it is moved to [-1, 1]. */
+static double raw_feature(const solve_work *work, const newton_feature *feature, size_t lane, size_t sample, size_t k,
+                          bool *any) {
+    *any = true;
+    if (feature->is_amount) {
+        return mean_amount(work, lane, sample, feature->index, k, any);
+    }
+    double sum = 0.0;
+    for (size_t i = 0; i < feature->count; i++) {
+        uint32_t input = feature->inputs[i];
+        double value = work->samples[sample * work->symbol_count + symbol_of_input(work, input)];
+        sum += feature->weights[i] * solve_encode_value(&work->solution->layout.inputs[input], value);
+    }
+    return sum;
+}
+
+static double *features_at(const solve_newton *nw, size_t lane, size_t sample, size_t k) {
+    return nw->feature_values + newton_at(nw, lane, sample, k) * NEWTON_FEATURES_MAX;
+}
+
+/* Values of a feature in the whole population, moved to [-1, 1] by a factor that costs no level: an integer. */
+static void measure_feature(solve_work *work, size_t f) {
+    solve_newton *nw = work->newton;
+    newton_feature *feature = &nw->features[f];
+    double low = INFINITY;
+    double high = -INFINITY;
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t l = 0; l < nw->lanes; l++) {
+            for (size_t s = 0; s < nw->samples; s++) {
+                for (size_t k = 0; k < nw->grids[l].count; k++) {
+                    bool any = false;
+                    double *value = &features_at(nw, l, s, k)[f];
+                    *value = pass == 0 ? raw_feature(work, feature, l, s, k, &any) : *value;
+                    any = pass == 0 ? any : !feature->is_amount || *value != 0.0;
+                    low = any && pass == 0 ? fmin(low, *value) : low;
+                    high = any && pass == 0 ? fmax(high, *value) : high;
+                    *value = pass == 0 ? *value : any ? feature->factor * (*value - feature->mid) : 0.0;
+                }
+            }
+        }
+        if (pass == 0) {
+            double half = fmax(0.5 * (high - low), 1e-6);
+            feature->mid = low <= high ? 0.5 * (low + high) : 0.0;
+            feature->factor = half > 1.0 ? 1.0 / half : floor(1.0 / half);
+        }
+    }
+}
+
+static void measure_features(solve_work *work) {
+    for (size_t f = 0; f < work->newton->feature_count; f++) {
+        measure_feature(work, f);
+    }
+}
+
+/* ------------------------------------------------------------------ monomials */
+
+static bool add_monomials(solve_newton *nw, unsigned degree, unsigned first, newton_monomial *partial) {
+    if (partial->count == degree) {
+        if (nw->monomial_count == NEWTON_TERMS_MAX) {
+            return false;
+        }
+        nw->monomials[nw->monomial_count++] = *partial;
+        return true;
+    }
+    for (unsigned f = first; f < nw->feature_count; f++) {
+        partial->features[partial->count++] = (uint8_t)f;
+        bool fits = add_monomials(nw, degree, f, partial);
+        partial->count--;
+        if (!fits) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Values of all monomials for one sample and column. */
+static void monomial_values(const solve_newton *nw, size_t lane, size_t sample, size_t k, double *values) {
+    const double *features = features_at(nw, lane, sample, k);
+    for (size_t t = 0; t < nw->monomial_count; t++) {
+        values[t] = 1.0;
+        for (unsigned i = 0; i < nw->monomials[t].count; i++) {
+            values[t] *= features[nw->monomials[t].features[i]];
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ least squares */
+
+/* Cholesky: the lower triangle of a becomes its root. */
+static void factorise(double *a, size_t count) {
+    for (size_t j = 0; j < count; j++) {
+        for (size_t i = j; i < count; i++) {
+            double sum = a[i * count + j];
+            for (size_t k = 0; k < j; k++) {
+                sum -= a[i * count + k] * a[j * count + k];
+            }
+            a[i * count + j] = i == j ? sqrt(fmax(sum, 1e-300)) : sum / a[j * count + j];
+        }
+    }
+}
+
+/* b (count x columns) becomes the solution. */
+static void substitute(const double *a, double *b, size_t count, size_t columns) {
+    for (size_t c = 0; c < columns; c++) {
+        for (size_t i = 0; i < count; i++) {
+            double sum = b[i * columns + c];
+            for (size_t k = 0; k < i; k++) {
+                sum -= a[i * count + k] * b[k * columns + c];
+            }
+            b[i * columns + c] = sum / a[i * count + i];
+        }
+        for (size_t i = count; i-- > 0;) {
+            double sum = b[i * columns + c];
+            for (size_t k = i + 1; k < count; k++) {
+                sum -= a[k * count + i] * b[k * columns + c];
+            }
+            b[i * columns + c] = sum / a[i * count + i];
+        }
+    }
+}
+
+static double sample_weight(const solve_work *work, size_t sample) {
+    const double corner = 0.1;
+    const double design = 0.3;
+    if (sample >= work->draw_count) {
+        return sample >= work->newton->design_start ? design : corner;
+    }
+    bool is_held_out = work->newton->argument == DDT_EXPR_NONE && sample % HELD_OUT == HELD_OUT - 1;
+    return is_held_out ? 0.0 : 1.0;
+}
+
+/* y of the solution. */
+static double log_of(const solve_newton *nw, size_t lane, size_t sample, size_t k) {
+    size_t place = newton_at(nw, lane, sample, k);
+    double x = nw->p[place * nw->n_states + nw->block[0]] + nw->solution[place];
+    return log(fmax(1.0 + x / nw->inverse_values[sample], 1e-6));
+}
+
+static double target(const solve_newton *nw, size_t lane, size_t sample, size_t k, size_t b) {
+    return nw->argument != DDT_EXPR_NONE ? log_of(nw, lane, sample, k)
+                                         : nw->solution[newton_at(nw, lane, sample, k) * nw->m + b];
+}
+
+/* Whether the features of all samples are those of the column before. */
+static bool same_features(const solve_newton *nw, size_t lane, size_t k) {
+    for (size_t s = 0; k > 0 && s < nw->samples; s++) {
+        if (memcmp(features_at(nw, lane, s, k), features_at(nw, lane, s, k - 1), nw->feature_count * sizeof(double)) !=
+            0) {
+            return false;
+        }
+    }
+    return k > 0;
+}
+
+static void make_normal(const solve_work *work, size_t lane, size_t k, double *values, double *normal) {
+    const double ridge = 1e-9;
+    const solve_newton *nw = work->newton;
+    size_t terms = nw->monomial_count;
+    memset(normal, 0, terms * terms * sizeof *normal);
+    for (size_t s = 0; s < nw->samples; s++) {
+        double weight = sample_weight(work, s);
+        if (weight > 0.0) {
+            monomial_values(nw, lane, s, k, values);
+            for (size_t i = 0; i < terms; i++) {
+                double scaled = weight * values[i];
+                for (size_t j = 0; j <= i; j++) {
+                    normal[i * terms + j] += scaled * values[j];
+                }
+            }
+        }
+    }
+    for (size_t i = 0; i < terms; i++) {
+        normal[i * terms + i] += ridge * (double)nw->samples;
+    }
+    factorise(normal, terms);
+}
+
+static void fit_column(const solve_work *work, size_t lane, size_t k, const double *normal, double *values,
+                       double *right) {
+    const solve_newton *nw = work->newton;
+    size_t terms = nw->monomial_count;
+    memset(right, 0, terms * nw->m * sizeof *right);
+    for (size_t s = 0; s < nw->samples; s++) {
+        double weight = sample_weight(work, s);
+        if (weight == 0.0) {
+            continue;
+        }
+        monomial_values(nw, lane, s, k, values);
+        for (size_t b = 0; b < nw->m; b++) {
+            double wanted = weight * target(nw, lane, s, k, b);
+            for (size_t i = 0; i < terms; i++) {
+                right[i * nw->m + b] += wanted * values[i];
+            }
+        }
+    }
+    substitute(normal, right, terms, nw->m);
+}
+
+/* Least squares over the population, column by column. Coefficients: lanes x columns x monomials x m. */
+ddt_status newton_fit(solve_work *work, unsigned degree, bool *fits) {
+    solve_newton *nw = work->newton;
+    nw->monomial_count = 0;
+    *fits = true;
+    for (unsigned d = 0; d <= degree; d++) {
+        newton_monomial none = {0};
+        *fits = *fits && add_monomials(nw, d, 0, &none);
+    }
+    size_t terms = nw->monomial_count;
+    *fits = *fits && terms * SAMPLES_PER_TERM <= nw->samples;
+    if (!*fits) {
+        return DDT_OK;
+    }
+    nw->guess = solve_alloc(work, nw->lanes * nw->columns * terms * nw->m, sizeof *nw->guess);
+    double *normal = solve_alloc(work, terms * terms, sizeof *normal);
+    double *values = solve_alloc(work, terms, sizeof *values);
+    if (nw->guess == NULL || normal == NULL || values == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t l = 0; l < nw->lanes; l++) {
+        for (size_t k = 0; k < nw->grids[l].count; k++) {
+            double *right = nw->guess + (l * nw->columns + k) * terms * nw->m;
+            if (!same_features(nw, l, k)) {
+                make_normal(work, l, k, values, normal);
+            }
+            fit_column(work, l, k, normal, values, right);
+            bool is_zero = nw->grids[l].is_start[k] && nw->argument == DDT_EXPR_NONE;
+            for (size_t i = 0; i < terms * nw->m && is_zero; i++) {
+                right[i] = 0.0;
+            }
+        }
+    }
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ features that matter */
+
+/* How far z of one patient moves, relative to its largest value, between the ends of an encrypted symbol's range. */
+static ddt_status influence(solve_work *work, const newton_feature *feature, size_t lane, double *symbols,
+                            double *amounts, double *z, double *worst) {
+    const solve_newton *nw = work->newton;
+    size_t count = nw->grids[lane].count * nw->m;
+    double *moved = z + nw->columns * nw->m;
+    for (size_t i = 0; i < feature->count; i++) {
+        uint32_t symbol = symbol_of_input(work, feature->inputs[i]);
+        double kept = symbols[symbol];
+        typical_amounts(work, lane, SIZE_MAX, amounts);
+        symbols[symbol] = work->symbols[symbol].low;
+        SOLVE_TRY(newton_trajectory(work, lane, symbols, amounts, z));
+        symbols[symbol] = work->symbols[symbol].high;
+        SOLVE_TRY(newton_trajectory(work, lane, symbols, amounts, moved));
+        symbols[symbol] = kept;
+        double largest = 1e-300;
+        double difference = 0.0;
+        for (size_t k = 0; k < count; k++) {
+            largest = fmax(largest, fabs(z[k]));
+            difference = fmax(difference, fabs(z[k] - moved[k]));
+        }
+        *worst = fmax(*worst, difference / largest);
+    }
+    return DDT_OK;
+}
+
+static ddt_status drop_features(solve_work *work) {
+    enum { PATIENTS = 4 };
+    solve_newton *nw = work->newton;
+    double *amounts = solve_alloc(work, nw->record_room, sizeof *amounts);
+    double *z = solve_alloc(work, 2 * nw->columns * nw->m, sizeof *z);
+    double *symbols = solve_alloc(work, work->symbol_count, sizeof *symbols);
+    if (amounts == NULL || z == NULL || symbols == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    size_t kept = 0;
+    for (size_t f = 0; f < nw->feature_count; f++) {
+        double worst = nw->features[f].is_amount || nw->argument != DDT_EXPR_NONE ? 1.0 : 0.0;
+        for (size_t s = 0; s < PATIENTS && s < work->draw_count && worst < irrelevant; s++) {
+            memcpy(symbols, work->samples + s * work->symbol_count, work->symbol_count * sizeof *symbols);
+            SOLVE_TRY(influence(work, &nw->features[f], s % nw->lanes, symbols, amounts, z, &worst));
+        }
+        if (worst >= irrelevant) {
+            nw->features[kept++] = nw->features[f];
+        }
+    }
+    nw->feature_count = kept;
+    return DDT_OK;
+}
+
+ddt_status newton_features(solve_work *work) {
+    solve_newton *nw = work->newton;
+    size_t places = nw->lanes * nw->samples * nw->columns;
+    nw->log_guess = solve_alloc(work, places, sizeof(double));
+    nw->inverse_values = solve_alloc(work, nw->samples, sizeof(double));
+    nw->feature_values = solve_alloc(work, places * NEWTON_FEATURES_MAX, sizeof(double));
+    if (nw->log_guess == NULL || nw->inverse_values == NULL || nw->feature_values == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t s = 0; s < nw->samples && nw->argument != DDT_EXPR_NONE; s++) {
+        nw->inverse_values[s] =
+            ddt_expr_eval(work->pool, nw->inverse_slope, work->samples + s * work->symbol_count, NULL);
+    }
+    SOLVE_TRY(weigh_doses(work));
+    find_features(work);
+    SOLVE_TRY(drop_features(work));
+    measure_features(work);
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ values */
+
+void newton_guess_of(const solve_work *work, size_t lane, size_t sample, double *values, double *out) {
+    const solve_newton *nw = work->newton;
+    size_t terms = nw->monomial_count;
+    for (size_t k = 0; k < nw->grids[lane].count; k++) {
+        const double *c = nw->guess + (lane * nw->columns + k) * terms * nw->m;
+        monomial_values(nw, lane, sample, k, values);
+        for (size_t b = 0; b < nw->m; b++) {
+            double sum = 0.0;
+            for (size_t t = 0; t < terms; t++) {
+                sum += c[t * nw->m + b] * values[t];
+            }
+            out[k * nw->m + b] = sum;
+            if (nw->argument != DDT_EXPR_NONE) {
+                size_t place = newton_at(nw, lane, sample, k);
+                nw->log_guess[place] = sum;
+                out[k] = (exp(sum) - 1.0) * nw->inverse_values[sample] - nw->p[place * nw->n_states + nw->block[0]];
+            }
+        }
+    }
+}
+
+/* The range of y over the population, and how it is scaled to [-1, 1]. */
+void newton_log_range(solve_work *work) {
+    solve_newton *nw = work->newton;
+    double low = INFINITY;
+    double high = -INFINITY;
+    for (size_t l = 0; l < nw->lanes; l++) {
+        for (size_t s = 0; s < nw->samples; s++) {
+            for (size_t k = 0; k < nw->grids[l].count; k++) {
+                low = fmin(low, nw->log_guess[newton_at(nw, l, s, k)]);
+                high = fmax(high, nw->log_guess[newton_at(nw, l, s, k)]);
+            }
+        }
+    }
+    newton_widen(&low, &high);
+    nw->log_mid = 0.5 * (low + high);
+    nw->log_half = 0.5 * (high - low);
+}
+
+bool solve_newton_log(const solve_work *work, ddt_expr argument, solve_value *y, double *mid, double *half) {
+    const solve_newton *nw = work->newton;
+    if (nw == NULL || nw->current != 0 || nw->argument == DDT_EXPR_NONE || argument != nw->argument) {
+        return false;
+    }
+    *y = nw->log_node;
+    *mid = nw->log_mid;
+    *half = nw->log_half;
+    return true;
+}
