@@ -15,6 +15,16 @@ static const char table_text[] =
     "7,0,100,50,1,0.1,70\n7,1,.,.,0,0.1,70\n7,2,50,0,1,0.1,70\n7,2,.,.,0,0.1,70\n7,5,.,.,0,0.1,70\n"
     "8,0,80,40,1,-0.2,60\n8,3,.,.,0,-0.2,60\n";
 
+/* Lags and durations that are encrypted, rates that change with time, an infusion across a change. */
+static const char changing_model[] =
+    "one <- function() {\n  ini({\n    lk <- -1.5\n    eta.k ~ 0.04\n  })\n"
+    "  model({\n    d/dt(x) <- -exp(lk + eta.k) * (WT / 70) * x\n    alag(x) <- 0.3 * exp(eta.k)\n"
+    "    f(x) <- exp(-eta.k)\n    C <- x / WT\n    C ~ add(0.1)\n  })\n}\n";
+static const char changing_table[] =
+    "ID,TIME,AMT,RATE,EVID,eta.k,WT\n"
+    "7,0,100,50,1,0.1,70\n7,1,.,.,0,0.1,65\n7,2,50,0,1,0.1,72\n7,2,.,.,0,0.1,70\n7,5,.,.,0,0.1,71\n"
+    "8,0,80,40,1,-0.2,60\n8,3,.,.,0,-0.2,60\n";
+
 typedef struct bytes {
     unsigned char *data;
     size_t length;
@@ -127,17 +137,10 @@ static void test_round_trip(void **state) {
                      &(ddt_solve_info){.method = "superposition", .subjects = 2, .observations = 4, .segments = 1});
 }
 
-/* Lags and durations that are encrypted, rates that change with time, an infusion across a change. */
 static void test_private_and_changing(void **state) {
     (void)state;
     check_round_trip(
-        "one <- function() {\n  ini({\n    lk <- -1.5\n    eta.k ~ 0.04\n  })\n"
-        "  model({\n    d/dt(x) <- -exp(lk + eta.k) * (WT / 70) * x\n    alag(x) <- 0.3 * exp(eta.k)\n"
-        "    f(x) <- exp(-eta.k)\n    C <- x / WT\n    C ~ add(0.1)\n  })\n}\n",
-        "ID,TIME,AMT,RATE,EVID,eta.k,WT\n"
-        "7,0,100,50,1,0.1,70\n7,1,.,.,0,0.1,65\n7,2,50,0,1,0.1,72\n7,2,.,.,0,0.1,70\n7,5,.,.,0,0.1,71\n"
-        "8,0,80,40,1,-0.2,60\n8,3,.,.,0,-0.2,60\n",
-        2e-5,
+        changing_model, changing_table, 2e-5,
         &(ddt_solve_info){
             .method = "superposition", .subjects = 2, .observations = 4, .segments = 4, .has_private_times = true});
 }
@@ -176,11 +179,10 @@ static void test_damage(void **state) {
 }
 
 /* Every allocation of a solve, a fill, and a round trip fails once. */
-static void test_memory(void **state) {
-    (void)state;
+static void check_memory(const char *model, const char *table) {
     enum { STRIDE = 7 };
     problem p;
-    problem_parse(&p, model_text, table_text);
+    problem_parse(&p, model, table);
     ddt_solve_options options = {.draws = 4, .tolerance = 1e-4};
     (void)ddt_alloc_fail_after(UINT64_MAX);
     assert_ok(p.ctx, ddt_solve(p.ctx, p.model, p.events, &options, &p.solution));
@@ -201,6 +203,12 @@ static void test_memory(void **state) {
         assert_null(solution);
     }
     problem_free(&p);
+}
+
+static void test_memory(void **state) {
+    (void)state;
+    check_memory(model_text, table_text);
+    check_memory(changing_model, changing_table);
 }
 
 int main(void) {
