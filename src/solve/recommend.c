@@ -331,6 +331,13 @@ static ddt_status fit_column(recommend_work *r, size_t t, size_t grid, size_t sh
     return DDT_OK;
 }
 
+static ddt_status fit_metric(recommend_work *r, size_t t, size_t grid) {
+    for (size_t s = 0; s < r->shapes; s++) {
+        SOLVE_TRY(fit_column(r, t, grid, s));
+    }
+    return DDT_OK;
+}
+
 static ddt_status make_columns(recommend_work *r) {
     r->column = solve_alloc(&r->work, r->metric_count * r->shapes, sizeof *r->column);
     if (r->column == NULL) {
@@ -338,9 +345,7 @@ static ddt_status make_columns(recommend_work *r) {
     }
     for (size_t t = 0; t < r->options->targets.count; t++) {
         for (size_t g = 0; g < r->metrics[t].count; g++) {
-            for (size_t s = 0; s < r->shapes; s++) {
-                SOLVE_TRY(fit_column(r, t, g, s));
-            }
+            SOLVE_TRY(fit_metric(r, t, g));
         }
     }
     return DDT_OK;
@@ -506,20 +511,22 @@ static ddt_status linear_system(recommend_work *r) {
     return make_dosing(r);
 }
 
-static ddt_status solve_all(recommend_work *r, ddt_status (*build)(recommend_work *r)) {
-    const double exponential_part = 0.05; /* sums of exponentials have large weights */
-    solve_work *work = &r->work;
-    SOLVE_TRY(linear_system(r));
+static ddt_status population(recommend_work *r) {
     SOLVE_TRY(choose_shape(r));
     SOLVE_TRY(recommend_points_create(r));
     SOLVE_TRY(recommend_samples_create(r));
-    SOLVE_TRY(solve_program_create(work));
+    SOLVE_TRY(solve_program_create(&r->work));
     SOLVE_TRY(recommend_rates(r));
+    SOLVE_TRY(regimen_exact_create(&r->work, &r->exact));
     SOLVE_TRY(make_layout(r));
     SOLVE_TRY(make_columns(r));
     SOLVE_TRY(make_times(r));
-    SOLVE_TRY(regimen_exact_create(work, &r->exact));
-    SOLVE_TRY(r->course != NULL ? DDT_OK : recommend_limits(r));
+    return r->course != NULL ? DDT_OK : recommend_limits(r);
+}
+
+static ddt_status scales(recommend_work *r) {
+    const double exponential_part = 0.05; /* sums of exponentials have large weights */
+    solve_work *work = &r->work;
     SOLVE_TRY(solve_scale_states(work));
     work->output_scale = solve_alloc(work, 1, sizeof *work->output_scale);
     if (work->output_scale == NULL) {
@@ -528,9 +535,15 @@ static ddt_status solve_all(recommend_work *r, ddt_status (*build)(recommend_wor
     work->output_scale[0] = 1.0;
     r->amplitude = 1.0;
     work->exponential_tolerance = exponential_part * work->options.tolerance;
-    SOLVE_TRY(solve_exponential_choose(work));
-    SOLVE_TRY(encode(r));
     work->precision_floor = 1.0 / fmax(1.0, work->rate_max * work->times.t2_max);
+    return solve_exponential_choose(work);
+}
+
+static ddt_status solve_all(recommend_work *r, ddt_status (*build)(recommend_work *r)) {
+    SOLVE_TRY(linear_system(r));
+    SOLVE_TRY(population(r));
+    SOLVE_TRY(scales(r));
+    SOLVE_TRY(encode(r));
     SOLVE_TRY(build(r));
     fill_info(r);
     return finish_layout(r);

@@ -188,27 +188,9 @@ static int by_cost(const void *left, const void *right) {
     return (a->index > b->index) - (a->index < b->index);
 }
 
-ddt_status ddt_recommend_rank(ddt_context *ctx, const ddt_solution *solution, size_t subject, const double *values,
-                              const ddt_recommend_product *product, double tolerance, size_t *order) {
-    size_t count = ddt_solution_observation_count(solution, subject);
-    size_t outputs = ddt_solution_output_count(solution);
-    size_t cost = 0;
-    while (cost < outputs && strcmp(ddt_solution_output_name(solution, cost), "cost") != 0) {
-        cost++;
-    }
-    if (cost == outputs || count != ddt_recommend_candidate_count(product)) {
-        return ddt_fail(ctx, DDT_ERR_MISMATCH, "The result is not a table of this product's candidates.");
-    }
-    ranked *rows = ddt_calloc(count, sizeof *rows);
-    if (rows == NULL) {
-        return solve_no_memory(ctx);
-    }
-    for (size_t i = 0; i < count; i++) {
-        ddt_recommend_candidate c = ddt_recommend_candidate_at(product, i);
-        rows[i] = (ranked){values[i * outputs + cost], c.dose / c.interval_h, i};
-    }
+/* Best first; among those that are as good as the best, the least drug. */
+static void rank_rows(ranked *rows, size_t count, double tolerance, size_t *order) {
     qsort(rows, count, sizeof *rows, by_cost);
-    /* Among those that are as good as the best, the least drug. */
     for (size_t i = 1; i < count && rows[i].cost <= rows[0].cost + tolerance; i++) {
         if (rows[i].daily < rows[0].daily * (1.0 - 1e-9)) {
             ranked better = rows[i];
@@ -221,6 +203,71 @@ ddt_status ddt_recommend_rank(ddt_context *ctx, const ddt_solution *solution, si
     for (size_t i = 0; i < count; i++) {
         order[i] = rows[i].index;
     }
+}
+
+/* Index of an output, the number of outputs where there is none of that name. */
+static size_t output_of(const ddt_solution *solution, const char *name) {
+    size_t outputs = ddt_solution_output_count(solution);
+    size_t o = 0;
+    while (o < outputs && strcmp(ddt_solution_output_name(solution, o), name) != 0) {
+        o++;
+    }
+    return o;
+}
+
+static ddt_status not_a_table(ddt_context *ctx) {
+    return ddt_fail(ctx, DDT_ERR_MISMATCH, "The result is not a table of this product's candidates.");
+}
+
+ddt_status ddt_recommend_rank(ddt_context *ctx, const ddt_solution *solution, size_t subject, const double *values,
+                              const ddt_recommend_product *product, double tolerance, size_t *order) {
+    size_t count = ddt_solution_observation_count(solution, subject);
+    size_t outputs = ddt_solution_output_count(solution);
+    size_t cost = output_of(solution, "cost");
+    if (cost == outputs || count != ddt_recommend_candidate_count(product)) {
+        return not_a_table(ctx);
+    }
+    ranked *rows = ddt_calloc(count, sizeof *rows);
+    if (rows == NULL) {
+        return solve_no_memory(ctx);
+    }
+    for (size_t i = 0; i < count; i++) {
+        ddt_recommend_candidate c = ddt_recommend_candidate_at(product, i);
+        rows[i] = (ranked){values[i * outputs + cost], c.dose / c.interval_h, i};
+    }
+    rank_rows(rows, count, tolerance, order);
+    ddt_free(rows);
+    return DDT_OK;
+}
+
+ddt_status ddt_recommend_rank_metrics(ddt_context *ctx, const ddt_solution *solution, size_t subject,
+                                      const double *values, const ddt_recommend_product *product,
+                                      const ddt_recommend_targets *targets, double tolerance, size_t *order) {
+    size_t count = ddt_solution_observation_count(solution, subject);
+    size_t outputs = ddt_solution_output_count(solution);
+    size_t column[DDT_RECOMMEND_TARGETS_MAX];
+    bool complete = count == ddt_recommend_candidate_count(product);
+    for (size_t t = 0; t < targets->count; t++) {
+        column[t] = output_of(solution, targets->items[t].name);
+        complete = complete && column[t] < outputs;
+    }
+    if (!complete) {
+        return not_a_table(ctx);
+    }
+    ranked *rows = ddt_calloc(count, sizeof *rows);
+    if (rows == NULL) {
+        return solve_no_memory(ctx);
+    }
+    for (size_t i = 0; i < count; i++) {
+        ddt_recommend_candidate c = ddt_recommend_candidate_at(product, i);
+        double cost = 0.0;
+        for (size_t t = 0; t < targets->count; t++) {
+            const ddt_recommend_target *target = &targets->items[t];
+            cost += target->weight * ddt_recommend_target_cost(target, values[i * outputs + column[t]]);
+        }
+        rows[i] = (ranked){cost, c.dose / c.interval_h, i};
+    }
+    rank_rows(rows, count, tolerance, order);
     ddt_free(rows);
     return DDT_OK;
 }

@@ -229,6 +229,9 @@ static void compare_lane(trial *t, size_t lane) {
                 double error = fabs(t->outputs[k][slot] * unit - metrics[k]) / fmax(fabs(metrics[k]), least * unit);
                 r->metric_error = at_least(error, r->metric_error);
             }
+            if (r->options->metrics_only) {
+                continue;
+            }
             r->cost_error =
                 at_least(fabs(t->outputs[cost_output][slot] * outputs[cost_output].scale - cost), r->cost_error);
             r->p_error = at_least(fabs(t->outputs[p_output][slot] * outputs[p_output].scale - p), r->p_error);

@@ -392,7 +392,7 @@ ddt_status recommend_unit_response(recommend_work *r, ddt_node *out) {
 ddt_status recommend_build(recommend_work *r) {
     ddt_node y = DDT_NODE_NONE;
     ddt_node v = DDT_NODE_NONE;
-    target_nodes nodes[DDT_RECOMMEND_TARGETS_MAX];
+    target_nodes nodes[DDT_RECOMMEND_TARGETS_MAX] = {{0}};
     SOLVE_TRY(recommend_unit_response(r, &y));
     ddt_node x = ddt_circuit_mul(r->work.circuit, y, public_vector(r, dose_at).node);
     SOLVE_TRY(compress(r, x, &v));

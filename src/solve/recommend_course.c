@@ -30,11 +30,21 @@ typedef struct course {
 
 /* ------------------------------------------------------------------ one patient in numbers */
 
+/* Adds one target's part at one point. row: what each dose does; unit: in units of the aim and of the weight's root. */
+static void add_target(const course *c, const double *row, double unit, double root, double *h, double *b) {
+    for (size_t i = 0; i < c->doses; i++) {
+        b[i] += unit * row[i] * root;
+        for (size_t j = 0; j < c->doses; j++) {
+            h[i * SIDE + j] += unit * row[i] * unit * row[j];
+        }
+    }
+}
+
 /* H (SIDE x SIDE) and b of a virtual patient. */
 static void exact_quadratic(course *c, size_t patient, double *h, double *b) {
     recommend_work *r = c->r;
-    memset(h, 0, SIDE * SIDE * sizeof *h);
-    memset(b, 0, SIDE * sizeof *b);
+    memset(h, 0, sizeof(double) * SIDE * SIDE);
+    memset(b, 0, sizeof(double) * SIDE);
     memcpy(c->symbols, r->work.samples + patient * r->patient_stride * r->work.symbol_count,
            r->work.symbol_count * sizeof *c->symbols);
     for (size_t z = 0; z < r->points; z++) {
@@ -42,13 +52,7 @@ static void exact_quadratic(course *c, size_t patient, double *h, double *b) {
         for (size_t k = 0; k < c->targets; k++) {
             double root = sqrt(r->options->targets.items[k].weight / (double)r->points);
             double unit = r->course->dose_high * root / r->metrics[k].unit;
-            const double *row = c->values + k * r->shapes;
-            for (size_t i = 0; i < c->doses; i++) {
-                b[i] += unit * row[i] * root;
-                for (size_t j = 0; j < c->doses; j++) {
-                    h[i * SIDE + j] += unit * row[i] * unit * row[j];
-                }
-            }
+            add_target(c, c->values + k * r->shapes, unit, root, h, b);
         }
     }
 }
@@ -194,9 +198,9 @@ static void find_bounds(course *c) {
     }
 }
 
-/* Iterations until all virtual patients are within 1 % of the largest dose of where the iteration goes. */
+/* Iterations until all virtual patients' doses are within this part of the largest one of where the iteration goes. */
 static void choose_iterations(course *c) {
-    const double good = 0.003;
+    const double good = 0.006;
     const unsigned settled = 200;
     double h[SIDE * SIDE];
     double b[SIDE];
@@ -327,6 +331,18 @@ static ddt_node on_both(course *c, ddt_node x) {
     return ddt_circuit_add(circuit, x, ddt_circuit_rotate(circuit, x, -(int64_t)c->r->period));
 }
 
+/* Rotations by 0, 1 ... period - 1 along the doses' axis, put together from powers of two: few keys. */
+static void rotate_all(course *c, ddt_node x, ddt_node *rotated) {
+    rotated[0] = x;
+    for (size_t s = 1; s < c->r->period; s++) {
+        size_t power = 1;
+        while (2 * power <= s) {
+            power *= 2;
+        }
+        rotated[s] = ddt_circuit_rotate(c->r->work.circuit, rotated[s - power], (int64_t)power);
+    }
+}
+
 typedef struct equations {
     ddt_node diagonal[SIDE];
     ddt_node right;
@@ -337,9 +353,10 @@ static ddt_status build_equations(course *c, ddt_node y, equations *q) {
     recommend_work *r = c->r;
     ddt_circuit *circuit = r->work.circuit;
     ddt_node a = ddt_circuit_mul(circuit, y, public_slots(c, response_unit_at));
+    ddt_node rotated[SIDE] = {0};
+    rotate_all(c, a, rotated);
     for (size_t s = 0; s < r->period; s++) {
-        ddt_node other = s == 0 ? a : ddt_circuit_rotate(circuit, a, (int64_t)s);
-        q->diagonal[s] = sum_all(c, ddt_circuit_mul(circuit, a, other));
+        q->diagonal[s] = sum_all(c, ddt_circuit_mul(circuit, a, rotated[s]));
     }
     ddt_node inverse = DDT_NODE_NONE;
     SOLVE_TRY(effect_inverse(c, a, &inverse));
@@ -358,17 +375,15 @@ static ddt_status build_equations(course *c, ddt_node y, equations *q) {
 /* b - H x on the first copy. */
 static ddt_node residual_of(course *c, const equations *q, ddt_node x) {
     ddt_circuit *circuit = c->r->work.circuit;
-    ddt_node shifted[SIDE];
-    for (size_t s = 0; s < c->r->period; s++) {
-        shifted[s] = s == 0 ? x : ddt_circuit_rotate(circuit, x, (int64_t)s);
-    }
+    ddt_node shifted[SIDE] = {0};
+    rotate_all(c, x, shifted);
     return ddt_circuit_sub(circuit, q->right, ddt_circuit_dot(circuit, q->diagonal, shifted, c->r->period));
 }
 
 static ddt_status build_circuit(course *c) {
     recommend_work *r = c->r;
     ddt_node y = DDT_NODE_NONE;
-    equations q;
+    equations q = {0};
     SOLVE_TRY(recommend_unit_response(r, &y));
     ddt_circuit *circuit = r->work.circuit;
     SOLVE_TRY(build_equations(c, y, &q));
