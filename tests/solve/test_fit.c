@@ -187,6 +187,22 @@ static void test_file(void **state) {
     problem_free(&p);
 }
 
+/* Whichever allocation fails: an error, nothing returned, nothing lost (the sanitizers look). */
+static void test_no_memory(void **state) {
+    problem p;
+    (void)state;
+    problem_parse(&p, one_eta, "ID,TIME,EVID,AMT,DV\na,0,1,500,.\na,2,0,0,12.5\n");
+    for (uint64_t n = 0; n < 600; n = 2 * n + 1) {
+        (void)ddt_alloc_fail_after(n);
+        ddt_status status = ddt_solve_fit(p.ctx, p.model, p.events, NULL, &p.solution);
+        (void)ddt_alloc_fail_after(UINT64_MAX);
+        assert_int_equal(status, DDT_ERR_MEMORY);
+        assert_null(p.solution);
+        ddt_context_clear(p.ctx);
+    }
+    problem_free(&p);
+}
+
 static void test_unsupported(void **state) {
     const char *const no_error = "m <- function() { ini({ eta.cl ~ 0.09 })\nmodel({ cl <- exp(eta.cl)\n"
                                  "d/dt(central) <- -cl / 30 * central\n }) }";
@@ -207,6 +223,7 @@ int main(void) {
         cmocka_unit_test(test_no_levels),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_file),
+        cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_unsupported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
