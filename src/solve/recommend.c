@@ -331,9 +331,9 @@ static ddt_status fit_column(recommend_work *r, size_t t, size_t grid, size_t sh
     return DDT_OK;
 }
 
-static ddt_status fit_metric(recommend_work *r, size_t t, size_t grid) {
-    for (size_t s = 0; s < r->shapes; s++) {
-        SOLVE_TRY(fit_column(r, t, grid, s));
+static ddt_status fit_target(recommend_work *r, size_t t) {
+    for (size_t i = 0; i < r->metrics[t].count * r->shapes; i++) {
+        SOLVE_TRY(fit_column(r, t, i / r->shapes, i % r->shapes));
     }
     return DDT_OK;
 }
@@ -344,9 +344,7 @@ static ddt_status make_columns(recommend_work *r) {
         return DDT_ERR_MEMORY;
     }
     for (size_t t = 0; t < r->options->targets.count; t++) {
-        for (size_t g = 0; g < r->metrics[t].count; g++) {
-            SOLVE_TRY(fit_metric(r, t, g));
-        }
+        SOLVE_TRY(fit_target(r, t));
     }
     return DDT_OK;
 }

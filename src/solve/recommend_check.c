@@ -74,42 +74,49 @@ static void mark_reached(const recommend_work *r, const double *values, bool *is
     }
 }
 
+/* What the virtual population shows of the targets. */
+typedef struct limits {
+    bool is_reached[DDT_RECOMMEND_TARGETS_MAX], is_above[DDT_RECOMMEND_TARGETS_MAX];
+    double *values, *symbols;
+    solve_numbers numbers;
+} limits;
+
+static void look_at_patient(recommend_work *r, size_t patient, limits *l) {
+    const solve_work *work = &r->work;
+    memcpy(l->symbols, work->samples + patient * r->patient_stride * work->symbol_count,
+           work->symbol_count * sizeof *l->symbols);
+    for (size_t p = 0; p < r->points; p++) {
+        recommend_exact_columns(r, p, l->symbols, &l->numbers, l->values);
+        for (size_t c = 0; patient == 0 && p == 0 && c < r->metric_count * r->shapes; c++) {
+            r->column[c].norm = l->values[c]; /* the typical patient */
+        }
+        widen_maxima(r, l->values);
+        mark_reached(r, l->values, l->is_reached, l->is_above);
+    }
+}
+
 ddt_status recommend_limits(recommend_work *r) {
     const double margin = 1.15;
     solve_work *work = &r->work;
     size_t targets = r->options->targets.count;
-    double *values = solve_alloc(work, r->metric_count * r->shapes, sizeof *values);
-    double *symbols = solve_alloc(work, work->symbol_count, sizeof *symbols);
-    bool is_reached[DDT_RECOMMEND_TARGETS_MAX] = {false};
-    bool is_above[DDT_RECOMMEND_TARGETS_MAX] = {false};
-    solve_numbers numbers;
+    limits l = {.values = solve_alloc(work, r->metric_count * r->shapes, sizeof *l.values),
+                .symbols = solve_alloc(work, work->symbol_count, sizeof *l.symbols)};
     r->metric_max = solve_alloc(work, targets, sizeof *r->metric_max);
-    if (values == NULL || symbols == NULL || r->metric_max == NULL) {
+    if (l.values == NULL || l.symbols == NULL || r->metric_max == NULL) {
         return DDT_ERR_MEMORY;
     }
-    SOLVE_TRY(solve_numbers_create(work, &numbers));
+    SOLVE_TRY(solve_numbers_create(work, &l.numbers));
     for (size_t s = 0; s < r->patient_count; s++) {
-        memcpy(symbols, work->samples + s * r->patient_stride * work->symbol_count,
-               work->symbol_count * sizeof *symbols);
-        for (size_t p = 0; p < r->points; p++) {
-            recommend_exact_columns(r, p, symbols, &numbers, values);
-            if (s == 0 && p == 0) { /* the typical patient */
-                for (size_t c = 0; c < r->metric_count * r->shapes; c++) {
-                    r->column[c].norm = values[c];
-                }
-            }
-            widen_maxima(r, values);
-            mark_reached(r, values, is_reached, is_above);
-        }
+        look_at_patient(r, s, &l);
     }
     for (size_t t = 0; t < targets; t++) {
         r->metric_max[t] *= margin;
-        if (!is_reached[t]) {
+        if (!l.is_reached[t]) {
             return ddt_fail(work->ctx, DDT_ERR_RANGE,
                             "The target %s is out of reach: %s doses give %s in every patient of the model's "
                             "population.",
-                            r->options->targets.items[t].name, is_above[t] ? "the smallest" : "the largest",
-                            is_above[t] ? "more" : "less");
+                            r->options->targets.items[t].name, l.is_above[t] ? "the smallest" : "the largest",
+                            l.is_above[t] ? "more" : "less");
         }
     }
     return DDT_OK;
@@ -215,7 +222,7 @@ static void compare_lane(trial *t, size_t lane) {
     }
     for (size_t s = 0; s < r->shapes; s++) {
         for (size_t d = 0; d < r->doses; d++) {
-            double metrics[DDT_RECOMMEND_TARGETS_MAX];
+            double metrics[DDT_RECOMMEND_TARGETS_MAX] = {0.0};
             double cost = 0.0;
             double p = 0.0;
             size_t slot = lane * r->block + d * r->columns + s;

@@ -337,7 +337,7 @@ static ddt_status cost_outputs(recommend_work *r, const target_nodes *nodes) {
 
 static ddt_status probability_output(recommend_work *r, const target_nodes *nodes) {
     /* A balanced tree of products: depth log2. */
-    ddt_node product[DDT_RECOMMEND_TARGETS_MAX];
+    ddt_node product[DDT_RECOMMEND_TARGETS_MAX] = {0};
     size_t count = r->options->targets.count;
     for (size_t t = 0; t < count; t++) {
         product[t] = nodes[t].attained;

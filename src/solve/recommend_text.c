@@ -43,12 +43,11 @@ static bool equals(span s, const char *word) {
     if ((size_t)(s.end - s.begin) != length) {
         return false;
     }
-    for (size_t i = 0; i < length; i++) {
-        if (tolower((unsigned char)s.begin[i]) != word[i]) {
-            return false;
-        }
+    size_t same = 0;
+    while (same < length && tolower((unsigned char)s.begin[same]) == word[same]) {
+        same++;
     }
-    return true;
+    return same == length;
 }
 
 /* Takes `word` off the front of s, whatever the case. */
