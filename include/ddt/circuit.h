@@ -75,7 +75,8 @@ ddt_node ddt_circuit_sum(ddt_circuit *circuit, ddt_node a, int64_t stride, size_
  * the node that is returned, which equals a, in place of a. Refreshing adds an error of about 2^-25 max(1, bound), root
  * mean square: keep bounds near 1. Several places at the same depth are cheaper than one after the other: pairs share a
  * bootstrap. Give more places than needed (each state of each iteration, say); those that the plan does not need cost
- * nothing.
+ * nothing. Where
+ * none are given and the depth does not fit, the planner looks for places itself (calibrated values up to 32).
  */
 ddt_node ddt_circuit_refresh(ddt_circuit *circuit, ddt_node a, double bound);
 /* sum_k coefficients[k] T_k(x), x in [-1, 1]. degree 1..255. */

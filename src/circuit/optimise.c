@@ -330,20 +330,17 @@ static ddt_node rebuild_combination(optimiser *o, const circuit_node *node) {
 }
 
 /*
- * bound refresh(a / bound), bound rounded up to a power of two: the product afterwards is exact and takes no level.
- * Values below 1 are left as they are, because a product before would have to be undone with a level.
+ * bound refresh(a / bound) of what node `operand` was rebuilt to, bound a power of two: the product afterwards is exact
+ * and takes no level. Values below 1 are left as they are, because a product before would have to be undone with a
+ * level. n: the node of the circuit that asks for it.
  */
-static ddt_node rebuild_refresh(optimiser *o, ddt_node n) {
-    const circuit_node *node = &o->from->nodes[n];
-    double bound = fmax(exp2(ceil(log2(node->value.constant))), 1.0);
-    if (!o->refreshed[n]) {
-        return o->map[node->operand];
-    }
-    ddt_node scaled = o->map[node->operand];
+static ddt_node refresh(optimiser *o, ddt_node n, ddt_node operand) {
+    double bound = circuit_refresh_bound(&o->from->nodes[n]);
+    ddt_node scaled = o->map[operand];
     if (bound > 1.0) {
         rebuilt_sum r = {0};
         circuit_combination_begin(&r.sum, o->to);
-        add_operand(o, &r, circuit_public_constant(1.0 / bound), node->operand);
+        add_operand(o, &r, circuit_public_constant(1.0 / bound), operand);
         flush_pending(o, &r);
         scaled = circuit_combination_end(&r.sum);
     }
@@ -388,7 +385,7 @@ static ddt_node rebuild(optimiser *o, ddt_node n) {
     case NODE_POLYNOMIAL:
         return rebuild_polynomial(o, node);
     case NODE_REFRESH:
-        return rebuild_refresh(o, n);
+        return o->refreshed[n] ? refresh(o, n, node->operand) : o->map[node->operand];
     }
     return DDT_NODE_NONE;
 }
@@ -429,6 +426,10 @@ static void rebuild_all(optimiser *o, const bool *live) {
             continue;
         }
         update_heights(o);
+        if (o->refreshed[n] && node->kind != NODE_REFRESH && o->to->status == DDT_OK) {
+            o->map[n] = refresh(o, (ddt_node)n, (ddt_node)n);
+            update_heights(o);
+        }
         bool vanished = node->kind == NODE_REFRESH && !o->refreshed[n];
         if (o->to->status == DDT_OK && o->map[n] < o->height_count && !vanished) {
             o->to_uses[o->map[n]] += o->uses[n];

@@ -172,7 +172,8 @@ static inline size_t plan_slots(const ddt_plan *plan) { return (size_t)1 << (pla
 
 /*
  * The optimiser: merges, shares and moves constants so that fewer levels and relinearisations are needed. outputs[o]
- * are nodes of `to`. refreshed[n], for nodes of the circuit: a NODE_REFRESH that is kept; the others vanish.
+ * are nodes of `to`. refreshed[n], for nodes of the circuit: a NODE_REFRESH that is kept, while the others vanish; or
+ * another node whose value is refreshed as soon as it is made.
  */
 DDT_MUST_CHECK ddt_status circuit_optimise(ddt_context *ctx, const ddt_circuit *circuit, const bool *refreshed,
                                            circuit_graph *to, ddt_node *outputs);
@@ -202,6 +203,15 @@ int circuit_assign_levels(const circuit_demand *demand, int *needs);
 DDT_MUST_CHECK ddt_status circuit_choose_refreshes(ddt_context *ctx, const circuit_demand *demand, unsigned levels,
                                                    bool *refreshed, bool *possible);
 
+/* The bound that a value is refreshed with: a power of two, at least 1. */
+double circuit_refresh_bound(const circuit_node *node);
+/*
+ * Places to refresh for a depth of `levels` in the circuit's own graph (demand->graph), where the builder has named
+ * none: refreshed[n] for its nodes. *found: there are such places.
+ */
+DDT_MUST_CHECK ddt_status circuit_find_cuts(ddt_context *ctx, const circuit_demand *demand, unsigned levels,
+                                            bool *refreshed, bool *found);
+
 /* Fills everything of the plan but literal, boot, insecure and predicted_error. Moves the public vectors in use. */
 DDT_MUST_CHECK ddt_status circuit_lower(ddt_context *ctx, const circuit_demand *demand, ddt_plan *plan);
 unsigned plan_depth(const ddt_plan *plan);
@@ -226,7 +236,8 @@ void program_list_clear(program_list *list);
 /* Both replace what the list held. No program where the circuit needs more levels than there can be. */
 DDT_MUST_CHECK ddt_status programs_make_plain(ddt_context *ctx, const ddt_circuit *circuit, const program_shape *shape,
                                               program_list *list);
-/* Programs with ever more bootstraps and ever fewer levels. */
+/* Programs with ever more bootstraps and ever fewer levels. Where the circuit names no places to refresh they are
+ * found. */
 DDT_MUST_CHECK ddt_status programs_make_refreshed(ddt_context *ctx, const ddt_circuit *circuit,
                                                   const program_shape *shape, program_list *list);
 

@@ -127,33 +127,78 @@ static ddt_status make_shallower(ddt_context *ctx, const circuit_demand *demand,
     return status;
 }
 
-ddt_status programs_make_refreshed(ddt_context *ctx, const ddt_circuit *circuit, const program_shape *shape,
-                                   program_list *list) {
+/* From the places that the builder has named, all of them in the graph at first. */
+static ddt_status make_from_marks(ddt_context *ctx, const ddt_circuit *circuit, const program_shape *shape,
+                                  circuit_demand demand, bool *refreshed, ddt_node *outputs, program_list *list) {
     circuit_graph graph;
-    size_t count = circuit->graph.node_count;
-    ddt_node *outputs = ddt_alloc(circuit->output_count, sizeof *outputs);
-    bool *refreshed = ddt_alloc(count, sizeof *refreshed);
-    ddt_status status = DDT_OK;
-    program_list_clear(list);
-    circuit_graph_init(&graph, ctx, 1, 1);
-    if (outputs == NULL || refreshed == NULL) {
-        status = fail_memory(ctx);
+    for (size_t n = 0; n < circuit->graph.node_count; n++) {
+        refreshed[n] = circuit->graph.nodes[n].kind == NODE_REFRESH;
     }
-    for (size_t n = 0; n < count && status == DDT_OK; n++) {
-        refreshed[n] = true;
-    }
+    ddt_status status = circuit_optimise(ctx, circuit, refreshed, &graph, outputs);
     if (status == DDT_OK) {
-        status = circuit_optimise(ctx, circuit, refreshed, &graph, outputs);
-    }
-    if (status == DDT_OK) {
-        circuit_demand demand = {.circuit = circuit,
-                                 .graph = &graph,
-                                 .outputs = outputs,
-                                 .output_level = shape->output_level,
-                                 .refresh_level = shape->boot.slots_levels};
+        demand.graph = &graph;
         status = make_shallower(ctx, &demand, shape, refreshed, list);
     }
     circuit_graph_clear(&graph);
+    return status;
+}
+
+/* One program of at most `levels` from cuts that are found here; those that turn out to be needless are dropped. */
+static ddt_status make_from_cuts(ddt_context *ctx, const ddt_circuit *circuit, const program_shape *shape,
+                                 unsigned levels, circuit_demand demand, bool *refreshed, ddt_node *outputs,
+                                 ddt_plan **plan) {
+    circuit_graph graph;
+    bool possible = false;
+    for (size_t o = 0; o < circuit->output_count; o++) {
+        outputs[o] = circuit->outputs[o].node;
+    }
+    demand.graph = &circuit->graph;
+    ddt_status status = circuit_find_cuts(ctx, &demand, levels, refreshed, &possible);
+    if (status != DDT_OK || !possible) {
+        return status;
+    }
+    int depth = 0;
+    status = circuit_optimise(ctx, circuit, refreshed, &graph, outputs);
+    if (status == DDT_OK) {
+        demand.graph = &graph;
+        status = circuit_choose_refreshes(ctx, &demand, levels, refreshed, &possible);
+    }
+    circuit_graph_clear(&graph);
+    return status == DDT_OK && possible ? make_program(ctx, circuit, refreshed, shape, &depth, plan) : status;
+}
+
+static ddt_status make_from_all_cuts(ddt_context *ctx, const ddt_circuit *circuit, const program_shape *shape,
+                                     circuit_demand demand, bool *refreshed, ddt_node *outputs, program_list *list) {
+    ddt_status status = DDT_OK;
+    bool more = true;
+    for (unsigned levels = shape->levels_max; more && levels > shape->boot.slots_levels + 1 && status == DDT_OK;
+         levels -= 1 + levels / 8) {
+        ddt_plan *plan = NULL;
+        status = make_from_cuts(ctx, circuit, shape, levels, demand, refreshed, outputs, &plan);
+        more = plan != NULL && keep(list, plan);
+    }
+    return status;
+}
+
+ddt_status programs_make_refreshed(ddt_context *ctx, const ddt_circuit *circuit, const program_shape *shape,
+                                   program_list *list) {
+    size_t count = circuit->graph.node_count;
+    ddt_node *outputs = ddt_alloc(circuit->output_count, sizeof *outputs);
+    bool *refreshed = ddt_alloc(count, sizeof *refreshed);
+    bool marked = false;
+    ddt_status status = outputs == NULL || refreshed == NULL ? fail_memory(ctx) : DDT_OK;
+    circuit_demand demand = {.circuit = circuit,
+                             .outputs = outputs,
+                             .output_level = shape->output_level,
+                             .refresh_level = shape->boot.slots_levels};
+    program_list_clear(list);
+    for (size_t n = 0; n < count; n++) {
+        marked |= circuit->graph.nodes[n].kind == NODE_REFRESH;
+    }
+    if (status == DDT_OK) {
+        status = marked ? make_from_marks(ctx, circuit, shape, demand, refreshed, outputs, list)
+                        : make_from_all_cuts(ctx, circuit, shape, demand, refreshed, outputs, list);
+    }
     ddt_free(outputs);
     ddt_free(refreshed);
     if (status != DDT_OK) {

@@ -409,7 +409,9 @@ static ddt_status search_refreshed(search *s, candidate *best) {
 
 static ddt_status search_both(search *s, candidate *best) {
     ddt_status status = search_plain(s, best);
-    if (status == DDT_OK && s->has_refreshes && s->scale_primes == 1) {
+    /* Without places that the builder has named, only where the depth does not fit otherwise. */
+    bool wanted = s->has_refreshes || (!best->found && !s->target_missed && s->best_bound == 0.0);
+    if (status == DDT_OK && wanted && s->scale_primes == 1) {
         status = search_refreshed(s, best);
     }
     return status;

@@ -326,7 +326,7 @@ static void test_requests(void **state) {
                      DDT_OK);
     ddt_circuit_destroy(c);
     c = powers(ctx, 62, 1, 1, 1.0);
-    assert_int_equal(plan_status(ctx, c, (ddt_plan_request){0}), DDT_ERR_CAPACITY);
+    assert_int_equal(plan_status(ctx, c, (ddt_plan_request){.log_n = 15}), DDT_ERR_CAPACITY);
     ddt_circuit_destroy(c);
     assert_ok(ctx, ddt_circuit_create(ctx, 1, 1, &c));
     ddt_node x = ddt_circuit_input(c, "x", 1.0);

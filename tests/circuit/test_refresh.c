@@ -3,6 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "circuit_random.h"
 #include "refresh_circuits.h"
 
 #include <unistd.h>
@@ -99,20 +100,88 @@ static void test_secure(void **state) {
 
 static void test_too_deep(void **state) {
     ddt_context *ctx = *state;
-    /* One place at each tenth step is not enough for 6 levels; none at all, and 70 levels. */
-    for (int with = 0; with < 2; with++) {
-        ddt_circuit *c = refresh_chains(ctx, 70, 1, with != 0 ? -1.0 : 0.0);
-        double **in = refresh_inputs(1);
+    /* One place at each tenth step is not enough for 6 levels. */
+    ddt_circuit *c = refresh_chains(ctx, 70, 1, -1.0);
+    double **in = refresh_inputs(1);
+    ddt_plan *plan = NULL;
+    ddt_plan_request request = {.target_error = 1e-2, .insecure_for_testing = true, .levels = 6};
+    assert_ok(ctx, ddt_circuit_calibrate(ctx, c, TEST_CONST(in), NULL));
+    assert_int_equal(ddt_plan_create(ctx, c, &request, &plan), DDT_ERR_CAPACITY);
+    assert_non_null(strstr(ddt_error_detail(ctx), "refreshed"));
+    assert_null(plan);
+    test_free_rows(in);
+    ddt_circuit_destroy(c);
+}
+
+/* No places named: the planner cuts where the graph is narrow. */
+static void test_found_places(void **state) {
+    ddt_context *ctx = *state;
+    for (unsigned levels = 0; levels <= 30; levels += 10) {
+        ddt_circuit *c = refresh_chains(ctx, 70, 2, 0.0);
+        double **in = refresh_inputs(2);
+        double **expected = test_rows(2, REFRESH_SLOTS);
+        double **got = test_rows(2, REFRESH_SLOTS);
         ddt_plan *plan = NULL;
-        ddt_plan_request request = {.target_error = 1e-2, .insecure_for_testing = true, .levels = with != 0 ? 6 : 0};
+        ddt_plan_request request = {.target_error = 1e-2, .insecure_for_testing = true, .levels = levels, .log_n = 10};
+        assert_ok(ctx, ddt_circuit_run_clear(ctx, c, TEST_CONST(in), false, expected));
         assert_ok(ctx, ddt_circuit_calibrate(ctx, c, TEST_CONST(in), NULL));
-        assert_int_equal(ddt_plan_create(ctx, c, &request, &plan), DDT_ERR_CAPACITY);
-        assert_non_null(strstr(ddt_error_detail(ctx), "refreshed"));
-        assert_null(plan);
-        ddt_context_clear(ctx);
+        assert_ok(ctx, ddt_plan_create(ctx, c, &request, &plan));
+        ddt_plan_info info;
+        ddt_plan_get_info(plan, &info);
+        /* Both chains together, and not much more often than 70 levels ask for. */
+        unsigned between = info.depth - plan->boot.slots_levels;
+        assert_true(levels == 0 || info.depth <= levels);
+        assert_true(info.bootstraps >= (70 - info.depth) / between && info.bootstraps <= 2 + 2 * (70 / between));
+        assert_int_equal(count_refreshed_values(plan), 2 * info.bootstraps);
+        assert_ok(ctx, plan_simulate(ctx, plan, NULL, 0, REFRESH_LANES, TEST_CONST(in), got));
+        assert_true(test_max_difference(got, expected, 2, REFRESH_SLOTS) < 1e-12);
+        if (levels == 30) {
+            test_keys keys;
+            test_keys_make(ctx, plan, &keys);
+            test_run(ctx, plan, &keys, in, got);
+            assert_true(test_max_difference(got, expected, 2, REFRESH_SLOTS) <= info.predicted_error);
+            test_keys_free(&keys);
+        }
         test_free_rows(in);
+        test_free_rows(expected);
+        test_free_rows(got);
+        ddt_plan_destroy(plan);
         ddt_circuit_destroy(c);
     }
+}
+
+/* Random circuits on few levels, with whatever cuts there are. */
+static void test_found_random(void **state) {
+    ddt_context *ctx = *state;
+    unsigned made = 0;
+    unsigned refused = 0;
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        random_circuit r;
+        ddt_plan *plan = NULL;
+        ddt_plan_request request = {
+            .target_error = 1e-2, .accept_error = 1e9, .insecure_for_testing = true, .levels = 9, .log_n = 10};
+        random_circuit_make(ctx, &r, seed, 3, 8, 60, 40);
+        double **expected = test_rows(r.output_count, r.slots);
+        double **got = test_rows(r.output_count, r.slots);
+        assert_ok(ctx, ddt_circuit_run_clear(ctx, r.circuit, TEST_CONST(r.inputs), false, expected));
+        assert_ok(ctx, ddt_circuit_calibrate(ctx, r.circuit, TEST_CONST(r.inputs), NULL));
+        ddt_status status = ddt_plan_create(ctx, r.circuit, &request, &plan);
+        assert_true(status == DDT_OK || status == DDT_ERR_CAPACITY);
+        if (status == DDT_OK) {
+            assert_ok(ctx, plan_simulate(ctx, plan, NULL, 0, 3, TEST_CONST(r.inputs), got));
+            assert_true(random_difference(&r, got, expected) < 1e-9);
+            assert_true(plan_depth(plan) <= 9);
+            made += count_refreshed_values(plan) > 0;
+        }
+        refused += status != DDT_OK;
+        ddt_context_clear(ctx);
+        test_free_rows(expected);
+        test_free_rows(got);
+        ddt_plan_destroy(plan);
+        random_circuit_free(&r);
+    }
+    print_message("%u random circuits with refreshes, %u refused\n", made, refused);
+    assert_true(made >= 10 && refused <= 10);
 }
 
 static void test_bad_marks(void **state) {
@@ -412,12 +481,20 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_choice, clear_errors),       cmocka_unit_test_setup(test_not_needed, clear_errors),
-        cmocka_unit_test_setup(test_secure, clear_errors),       cmocka_unit_test_setup(test_too_deep, clear_errors),
-        cmocka_unit_test_setup(test_bad_marks, clear_errors),    cmocka_unit_test_setup(test_calibration, clear_errors),
-        cmocka_unit_test_setup(test_encrypted, clear_errors),    cmocka_unit_test_setup(test_carried, clear_errors),
-        cmocka_unit_test_setup(test_missing_keys, clear_errors), cmocka_unit_test_setup(test_file, clear_errors),
-        cmocka_unit_test_setup(test_damaged, clear_errors),      cmocka_unit_test_setup(test_memory, clear_errors),
+        cmocka_unit_test_setup(test_choice, clear_errors),
+        cmocka_unit_test_setup(test_not_needed, clear_errors),
+        cmocka_unit_test_setup(test_secure, clear_errors),
+        cmocka_unit_test_setup(test_too_deep, clear_errors),
+        cmocka_unit_test_setup(test_bad_marks, clear_errors),
+        cmocka_unit_test_setup(test_calibration, clear_errors),
+        cmocka_unit_test_setup(test_encrypted, clear_errors),
+        cmocka_unit_test_setup(test_carried, clear_errors),
+        cmocka_unit_test_setup(test_missing_keys, clear_errors),
+        cmocka_unit_test_setup(test_file, clear_errors),
+        cmocka_unit_test_setup(test_damaged, clear_errors),
+        cmocka_unit_test_setup(test_memory, clear_errors),
+        cmocka_unit_test_setup(test_found_places, clear_errors),
+        cmocka_unit_test_setup(test_found_random, clear_errors),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
