@@ -132,36 +132,47 @@ static void test_own_product(void **state) {
 
 /* ------------------------------------------------------------------ sums of exponentials */
 
+static regimen_functional random_functional(int k, uint64_t *seed) {
+    regimen_functional f = {
+        .kind = (ddt_metric_kind)(k % 6), .is_steady = k % 2 == 0, .loading = k % 4 == 1 ? 2.0 : 1.0};
+    f.interval_h = 4.0 * (1.0 + floor(test_uniform(seed, 0.0, 6.0)));
+    f.infusion_h = k % 3 == 0 ? 0.0 : test_uniform(seed, 0.2, 3.0);
+    f.lag_h = k % 5 == 0 ? 0.5 : 0.0;
+    f.at_h = f.interval_h * ceil(48.0 / f.interval_h);
+    f.from_h = 12.0;
+    f.to_h = 72.0;
+    f.time_h = test_uniform(seed, 0.1, 0.9) * f.interval_h;
+    f.is_steady &= f.kind != DDT_METRIC_AUC_WINDOW;
+    return f;
+}
+
+static double sum_at(const regimen_sum *sum, double rate) {
+    double found = 0.0;
+    for (size_t j = 0; j < sum->count; j++) {
+        found += sum->weight[j] * exp(-rate * sum->time_h[j]);
+    }
+    return found;
+}
+
+static void check_sum(const regimen_functional *f, uint64_t *seed) {
+    regimen_sum sum;
+    double low = exp(test_uniform(seed, log(5e-4), log(0.02)));
+    assert_ok(NULL, regimen_fit(NULL, f, low, 2.0, 16, 1e-4, &sum));
+    for (int i = 0; i < 50; i++) {
+        double rate = low * pow(2.0 / low, test_uniform(seed, 0.0, 1.0));
+        double right = regimen_of_rate(f, rate);
+        assert_true(fabs(sum_at(&sum, rate) - right) <= 1.2 * sum.error * right);
+    }
+    assert_true(sum.error <= 1e-3);
+}
+
 /* Every functional against its own sum, at random rates. */
 static void test_sums(void **state) {
     (void)state;
     uint64_t seed = 11;
     for (int k = 0; k < 60; k++) {
-        regimen_functional f = {
-            .kind = (ddt_metric_kind)(k % 6), .is_steady = k % 2 == 0, .loading = k % 4 == 1 ? 2.0 : 1.0};
-        regimen_sum sum;
-        f.interval_h = 4.0 * (1.0 + floor(test_uniform(&seed, 0.0, 6.0)));
-        f.infusion_h = k % 3 == 0 ? 0.0 : test_uniform(&seed, 0.2, 3.0);
-        f.lag_h = k % 5 == 0 ? 0.5 : 0.0;
-        f.at_h = f.interval_h * ceil(48.0 / f.interval_h);
-        f.from_h = 12.0;
-        f.to_h = 72.0;
-        f.time_h = test_uniform(&seed, 0.1, 0.9) * f.interval_h;
-        if (f.kind == DDT_METRIC_AUC_WINDOW) {
-            f.is_steady = false;
-        }
-        double low = exp(test_uniform(&seed, log(5e-4), log(0.02)));
-        assert_ok(NULL, regimen_fit(NULL, &f, low, 2.0, 16, 1e-4, &sum));
-        for (int i = 0; i < 50; i++) {
-            double rate = low * pow(2.0 / low, test_uniform(&seed, 0.0, 1.0));
-            double found = 0.0;
-            for (size_t j = 0; j < sum.count; j++) {
-                found += sum.weight[j] * exp(-rate * sum.time_h[j]);
-            }
-            double right = regimen_of_rate(&f, rate);
-            assert_true(fabs(found - right) <= 1.2 * sum.error * right);
-        }
-        assert_true(sum.error <= 1e-3);
+        regimen_functional f = random_functional(k, &seed);
+        check_sum(&f, &seed);
     }
 }
 
@@ -232,67 +243,81 @@ static void test_goti(void **state) {
 
 /* ------------------------------------------------------------------ points */
 
-/* Costs and probabilities are means over the points, with metrics from the closed form. */
-static void test_expectation(void **state) {
-    (void)state;
-    enum { PATIENTS = 6 };
-    problem p = {0};
+enum { PATIENTS = 6 };
+
+typedef struct covariates {
+    double weight, crcl;
+} covariates;
+
+/* Thomson 2009 with eta_cl 0.1, eta_v1 -0.1, eta_q 0; eta_v2 is unknown. */
+static void expected_values(const covariates *patient, const ddt_recommend_candidate *r,
+                            const ddt_recommend_targets *targets, const double *z, size_t points, double *cost,
+                            double *attained) {
+    *cost = 0.0;
+    *attained = 0.0;
+    for (size_t i = 0; i < points; i++) {
+        two_compartments m = two_compartments_of(2.99 * (1.0 + 0.0154 * (patient->crcl - 66.0)) * exp(0.1),
+                                                 0.675 * patient->weight * exp(-0.1), 2.28,
+                                                 0.732 * patient->weight * exp(sqrt(1.69) * z[i]));
+        const double metrics[] = {r->dose * 24.0 / r->interval_h / m.cl,
+                                  r->dose * steady_trough(&m, r->interval_h, r->infusion_h),
+                                  r->dose * steady_peak(&m, r->interval_h, r->infusion_h)};
+        double all = 1.0;
+        for (size_t t = 0; t < targets->count; t++) {
+            const ddt_recommend_target *target = &targets->items[t];
+            *cost += target->weight * ddt_recommend_target_cost(target, metrics[t]) / (double)points;
+            all *= ddt_recommend_attained(target, metrics[t]);
+        }
+        *attained += all / (double)points;
+    }
+}
+
+static void read_patients(problem *p, covariates *patients) {
     text table = {0};
-    ddt_recommend_options options = {0};
-    double weight[PATIENTS];
-    double crcl[PATIENTS];
     uint64_t seed = 3;
     text_add(&table, "ID,TIME,EVID,WT,CRCL,eta_cl,eta_v1,eta_q\n");
     for (int s = 0; s < PATIENTS; s++) {
-        weight[s] = test_uniform(&seed, 45.0, 130.0);
-        crcl[s] = test_uniform(&seed, 20.0, 170.0);
-        text_add(&table, "%d,0,2,%.10g,%.10g,0.1,-0.1,0\n", s, weight[s], crcl[s]);
+        patients[s] = (covariates){test_uniform(&seed, 45.0, 130.0), test_uniform(&seed, 20.0, 170.0)};
+        text_add(&table, "%d,0,2,%.10g,%.10g,0.1,-0.1,0\n", s, patients[s].weight, patients[s].crcl);
     }
-    assert_ok(NULL, ddt_context_create(&p.ctx));
-    assert_ok(p.ctx, ddt_model_read(p.ctx, THOMSON, &p.model));
-    assert_ok(p.ctx, ddt_events_parse(p.ctx, table.data, table.length, "table", p.model, &p.events));
-    recommend_request(&p, "auc24=400:600; trough=10:20,weight=0.5; tox:peak=50",
-                      "dose=500:1500:250; interval=8,12; infusion=1", &options);
-    options.solve.block_max = 4096;
-    recommend_solve(&p, &options);
-    problem_run(&p, false);
-    size_t points = 4096 / (32 * 8); /* rows x (targets, and one more x shapes) */
-    double *z = calloc(points, sizeof *z);
-    assert_non_null(z);
-    recommend_standard_points(points, 1, z);
+    assert_ok(NULL, ddt_context_create(&p->ctx));
+    assert_ok(p->ctx, ddt_model_read(p->ctx, THOMSON, &p->model));
+    assert_ok(p->ctx, ddt_events_parse(p->ctx, table.data, table.length, "table", p->model, &p->events));
+    text_free(&table);
+}
+
+/* Costs and probabilities are means over the points, with metrics from the closed form. */
+static void test_expectation(void **state) {
+    (void)state;
+    enum { BLOCK = 4096, POINTS = BLOCK / (32 * 8) }; /* rows x (targets, and one more, x shapes) */
+    problem p = {0};
+    covariates patients[PATIENTS];
+    ddt_recommend_options options = {.solve.block_max = BLOCK};
+    double z[POINTS] = {0.0};
     double worst_cost = 0.0;
     double worst_p = 0.0;
+    read_patients(&p, patients);
+    recommend_request(&p, "auc24=400:600; trough=10:20,weight=0.5; tox:peak=50",
+                      "dose=500:1500:250; interval=8,12; infusion=1", &options);
+    recommend_solve(&p, &options);
+    problem_run(&p, false);
+    recommend_standard_points(POINTS, 1, z);
+    size_t outputs = ddt_solution_output_count(p.solution);
     for (size_t s = 0; s < PATIENTS; s++) {
         for (size_t c = 0; c < ddt_recommend_candidate_count(&options.product); c++) {
             ddt_recommend_candidate r = ddt_recommend_candidate_at(&options.product, c);
-            const double *values = p.values[s] + c * ddt_solution_output_count(p.solution);
+            const double *values = p.values[s] + c * outputs;
             double cost = 0.0;
             double attained = 0.0;
-            for (size_t i = 0; i < points; i++) {
-                two_compartments m = two_compartments_of(2.99 * (1.0 + 0.0154 * (crcl[s] - 66.0)) * exp(0.1),
-                                                         0.675 * weight[s] * exp(-0.1), 2.28,
-                                                         0.732 * weight[s] * exp(sqrt(1.69) * z[i]));
-                const double metrics[] = {r.dose * 24.0 / r.interval_h / m.cl,
-                                          r.dose * steady_trough(&m, r.interval_h, r.infusion_h),
-                                          r.dose * steady_peak(&m, r.interval_h, r.infusion_h)};
-                double all = 1.0;
-                for (size_t t = 0; t < 3; t++) {
-                    const ddt_recommend_target *target = &options.targets.items[t];
-                    cost += target->weight * ddt_recommend_target_cost(target, metrics[t]) / (double)points;
-                    all *= ddt_recommend_attained(target, metrics[t]);
-                }
-                attained += all / (double)points;
-            }
+            expected_values(&patients[s], &r, &options.targets, z, POINTS, &cost, &attained);
             worst_cost = fmax(worst_cost, fabs(values[find_output(p.solution, "cost")] - cost));
             worst_p = fmax(worst_p, fabs(values[find_output(p.solution, "p_target")] - attained));
         }
     }
-    print_message("expectations over %zu points: error of the cost %.1e, of P(target) %.1e\n", points, worst_cost,
+    print_message("expectations over %d points: error of the cost %.1e, of P(target) %.1e\n", POINTS, worst_cost,
                   worst_p);
     assert_true(worst_cost < 2e-3);
     assert_true(worst_p < 1e-2);
-    free(z);
-    text_free(&table);
     problem_free(&p);
 }
 

@@ -90,21 +90,26 @@ typedef struct regimen {
     double continuous; /* before rounding */
 } regimen;
 
+/* The better one of the doses around the continuous optimum of one shape. */
+static void try_shape(objective *o, const ddt_recommend_product *product, regimen *best) {
+    double dose = optimal_dose(o, product->dose_low, product->dose_high);
+    for (int up = 0; up < 2; up++) {
+        double step = floor((dose - product->dose_low) / product->dose_step) + up;
+        double rounded = fmin(product->dose_low + step * product->dose_step, product->dose_high);
+        double cost = expected_cost(o, rounded);
+        if (cost < best->cost) {
+            *best = (regimen){rounded, o->interval_h, o->infusion_h, cost, dose};
+        }
+    }
+}
+
 static regimen oracle(objective *o, const ddt_recommend_product *product) {
     regimen best = {.cost = INFINITY};
     for (size_t i = 0; i < product->interval_count; i++) {
         for (size_t j = 0; j < product->infusion_count; j++) {
             o->interval_h = product->intervals_h[i];
             o->infusion_h = product->infusions_h[j];
-            double dose = optimal_dose(o, product->dose_low, product->dose_high);
-            for (int up = 0; up < 2; up++) {
-                double step = floor((dose - product->dose_low) / product->dose_step) + up;
-                double rounded = fmin(product->dose_low + step * product->dose_step, product->dose_high);
-                double cost = expected_cost(o, rounded);
-                if (cost < best.cost) {
-                    best = (regimen){rounded, o->interval_h, o->infusion_h, cost, dose};
-                }
-            }
+            try_shape(o, product, &best);
         }
     }
     return best;
@@ -146,6 +151,24 @@ static void run_encrypted(problem *p, uint64_t most_key_bytes) {
     ddt_plan_destroy(plan);
 }
 
+/* How much more the first of the ranked candidates costs than the oracle's regimen; 0 where they are the same. */
+static double excess_of(problem *p, const ddt_recommend_product *product, size_t subject, objective *o, size_t *order,
+                        bool *is_same) {
+    regimen best = oracle(o, product);
+    assert_ok(p->ctx, ddt_recommend_rank(p->ctx, p->solution, subject, p->values[subject], product, 0.0, order));
+    ddt_recommend_candidate found = ddt_recommend_candidate_at(product, order[0]);
+    o->interval_h = found.interval_h;
+    o->infusion_h = found.infusion_h;
+    double excess = expected_cost(o, found.dose) / best.cost - 1.0;
+    *is_same = found.dose == best.dose && found.interval_h == best.interval_h && found.infusion_h == best.infusion_h;
+    if (!*is_same && excess > 0.005) {
+        print_message("patient %zu: %g mg every %g h over %g h, oracle %g (%g) every %g h over %g h, cost %+.2f %%\n",
+                      subject + 1, found.dose, found.interval_h, found.infusion_h, best.dose, best.continuous,
+                      best.interval_h, best.infusion_h, 100.0 * excess);
+    }
+    return *is_same ? 0.0 : excess;
+}
+
 static void check(const char *targets, size_t patient_count, bool is_encrypted) {
     static patient patients[PATIENTS];
     static double eta[POINTS][ETAS];
@@ -162,27 +185,13 @@ static void check(const char *targets, size_t patient_count, bool is_encrypted) 
     if (is_encrypted) {
         run_encrypted(&p, (uint64_t)1 << 30);
     }
-    size_t count = ddt_recommend_candidate_count(&options.product);
-    size_t *order = calloc(count, sizeof *order);
+    size_t *order = calloc(ddt_recommend_candidate_count(&options.product), sizeof *order);
     assert_non_null(order);
     for (size_t s = 0; s < patient_count; s++) {
         objective o = {.patient = &patients[s], .targets = &options.targets, .eta = eta};
-        regimen best = oracle(&o, &options.product);
-        assert_ok(p.ctx, ddt_recommend_rank(p.ctx, p.solution, s, p.values[s], &options.product, 0.0, order));
-        ddt_recommend_candidate found = ddt_recommend_candidate_at(&options.product, order[0]);
-        o.interval_h = found.interval_h;
-        o.infusion_h = found.infusion_h;
-        double excess = expected_cost(&o, found.dose) / best.cost - 1.0;
-        bool is_same =
-            found.dose == best.dose && found.interval_h == best.interval_h && found.infusion_h == best.infusion_h;
+        bool is_same = false;
+        worst = fmax(worst, excess_of(&p, &options.product, s, &o, order, &is_same));
         same += is_same;
-        worst = fmax(worst, is_same ? 0.0 : excess);
-        if (!is_same && excess > 0.005) {
-            print_message(
-                "patient %zu: %g mg every %g h over %g h, oracle %g (%g) every %g h over %g h, cost %+.2f %%\n", s + 1,
-                found.dose, found.interval_h, found.infusion_h, best.dose, best.continuous, best.interval_h,
-                best.infusion_h, 100.0 * excess);
-        }
     }
     print_message("%s: the same regimen in %zu of %zu patients; elsewhere the cost is at most %.2f %% higher\n",
                   targets, same, patient_count, 100.0 * worst);
