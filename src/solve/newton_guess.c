@@ -138,6 +138,37 @@ static ddt_status dose_sensitivity(solve_work *work, size_t lane, size_t row, co
     return DDT_OK;
 }
 
+static void normalise_lane(const solve_work *work, size_t lane) {
+    for (uint32_t input = 0; input < work->dosing_count; input++) {
+        for (size_t k = 0; k < work->newton->grids[lane].count; k++) {
+            normalise_weights(work, lane, input, k);
+        }
+    }
+}
+
+/* The only dose of its kind needs no weight. */
+static ddt_status weigh_row(solve_work *work, size_t lane, size_t row, double *amounts, double *base) {
+    solve_newton *nw = work->newton;
+    const solve_lane *l = &work->solution->layout.lanes[lane];
+    uint32_t input = l->sources[row].input;
+    if (input == SOLVE_NONE || rows_of_input(l, input) < 2) {
+        return DDT_OK;
+    }
+    nw->weighs_doses = true;
+    return dose_sensitivity(work, lane, row, base, amounts, base + nw->columns * nw->m);
+}
+
+static ddt_status weigh_lane(solve_work *work, size_t lane, double *amounts, double *base) {
+    const solve_lane *l = &work->solution->layout.lanes[lane];
+    typical_amounts(work, lane, SIZE_MAX, amounts);
+    SOLVE_TRY(newton_trajectory(work, lane, work->samples, amounts, base));
+    for (size_t row = 0; row < l->source_count; row++) {
+        SOLVE_TRY(weigh_row(work, lane, row, amounts, base));
+    }
+    normalise_lane(work, lane);
+    return DDT_OK;
+}
+
 /*
  * Amounts enter the polynomial as one number for each way of dosing: their mean, weighted by what each dose still
  * matters. What doses do one by one is then right to first order.
@@ -153,21 +184,7 @@ static ddt_status weigh_doses(solve_work *work) {
     }
     nw->weighs_doses = false;
     for (size_t lane = 0; lane < nw->lanes; lane++) {
-        const solve_lane *l = &layout->lanes[lane];
-        typical_amounts(work, lane, SIZE_MAX, amounts);
-        SOLVE_TRY(newton_trajectory(work, lane, work->samples, amounts, base));
-        for (size_t row = 0; row < l->source_count; row++) {
-            uint32_t input = l->sources[row].input;
-            if (input != SOLVE_NONE && rows_of_input(l, input) > 1) {
-                nw->weighs_doses = true;
-                SOLVE_TRY(dose_sensitivity(work, lane, row, base, amounts, base + nw->columns * nw->m));
-            }
-        }
-        for (uint32_t input = 0; input < work->dosing_count; input++) {
-            for (size_t k = 0; k < nw->grids[lane].count; k++) {
-                normalise_weights(work, lane, input, k);
-            }
-        }
+        SOLVE_TRY(weigh_lane(work, lane, amounts, base));
         SOLVE_TRY(ddt_progress(work->ctx, "doses", lane + 1, nw->lanes));
     }
     return DDT_OK;
@@ -278,31 +295,43 @@ static double *features_at(const solve_newton *nw, size_t lane, size_t sample, s
     return nw->feature_values + newton_at(nw, lane, sample, k) * NEWTON_FEATURES_MAX;
 }
 
+/* Values of a feature in one lane; the range of those that some dose or symbol stands behind. */
+static void read_feature(const solve_work *work, size_t f, size_t lane, double *low, double *high) {
+    const solve_newton *nw = work->newton;
+    for (size_t s = 0; s < nw->samples; s++) {
+        for (size_t k = 0; k < nw->grids[lane].count; k++) {
+            bool any = false;
+            double value = raw_feature(work, &nw->features[f], lane, s, k, &any);
+            features_at(nw, lane, s, k)[f] = any ? value : NAN;
+            *low = any ? fmin(*low, value) : *low;
+            *high = any ? fmax(*high, value) : *high;
+        }
+    }
+}
+
+static void move_feature(const solve_newton *nw, size_t f, size_t lane) {
+    for (size_t s = 0; s < nw->samples; s++) {
+        for (size_t k = 0; k < nw->grids[lane].count; k++) {
+            double *value = &features_at(nw, lane, s, k)[f];
+            *value = isnan(*value) ? 0.0 : nw->features[f].factor * (*value - nw->features[f].mid);
+        }
+    }
+}
+
 /* Values of a feature in the whole population, moved to [-1, 1] by a factor that costs no level: an integer. */
 static void measure_feature(solve_work *work, size_t f) {
     solve_newton *nw = work->newton;
-    newton_feature *feature = &nw->features[f];
+    const double narrowest = 1e-6;
     double low = INFINITY;
     double high = -INFINITY;
-    for (int pass = 0; pass < 2; pass++) {
-        for (size_t l = 0; l < nw->lanes; l++) {
-            for (size_t s = 0; s < nw->samples; s++) {
-                for (size_t k = 0; k < nw->grids[l].count; k++) {
-                    bool any = false;
-                    double *value = &features_at(nw, l, s, k)[f];
-                    *value = pass == 0 ? raw_feature(work, feature, l, s, k, &any) : *value;
-                    any = pass == 0 ? any : !feature->is_amount || *value != 0.0;
-                    low = any && pass == 0 ? fmin(low, *value) : low;
-                    high = any && pass == 0 ? fmax(high, *value) : high;
-                    *value = pass == 0 ? *value : any ? feature->factor * (*value - feature->mid) : 0.0;
-                }
-            }
-        }
-        if (pass == 0) {
-            double half = fmax(0.5 * (high - low), 1e-6);
-            feature->mid = low <= high ? 0.5 * (low + high) : 0.0;
-            feature->factor = half > 1.0 ? 1.0 / half : floor(1.0 / half);
-        }
+    for (size_t l = 0; l < nw->lanes; l++) {
+        read_feature(work, f, l, &low, &high);
+    }
+    double half = fmax(0.5 * (high - low), narrowest);
+    nw->features[f].mid = low <= high ? 0.5 * (low + high) : 0.0;
+    nw->features[f].factor = half > 1.0 ? 1.0 / half : floor(1.0 / half);
+    for (size_t l = 0; l < nw->lanes; l++) {
+        move_feature(nw, f, l);
     }
 }
 
@@ -412,6 +441,16 @@ static bool same_features(const solve_newton *nw, size_t lane, size_t k) {
     return k > 0;
 }
 
+/* normal += weight * values values^T, lower triangle. */
+static void add_square(const double *values, size_t terms, double weight, double *normal) {
+    for (size_t i = 0; i < terms; i++) {
+        double scaled = weight * values[i];
+        for (size_t j = 0; j <= i; j++) {
+            normal[i * terms + j] += scaled * values[j];
+        }
+    }
+}
+
 static void make_normal(const solve_work *work, size_t lane, size_t k, double *values, double *normal) {
     const double ridge = 1e-9;
     const solve_newton *nw = work->newton;
@@ -421,12 +460,7 @@ static void make_normal(const solve_work *work, size_t lane, size_t k, double *v
         double weight = sample_weight(work, s);
         if (weight > 0.0) {
             monomial_values(nw, lane, s, k, values);
-            for (size_t i = 0; i < terms; i++) {
-                double scaled = weight * values[i];
-                for (size_t j = 0; j <= i; j++) {
-                    normal[i * terms + j] += scaled * values[j];
-                }
-            }
+            add_square(values, terms, weight, normal);
         }
     }
     for (size_t i = 0; i < terms; i++) {
@@ -520,23 +554,35 @@ static ddt_status influence(solve_work *work, const newton_feature *feature, siz
     return DDT_OK;
 }
 
-static ddt_status drop_features(solve_work *work) {
+/* Room for trajectories of single patients. */
+typedef struct probe {
+    double *symbols, *amounts, *z;
+} probe;
+
+static ddt_status is_relevant(solve_work *work, const newton_feature *feature, const probe *p, bool *yes) {
     enum { PATIENTS = 4 };
+    double worst = feature->is_amount || work->newton->argument != DDT_EXPR_NONE ? 1.0 : 0.0;
+    for (size_t s = 0; s < PATIENTS && s < work->draw_count && worst < irrelevant; s++) {
+        memcpy(p->symbols, work->samples + s * work->symbol_count, work->symbol_count * sizeof *p->symbols);
+        SOLVE_TRY(influence(work, feature, s % work->newton->lanes, p->symbols, p->amounts, p->z, &worst));
+    }
+    *yes = worst >= irrelevant;
+    return DDT_OK;
+}
+
+static ddt_status drop_features(solve_work *work) {
     solve_newton *nw = work->newton;
-    double *amounts = solve_alloc(work, nw->record_room, sizeof *amounts);
-    double *z = solve_alloc(work, 2 * nw->columns * nw->m, sizeof *z);
-    double *symbols = solve_alloc(work, work->symbol_count, sizeof *symbols);
-    if (amounts == NULL || z == NULL || symbols == NULL) {
+    probe p = {.symbols = solve_alloc(work, work->symbol_count, sizeof(double)),
+               .amounts = solve_alloc(work, nw->record_room, sizeof(double)),
+               .z = solve_alloc(work, 2 * nw->columns * nw->m, sizeof(double))};
+    if (p.symbols == NULL || p.amounts == NULL || p.z == NULL) {
         return DDT_ERR_MEMORY;
     }
     size_t kept = 0;
     for (size_t f = 0; f < nw->feature_count; f++) {
-        double worst = nw->features[f].is_amount || nw->argument != DDT_EXPR_NONE ? 1.0 : 0.0;
-        for (size_t s = 0; s < PATIENTS && s < work->draw_count && worst < irrelevant; s++) {
-            memcpy(symbols, work->samples + s * work->symbol_count, work->symbol_count * sizeof *symbols);
-            SOLVE_TRY(influence(work, &nw->features[f], s % nw->lanes, symbols, amounts, z, &worst));
-        }
-        if (worst >= irrelevant) {
+        bool keeps = true;
+        SOLVE_TRY(is_relevant(work, &nw->features[f], &p, &keeps));
+        if (keeps) {
             nw->features[kept++] = nw->features[f];
         }
     }

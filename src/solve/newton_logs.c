@@ -134,6 +134,15 @@ static void rewrite_model(logarithms *l, ddt_expr *rhs, ddt_expr *initial, ddt_e
     }
 }
 
+static ddt_status find_powers(const logarithms *l, const ddt_expr *rhs, const bool *is_needed, bool *found) {
+    *found = false;
+    ddt_status status = DDT_OK;
+    for (size_t i = 0; i < l->count && !*found && status == DDT_OK; i++) {
+        status = is_needed[i] ? find_power(l, rhs[i], found) : DDT_OK;
+    }
+    return status;
+}
+
 ddt_status solve_newton_logarithms(solve_work *work, size_t count, ddt_expr *rhs, ddt_expr *initial, ddt_expr *outputs,
                                    const bool *is_needed) {
     logarithms l = {.work = work, .count = count};
@@ -144,11 +153,7 @@ ddt_status solve_newton_logarithms(solve_work *work, size_t count, ddt_expr *rhs
     }
     SOLVE_TRY(find_candidates(&l, initial, is_needed));
     bool found = false;
-    for (size_t i = 0; i < count && !found; i++) {
-        if (is_needed[i]) {
-            SOLVE_TRY(find_power(&l, rhs[i], &found));
-        }
-    }
+    SOLVE_TRY(find_powers(&l, rhs, is_needed, &found));
     if (found) {
         rewrite_model(&l, rhs, initial, outputs);
         work->is_log = l.is_log;

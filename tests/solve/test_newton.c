@@ -27,6 +27,19 @@ static void test_time(void **state) {
                two_subjects, 3e-3);
 }
 
+/* A power of a state that stays positive; a saturation whose constant is 0. */
+static void test_powers(void **state) {
+    (void)state;
+    check_text("    k <- 0.1\n    eta.k ~ 0.04\n    eta.t ~ 0.04\n",
+               "    d/dt(a) <- -0.5 * a\n    d/dt(w) <- k * exp(eta.k) * w^0.7 - 0.002 * a * w\n"
+               "    w(0) <- 2 * exp(eta.t)\n    W <- w\n    W ~ prop(0.1)\n",
+               two_subjects, 3e-3);
+    check_text("    k <- 0.2\n    ic50 <- 1e-16\n    eta.k ~ 0.04\n",
+               "    d/dt(a) <- -k * exp(eta.k) * a\n    d/dt(e) <- 2 * (1 - 0.5 * a / (a + ic50)) - 0.3 * e\n"
+               "    E <- e\n    E ~ prop(0.1)\n",
+               two_subjects, 3e-3);
+}
+
 /* What cannot be solved is refused, not solved badly. */
 static void refused(const char *table, ddt_status expected, const char *words) {
     static const char text[] = "m <- function() {\n ini({\n lvm <- log(5)\n eta.vm ~ 0.04\n })\n model({\n"
@@ -55,6 +68,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_interaction),
         cmocka_unit_test(test_time),
+        cmocka_unit_test(test_powers),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
