@@ -35,21 +35,24 @@ static ddt_status predict(void *user, const double *etas, double *predictions) {
     return DDT_OK;
 }
 
+static ddt_status add_level(exact *e, const ddt_record *record, size_t observation) {
+    uint32_t output = 0;
+    SOLVE_TRY(fit_output_of(e->ctx, e->model, e->events, record, &output));
+    if (e->level_count == FIT_LEVELS_MAX) {
+        return ddt_fail(e->ctx, DDT_ERR_UNSUPPORTED, "'%s': the subject %s has more than %d levels.", e->events->path,
+                        e->events->subjects[e->subject].id, FIT_LEVELS_MAX);
+    }
+    e->levels[e->level_count] = (fit_level_value){record->dv, &e->residuals[output]};
+    e->place[e->level_count++] = observation * e->model->output_count + output;
+    return DDT_OK;
+}
+
 static ddt_status find_levels(exact *e) {
     const ddt_subject *subject = &e->events->subjects[e->subject];
     size_t observation = 0;
     for (size_t r = 0; r < subject->record_count; r++) {
         const ddt_record *record = &subject->records[r];
-        if (record->has_dv) {
-            uint32_t output = 0;
-            SOLVE_TRY(fit_output_of(e->ctx, e->model, e->events, record, &output));
-            if (e->level_count == FIT_LEVELS_MAX) {
-                return ddt_fail(e->ctx, DDT_ERR_UNSUPPORTED, "'%s': the subject %s has more than %d levels.",
-                                e->events->path, subject->id, FIT_LEVELS_MAX);
-            }
-            e->levels[e->level_count] = (fit_level_value){record->dv, &e->residuals[output]};
-            e->place[e->level_count++] = observation * e->model->output_count + output;
-        }
+        SOLVE_TRY(record->has_dv ? add_level(e, record, observation) : DDT_OK);
         observation += record->evid == 0 || record->evid == 2;
     }
     return DDT_OK;

@@ -107,7 +107,7 @@ static ddt_status predict(const filler *f, size_t lane, const double *etas, doub
     bool has_memory = symbols != NULL && expressions != NULL && values != NULL;
     ddt_status status = has_memory ? simulate(f, subject, etas, symbols, expressions, values) : solve_no_memory(f->ctx);
     memset(predictions, 0, FIT_LEVELS_MAX * sizeof *predictions);
-    for (size_t r = 0, observation = 0, k = 0; status == DDT_OK && k < l->level_count; r++) {
+    for (size_t r = 0, observation = 0, k = 0; has_memory && status == DDT_OK && k < l->level_count; r++) {
         if (r == l->levels[k].record) {
             predictions[k] = values[observation * outputs + l->levels[k].output];
             k++;

@@ -64,25 +64,27 @@ static ddt_status value_at(const fit_problem *p, const double *etas, double *f, 
     return DDT_OK;
 }
 
+static ddt_status predict_moved(const fit_problem *p, const double *etas, size_t i, double by_i, size_t j, double by_j,
+                                double *f) {
+    double moved[FIT_ETAS_MAX] = {0};
+    memcpy(moved, etas, p->eta_count * sizeof *moved);
+    moved[i] += by_i * difference_step * p->sd[i];
+    moved[j] += by_j * difference_step * p->sd[j];
+    return p->predict(p->user, moved, f);
+}
+
 /* Predictions at etas, etas +- h e_i, etas + h (e_i + e_j). */
 static ddt_status evaluate(const fit_problem *p, const double *etas, double (*f)[FIT_LEVELS_MAX]) {
-    double moved[FIT_ETAS_MAX];
     size_t n = p->eta_count;
     size_t at = 0;
     SOLVE_TRY(p->predict(p->user, etas, f[at++]));
     for (size_t i = 0; i < n; i++) {
-        for (int side = 1; side >= -1; side -= 2) {
-            memcpy(moved, etas, n * sizeof *moved);
-            moved[i] += side * difference_step * p->sd[i];
-            SOLVE_TRY(p->predict(p->user, moved, f[at++]));
-        }
+        SOLVE_TRY(predict_moved(p, etas, i, 1.0, i, 0.0, f[at++]));
+        SOLVE_TRY(predict_moved(p, etas, i, -1.0, i, 0.0, f[at++]));
     }
     for (size_t i = 0; i < n; i++) {
         for (size_t j = i + 1; j < n; j++) {
-            memcpy(moved, etas, n * sizeof *moved);
-            moved[i] += difference_step * p->sd[i];
-            moved[j] += difference_step * p->sd[j];
-            SOLVE_TRY(p->predict(p->user, moved, f[at++]));
+            SOLVE_TRY(predict_moved(p, etas, i, 1.0, j, 1.0, f[at++]));
         }
     }
     return DDT_OK;
@@ -145,34 +147,41 @@ static bool damped_inverse(const fit_problem *p, const expansion *e, double damp
     return fit_invert(inverse, n);
 }
 
+/* etas - inverse gradient; returns the largest move in standard deviations. */
+static double newton_point(const fit_problem *p, const expansion *e, const double *inverse, const double *etas,
+                           double *out) {
+    double moved = 0.0;
+    for (size_t i = 0; i < p->eta_count; i++) {
+        double delta = 0.0;
+        for (size_t j = 0; j < p->eta_count; j++) {
+            delta -= inverse[i * p->eta_count + j] * e->gradient[j];
+        }
+        out[i] = etas[i] + delta;
+        moved = fmax(moved, fabs(delta) / p->sd[i]);
+    }
+    return moved;
+}
+
 /* One step: *moved, the largest in standard deviations; 0 when no step improves. */
 static ddt_status step(const fit_problem *p, const expansion *e, double *damping, double *etas, double *moved) {
     enum { TRIALS_MAX = 40 };
     const double growth = 4.0;
     const double least = 1e-2;
+    const double rounding = 1e-10;
     double f[FIT_LEVELS_MAX];
     double inverse[FIT_ETAS_MAX * FIT_ETAS_MAX];
     double trial[FIT_ETAS_MAX];
-    size_t n = p->eta_count;
     for (int attempt = 0; attempt < TRIALS_MAX; attempt++) {
-        if (damped_inverse(p, e, *damping, inverse)) {
-            double value = 0.0;
-            *moved = 0.0;
-            for (size_t i = 0; i < n; i++) {
-                double delta = 0.0;
-                for (size_t j = 0; j < n; j++) {
-                    delta -= inverse[i * n + j] * e->gradient[j];
-                }
-                trial[i] = etas[i] + delta;
-                *moved = fmax(*moved, fabs(delta) / p->sd[i]);
-            }
+        double value = INFINITY;
+        bool is_positive = damped_inverse(p, e, *damping, inverse);
+        if (is_positive) {
+            *moved = newton_point(p, e, inverse, etas, trial);
             SOLVE_TRY(value_at(p, trial, f, &value));
-            const double rounding = 1e-10;
-            if (value <= e->value + rounding * fmax(1.0, fabs(e->value))) {
-                memcpy(etas, trial, n * sizeof *etas);
-                *damping = *damping > least ? *damping / growth : 0.0;
-                return DDT_OK;
-            }
+        }
+        if (is_positive && value <= e->value + rounding * fmax(1.0, fabs(e->value))) {
+            memcpy(etas, trial, p->eta_count * sizeof *etas);
+            *damping = *damping > least ? *damping / growth : 0.0;
+            return DDT_OK;
         }
         *damping = fmax(growth * *damping, least);
     }
