@@ -1,7 +1,7 @@
 /* label: long */
 /*
- * Turnover and saturation in the clear, against CVODE at every observation: within half of the bar of 1 % of each
- * output's maximum.
+ * Turnover, saturation and myelosuppression in the clear, against CVODE at every observation: within half of the bar of
+ * 1 % of each output's maximum.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -17,10 +17,17 @@ static void test_saturation(void **state) {
     check("phenytoin_yukawa1990", "phenytoin_events", 5e-3);
 }
 
+/* Five states with feedback, by their logarithms. */
+static void test_myelosuppression(void **state) {
+    (void)state;
+    check("friberg_paclitaxel", "friberg_events", 5e-3);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_turnover),
         cmocka_unit_test(test_saturation),
+        cmocka_unit_test(test_myelosuppression),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
