@@ -3,9 +3,11 @@
  *
  * Linear models with constant coefficients are solved by superposition with time in the slots (docs/solve.md): slot
  * (source d, observation k) of a subject's lane holds the response at observation k to source d (a dose, an infusion,
- * an initial value, a constant input), x_kd = exp(A t2_kd) ( w_d + D'_kd phi1(A D'_kd) r_d ), t2 and D' public, A, w
- * and r encrypted; exp by scaling and squaring in every slot at once, then one sum over sources. Exact at every
- * observation time: no grid, no interpolation, no discretisation error.
+ * an initial value, a constant input), x_kd = exp(A t2_kd) ( w_d + D'_kd phi1(A D'_kd) r_d ), A, w and
+ * r encrypted, t2 and D' public or, where lags and durations depend on encrypted values, encrypted too; exp by scaling
+ * and squaring in every slot at once, then one sum over sources. Exact at every observation time: no grid, no
+ * interpolation, no discretisation error. Covariates that change with time: a product of such exponentials over
+ * segments. Other models: docs/newton.md.
  *
  * A solution holds the circuit and the layout: which value of the data every slot of every input carries, and which
  * observation every slot of every output answers. Both travel in the plan file, so that the custodian needs only the
@@ -49,8 +51,9 @@ typedef struct ddt_solve_info {
 /*
  * Builds and calibrates the circuit for all subjects of `events` (the template: times, event types and doses' structure
  * are public; amounts, covariates, etas and DV are not used as constants, only for default ranges where the model
- * declares none). Errors: DDT_ERR_UNSUPPORTED with the construct and line (nonlinear model, time-varying covariate,
- * encrypted lag...), DDT_ERR_DATA, DDT_ERR_CAPACITY.
+ * declares none). Where covariates change within a subject is public, too. Errors: DDT_ERR_UNSUPPORTED with the
+ * construct and line (what Newton's method cannot solve; in models that are not linear: covariates that change, lags
+ * and durations that depend on encrypted values), DDT_ERR_DATA, DDT_ERR_CAPACITY.
  */
 DDT_MUST_CHECK ddt_status ddt_solve(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
                                     const ddt_solve_options *options, ddt_solution **out);
