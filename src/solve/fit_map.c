@@ -73,6 +73,16 @@ static ddt_status predict_moved(const fit_problem *p, const double *etas, size_t
     return p->predict(p->user, moved, f);
 }
 
+static ddt_status predict_pairs(const fit_problem *p, const double *etas, double (*f)[FIT_LEVELS_MAX]) {
+    size_t at = 0;
+    for (size_t i = 0; i < p->eta_count; i++) {
+        for (size_t j = i + 1; j < p->eta_count; j++) {
+            SOLVE_TRY(predict_moved(p, etas, i, 1.0, j, 1.0, f[at++]));
+        }
+    }
+    return DDT_OK;
+}
+
 /* Predictions at etas, etas +- h e_i, etas + h (e_i + e_j). */
 static ddt_status evaluate(const fit_problem *p, const double *etas, double (*f)[FIT_LEVELS_MAX]) {
     size_t n = p->eta_count;
@@ -82,12 +92,7 @@ static ddt_status evaluate(const fit_problem *p, const double *etas, double (*f)
         SOLVE_TRY(predict_moved(p, etas, i, 1.0, i, 0.0, f[at++]));
         SOLVE_TRY(predict_moved(p, etas, i, -1.0, i, 0.0, f[at++]));
     }
-    for (size_t i = 0; i < n; i++) {
-        for (size_t j = i + 1; j < n; j++) {
-            SOLVE_TRY(predict_moved(p, etas, i, 1.0, j, 1.0, f[at++]));
-        }
-    }
-    return DDT_OK;
+    return predict_pairs(p, etas, f + at);
 }
 
 static void add_level(const fit_problem *p, size_t k, double (*f)[FIT_LEVELS_MAX], expansion *out) {
@@ -162,24 +167,36 @@ static double newton_point(const fit_problem *p, const expansion *e, const doubl
     return moved;
 }
 
+/* A step with this damping; *is_better false where the objective would rise. */
+static ddt_status try_step(const fit_problem *p, const expansion *e, double damping, double *etas, double *moved,
+                           bool *is_better) {
+    const double rounding = 1e-10;
+    double f[FIT_LEVELS_MAX];
+    double inverse[FIT_ETAS_MAX * FIT_ETAS_MAX];
+    double trial[FIT_ETAS_MAX];
+    double value = INFINITY;
+    *is_better = false;
+    if (!damped_inverse(p, e, damping, inverse)) {
+        return DDT_OK;
+    }
+    *moved = newton_point(p, e, inverse, etas, trial);
+    SOLVE_TRY(value_at(p, trial, f, &value));
+    *is_better = value <= e->value + rounding * fmax(1.0, fabs(e->value));
+    if (*is_better) {
+        memcpy(etas, trial, p->eta_count * sizeof *etas);
+    }
+    return DDT_OK;
+}
+
 /* One step: *moved, the largest in standard deviations; 0 when no step improves. */
 static ddt_status step(const fit_problem *p, const expansion *e, double *damping, double *etas, double *moved) {
     enum { TRIALS_MAX = 40 };
     const double growth = 4.0;
     const double least = 1e-2;
-    const double rounding = 1e-10;
-    double f[FIT_LEVELS_MAX];
-    double inverse[FIT_ETAS_MAX * FIT_ETAS_MAX];
-    double trial[FIT_ETAS_MAX];
     for (int attempt = 0; attempt < TRIALS_MAX; attempt++) {
-        double value = INFINITY;
-        bool is_positive = damped_inverse(p, e, *damping, inverse);
-        if (is_positive) {
-            *moved = newton_point(p, e, inverse, etas, trial);
-            SOLVE_TRY(value_at(p, trial, f, &value));
-        }
-        if (is_positive && value <= e->value + rounding * fmax(1.0, fabs(e->value))) {
-            memcpy(etas, trial, p->eta_count * sizeof *etas);
+        bool is_better = false;
+        SOLVE_TRY(try_step(p, e, *damping, etas, moved, &is_better));
+        if (is_better) {
             *damping = *damping > least ? *damping / growth : 0.0;
             return DDT_OK;
         }
@@ -203,8 +220,11 @@ static ddt_status curvature_inverse(const fit_problem *p, const double *etas, bo
         for (size_t i = 0; i < n; i++) {
             slope[i] = (f[1 + 2 * i][k] - f[2 + 2 * i][k]) / (2.0 * difference_step * p->sd[i]);
         }
-        for (size_t i = 0; i < n * n && f[0][k] > 0.0; i++) {
-            out[i] += w * slope[i / n] * slope[i % n];
+        w = f[0][k] > 0.0 ? w : 0.0;
+        for (size_t i = 0; i < n; i++) {
+            for (size_t j = 0; j < n; j++) {
+                out[i * n + j] += w * slope[i] * slope[j];
+            }
         }
     }
     if (!fit_invert(out, n)) {
