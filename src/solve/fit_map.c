@@ -74,13 +74,13 @@ static ddt_status predict_moved(const fit_problem *p, const double *etas, size_t
 }
 
 static ddt_status predict_pairs(const fit_problem *p, const double *etas, double (*f)[FIT_LEVELS_MAX]) {
-    size_t at = 0;
+    ddt_status status = DDT_OK;
     for (size_t i = 0; i < p->eta_count; i++) {
-        for (size_t j = i + 1; j < p->eta_count; j++) {
-            SOLVE_TRY(predict_moved(p, etas, i, 1.0, j, 1.0, f[at++]));
+        for (size_t j = i + 1; j < p->eta_count && status == DDT_OK; j++) {
+            status = predict_moved(p, etas, i, 1.0, j, 1.0, *f++);
         }
     }
-    return DDT_OK;
+    return status;
 }
 
 /* Predictions at etas, etas +- h e_i, etas + h (e_i + e_j). */
