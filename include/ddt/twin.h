@@ -39,7 +39,7 @@ typedef struct ddt_twin_options {
     ddt_twin_purpose purpose;
     const char *target;  /* RECOMMEND: as ddt_recommend_parse_targets reads it */
     const char *product; /* RECOMMEND: as ddt_recommend_parse_product reads it */
-    bool grantable;      /* RECOMMEND: precise enough for ddt_twin_grant, which costs time: see there */
+    bool grantable;      /* RECOMMEND: for ddt_twin_grant: the metrics alone, precise enough to be flooded */
     const char *model_path;
     const char *data_path;      /* NULL: a virtual trial drawn from the model (ddtwin check without --data) */
     double grid_h;              /* --grid: adds EVID 2 records every grid_h; 0: none */
@@ -112,7 +112,7 @@ DDT_MUST_CHECK ddt_status ddt_twin_plan_check_model(ddt_context *ctx, const ddt_
 /* ------------------------------------------------------------------ steps of the custodian */
 
 /* Releases in the life of a key: the limit of the ledger that keygen begins. A ciphertext is one. */
-enum { DDT_TWIN_RELEASES = 1024 };
+enum { DDT_TWIN_RELEASES = 256 };
 
 /*
  * keygen: directory/secret.ddt, public.ddt, eval.ddt, ledger.txt, and plan.ddt, a copy of the plan. The directory is
@@ -237,7 +237,8 @@ typedef struct ddt_recommendation {
     ddt_recommend_product product;
     size_t candidate_count, subject_count;
     size_t **ranking;
-    double tolerance; /* costs closer than this count as equal: then the smaller daily dose wins */
+    double tolerance;  /* costs closer than this count as equal: then the smaller daily dose wins */
+    bool metrics_only; /* costs are made from the metrics, in the clear: of plans for grants */
     const char *target_text, *product_text; /* as asked; they belong to the problem or plan */
 } ddt_recommendation;
 

@@ -56,6 +56,7 @@ static ddt_status recipe_copy_options(ddt_context *ctx, const ddt_twin_options *
     recipe->grid_h = options->grid_h;
     recipe->grid_points = options->grid_points;
     recipe->purpose = options->purpose;
+    recipe->grantable = options->grantable;
     recipe->target = ddt_strdup(options->target == NULL ? "" : options->target);
     recipe->product = ddt_strdup(options->product == NULL ? "" : options->product);
     recipe->model_name = ddt_strdup(base_name(options->model_path));
@@ -254,6 +255,7 @@ ddt_status twin_recipe_recommendation(ddt_context *ctx, const twin_recipe *recip
     if (status == DDT_OK) {
         status = ddt_recommend_parse_product(ctx, recipe->product, &out->product);
     }
+    out->metrics_only = recipe->grantable;
     return status;
 }
 
@@ -264,6 +266,7 @@ ddt_status twin_recipe_write(ddt_writer *writer, const twin_recipe *recipe) {
     ddt_writer_string(writer, recipe->model_name);
     ddt_writer_string(writer, recipe->model_text);
     ddt_writer_u8(writer, (uint8_t)recipe->purpose);
+    ddt_writer_u8(writer, recipe->grantable);
     ddt_writer_string(writer, recipe->target);
     ddt_writer_string(writer, recipe->product);
     ddt_writer_u32(writer, (uint32_t)recipe->output_count);
@@ -385,6 +388,14 @@ static ddt_status read_purpose(ddt_context *ctx, ddt_reader *reader, twin_recipe
                         ddt_reader_path(reader));
     }
     recipe->purpose = (ddt_twin_purpose)purpose;
+    uint8_t grantable = 0;
+    if (status == DDT_OK) {
+        status = ddt_reader_u8(reader, &grantable);
+    }
+    if (status == DDT_OK && grantable > 1) {
+        return ddt_fail(ctx, DDT_ERR_FORMAT, "%s holds a flag that is neither 0 nor 1.", ddt_reader_path(reader));
+    }
+    recipe->grantable = grantable == 1;
     if (status == DDT_OK) {
         status = ddt_reader_string(reader, TWIN_NAME_MAX, &recipe->target);
     }

@@ -21,6 +21,14 @@ void ddt_recommendation_destroy(ddt_recommendation *recommendation) {
     *recommendation = (ddt_recommendation){0};
 }
 
+static ddt_status rank_subject(ddt_context *ctx, const ddt_solution *solution, const ddt_profile *profile, size_t s,
+                               ddt_recommendation *out) {
+    return out->metrics_only ? ddt_recommend_rank_metrics(ctx, solution, s, profile->values[s], &out->product,
+                                                          &out->targets, out->tolerance, out->ranking[s])
+                             : ddt_recommend_rank(ctx, solution, s, profile->values[s], &out->product, out->tolerance,
+                                                  out->ranking[s]);
+}
+
 static ddt_status rank_subjects(ddt_context *ctx, const ddt_solution *solution, const ddt_profile *profile,
                                 ddt_recommendation *out) {
     for (size_t s = 0; s < out->subject_count; s++) {
@@ -28,8 +36,7 @@ static ddt_status rank_subjects(ddt_context *ctx, const ddt_solution *solution, 
         if (out->ranking[s] == NULL) {
             return twin_no_memory(ctx);
         }
-        ddt_status status =
-            ddt_recommend_rank(ctx, solution, s, profile->values[s], &out->product, out->tolerance, out->ranking[s]);
+        ddt_status status = rank_subject(ctx, solution, profile, s, out);
         if (status != DDT_OK) {
             return status;
         }
@@ -52,6 +59,7 @@ ddt_status twin_rank(ddt_context *ctx, const twin_recipe *recipe, const ddt_mode
                                 .product = options.product,
                                 .target_text = recipe->target,
                                 .product_text = recipe->product,
+                                .metrics_only = recipe->grantable,
                                 .candidate_count = ddt_recommend_candidate_count(&options.product),
                                 .subject_count = profile->subject_count,
                                 .tolerance = RANK_TOLERANCE};
@@ -122,6 +130,9 @@ static ddt_status product_text(ddt_context *ctx, const ddt_model *model, char **
     add_list(&text, "; infusion=", product->infusions, product->infusion_count);
     if (isfinite(product->rate_max)) {
         twin_text_add(&text, "; rate=%.10g", product->rate_max);
+    }
+    if (isfinite(product->daily_max)) {
+        twin_text_add(&text, "; daily=%.10g", product->daily_max);
     }
     twin_text_add(&text, "; cmt=%u", product->compartment + 1);
     return take_text(ctx, &text, out);

@@ -21,7 +21,7 @@ enum {
 
 #define TWIN_TARGET_ERROR_DEFAULT 1e-4
 #define TWIN_TARGET_ERROR_ESTIMATE 5e-4 /* of fits and recommendations */
-#define TWIN_BOUND_GRANTABLE 0x1p-42    /* worst-case noise that leaves room for flooding all candidates */
+#define TWIN_BOUND_GRANTABLE 0x1p-18    /* of the provable noise: makes the plan take scales over two primes */
 #define TWIN_FILE_SECRET "secret.ddt"
 #define TWIN_FILE_PUBLIC "public.ddt"
 #define TWIN_FILE_EVAL "eval.ddt"
@@ -41,6 +41,7 @@ typedef struct twin_recipe {
     size_t model_length;
     ddt_twin_purpose purpose;
     char *target, *product; /* never NULL; empty unless the purpose is to recommend */
+    bool grantable;
     char **outputs;
     size_t output_count;
     twin_setting *settings;
