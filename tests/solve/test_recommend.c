@@ -259,9 +259,9 @@ static void expected_values(const covariates *patient, const ddt_recommend_candi
         two_compartments m = two_compartments_of(2.99 * (1.0 + 0.0154 * (patient->crcl - 66.0)) * exp(0.1),
                                                  0.675 * patient->weight * exp(-0.1), 2.28,
                                                  0.732 * patient->weight * exp(sqrt(1.69) * z[i]));
-        const double metrics[] = {r->dose * 24.0 / r->interval_h / m.cl,
-                                  r->dose * steady_trough(&m, r->interval_h, r->infusion_h),
-                                  r->dose * steady_peak(&m, r->interval_h, r->infusion_h)};
+        const double metrics[DDT_RECOMMEND_TARGETS_MAX] = {r->dose * 24.0 / r->interval_h / m.cl,
+                                                           r->dose * steady_trough(&m, r->interval_h, r->infusion_h),
+                                                           r->dose * steady_peak(&m, r->interval_h, r->infusion_h)};
         double all = 1.0;
         for (size_t t = 0; t < targets->count; t++) {
             const ddt_recommend_target *target = &targets->items[t];
