@@ -81,20 +81,29 @@ static ddt_status problem_scale(ddt_context *ctx, ddt_twin_problem *problem) {
     return status;
 }
 
+static double usual_error(ddt_twin_purpose purpose) {
+    switch (purpose) {
+    case DDT_TWIN_FIT:
+        return DDT_FIT_TARGET_ERROR;
+    case DDT_TWIN_RECOMMEND:
+        return TWIN_TARGET_ERROR_REGIMEN;
+    default:
+        return TWIN_TARGET_ERROR_DEFAULT;
+    }
+}
+
 /*
  * Noise is aimed well below the bar of the total error. A circuit that amplifies noise too much for that may still come
  * below the bar: then `check` and the reports tell what is to be expected.
  */
-static ddt_status problem_plan(ddt_context *ctx, double target_error, bool grantable, ddt_twin_problem *problem) {
+static ddt_status problem_plan(ddt_context *ctx, double target_error, ddt_twin_problem *problem) {
     const double share_of_bar = 0.9;
-    const double usual =
-        problem->recipe.purpose == DDT_TWIN_SIMULATE ? TWIN_TARGET_ERROR_DEFAULT : TWIN_TARGET_ERROR_ESTIMATE;
-    const double relative = target_error > 0 ? target_error : usual;
+    const double relative = target_error > 0 ? target_error : usual_error(problem->recipe.purpose);
     ddt_plan_request request = {.target_error = relative * problem->circuit_scale};
-    if (grantable) {
+    if (problem->recipe.grantable) {
+        request.target_error = TWIN_TARGET_ERROR_GRANTABLE;
         request.bound_target = TWIN_BOUND_GRANTABLE;
-    }
-    if (target_error == 0) {
+    } else if (target_error == 0) {
         request.accept_error = share_of_bar * twin_error_bar(problem) * problem->circuit_scale;
     }
     return ddt_plan_create(ctx, ddt_solution_circuit(problem->solution), &request, &problem->plan);
@@ -140,7 +149,7 @@ static ddt_status problem_build(ddt_context *ctx, const ddt_twin_options *option
     if (status == DDT_OK) {
         status = problem_scale(ctx, problem);
     }
-    return status == DDT_OK ? problem_plan(ctx, options->target_error, options->grantable, problem) : status;
+    return status == DDT_OK ? problem_plan(ctx, options->target_error, problem) : status;
 }
 
 ddt_status ddt_twin_problem_create(ddt_context *ctx, const ddt_twin_options *options, ddt_twin_problem **out) {

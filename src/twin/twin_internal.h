@@ -20,8 +20,11 @@ enum {
 };
 
 #define TWIN_TARGET_ERROR_DEFAULT 1e-4
-#define TWIN_TARGET_ERROR_ESTIMATE 5e-4 /* of fits and recommendations */
-#define TWIN_BOUND_GRANTABLE 0x1p-18    /* of the provable noise: makes the plan take scales over two primes */
+#define TWIN_TARGET_ERROR_REGIMEN 2e-4 /* of recommendations, in units of the targets */
+/* Of plans whose results are flooded: what decoding in double precision loses, about; a bound of the provable noise,
+ * whatever it is, lets the planner take the scales over two primes that this needs. */
+#define TWIN_TARGET_ERROR_GRANTABLE 0x1p-46
+#define TWIN_BOUND_GRANTABLE 1.0
 #define TWIN_FILE_SECRET "secret.ddt"
 #define TWIN_FILE_PUBLIC "public.ddt"
 #define TWIN_FILE_EVAL "eval.ddt"

@@ -145,6 +145,55 @@ case_purposes() {
     refused 1 "nothing in it to grant" ddtwin grant --keys "$WORK/keys" --result "$WORK/result.ddt" \
         --to doctor/physician-public.ddt -o grant.ddt
 }
+case_fit() {
+    # Levels that curves of the model can come near to.
+    cat >levels.csv <<'END'
+ID,TIME,AMT,EVID,DV
+1,0,100,1,.
+1,0.5,.,0,11.0
+1,1,.,0,9.1
+1,3.25,.,0,3.7
+2,0,50,1,.
+2,2.5,.,0,3
+END
+    ddtwin fit "$model" --data levels.csv -o out --json >told.json
+    for file in etas.csv individuals.csv uncertainty.csv summary.json report.html; do
+        [ -s "out/$file" ] || fail "no $file"
+    done
+    [ "$(head -n 1 out/etas.csv)" = ID,eta.ke ] || fail "etas.csv begins with $(head -n 1 out/etas.csv)"
+    [ "$(wc -l <out/etas.csv)" -eq 3 ] || fail "etas.csv does not hold two subjects"
+    ddtwin fit "$model" --data levels.csv --clear -o clear >/dev/null
+    # Encrypted and clear run agree: the bar of an eta is 0.01.
+    paste -d, out/etas.csv clear/etas.csv | tail -n +2 |
+        awk -F, '{ d = $2 - $4; if (d < -0.01 || d > 0.01) exit 1 }' || fail "the encrypted fit differs from the clear one"
+    # A level that no curve of the model comes near is refused, not fitted.
+    sed 's/,11.0/,99/' levels.csv >far.csv
+    refused 1 DV ddtwin fit "$model" --data far.csv -o far
+}
+case_grant() {
+    ddtwin compile "$model" --data-template "$WORK/table.csv" --for recommend --target trough=1:3 --product "$product" \
+        --grantable -o plan.ddt >/dev/null
+    ddtwin keygen --plan plan.ddt -o keys >/dev/null
+    ddtwin keygen --physician -o doctor >/dev/null
+    ddtwin keygen --physician -o nurse >/dev/null
+    ddtwin encrypt --plan plan.ddt --keys keys --data "$WORK/table.csv" -o twin.ddt >/dev/null
+    engine run --plan plan.ddt --eval-keys keys/eval.ddt --twin twin.ddt -o result.ddt >/dev/null
+    set -- grant --keys keys --result result.ddt --to doctor/physician-public.ddt -o grant.ddt
+    refused 1 "--subject" ddtwin "$@"
+    refused 1 nobody ddtwin "$@" --subject nobody
+    ddtwin "$@" --subject 2 | grep -q "1 of the key's" || fail "the release was not counted"
+    ddtwin open --keys doctor --grant grant.ddt >opened.txt
+    grep -q "^recommended" opened.txt || fail "no recommendation"
+    grep -q "^subject *2" opened.txt || fail "another subject's"
+    refused 1 "another physician" ddtwin open --keys nurse --grant grant.ddt
+    # What is granted is what the key's holder decrypts, to within the step.
+    ddtwin decrypt --keys keys --result result.ddt -o out >/dev/null
+    best=$(sed -n 's/^recommended *//p' opened.txt)
+    grep -q "\"regimen\": \"$best\"" out/recommendation.json || fail "'$best' is not among the decrypted best"
+    # A ledger that is gone, or spent, is the end of grants.
+    mv keys/ledger.txt ledger.txt
+    refused 1 ledger ddtwin "$@" --subject 2
+}
 case_physician_keys() {
     refused 2 "--physician" ddtwin keygen -o doctor
     refused 2 "--physician" ddtwin keygen --physician --plan "$WORK/plan.ddt" -o doctor
