@@ -551,9 +551,11 @@ ddt_status recommend_run(ddt_context *ctx, const ddt_model *model, const ddt_eve
                          ddt_status (*build)(recommend_work *r), ddt_solution **out) {
     const double default_tolerance = 1e-3; /* of a metric: a fifth of what the project asks for */
     const unsigned default_draws = 40;     /* each of them at all points */
+    const size_t default_block = 1 << 15;  /* the slots of a ring of degree 2^16 */
     ddt_solve_options solve = r->options->solve;
     solve.tolerance = solve.tolerance == 0.0 ? default_tolerance : solve.tolerance;
     solve.draws = solve.draws == 0 ? default_draws : solve.draws;
+    solve.block_max = solve.block_max == 0 ? default_block : solve.block_max;
     r->work.ctx = ctx;
     r->work.events = events;
     SOLVE_TRY(solve_set_options(ctx, &solve, &r->work.options));
