@@ -24,7 +24,7 @@ enum {
 /* Of plans whose results are flooded: what decoding in double precision loses, about; a bound of the provable noise,
  * whatever it is, lets the planner take the scales over two primes that this needs. */
 #define TWIN_TARGET_ERROR_GRANTABLE 0x1p-46
-#define TWIN_BOUND_GRANTABLE 1.0
+#define TWIN_BOUND_GRANTABLE 1e30
 #define TWIN_FILE_SECRET "secret.ddt"
 #define TWIN_FILE_PUBLIC "public.ddt"
 #define TWIN_FILE_EVAL "eval.ddt"
