@@ -48,7 +48,8 @@ typedef struct ddt_twin_options {
     size_t output_count;
     const ddt_setting *settings; /* --param */
     size_t setting_count;
-    double target_error; /* CKKS noise aimed at, relative to each output's maximum; 0: 1e-4 */
+    bool carries_forward; /* covariates by last observation carried forward instead of NONMEM's convention */
+    double target_error;  /* CKKS noise aimed at, relative to each output's maximum; 0: 1e-4 */
 } ddt_twin_options;
 
 /* Errors relative to each output's maximum over all subjects and times. */
@@ -237,7 +238,7 @@ typedef struct ddt_recommendation {
     ddt_recommend_product product;
     size_t candidate_count, subject_count;
     size_t **ranking;
-    double tolerance;  /* costs closer than this count as equal: then the smaller daily dose wins */
+    double tolerance;  /* costs closer than this count as equal: then ddt_recommend_rank says which wins */
     bool metrics_only; /* costs are made from the metrics, in the clear: of plans for grants */
     const char *target_text, *product_text; /* as asked; they belong to the problem or plan */
 } ddt_recommendation;

@@ -31,12 +31,13 @@ typedef struct cli_arguments {
     const char *model;
     const char *passphrase_file;
     const char *plot;
-    const char *purpose; /* of --for */
-    const char *target;  /* of --target */
-    const char *product; /* of --product */
-    const char *subject; /* whose recommendation is granted */
-    const char *to;      /* a physician's public key */
-    const char *grant;   /* a granted recommendation */
+    const char *covariates; /* of --covariates */
+    const char *purpose;    /* of --for */
+    const char *target;     /* of --target */
+    const char *product;    /* of --product */
+    const char *subject;    /* whose recommendation is granted */
+    const char *to;         /* a physician's public key */
+    const char *grant;      /* a granted recommendation */
     double grid_h;
     uint64_t threads;
     uint64_t progress_fd;
@@ -81,7 +82,8 @@ typedef enum cli_option {
     CLI_PHYSICIAN = 1 << 23,
     CLI_SUBJECT = 1 << 24,
     CLI_FOR = 1 << 25,
-    CLI_GRANTABLE = 1 << 26
+    CLI_GRANTABLE = 1 << 26,
+    CLI_COVARIATES = 1 << 27
 } cli_option;
 
 typedef struct cli_command {

@@ -33,6 +33,8 @@ static const option_spec specs[] = {
     {"--model", "MODEL", "refuse unless the plan was made for this model file", FIELD(model), CLI_MODEL, VALUE_TEXT},
     {"--grid", "STEP", "also every STEP (in the model's time unit) from each subject's first record to the last",
      FIELD(grid_h), CLI_GRID, VALUE_NUMBER},
+    {"--covariates", "RULE", "nonmem (default): a record's covariates hold up to it; locf: from it on",
+     FIELD(covariates), CLI_COVARIATES, VALUE_TEXT},
     {"--output", "A,B", "variables or compartments to compute instead of the model's own outputs", FIELD(outputs),
      CLI_OUTPUT, VALUE_LIST},
     {"--param", "NAME=VALUE", "set a population parameter of the model's ini block (may be repeated)", FIELD(settings),

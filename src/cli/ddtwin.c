@@ -5,7 +5,7 @@
  */
 #include "ddtwin.h"
 
-enum { PROBLEM = CLI_GRID | CLI_OUTPUT | CLI_PARAM, COMMON = CLI_THREADS | CLI_JSON };
+enum { PROBLEM = CLI_GRID | CLI_OUTPUT | CLI_PARAM | CLI_COVARIATES, COMMON = CLI_THREADS | CLI_JSON };
 
 static const cli_command commands[] = {
     {.name = "check",
@@ -102,7 +102,7 @@ static const cli_command commands[] = {
          "keys.",
      .example = "ddtwin fit models/vancomycin_thomson2009.R --data data/vancomycin_levels.csv -o out/fit",
      .out = "DIR",
-     .allowed = CLI_DATA | CLI_OUT | CLI_PARAM | CLI_CLEAR | COMMON,
+     .allowed = CLI_DATA | CLI_OUT | CLI_PARAM | CLI_COVARIATES | CLI_CLEAR | COMMON,
      .required = CLI_DATA | CLI_OUT,
      .run = ddtwin_fit},
     {.name = "recommend",
@@ -118,7 +118,7 @@ static const cli_command commands[] = {
      .example = "ddtwin recommend models/vancomycin_thomson2009.R --data data/vancomycin_events.csv --target "
                 "auc24=400:600 -o out/regimen",
      .out = "DIR",
-     .allowed = CLI_DATA | CLI_OUT | CLI_PARAM | CLI_CLEAR | CLI_TARGET | CLI_PRODUCT | COMMON,
+     .allowed = CLI_DATA | CLI_OUT | CLI_PARAM | CLI_COVARIATES | CLI_CLEAR | CLI_TARGET | CLI_PRODUCT | COMMON,
      .required = CLI_DATA | CLI_OUT,
      .run = ddtwin_recommend},
     {.name = "grant",

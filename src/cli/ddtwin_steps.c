@@ -6,6 +6,10 @@
 
 ddt_status ddtwin_options(ddt_context *ctx, const cli_arguments *arguments, size_t report_points,
                           ddt_setting **settings, ddt_twin_options *out) {
+    const char *rule = arguments->covariates == NULL ? "nonmem" : arguments->covariates;
+    if (strcmp(rule, "nonmem") != 0 && strcmp(rule, "locf") != 0) {
+        return ddt_fail(ctx, DDT_ERR_USAGE, "--covariates takes nonmem or locf, not '%s'.", rule);
+    }
     *settings = ddt_alloc(arguments->setting_count, sizeof **settings);
     if (*settings == NULL) {
         return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short.");
@@ -15,6 +19,7 @@ ddt_status ddtwin_options(ddt_context *ctx, const cli_arguments *arguments, size
     }
     *out = (ddt_twin_options){.model_path = arguments->positional,
                               .data_path = arguments->data,
+                              .carries_forward = strcmp(rule, "locf") == 0,
                               .grid_h = arguments->grid_h,
                               .grid_points = report_points,
                               .outputs = arguments->outputs,

@@ -175,30 +175,49 @@ ddt_status recommend_check_product(ddt_context *ctx, const ddt_recommend_product
 /* ------------------------------------------------------------------ ranking */
 
 typedef struct ranked {
-    double cost, daily;
+    double cost, daily, interval_h, infusion_h;
     size_t index;
 } ranked;
+
+static ranked ranked_of(const ddt_recommend_product *product, size_t index, double cost) {
+    ddt_recommend_candidate c = ddt_recommend_candidate_at(product, index);
+    return (ranked){cost, c.dose / c.interval_h, c.interval_h, c.infusion_h, index};
+}
+
+static int order_of(double a, double b) { return (a > b) - (a < b); }
+
+static int by_index(const ranked *a, const ranked *b) { return (a->index > b->index) - (a->index < b->index); }
 
 static int by_cost(const void *left, const void *right) {
     const ranked *a = left;
     const ranked *b = right;
-    if (a->cost != b->cost) {
-        return a->cost < b->cost ? -1 : 1;
-    }
-    return (a->index > b->index) - (a->index < b->index);
+    return a->cost != b->cost ? order_of(a->cost, b->cost) : by_index(a, b);
 }
 
-/* Best first; among those that are as good as the best, the least drug. */
+/* Among regimens that are as good as each other: the least drug a day, then the interval nearest to twice a day, then
+ * the shortest infusion. */
+static int by_burden(const void *left, const void *right) {
+    const double twice_a_day_h = 12.0;
+    const ranked *a = left;
+    const ranked *b = right;
+    if (fabs(a->daily - b->daily) > 1e-9 * b->daily) {
+        return order_of(a->daily, b->daily);
+    }
+    if (a->interval_h != b->interval_h) {
+        return order_of(fabs(log(a->interval_h / twice_a_day_h)), fabs(log(b->interval_h / twice_a_day_h)));
+    }
+    return a->infusion_h != b->infusion_h ? order_of(a->infusion_h, b->infusion_h) : by_index(a, b);
+}
+
+/* Best first; tolerance 0: by cost alone. */
 static void rank_rows(ranked *rows, size_t count, double tolerance, size_t *order) {
     qsort(rows, count, sizeof *rows, by_cost);
-    for (size_t i = 1; i < count && rows[i].cost <= rows[0].cost + tolerance; i++) {
-        if (rows[i].daily < rows[0].daily * (1.0 - 1e-9)) {
-            ranked better = rows[i];
-            double reference = rows[0].cost;
-            memmove(rows + 1, rows, i * sizeof *rows);
-            rows[0] = better;
-            rows[0].cost = reference; /* ties are counted from the least cost */
-        }
+    size_t equals = 0;
+    while (equals < count && rows[equals].cost <= rows[0].cost + tolerance) {
+        equals++;
+    }
+    if (tolerance > 0.0) {
+        qsort(rows, equals, sizeof *rows, by_burden);
     }
     for (size_t i = 0; i < count; i++) {
         order[i] = rows[i].index;
@@ -232,8 +251,7 @@ ddt_status ddt_recommend_rank(ddt_context *ctx, const ddt_solution *solution, si
         return solve_no_memory(ctx);
     }
     for (size_t i = 0; i < count; i++) {
-        ddt_recommend_candidate c = ddt_recommend_candidate_at(product, i);
-        rows[i] = (ranked){values[i * outputs + cost], c.dose / c.interval_h, i};
+        rows[i] = ranked_of(product, i, values[i * outputs + cost]);
     }
     rank_rows(rows, count, tolerance, order);
     ddt_free(rows);
@@ -259,13 +277,12 @@ ddt_status ddt_recommend_rank_metrics(ddt_context *ctx, const ddt_solution *solu
         return solve_no_memory(ctx);
     }
     for (size_t i = 0; i < count; i++) {
-        ddt_recommend_candidate c = ddt_recommend_candidate_at(product, i);
         double cost = 0.0;
         for (size_t t = 0; t < targets->count; t++) {
             const ddt_recommend_target *target = &targets->items[t];
             cost += target->weight * ddt_recommend_target_cost(target, values[i * outputs + column[t]]);
         }
-        rows[i] = (ranked){cost, c.dose / c.interval_h, i};
+        rows[i] = ranked_of(product, i, cost);
     }
     rank_rows(rows, count, tolerance, order);
     ddt_free(rows);

@@ -57,6 +57,7 @@ static ddt_status recipe_copy_options(ddt_context *ctx, const ddt_twin_options *
     recipe->grid_points = options->grid_points;
     recipe->purpose = options->purpose;
     recipe->grantable = options->grantable;
+    recipe->carries_forward = options->carries_forward;
     recipe->target = ddt_strdup(options->target == NULL ? "" : options->target);
     recipe->product = ddt_strdup(options->product == NULL ? "" : options->product);
     recipe->model_name = ddt_strdup(base_name(options->model_path));
@@ -136,6 +137,9 @@ static ddt_status events_with_grid(ddt_context *ctx, const twin_recipe *recipe, 
                                    const char *path, ddt_events **out) {
     ddt_events *events = NULL;
     ddt_status status = events_without_grid(ctx, model, path, &events);
+    if (status == DDT_OK) {
+        events->carries_forward = recipe->carries_forward;
+    }
     if (status == DDT_OK && recipe->grid_h > 0) {
         status = ddt_events_add_grid(ctx, events, recipe->grid_h);
     }
@@ -267,6 +271,7 @@ ddt_status twin_recipe_write(ddt_writer *writer, const twin_recipe *recipe) {
     ddt_writer_string(writer, recipe->model_text);
     ddt_writer_u8(writer, (uint8_t)recipe->purpose);
     ddt_writer_u8(writer, recipe->grantable);
+    ddt_writer_u8(writer, recipe->carries_forward);
     ddt_writer_string(writer, recipe->target);
     ddt_writer_string(writer, recipe->product);
     ddt_writer_u32(writer, (uint32_t)recipe->output_count);
@@ -329,6 +334,16 @@ static ddt_status read_grid(ddt_context *ctx, ddt_reader *reader, twin_recipe *r
     return status;
 }
 
+static ddt_status read_flag(ddt_context *ctx, ddt_reader *reader, bool *out) {
+    uint8_t flag = 0;
+    ddt_status status = ddt_reader_u8(reader, &flag);
+    if (status == DDT_OK && flag > 1) {
+        return ddt_fail(ctx, DDT_ERR_FORMAT, "%s holds a flag that is neither 0 nor 1.", ddt_reader_path(reader));
+    }
+    *out = flag == 1;
+    return status;
+}
+
 static ddt_status read_flags(ddt_context *ctx, ddt_reader *reader, size_t subject, const ddt_solution *solution,
                              twin_recipe *recipe) {
     size_t count = 0;
@@ -347,15 +362,10 @@ static ddt_status read_flags(ddt_context *ctx, ddt_reader *reader, size_t subjec
     recipe->requested[subject] = flags;
     recipe->observation_counts[subject] = count;
     for (size_t k = 0; k < count; k++) {
-        uint8_t flag = 0;
-        status = ddt_reader_u8(reader, &flag);
+        status = read_flag(ctx, reader, &flags[k]);
         if (status != DDT_OK) {
             return status;
         }
-        if (flag > 1) {
-            return ddt_fail(ctx, DDT_ERR_FORMAT, "%s holds a flag that is neither 0 nor 1.", ddt_reader_path(reader));
-        }
-        flags[k] = flag == 1;
     }
     return DDT_OK;
 }
@@ -388,14 +398,12 @@ static ddt_status read_purpose(ddt_context *ctx, ddt_reader *reader, twin_recipe
                         ddt_reader_path(reader));
     }
     recipe->purpose = (ddt_twin_purpose)purpose;
-    uint8_t grantable = 0;
     if (status == DDT_OK) {
-        status = ddt_reader_u8(reader, &grantable);
+        status = read_flag(ctx, reader, &recipe->grantable);
     }
-    if (status == DDT_OK && grantable > 1) {
-        return ddt_fail(ctx, DDT_ERR_FORMAT, "%s holds a flag that is neither 0 nor 1.", ddt_reader_path(reader));
+    if (status == DDT_OK) {
+        status = read_flag(ctx, reader, &recipe->carries_forward);
     }
-    recipe->grantable = grantable == 1;
     if (status == DDT_OK) {
         status = ddt_reader_string(reader, TWIN_NAME_MAX, &recipe->target);
     }

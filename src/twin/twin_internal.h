@@ -45,6 +45,7 @@ typedef struct twin_recipe {
     ddt_twin_purpose purpose;
     char *target, *product; /* never NULL; empty unless the purpose is to recommend */
     bool grantable;
+    bool carries_forward; /* the data's covariates, see ddt_events */
     char **outputs;
     size_t output_count;
     twin_setting *settings;

@@ -30,6 +30,7 @@ case_bad_option_value() {
     refused 2 "--param" ddtwin check "$model" --param lke
     refused 2 "--output" ddtwin check "$model" --output a,,b
     refused 2 "--data" ddtwin check "$model" --data
+    refused 2 locf ddtwin check "$model" --covariates both
     refused 2 extra ddtwin check "$model" extra
 }
 case_help_teaches() {

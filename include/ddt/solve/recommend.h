@@ -173,8 +173,9 @@ DDT_MUST_CHECK ddt_status ddt_solve_recommend(ddt_context *ctx, const ddt_model 
 
 /*
  * The best candidate of a subject from collected values (values[candidate * output_count + output], output_count of the
- * solution; "cost" decides, among equals within `tolerance` the smaller dose a day): the holder of the decrypted table
- * ranks. order: candidate_count indices, best first. Errors: DDT_ERR_MEMORY, DDT_ERR_MISMATCH (no output "cost").
+ * solution; "cost" decides; among equals within a `tolerance` above 0 the smaller dose a day, then the interval nearest
+ * to 12 h, then the shorter infusion): the holder of the decrypted table ranks. order: candidate_count indices, best
+ * first. Errors: DDT_ERR_MEMORY, DDT_ERR_MISMATCH (no output "cost").
  */
 DDT_MUST_CHECK ddt_status ddt_recommend_rank(ddt_context *ctx, const ddt_solution *solution, size_t subject,
                                              const double *values, const ddt_recommend_product *product,
