@@ -21,7 +21,7 @@ static inline ddt_circuit *refresh_chains(ddt_context *ctx, unsigned steps, size
     assert_ok(ctx, ddt_circuit_create(ctx, REFRESH_LANES, REFRESH_BLOCK, &c));
     ddt_node x[4];
     for (size_t k = 0; k < chains; k++) {
-        char name[16];
+        char name[32];
         (void)snprintf(name, sizeof name, "x%zu", k);
         x[k] = ddt_circuit_input(c, name, 1.0);
     }
@@ -38,7 +38,7 @@ static inline ddt_circuit *refresh_chains(ddt_context *ctx, unsigned steps, size
         }
     }
     for (size_t k = 0; k < chains; k++) {
-        char name[16];
+        char name[32];
         (void)snprintf(name, sizeof name, "y%zu", k);
         ddt_circuit_output(c, name, x[k]);
     }
