@@ -137,6 +137,7 @@ static void note_operations(file_work *w) {
     note_ciphertext(w, "conjugate", &out);
     assert_ok(t->ctx, ddt_eval_chebyshev(t->ev, &a, &list, &degree, 1, &outs));
     note_ciphertext(w, "polynomial", &out);
+    ddt_plaintext_destroy(&plain);
     assert_ok(t->ctx, ddt_decrypt(t->ctx, t->secret, &out, &plain));
     ddt_plaintext_destroy(&plain);
     ddt_ciphertext_destroy(&a);
