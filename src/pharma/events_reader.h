@@ -10,7 +10,8 @@
 #include "ddt/pharma/events.h"
 
 /* The reserved columns. */
-#define DDT_COLUMN_LIST(X) X(ID) X(TIME) X(AMT) X(RATE) X(II) X(ADDL) X(SS) X(CMT) X(EVID) X(MDV) X(DV) X(CENS) X(LIMIT) X(C)
+#define DDT_COLUMN_LIST(X)                                                                                             \
+    X(ID) X(TIME) X(AMT) X(RATE) X(II) X(ADDL) X(SS) X(CMT) X(EVID) X(MDV) X(DV) X(CENS) X(LIMIT) X(C)
 
 typedef enum ddt_column {
 #define DDT_COLUMN_ENUM(name) DDT_COLUMN_##name,

@@ -25,7 +25,9 @@ enum {
     GRID_SAMPLES = 24,
     DRAWS_DEFAULT = 600,
     OWN_BLOCK_MAX = 3,
-    BLOCK_DEFAULT = 65536, OWN_COLUMNS = 512};
+    BLOCK_DEFAULT = 65536,
+    OWN_COLUMNS = 512
+};
 
 /* ------------------------------------------------------------------ preparation */
 

@@ -115,10 +115,9 @@ uint32_t ddt_expr_degree(const ddt_expr_pool *pool, ddt_expr e, const bool *in_s
 bool ddt_expr_is_affine(const ddt_expr_pool *pool, ddt_expr e, const bool *in_set, size_t count);
 bool ddt_expr_depends_on(const ddt_expr_pool *pool, ddt_expr e, uint32_t symbol);
 /*
- * Value with symbols[i] = value of symbol i; IEEE rules (may be NaN or infinite; NaN also when memory is short), but for
- * 0 / 0, which is 0.
- * scratch: NULL, or ddt_expr_pool_count doubles of a caller that evaluates often: then every node up to e is evaluated
- * (quick where most of the pool belongs to e).
+ * Value with symbols[i] = value of symbol i; IEEE rules (may be NaN or infinite; NaN also when memory is short), but
+ * for 0 / 0, which is 0. scratch: NULL, or ddt_expr_pool_count doubles of a caller that evaluates often: then every
+ * node up to e is evaluated (quick where most of the pool belongs to e).
  */
 double ddt_expr_eval(const ddt_expr_pool *pool, ddt_expr e, const double *symbols, double *scratch);
 /*

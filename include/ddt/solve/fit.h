@@ -20,7 +20,8 @@
 extern "C" {
 #endif
 
-/* What plans of fits should ask for (ddt_plan_request.target_error): outputs are in standard deviations of their eta. */
+/* What plans of fits should ask for (ddt_plan_request.target_error): outputs are in standard deviations of their eta.
+ */
 #define DDT_FIT_TARGET_ERROR 4e-3
 
 typedef struct ddt_fit_options {
