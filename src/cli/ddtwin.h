@@ -136,6 +136,8 @@ DDT_MUST_CHECK ddt_status ddtwin_with_passphrase(ddt_context *ctx, const cli_arg
 
 void ddtwin_print_check(const ddt_twin_outcome *outcome, const ddt_solution *solution);
 void ddtwin_print_simulation(const ddt_twin_outcome *outcome, const char *folder);
+/* The summary as JSON. */
+DDT_MUST_CHECK ddt_status ddtwin_print_summary(ddt_context *ctx, const ddt_twin_outcome *outcome);
 /* The first subject's curve of the first output as text. */
 void ddtwin_print_plot(const ddt_twin_outcome *outcome);
 

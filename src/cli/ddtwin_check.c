@@ -12,13 +12,7 @@ static ddt_status tell(ddt_context *ctx, const cli_arguments *arguments, const d
         ddtwin_print_check(&outcome, ddt_twin_problem_solution(problem));
         return DDT_OK;
     }
-    char *json = NULL;
-    ddt_status status = ddt_twin_summary(ctx, &outcome, &json);
-    if (status == DDT_OK) {
-        (void)printf("%s\n", json);
-    }
-    ddt_free(json);
-    return status;
+    return ddtwin_print_summary(ctx, &outcome);
 }
 
 ddt_status ddtwin_check(ddt_context *ctx, const cli_arguments *arguments) {

@@ -80,13 +80,7 @@ static ddt_status tell(const ddtwin_chain *c, const cli_arguments *arguments, co
         print_text(outcome, c->folder.path);
         return DDT_OK;
     }
-    char *json = NULL;
-    ddt_status status = ddt_twin_summary(c->ctx, outcome, &json);
-    if (status == DDT_OK) {
-        (void)printf("%s\n", json);
-    }
-    ddt_free(json);
-    return status;
+    return ddtwin_print_summary(c->ctx, outcome);
 }
 
 /* Compares with the optimum in the clear, writes and tells. */

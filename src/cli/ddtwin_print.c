@@ -10,6 +10,16 @@ static const char *time_unit(const ddt_model *model) {
     return model->time_unit == NULL || model->time_unit[0] == '\0' ? "h" : model->time_unit;
 }
 
+ddt_status ddtwin_print_summary(ddt_context *ctx, const ddt_twin_outcome *outcome) {
+    char *json = NULL;
+    ddt_status status = ddt_twin_summary(ctx, outcome, &json);
+    if (status == DDT_OK) {
+        (void)printf("%s\n", json);
+    }
+    ddt_free(json);
+    return status;
+}
+
 /* ------------------------------------------------------------------ check */
 
 static void print_model(const ddt_twin_outcome *outcome) {

@@ -6,13 +6,7 @@
 static ddt_status tell(const ddtwin_chain *c, const cli_arguments *arguments, const ddt_twin_outcome *outcome) {
     cli_progress_clear();
     if (arguments->json) {
-        char *json = NULL;
-        ddt_status status = ddt_twin_summary(c->ctx, outcome, &json);
-        if (status == DDT_OK) {
-            (void)printf("%s\n", json);
-        }
-        ddt_free(json);
-        return status;
+        return ddtwin_print_summary(c->ctx, outcome);
     }
     ddtwin_print_simulation(outcome, c->folder.path);
     if (arguments->terminal_plot) {

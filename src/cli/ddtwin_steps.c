@@ -196,13 +196,7 @@ static ddt_status tell_outcome(ddt_context *ctx, const cli_arguments *arguments,
                      ddt_profile_requested_count(outcome->profile));
         return DDT_OK;
     }
-    char *json = NULL;
-    ddt_status status = ddt_twin_summary(ctx, outcome, &json);
-    if (status == DDT_OK) {
-        (void)printf("%s\n", json);
-    }
-    ddt_free(json);
-    return status;
+    return ddtwin_print_summary(ctx, outcome);
 }
 
 static ddt_status write_ranked(ddt_context *ctx, const cli_arguments *arguments, const ddt_twin_plan *plan,

@@ -197,7 +197,7 @@ static double uniform(uint64_t *state) {
     return (double)(*state >> 11) / 9007199254740992.0;
 }
 
-static ddt_status create_vectors(solve_work *work, size_t count, double ***out) {
+ddt_status solve_vectors_create(solve_work *work, size_t count, double ***out) {
     size_t slots = ddt_circuit_lanes(work->circuit) * ddt_circuit_block(work->circuit);
     *out = solve_alloc(work, count, sizeof **out);
     if (*out == NULL) {
@@ -219,8 +219,8 @@ ddt_status solve_trial_create(solve_work *work) {
     }
     t->work = work;
     size_t lanes = work->solution->layout.lane_count;
-    SOLVE_TRY(create_vectors(work, work->solution->layout.input_count, &t->inputs));
-    SOLVE_TRY(create_vectors(work, work->model->output_count, &t->outputs));
+    SOLVE_TRY(solve_vectors_create(work, work->solution->layout.input_count, &t->inputs));
+    SOLVE_TRY(solve_vectors_create(work, work->model->output_count, &t->outputs));
     t->amounts = solve_alloc(work, lanes, sizeof *t->amounts);
     t->sample = solve_alloc(work, lanes, sizeof *t->sample);
     if (t->amounts == NULL || t->sample == NULL) {

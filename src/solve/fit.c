@@ -342,18 +342,6 @@ typedef struct trial {
     double worst;
 } trial;
 
-static ddt_status create_vectors(solve_work *work, size_t count, double ***out) {
-    size_t slots = ddt_circuit_lanes(work->circuit) * ddt_circuit_block(work->circuit);
-    *out = solve_alloc(work, count, sizeof **out);
-    for (size_t i = 0; *out != NULL && i < count; i++) {
-        (*out)[i] = solve_alloc(work, slots, sizeof ***out);
-        if ((*out)[i] == NULL) {
-            return DDT_ERR_MEMORY;
-        }
-    }
-    return *out == NULL ? DDT_ERR_MEMORY : DDT_OK;
-}
-
 static void fill_patient(trial *t, size_t lane, const fit_sample *sample) {
     solve_work *work = t->fw->work;
     const solve_layout *layout = &work->solution->layout;
@@ -437,8 +425,8 @@ static ddt_status try_iterations(fit_work *fw, unsigned iterations) {
     SOLVE_TRY(build(fw, &is_scaled));
     SOLVE_TRY(is_scaled ? DDT_OK : build(fw, &is_scaled));
     trial t = {.fw = fw};
-    SOLVE_TRY(create_vectors(work, layout->input_count, &t.inputs));
-    SOLVE_TRY(create_vectors(work, 2 * fw->eta_count, &t.outputs));
+    SOLVE_TRY(solve_vectors_create(work, layout->input_count, &t.inputs));
+    SOLVE_TRY(solve_vectors_create(work, 2 * fw->eta_count, &t.outputs));
     for (size_t r = 0; r < fw->held_out; r++) {
         SOLVE_TRY(run_round(&t, r));
     }
@@ -463,9 +451,10 @@ static ddt_status name_outputs(fit_work *fw) {
     layout->outputs = outputs;
     layout->output_count = 2 * n;
     for (size_t o = 0; o < 2 * n; o++) {
+        const size_t eta = o < n ? o : o - n;
         (void)snprintf(name, sizeof name, o < n ? "%.200s" : "sd.%.200s",
-                       fw->work->model->symbols[fw->eta_symbols[o % n]].name);
-        outputs[o].scale = fw->sd[o % n];
+                       fw->work->model->symbols[fw->eta_symbols[eta]].name);
+        outputs[o].scale = fw->sd[eta];
         outputs[o].name = ddt_strdup(name);
         if (outputs[o].name == NULL) {
             return solve_no_memory(fw->work->ctx);

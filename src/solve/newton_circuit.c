@@ -589,18 +589,6 @@ ddt_status newton_build(solve_work *work) {
 
 /* ------------------------------------------------------------------ calibration */
 
-static ddt_status create_vectors(solve_work *work, size_t count, double ***out) {
-    size_t slots = ddt_circuit_lanes(work->circuit) * ddt_circuit_block(work->circuit);
-    *out = solve_alloc(work, count, sizeof **out);
-    for (size_t i = 0; *out != NULL && i < count; i++) {
-        (*out)[i] = solve_alloc(work, slots, sizeof ***out);
-        if ((*out)[i] == NULL) {
-            return DDT_ERR_MEMORY;
-        }
-    }
-    return *out == NULL ? DDT_ERR_MEMORY : DDT_OK;
-}
-
 static void fill_sample(solve_work *work, size_t lane, size_t sample, double **inputs) {
     const solve_newton *nw = work->newton;
     const solve_layout *layout = &work->solution->layout;
@@ -621,8 +609,8 @@ ddt_status newton_calibrate(solve_work *work, double *draw_error, double *corner
     double **outputs = NULL;
     *draw_error = 0.0;
     *corner_error = 0.0;
-    SOLVE_TRY(create_vectors(work, layout->input_count, &inputs));
-    SOLVE_TRY(create_vectors(work, work->model->output_count, &outputs));
+    SOLVE_TRY(solve_vectors_create(work, layout->input_count, &inputs));
+    SOLVE_TRY(solve_vectors_create(work, work->model->output_count, &outputs));
     uint64_t outside = 0;
     enum { ROUNDS_MAX = 64 };
     size_t stride = nw->samples > ROUNDS_MAX ? nw->samples / ROUNDS_MAX : 1;

@@ -133,23 +133,11 @@ typedef struct trial {
     solve_numbers numbers;
 } trial;
 
-ddt_status recommend_vectors(recommend_work *r, size_t count, double ***out) {
-    size_t slots = ddt_circuit_lanes(r->work.circuit) * r->block;
-    *out = solve_alloc(&r->work, count, sizeof **out);
-    for (size_t i = 0; *out != NULL && i < count; i++) {
-        (*out)[i] = solve_alloc(&r->work, slots, sizeof ***out);
-        if ((*out)[i] == NULL) {
-            return DDT_ERR_MEMORY;
-        }
-    }
-    return *out == NULL ? DDT_ERR_MEMORY : DDT_OK;
-}
-
 static ddt_status create_trial(recommend_work *r, trial *t) {
     solve_work *work = &r->work;
     *t = (trial){.r = r};
-    SOLVE_TRY(recommend_vectors(r, work->solution->layout.input_count, &t->inputs));
-    SOLVE_TRY(recommend_vectors(r, work->solution->layout.output_count, &t->outputs));
+    SOLVE_TRY(solve_vectors_create(work, work->solution->layout.input_count, &t->inputs));
+    SOLVE_TRY(solve_vectors_create(work, work->solution->layout.output_count, &t->outputs));
     t->sample = solve_alloc(work, work->solution->layout.lane_count, sizeof *t->sample);
     t->values = solve_alloc(work, r->points * r->metric_count * r->shapes, sizeof *t->values);
     t->symbols = solve_alloc(work, work->symbol_count, sizeof *t->symbols);

@@ -152,7 +152,6 @@ ddt_status recommend_run(ddt_context *ctx, const ddt_model *model, const ddt_eve
 /* recommend_check.c */
 /* Metrics of one patient at one point, per unit of dose: values[column]. symbols is written. */
 void recommend_exact_columns(recommend_work *r, size_t point, double *symbols, solve_numbers *numbers, double *values);
-ddt_status recommend_vectors(recommend_work *r, size_t count, double ***out);
 /* Inputs of a lane for a virtual patient. */
 void recommend_fill_lane(recommend_work *r, size_t lane, size_t sample, double *const *inputs);
 ddt_status recommend_limits(recommend_work *r);

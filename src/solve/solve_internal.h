@@ -693,6 +693,8 @@ ddt_status solve_scales(solve_work *work);
 /* The first half of it: magnitudes of the states after one source, over times.t2_max. */
 ddt_status solve_scale_states(solve_work *work);
 ddt_status solve_trial_create(solve_work *work);
+/* `count` vectors of lanes x block, zero, for runs of the circuit in the clear. */
+ddt_status solve_vectors_create(solve_work *work, size_t count, double ***out);
 /* Relative to each patient's own maxima: worst over draws, over corners of the ranges, and over draws with functions
  * instead of their polynomials. */
 typedef struct solve_errors {

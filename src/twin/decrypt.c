@@ -81,33 +81,10 @@ static ddt_status decrypt_ciphertext(ddt_context *ctx, decryptor *d, ddt_reader 
     return status;
 }
 
-static ddt_status check_result_heading(ddt_context *ctx, const decryptor *d, ddt_reader *reader,
-                                       const char *plan_path) {
-    ddt_digest digest;
-    uint64_t batches = 0;
-    uint32_t outputs = 0;
-    ddt_status status = ddt_reader_heading(reader, &digest, &batches, &outputs);
-    if (status != DDT_OK) {
-        return status;
-    }
-    if (!ddt_digest_equal(&digest, &d->plan->digest)) {
-        return ddt_fail(ctx, DDT_ERR_MISMATCH, "%s was computed with another plan than %s.", ddt_reader_path(reader),
-                        plan_path);
-    }
-    if (batches != d->info.batches || outputs != ddt_plan_output_count(d->plan->plan)) {
-        return ddt_fail(ctx, DDT_ERR_FORMAT, "%s does not hold as many results as its plan has.",
-                        ddt_reader_path(reader));
-    }
-    return DDT_OK;
-}
-
 static ddt_status decrypt_result(ddt_context *ctx, decryptor *d, ddt_reader *reader, const char *plan_path) {
     const size_t output_count = ddt_plan_output_count(d->plan->plan);
     const size_t total = d->info.batches * output_count;
-    ddt_status status = check_result_heading(ctx, d, reader, plan_path);
-    if (status == DDT_OK) {
-        status = ddt_reader_note(ctx, reader, &d->note, &d->note_length);
-    }
+    ddt_status status = twin_result_heading(ctx, d->plan, plan_path, reader, &d->note, &d->note_length);
     for (size_t k = 0; status == DDT_OK && k < total; k++) {
         status = ddt_progress(ctx, "decrypt", k, total);
         if (status == DDT_OK) {

@@ -154,13 +154,7 @@ static size_t observation_count(const ddt_subject *subject) {
 
 static bool curve_subject(const ddt_subject *subject, size_t s, ddt_profile *profile) {
     const size_t count = observation_count(subject);
-    profile->observation_counts[s] = count;
-    profile->subject_ids[s] = ddt_strdup(subject->id);
-    profile->times_h[s] = ddt_calloc(count, sizeof **profile->times_h);
-    profile->requested[s] = ddt_calloc(count, sizeof **profile->requested);
-    profile->values[s] = ddt_calloc(count * profile->output_count, sizeof **profile->values);
-    if (profile->subject_ids[s] == NULL || profile->times_h[s] == NULL || profile->requested[s] == NULL ||
-        profile->values[s] == NULL) {
+    if (!twin_profile_allocate_subject(profile, s, subject->id, count)) {
         return false;
     }
     size_t k = 0;
@@ -177,15 +171,7 @@ static ddt_status curves_create(ddt_context *ctx, const ddt_model *model, const 
                                 ddt_profile *profile) {
     const size_t subjects = events->subject_count;
     *profile = (ddt_profile){.subject_count = subjects, .output_count = model->output_count};
-    profile->output_names = ddt_calloc(model->output_count, sizeof *profile->output_names);
-    profile->subject_ids = ddt_calloc(subjects, sizeof *profile->subject_ids);
-    profile->observation_counts = ddt_calloc(subjects, sizeof *profile->observation_counts);
-    profile->times_h = ddt_calloc(subjects, sizeof *profile->times_h);
-    profile->requested = ddt_calloc(subjects, sizeof *profile->requested);
-    profile->values = ddt_calloc(subjects, sizeof *profile->values);
-    bool enough = profile->output_names != NULL && profile->subject_ids != NULL &&
-                  profile->observation_counts != NULL && profile->times_h != NULL && profile->requested != NULL &&
-                  profile->values != NULL;
+    bool enough = twin_profile_allocate(profile);
     for (size_t o = 0; enough && o < model->output_count; o++) {
         profile->output_names[o] = ddt_strdup(model->outputs[o].name);
         enough = profile->output_names[o] != NULL;

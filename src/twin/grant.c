@@ -200,22 +200,6 @@ static ddt_status release_ciphertext(grantor *g, ddt_reader *reader, size_t batc
     return status;
 }
 
-static ddt_status check_heading(grantor *g, ddt_reader *reader) {
-    ddt_digest digest;
-    uint64_t batches = 0;
-    uint32_t outputs = 0;
-    ddt_status status = ddt_reader_heading(reader, &digest, &batches, &outputs);
-    if (status == DDT_OK && !ddt_digest_equal(&digest, &g->plan->digest)) {
-        status = ddt_fail(g->ctx, DDT_ERR_MISMATCH, "%s was computed with another plan than %s.",
-                          ddt_reader_path(reader), g->paths.plan);
-    }
-    if (status == DDT_OK && (batches != g->info.batches || outputs != ddt_plan_output_count(g->plan->plan))) {
-        status = ddt_fail(g->ctx, DDT_ERR_FORMAT, "%s does not hold as many results as its plan has.",
-                          ddt_reader_path(reader));
-    }
-    return status == DDT_OK ? ddt_reader_note(g->ctx, reader, &g->note, &g->note_length) : status;
-}
-
 /* The subject by its identifier; NULL: the only one. */
 static ddt_status find_subject(grantor *g, const char *result_path, const char *id) {
     ddt_status status =
@@ -268,7 +252,7 @@ static ddt_status release_result(grantor *g, const char *result_path, const char
     ddt_reader *reader = NULL;
     ddt_status status = ddt_reader_open(g->ctx, result_path, DDT_WIRE_RESULT, &reader);
     if (status == DDT_OK) {
-        status = check_heading(g, reader);
+        status = twin_result_heading(g->ctx, g->plan, g->paths.plan, reader, &g->note, &g->note_length);
     }
     if (status == DDT_OK) {
         status = find_subject(g, result_path, subject);

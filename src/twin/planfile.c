@@ -122,3 +122,25 @@ ddt_status ddt_twin_plan_check_model(ddt_context *ctx, const ddt_twin_plan *plan
     ddt_free(text);
     return status;
 }
+
+ddt_status twin_result_heading(ddt_context *ctx, const ddt_twin_plan *plan, const char *plan_path, ddt_reader *reader,
+                               uint8_t **note, size_t *note_length) {
+    ddt_plan_info info;
+    ddt_digest digest;
+    uint64_t batches = 0;
+    uint32_t outputs = 0;
+    ddt_status status = ddt_reader_heading(reader, &digest, &batches, &outputs);
+    if (status != DDT_OK) {
+        return status;
+    }
+    if (!ddt_digest_equal(&digest, &plan->digest)) {
+        return ddt_fail(ctx, DDT_ERR_MISMATCH, "%s was computed with another plan than %s.", ddt_reader_path(reader),
+                        plan_path);
+    }
+    ddt_plan_get_info(plan->plan, &info);
+    if (batches != info.batches || outputs != ddt_plan_output_count(plan->plan)) {
+        return ddt_fail(ctx, DDT_ERR_FORMAT, "%s does not hold as many results as its plan has.",
+                        ddt_reader_path(reader));
+    }
+    return ddt_reader_note(ctx, reader, note, note_length);
+}

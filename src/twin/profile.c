@@ -31,9 +31,7 @@ void ddt_profile_destroy(ddt_profile *profile) {
     *profile = (ddt_profile){0};
 }
 
-static bool profile_allocate(const ddt_solution *solution, ddt_profile *profile) {
-    profile->subject_count = ddt_solution_subject_count(solution);
-    profile->output_count = ddt_solution_output_count(solution);
+bool twin_profile_allocate(ddt_profile *profile) {
     const size_t subjects = profile->subject_count;
     profile->output_names = ddt_calloc(profile->output_count, sizeof *profile->output_names);
     profile->subject_ids = ddt_calloc(subjects, sizeof *profile->subject_ids);
@@ -45,20 +43,24 @@ static bool profile_allocate(const ddt_solution *solution, ddt_profile *profile)
            profile->times_h != NULL && profile->requested != NULL && profile->values != NULL;
 }
 
-static bool profile_fill_subject(const ddt_solution *solution, const twin_recipe *recipe, size_t s,
-                                 ddt_profile *profile) {
-    const size_t count = ddt_solution_observation_count(solution, s);
+bool twin_profile_allocate_subject(ddt_profile *profile, size_t s, const char *id, size_t count) {
     size_t values = 0;
     if (!ddt_size_mul(count, profile->output_count, &values)) {
         return false;
     }
     profile->observation_counts[s] = count;
-    profile->subject_ids[s] = ddt_strdup(ddt_solution_subject_id(solution, s));
+    profile->subject_ids[s] = ddt_strdup(id);
     profile->times_h[s] = ddt_calloc(count, sizeof **profile->times_h);
     profile->requested[s] = ddt_calloc(count, sizeof **profile->requested);
     profile->values[s] = ddt_calloc(values, sizeof **profile->values);
-    if (profile->subject_ids[s] == NULL || profile->times_h[s] == NULL || profile->requested[s] == NULL ||
-        profile->values[s] == NULL) {
+    return profile->subject_ids[s] != NULL && profile->times_h[s] != NULL && profile->requested[s] != NULL &&
+           profile->values[s] != NULL;
+}
+
+static bool profile_fill_subject(const ddt_solution *solution, const twin_recipe *recipe, size_t s,
+                                 ddt_profile *profile) {
+    const size_t count = ddt_solution_observation_count(solution, s);
+    if (!twin_profile_allocate_subject(profile, s, ddt_solution_subject_id(solution, s), count)) {
         return false;
     }
     for (size_t k = 0; k < count; k++) {
@@ -70,8 +72,9 @@ static bool profile_fill_subject(const ddt_solution *solution, const twin_recipe
 
 ddt_status twin_profile_create(ddt_context *ctx, const ddt_solution *solution, const twin_recipe *recipe,
                                ddt_profile *out) {
-    *out = (ddt_profile){0};
-    bool enough = profile_allocate(solution, out);
+    *out = (ddt_profile){.subject_count = ddt_solution_subject_count(solution),
+                         .output_count = ddt_solution_output_count(solution)};
+    bool enough = twin_profile_allocate(out);
     for (size_t s = 0; enough && s < out->subject_count; s++) {
         enough = profile_fill_subject(solution, recipe, s, out);
     }

@@ -4,7 +4,6 @@
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define RANK_TOLERANCE 1e-3 /* twice the noise that plans of recommendations aim at */
@@ -216,30 +215,13 @@ static json_t *subjects_json(const ddt_model *model, const ddt_profile *profile,
 
 ddt_status ddt_twin_recommendation_json(ddt_context *ctx, const ddt_twin_outcome *outcome,
                                         const ddt_recommendation *recommendation, char **json) {
-    enum { INDENT = 2, DIGITS = 9 };
-    char *summary = NULL;
-    ddt_status status = ddt_twin_summary(ctx, outcome, &summary);
-    if (status != DDT_OK) {
-        return status;
-    }
-    json_t *root = json_loads(summary, 0, NULL);
-    ddt_free(summary);
-    if (root == NULL) {
-        return twin_no_memory(ctx);
-    }
+    json_t *root = twin_summary_json(outcome);
     add(root, "target", json_string(recommendation->target_text));
     add(root, "product", json_string(recommendation->product_text));
     add(root, "dose_unit", json_string(dose_unit(outcome->model)));
     add(root, "candidates", json_integer((json_int_t)recommendation->candidate_count));
     add(root, "recommendations", subjects_json(outcome->model, outcome->profile, recommendation));
-    char *dumped = json_dumps(root, JSON_INDENT(INDENT) | JSON_REAL_PRECISION(DIGITS));
-    json_decref(root);
-    if (dumped == NULL) {
-        return twin_no_memory(ctx);
-    }
-    *json = ddt_strdup(dumped);
-    free(dumped);
-    return *json == NULL ? twin_no_memory(ctx) : DDT_OK;
+    return twin_json_text(ctx, root, json);
 }
 
 /* ------------------------------------------------------------------ table */

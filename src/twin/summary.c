@@ -97,7 +97,7 @@ static void add_run(json_t *root, const ddt_twin_run *run) {
     add(root, "threads", json_integer(run->threads));
 }
 
-static json_t *summary_json(const ddt_twin_outcome *outcome) {
+json_t *twin_summary_json(const ddt_twin_outcome *outcome) {
     const ddt_model *model = outcome->model;
     const ddt_assessment *assessment = outcome->assessment;
     json_t *root = json_object();
@@ -120,9 +120,8 @@ static json_t *summary_json(const ddt_twin_outcome *outcome) {
     return root;
 }
 
-ddt_status ddt_twin_summary(ddt_context *ctx, const ddt_twin_outcome *outcome, char **json) {
+ddt_status twin_json_text(ddt_context *ctx, json_t *root, char **json) {
     enum { INDENT = 2, DIGITS = 9 };
-    json_t *root = summary_json(outcome);
     char *dumped = json_dumps(root, JSON_INDENT(INDENT) | JSON_REAL_PRECISION(DIGITS));
     json_decref(root);
     if (dumped == NULL) {
@@ -131,6 +130,10 @@ ddt_status ddt_twin_summary(ddt_context *ctx, const ddt_twin_outcome *outcome, c
     *json = ddt_strdup(dumped);
     free(dumped);
     return *json == NULL ? twin_no_memory(ctx) : DDT_OK;
+}
+
+ddt_status ddt_twin_summary(ddt_context *ctx, const ddt_twin_outcome *outcome, char **json) {
+    return twin_json_text(ctx, twin_summary_json(outcome), json);
 }
 
 ddt_status ddt_twin_write_summary(ddt_context *ctx, const ddt_twin_outcome *outcome, const char *path) {

@@ -109,6 +109,10 @@ struct ddt_twin_plan {
 /* ddt_twin_plan_read on a reader just opened. */
 DDT_MUST_CHECK ddt_status twin_plan_read_sections(ddt_context *ctx, ddt_reader *reader, ddt_twin_plan **out);
 
+/* Reads heading and note of a result that must be this plan's; the caller owns *note. plan_path: for messages. */
+DDT_MUST_CHECK ddt_status twin_result_heading(ddt_context *ctx, const ddt_twin_plan *plan, const char *plan_path,
+                                              ddt_reader *reader, uint8_t **note, size_t *note_length);
+
 /* lanes x block doubles for each of `count` vectors; NULL when memory is short. Wiped when freed: they hold patients'
  * values. */
 DDT_MUST_CHECK double **twin_vectors_create(size_t count, size_t lanes, size_t block);
@@ -151,6 +155,10 @@ void twin_plaintext_wipe(const ddt_ckks_params *params, ddt_plaintext *plaintext
  * failure *out is zero. */
 DDT_MUST_CHECK ddt_status twin_profile_create(ddt_context *ctx, const ddt_solution *solution, const twin_recipe *recipe,
                                               ddt_profile *out);
+/* Room for the counts that stand in *profile, then for one subject's rows: zero, but for the identifier. False when
+ * memory is short; ddt_profile_destroy frees what there is. */
+DDT_MUST_CHECK bool twin_profile_allocate(ddt_profile *profile);
+DDT_MUST_CHECK bool twin_profile_allocate_subject(ddt_profile *profile, size_t s, const char *id, size_t count);
 /* Memory that held patients' values: wiped, then freed. NULL is allowed. */
 void twin_wipe_free(void *block, size_t bytes);
 
@@ -193,6 +201,14 @@ void twin_text_exact(twin_text *text, double value);
 void twin_text_destroy(twin_text *text);
 /* Writes it to a file and frees it. */
 DDT_MUST_CHECK ddt_status twin_text_write(ddt_context *ctx, twin_text *text, const char *path);
+
+/* ------------------------------------------------------------------ JSON */
+
+struct json_t;
+/* The object of summary.json; NULL when memory is short. The caller owns it. */
+struct json_t *twin_summary_json(const ddt_twin_outcome *outcome);
+/* As text; takes `root`, NULL counts as no memory. The caller owns *json (ddt_free). */
+DDT_MUST_CHECK ddt_status twin_json_text(ddt_context *ctx, struct json_t *root, char **json);
 
 /* ------------------------------------------------------------------ pages */
 
