@@ -1,5 +1,5 @@
 /*
- * Runs a fuzz target over the files of a folder: the driver of the ordinary tests, where no fuzzer is at hand. Each
+ * Runs a fuzz target over the files of some folders: the driver of the ordinary tests, where no fuzzer is at hand. Each
  * file is also replayed cut to some lengths and with some bytes changed, always the same ones. An empty or missing
  * folder fails.
  *
@@ -49,25 +49,38 @@ static bool replay(const char *path) {
     return true;
 }
 
-int main(int argc, char **argv) {
+/* Every file of the folder; false, with a sentence, where there is none or one cannot be read. */
+static bool replay_folder(const char *name) {
     char path[PATH_BYTES];
     size_t files = 0;
-    DIR *folder = argc == 2 ? opendir(argv[1]) : NULL;
+    bool read = true;
+    DIR *folder = opendir(name);
     if (folder == NULL) {
-        (void)fprintf(stderr, "usage: %s CORPUS-FOLDER\n", argv[0]);
-        return EXIT_FAILURE;
+        (void)fprintf(stderr, "Cannot open the folder '%s'.\n", name);
+        return false;
     }
-    for (struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder)) {
-        int written = snprintf(path, sizeof path, "%s/%s", argv[1], entry->d_name);
+    for (struct dirent *entry = readdir(folder); entry != NULL && read; entry = readdir(folder)) {
+        int written = snprintf(path, sizeof path, "%s/%s", name, entry->d_name);
         if (entry->d_name[0] == '.' || written < 0 || (size_t)written >= sizeof path) {
             continue;
         }
-        if (!replay(path)) {
-            return EXIT_FAILURE;
-        }
+        read = replay(path);
         files++;
     }
     (void)closedir(folder);
-    (void)printf("%zu files of %s replayed\n", files, argv[1]);
-    return files > 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    (void)printf("%zu files of %s replayed\n", files, name);
+    return read && files > 0;
+}
+
+int main(int argc, char **argv) {
+    if (argc < 2) {
+        (void)fprintf(stderr, "usage: %s CORPUS-FOLDER...\n", argv[0]);
+        return EXIT_FAILURE;
+    }
+    for (int i = 1; i < argc; i++) {
+        if (!replay_folder(argv[i])) {
+            return EXIT_FAILURE;
+        }
+    }
+    return EXIT_SUCCESS;
 }
