@@ -1,21 +1,9 @@
 /* Parameters: the security table, primes, scales, digests, files. SPDX-License-Identifier: Apache-2.0 */
 #include "ckks/support.h"
+#include "context_test.h"
 
 #include <sodium.h>
 #include <unistd.h>
-
-static ddt_context *ctx;
-
-static int setup(void **state) {
-    (void)state;
-    return ddt_context_create(&ctx) == DDT_OK ? 0 : -1;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    ddt_context_destroy(ctx);
-    return 0;
-}
 
 /* ePrint 2024/463, 128 bits classical, uniform ternary secrets, sigma 3.2. */
 static void table(void **state) {

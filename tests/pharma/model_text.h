@@ -9,10 +9,10 @@
 #include "ddt/pharma/model.h"
 
 /* A model function around an ini block and a model block, one line per block: model lines begin at line 3. */
-static inline ddt_status model_from(ddt_context *ctx, const char *ini, const char *block, ddt_model **out) {
+static inline ddt_status model_from(ddt_context *context, const char *ini, const char *block, ddt_model **out) {
     static char text[1 << 16];
     int n = snprintf(text, sizeof text, "m <- function() {\nini({ %s })\nmodel({\n%s\n})\n}\n", ini, block);
-    return ddt_model_parse(ctx, text, (size_t)n, "m.R", out);
+    return ddt_model_parse(context, text, (size_t)n, "m.R", out);
 }
 
 static inline ddt_expr variable_of(const ddt_model *model, const char *name) {

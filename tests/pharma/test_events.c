@@ -14,6 +14,8 @@
 
 #include <cmocka.h>
 
+#include "context_test.h"
+
 /* A model with a depot and a central compartment (which has rate() and dur()), covariates WT and CRCL, one eta. */
 static char name_depot[] = "depot", name_central[] = "central", name_wt[] = "WT", name_crcl[] = "CRCL";
 static char name_eta[] = "eta.cl", name_theta[] = "lcl", name_t[] = "t", name_cp[] = "cp", name_model[] = "test";
@@ -47,19 +49,6 @@ static const ddt_model bare_model = {.name = name_model,
                                      .compartment_count = 2,
                                      .outputs = outputs,
                                      .output_count = 1};
-
-static ddt_context *ctx;
-
-static int setup(void **state) {
-    (void)state;
-    return ddt_context_create(&ctx) == DDT_OK ? 0 : -1;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    ddt_context_destroy(ctx);
-    return 0;
-}
 
 static ddt_events *read_ok(const ddt_model *model, const char *text) {
     ddt_events *events = NULL;

@@ -6,22 +6,11 @@
 
 #include <cmocka.h>
 
+#include "context_test.h"
+
 #include "ddt/pharma/graph.h"
 
 #include "model_text.h"
-
-static ddt_context *ctx;
-
-static int setup(void **state) {
-    (void)state;
-    return ddt_context_create(&ctx) == DDT_OK ? 0 : -1;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    ddt_context_destroy(ctx);
-    return 0;
-}
 
 static const ddt_graph_edge *find(const ddt_graph *graph, uint32_t from, uint32_t to) {
     for (size_t i = 0; i < graph->edge_count; i++) {

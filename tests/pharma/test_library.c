@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "context_test.h"
+
 #include "ddt/pharma/reference.h"
 #include "ddt/pharma/units.h"
 
@@ -16,19 +18,6 @@
 #include <string.h>
 
 enum { MODELS_AT_LEAST = 20, PATH_LENGTH = 512 };
-
-static ddt_context *ctx;
-
-static int setup(void **state) {
-    (void)state;
-    return ddt_context_create(&ctx) == DDT_OK ? 0 : -1;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    ddt_context_destroy(ctx);
-    return 0;
-}
 
 static int is_model(const struct dirent *entry) {
     const char *dot = strrchr(entry->d_name, '.');

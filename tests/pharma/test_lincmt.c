@@ -6,9 +6,9 @@
 
 #include <cmocka.h>
 
-#include "model_text.h"
+#include "context_test.h"
 
-static ddt_context *ctx;
+#include "model_text.h"
 
 /* The model that the parameterisations describe, as rate constants. */
 typedef struct rates {
@@ -16,17 +16,6 @@ typedef struct rates {
 } rates;
 
 static const rates truth = {.ka = 1.3, .v = 12, .k10 = 0.25, .k12 = 0.4, .k21 = 0.15, .k13 = 0.2, .k31 = 0.02};
-
-static int setup(void **state) {
-    (void)state;
-    return ddt_context_create(&ctx) == DDT_OK ? 0 : -1;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    ddt_context_destroy(ctx);
-    return 0;
-}
 
 static bool near(double a, double b) { return fabs(a - b) <= 1e-12 * (1 + fabs(b)); }
 

@@ -6,20 +6,9 @@
 
 #include <cmocka.h>
 
+#include "context_test.h"
+
 #include "model_text.h"
-
-static ddt_context *ctx;
-
-static int setup(void **state) {
-    (void)state;
-    return ddt_context_create(&ctx) == DDT_OK ? 0 : -1;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    ddt_context_destroy(ctx);
-    return 0;
-}
 
 static ddt_model *model(const char *ini, const char *block) {
     ddt_model *m = NULL;

@@ -14,26 +14,9 @@
 
 #include <cmocka.h>
 
+#include "context_test.h"
+
 enum { LINE = 512, TEXT_MAX = 1 << 16, TABLE_MAX = 4096, FIGURES = 4 };
-
-static ddt_context *ctx;
-
-static int setup(void **state) {
-    (void)state;
-    return ddt_context_create(&ctx) == DDT_OK ? 0 : -1;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    ddt_context_destroy(ctx);
-    return 0;
-}
-
-static void require(ddt_status status) {
-    if (status != DDT_OK) {
-        fail_msg("%s", ddt_error_detail(ctx));
-    }
-}
 
 /* A shipped model; with_auc: with one more compartment, which integrates the concentration. */
 static ddt_model *read_model(const char *name, bool with_auc) {

@@ -6,24 +6,13 @@
 
 #include <cmocka.h>
 
+#include "context_test.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "ddt/pharma/model.h"
-
-static ddt_context *ctx;
-
-static int setup(void **state) {
-    (void)state;
-    return ddt_context_create(&ctx) == DDT_OK ? 0 : -1;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    ddt_context_destroy(ctx);
-    return 0;
-}
 
 static ddt_status parse(const char *lists, ddt_model **out) {
     char text[4096];

@@ -2,25 +2,13 @@
  * The reference solver and the virtual population: closed forms, limits reached by brute force, conventions, refusals.
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "context_test.h"
 #include "hand_model.h"
 
 #include <math.h>
 
 /* Values here are below 100; many restarts at a relative tolerance of 1e-10 add up to about 1e-8 of that. */
 static const double TOLERANCE = 1e-6;
-
-static ddt_context *ctx;
-
-static int setup(void **state) {
-    (void)state;
-    return ddt_context_create(&ctx) == DDT_OK ? 0 : -1;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    ddt_context_destroy(ctx);
-    return 0;
-}
 
 enum { VALUES = 512 };
 

@@ -14,22 +14,12 @@
 
 #include <cmocka.h>
 
+#include "context_test.h"
+
 enum { PATH = 512 };
 
-static ddt_context *ctx;
 static ddt_model *model;
 static ddt_events *events;
-
-static int setup(void **state) {
-    (void)state;
-    return ddt_context_create(&ctx) == DDT_OK ? 0 : -1;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    ddt_context_destroy(ctx);
-    return 0;
-}
 
 static int unload(void **state) {
     (void)state;
@@ -38,12 +28,6 @@ static int unload(void **state) {
     events = NULL;
     model = NULL;
     return 0;
-}
-
-static void require(ddt_status status) {
-    if (status != DDT_OK) {
-        fail_msg("%s", ddt_error_detail(ctx));
-    }
 }
 
 static void load(const char *model_name, const char *data_name) {

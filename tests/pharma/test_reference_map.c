@@ -15,6 +15,8 @@
 
 #include <cmocka.h>
 
+#include "context_test.h"
+
 enum {
     ETAS_MAX = 5,
     SUBJECTS = 100,
@@ -59,25 +61,6 @@ static const fit fits[] = {
      "d/dt(metabolite) <- 0.7 * cl / v * central - 2.5 * exp(eta4) / vm * metabolite\ncm <- metabolite / vm\n}) }",
      {"cp", "cm"}},
 };
-
-static ddt_context *ctx;
-
-static int setup(void **state) {
-    (void)state;
-    return ddt_context_create(&ctx) == DDT_OK ? 0 : -1;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    ddt_context_destroy(ctx);
-    return 0;
-}
-
-static void require(ddt_status status) {
-    if (status != DDT_OK) {
-        fail_msg("%s", ddt_error_detail(ctx));
-    }
-}
 
 /* A table of the folder, its header skipped. */
 static FILE *open_table(const char *what, const char *run) {

@@ -15,26 +15,9 @@
 
 #include <cmocka.h>
 
+#include "context_test.h"
+
 enum { TEXT = 512 };
-
-static ddt_context *ctx;
-
-static int setup(void **state) {
-    (void)state;
-    return ddt_context_create(&ctx) == DDT_OK ? 0 : -1;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    ddt_context_destroy(ctx);
-    return 0;
-}
-
-static void require(ddt_status status) {
-    if (status != DDT_OK) {
-        fail_msg("%s", ddt_error_detail(ctx));
-    }
-}
 
 /* Values of one compartment for the first subject of a table. */
 static void simulate(const ddt_model *model, const char *table, const char *compartment, double *values) {

@@ -15,6 +15,8 @@
 
 #include <cmocka.h>
 
+#include "context_test.h"
+
 enum { COLUMNS_MAX = 20, ROWS_MAX = 600, LINE = 1024, DOSES_MAX = 2, PARAMETERS_MAX = 4 };
 
 typedef struct dose {
@@ -108,19 +110,6 @@ static const trajectory trajectories[] = {
      {{NULL, 0}},
      {"midazolam", "hydroxy", "inhibitor"}},
 };
-
-static ddt_context *ctx;
-
-static int setup(void **state) {
-    (void)state;
-    return ddt_context_create(&ctx) == DDT_OK ? 0 : -1;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    ddt_context_destroy(ctx);
-    return 0;
-}
 
 typedef struct table {
     double time[ROWS_MAX];

@@ -6,23 +6,12 @@
 
 #include <cmocka.h>
 
+#include "context_test.h"
+
 #include <math.h>
 #include <string.h>
 
 #include "ddt/pharma/units.h"
-
-static ddt_context *ctx;
-
-static int setup(void **state) {
-    (void)state;
-    return ddt_context_create(&ctx) == DDT_OK ? 0 : -1;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    ddt_context_destroy(ctx);
-    return 0;
-}
 
 static void converts(const char *from, const char *to, double factor) {
     double found = 0;

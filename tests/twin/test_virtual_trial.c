@@ -6,24 +6,13 @@
 
 #include <cmocka.h>
 
+#include "context_test.h"
+
 #include <stdio.h>
 #include <string.h>
 
 #include "ddt/pharma/events.h"
 #include "ddt/twin/trial.h"
-
-static ddt_context *ctx;
-
-static int setup(void **state) {
-    (void)state;
-    return ddt_context_create(&ctx) == DDT_OK ? 0 : -1;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    ddt_context_destroy(ctx);
-    return 0;
-}
 
 /* The trial of a model; the caller destroys both. */
 static ddt_events *trial_of(const char *lists, const char *block, ddt_model **model) {
