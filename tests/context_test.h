@@ -1,11 +1,18 @@
 /*
- * One context for all the tests of a program, made before the first and destroyed after the last. Include it after
- * <cmocka.h> and use setup and teardown as those of the group.
+ * One context for all the tests of a program, made before the first and destroyed after the last: setup and
+ * teardown are those of the group.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef DDT_CONTEXT_TEST_H
 #define DDT_CONTEXT_TEST_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
 
 #include "ddt/base.h"
 

@@ -29,9 +29,9 @@ typedef struct hand {
     double omega[HAND_MAX * HAND_MAX];
 } hand;
 
-static inline void hand_open(hand *h, ddt_context *ctx) {
+static inline void hand_open(hand *h, ddt_context *context) {
     memset(h, 0, sizeof *h);
-    h->ctx = ctx;
+    h->ctx = context;
     memcpy(h->name, "hand", 5);
     h->model = (ddt_model){.name = h->name,
                            .path = h->name,
@@ -39,7 +39,7 @@ static inline void hand_open(hand *h, ddt_context *ctx) {
                            .compartments = h->compartments,
                            .etas = h->etas,
                            .omega = h->omega};
-    assert_int_equal(ddt_expr_pool_create(ctx, &h->model.pool), DDT_OK);
+    assert_int_equal(ddt_expr_pool_create(context, &h->model.pool), DDT_OK);
 }
 
 static inline void hand_close(hand *h) { ddt_expr_pool_destroy(h->model.pool); }
