@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define assert_ok(ctx, call)                                                                                           \
     do {                                                                                                               \
@@ -29,6 +30,26 @@
             fail_msg("%s: %s", ddt_status_name(assert_ok_status), ddt_error_detail(ctx));                              \
         }                                                                                                              \
     } while (0)
+
+/* The one file of a test program; in memory where there is such a place, for thousands of files are synced. */
+static char path[64];
+
+static inline int setup(void **state) {
+    const char *folder = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    (void)snprintf(path, sizeof path, "%s/ddt_circuit_%ld.ddt", folder, (long)getpid());
+    return ddt_context_create((ddt_context **)state) == DDT_OK ? 0 : -1;
+}
+
+static inline int clear_errors(void **state) {
+    ddt_context_clear(*state);
+    return 0;
+}
+
+static inline int teardown(void **state) {
+    (void)unlink(path);
+    ddt_context_destroy(*state);
+    return 0;
+}
 
 static inline uint64_t test_random(uint64_t *state) {
     uint64_t z = (*state += 0x9e3779b97f4a7c15U);

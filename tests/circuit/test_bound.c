@@ -103,16 +103,6 @@ static void test_secure(void **state) {
     }
 }
 
-static int setup(void **state) { return ddt_context_create((ddt_context **)state) == DDT_OK ? 0 : -1; }
-static int clear_errors(void **state) {
-    ddt_context_clear(*state);
-    return 0;
-}
-static int teardown(void **state) {
-    ddt_context_destroy(*state);
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_never_exceeded, clear_errors),

@@ -314,13 +314,11 @@ static void check_size(ddt_context *ctx, ddt_writer *writer, uint64_t predicted)
 
 /* Key and twin files have the sizes that the plan predicts. */
 static void check_sizes(ddt_context *ctx, ddt_plan *plan, const test_keys *keys, double *const *inputs) {
-    char path[64];
     ddt_plan_info info;
     ddt_writer *writer = NULL;
     const ddt_ckks_params *params = NULL;
     ddt_plan_get_info(plan, &info);
     assert_ok(ctx, ddt_plan_params(ctx, plan, &params));
-    (void)snprintf(path, sizeof path, "/tmp/ddt_circuit_sizes_%ld.ddt", (long)getpid());
     assert_ok(ctx, ddt_writer_open(ctx, path, DDT_WIRE_EVAL_KEYS, false, &writer));
     for (size_t k = 0; k < ddt_plan_key_count(plan); k++) {
         const ddt_switch_key *key = ddt_eval_keys_find(keys->eval, ddt_plan_get_key(plan, k).galois);
@@ -380,16 +378,6 @@ static void test_secure(void **state) {
     test_free_rows(got);
     ddt_plan_destroy(plan);
     ddt_circuit_destroy(c);
-}
-
-static int setup(void **state) { return ddt_context_create((ddt_context **)state) == DDT_OK ? 0 : -1; }
-static int clear_errors(void **state) {
-    ddt_context_clear(*state);
-    return 0;
-}
-static int teardown(void **state) {
-    ddt_context_destroy(*state);
-    return 0;
 }
 
 int main(void) {

@@ -193,16 +193,6 @@ static void test_errors(void **state) {
     assert_null(none);
 }
 
-static int setup(void **state) { return ddt_context_create((ddt_context **)state) == DDT_OK ? 0 : -1; }
-static int clear_errors(void **state) {
-    ddt_context_clear(*state);
-    return 0;
-}
-static int teardown(void **state) {
-    ddt_context_destroy(*state);
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_random_circuits, clear_errors),

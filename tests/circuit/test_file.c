@@ -12,8 +12,6 @@ typedef struct file_bytes {
     size_t length;
 } file_bytes;
 
-static char path[64];
-
 static file_bytes read_bytes(void) {
     FILE *file = fopen(path, "rb");
     assert_non_null(file);
@@ -254,22 +252,6 @@ static void test_security(void **state) {
     free(bytes.data);
     ddt_plan_destroy(plan);
     random_circuit_free(&r);
-}
-
-static int setup(void **state) {
-    /* In memory where there is such a place: thousands of files are synced. */
-    const char *folder = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-    (void)snprintf(path, sizeof path, "%s/ddt_circuit_file_%ld.ddt", folder, (long)getpid());
-    return ddt_context_create((ddt_context **)state) == DDT_OK ? 0 : -1;
-}
-static int clear_errors(void **state) {
-    ddt_context_clear(*state);
-    return 0;
-}
-static int teardown(void **state) {
-    (void)unlink(path);
-    ddt_context_destroy(*state);
-    return 0;
 }
 
 int main(void) {

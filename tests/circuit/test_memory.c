@@ -7,8 +7,6 @@
 
 #include <unistd.h>
 
-static char path[64];
-
 static double decay(double x, const void *user) {
     (void)user;
     return exp(-x);
@@ -140,22 +138,6 @@ static void test_running(void **state) {
     test_free_ciphertexts(in, 2);
     test_keys_free(&keys);
     ddt_plan_destroy(plan);
-}
-
-static int setup(void **state) {
-    /* In memory where there is such a place: thousands of files are synced. */
-    const char *folder = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-    (void)snprintf(path, sizeof path, "%s/ddt_circuit_memory_%ld.ddt", folder, (long)getpid());
-    return ddt_context_create((ddt_context **)state) == DDT_OK ? 0 : -1;
-}
-static int clear_errors(void **state) {
-    ddt_context_clear(*state);
-    return 0;
-}
-static int teardown(void **state) {
-    (void)unlink(path);
-    ddt_context_destroy(*state);
-    return 0;
 }
 
 int main(void) {

@@ -337,8 +337,6 @@ static void test_missing_keys(void **state) {
 
 /* ------------------------------------------------------------------ files and memory */
 
-static char path[64];
-
 static ddt_status write_and_read(ddt_context *ctx, const ddt_plan *plan, ddt_plan **out) {
     ddt_writer *writer = NULL;
     ddt_reader *reader = NULL;
@@ -462,21 +460,6 @@ static void test_memory(void **state) {
     }
     test_free_rows(in);
     ddt_circuit_destroy(c);
-}
-
-static int setup(void **state) {
-    const char *folder = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-    (void)snprintf(path, sizeof path, "%s/ddt_circuit_refresh_%ld.ddt", folder, (long)getpid());
-    return ddt_context_create((ddt_context **)state) == DDT_OK ? 0 : -1;
-}
-static int clear_errors(void **state) {
-    ddt_context_clear(*state);
-    return 0;
-}
-static int teardown(void **state) {
-    (void)unlink(path);
-    ddt_context_destroy(*state);
-    return 0;
 }
 
 int main(void) {

@@ -43,12 +43,6 @@ static void test_secure_run(void **state) {
     ddt_circuit_destroy(c);
 }
 
-static int setup(void **state) { return ddt_context_create((ddt_context **)state) == DDT_OK ? 0 : -1; }
-static int teardown(void **state) {
-    ddt_context_destroy(*state);
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_secure_run)};
     return cmocka_run_group_tests(tests, setup, teardown);
