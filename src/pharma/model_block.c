@@ -306,26 +306,13 @@ static void read_if(parser *p) {
     branch_free(&else_branch);
 }
 
-static void read_block(parser *p) {
-    parser_expect(p, '{', "{");
-    parser_skip_separators(p);
-    while (p->status == DDT_OK && !token_is(parser_peek(p), '}')) {
-        read_statement(p);
-        if (p->status == DDT_OK && !parser_at_end_of_statement(p)) {
-            parser_refuse_token(p, parser_peek(p), "the line should end here");
-        }
-        parser_skip_separators(p);
-    }
-    parser_expect(p, '}', "}");
-}
-
 static void read_statement(parser *p) {
     const token *now = parser_peek(p);
     const token *next = parser_peek_ahead(p, 1);
     if (++p->depth > NESTING_MAX) {
         parser_refuse_token(p, now, "it is nested too deep");
     } else if (token_is(now, '{')) {
-        read_block(p);
+        parser_block(p, read_statement);
     } else if (token_is_name(now, "if") && token_is(next, '(')) {
         read_if(p);
     } else if (is_any(now, (const char *const[]){"while", "for", "repeat", "function"}, 4)) {
@@ -421,6 +408,6 @@ void parser_model(parser *p) {
         lincmt_prepare(p, begin, end);
     }
     if (p->status == DDT_OK) {
-        read_block(p);
+        parser_block(p, read_statement);
     }
 }

@@ -152,15 +152,6 @@ static void read_statement(parser *p) {
 
 void parser_ini(parser *p) {
     p->in_ini = true;
-    parser_expect(p, '{', "{");
-    parser_skip_separators(p);
-    while (p->status == DDT_OK && !token_is(parser_peek(p), '}')) {
-        read_statement(p);
-        if (p->status == DDT_OK && !parser_at_end_of_statement(p)) {
-            parser_refuse_token(p, parser_peek(p), "the line should end here");
-        }
-        parser_skip_separators(p);
-    }
-    parser_expect(p, '}', "}");
+    parser_block(p, read_statement);
     p->in_ini = false;
 }

@@ -51,6 +51,19 @@ bool parser_at_end_of_statement(const parser *p) {
     return now->kind == TOKEN_END || now->kind == TOKEN_NEWLINE || token_is(now, ';') || token_is(now, '}');
 }
 
+void parser_block(parser *p, void (*statement)(parser *)) {
+    parser_expect(p, '{', "{");
+    parser_skip_separators(p);
+    while (p->status == DDT_OK && !token_is(parser_peek(p), '}')) {
+        statement(p);
+        if (p->status == DDT_OK && !parser_at_end_of_statement(p)) {
+            parser_refuse_token(p, parser_peek(p), "the line should end here");
+        }
+        parser_skip_separators(p);
+    }
+    parser_expect(p, '}', "}");
+}
+
 void parser_skip_statement(parser *p) {
     size_t depth = 0;
     for (;;) {

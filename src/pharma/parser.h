@@ -152,6 +152,8 @@ void parser_skip_separators(parser *p);
 void parser_skip_statement(parser *p);
 /* True at the end of a statement. */
 bool parser_at_end_of_statement(const parser *p);
+/* Reads statements, one a line, between curly brackets. */
+void parser_block(parser *p, void (*statement)(parser *));
 
 /* Notes "file:line: <construct> cannot be run: <reason>." The construct is a token of the file or any text. */
 void parser_refuse(parser *p, unsigned line, const char *construct, size_t length, const char *reason);
