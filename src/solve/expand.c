@@ -231,16 +231,28 @@ static ddt_status expand_power(solve_work *work, ddt_expr base, double power, so
 
 /* ------------------------------------------------------------------ exponentials and logarithms */
 
-/* Whether e = slope * symbol. */
-static bool multiple_of(const solve_work *work, ddt_expr e, uint32_t symbol, double *slope) {
+/* Whether e = offset + slope * symbol. */
+static bool affine_in(const solve_work *work, ddt_expr e, uint32_t symbol, double *slope, double *offset) {
     ddt_expr derivative = ddt_expr_derivative(work->pool, e, symbol);
     ddt_expr rest = ddt_expr_substitute(work->pool, e, symbol, ddt_expr_const(work->pool, 0.0));
-    return derivative != DDT_EXPR_NONE && ddt_expr_is_const(work->pool, derivative, slope) &&
-           solve_is_constant(work, rest, 0.0);
+    return derivative != DDT_EXPR_NONE && rest != DDT_EXPR_NONE && ddt_expr_is_const(work->pool, derivative, slope) &&
+           ddt_expr_is_const(work->pool, rest, offset);
 }
 
-/* A term of an exponent that is c * symbol or c * log(symbol). */
-static bool exponent_of(const solve_work *work, const solve_term *term, solve_exponent *out) {
+/* The symbol of log(symbol) where that is what e is and the symbol is positive. */
+static bool logarithm_of(const solve_work *work, ddt_expr e, uint32_t *symbol) {
+    const ddt_expr_node *node = ddt_expr_get(work->pool, e);
+    const ddt_expr_node *inside = node->op == DDT_EXPR_LOG ? ddt_expr_get(work->pool, node->a) : NULL;
+    if (inside == NULL || inside->op != DDT_EXPR_SYMBOL || !(work->symbols[inside->symbol].low > 0.0)) {
+        return false;
+    }
+    *symbol = inside->symbol;
+    return true;
+}
+
+/* A term of an exponent that is constant + c * symbol or c * log(symbol). */
+static bool exponent_of(const solve_work *work, const solve_term *term, solve_exponent *out, double *constant) {
+    *constant = 0.0;
     if (term->exponent_count == 1 && term->factor_count == 0 && term->exponents[0].is_log &&
         term->exponents[0].coefficient == 1.0) {
         *out = (solve_exponent){term->exponents[0].symbol, false, term->coefficient};
@@ -249,23 +261,17 @@ static bool exponent_of(const solve_work *work, const solve_term *term, solve_ex
     if (term->exponent_count != 0 || term->factor_count != 1 || term->factors[0].inner != NULL) {
         return false;
     }
+    const solve_factor *factor = &term->factors[0];
     double slope = 0.0;
-    if (work->symbols[term->factors[0].symbol].is_state) {
-        bool is_multiple = multiple_of(work, term->factors[0].expression, term->factors[0].symbol, &slope);
-        *out = (solve_exponent){term->factors[0].symbol, false, slope * term->coefficient};
-        return is_multiple;
-    }
-    const ddt_expr_node *node = ddt_expr_get(work->pool, term->factors[0].expression);
-    if (node->op == DDT_EXPR_SYMBOL) {
-        *out = (solve_exponent){node->symbol, false, term->coefficient};
+    if (affine_in(work, factor->expression, factor->symbol, &slope, constant)) {
+        *out = (solve_exponent){factor->symbol, false, slope * term->coefficient};
+        *constant *= term->coefficient;
         return true;
     }
-    if (node->op == DDT_EXPR_LOG) {
-        const ddt_expr_node *inside = ddt_expr_get(work->pool, node->a);
-        if (inside->op == DDT_EXPR_SYMBOL && work->symbols[inside->symbol].low > 0.0) {
-            *out = (solve_exponent){inside->symbol, true, term->coefficient};
-            return true;
-        }
+    uint32_t symbol = SOLVE_NONE;
+    if (!work->symbols[factor->symbol].is_state && logarithm_of(work, factor->expression, &symbol)) {
+        *out = (solve_exponent){symbol, true, term->coefficient};
+        return true;
     }
     return false;
 }
@@ -313,9 +319,11 @@ static ddt_status expand_exp(solve_work *work, ddt_expr argument, solve_terms *o
     solve_term result = constant_term(1.0);
     for (const solve_term *t = inner.first; t != NULL; t = t->next) {
         solve_exponent x;
+        double constant = 0.0;
         if (t->exponent_count + t->factor_count == 0) {
             result.coefficient *= exp(t->coefficient);
-        } else if (exponent_of(work, t, &x)) {
+        } else if (exponent_of(work, t, &x, &constant)) {
+            result.coefficient *= exp(constant);
             SOLVE_TRY(add_exponent(work, &result, x.symbol, x.is_log, x.coefficient));
         } else if (symbol_of_term(t) != SOLVE_MANY) {
             ddt_expr e = ddt_expr_unary(work->pool, DDT_EXPR_EXP, expression_of(work, t));
