@@ -22,7 +22,10 @@ quinidine_fattinger1991 <- function() {
   targets <- list(
     trough = list(
       range = c(2, 5), output = "Cc", units = "mg/L", description = "Serum, at steady state",
-      source = "Common laboratory reference range of quinidine in serum; methods differ"
+      source = paste(
+        "Laboratory reference range of quinidine in serum, methods differ; Montamat SC, Cusack BJ, Vestal RE. Management of drug",
+        "therapy in the elderly. N Engl J Med 1989;321(5):303-309"
+      )
     )
   )
   ini({
