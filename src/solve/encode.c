@@ -370,10 +370,14 @@ static ddt_status make_inputs(solve_work *work) {
     layout->inputs = inputs;
     for (uint32_t i = 0; i < work->encoding_count; i++) {
         const solve_encoding *e = &work->encodings[i];
-        solve_input input = {.kind = e->is_log ? SOLVE_INPUT_LOG : SOLVE_INPUT_LINEAR,
+        const solve_symbol *symbol = &work->symbols[e->symbol];
+        solve_input input = {.kind = symbol->is_dose ? SOLVE_INPUT_LAST_DOSE
+                                     : e->is_log     ? SOLVE_INPUT_LOG
+                                                     : SOLVE_INPUT_LINEAR,
+                             .compartment = symbol->is_dose ? work->model->symbols[e->symbol].compartment : 0,
                              .mid = e->mid,
                              .half = e->half,
-                             .role = work->symbols[e->symbol].role,
+                             .role = symbol->role,
                              .bound = e->bound * (1.0 + 1e-9)}; /* rounding of (value - mid) / half at the ends */
         SOLVE_TRY(solve_add_range(work, e->symbol, &input.range));
         SOLVE_TRY(input_name(work, i, &input.name));

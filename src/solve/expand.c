@@ -703,7 +703,7 @@ static ddt_status tidy_term(solve_work *work, solve_term *term) {
 static ddt_status tidy(solve_work *work, solve_terms *terms) {
     SOLVE_TRY(merge_symbol(work, terms, SOLVE_NONE));
     for (uint32_t s = 0; s < work->symbol_count; s++) {
-        if (work->symbols[s].is_encrypted || solve_is_varying(&work->symbols[s])) {
+        if (work->symbols[s].is_encrypted || work->symbols[s].is_dose || solve_is_varying(&work->symbols[s])) {
             SOLVE_TRY(merge_symbol(work, terms, s));
         }
     }

@@ -24,6 +24,12 @@ void solve_fill_constant(const solve_layout *layout, size_t lane, double y, doub
     }
 }
 
+void solve_fill_column(const solve_layout *layout, size_t lane, size_t column, double y, double *input) {
+    for (size_t at = column; at < block_of(layout); at += layout->columns) {
+        input[lane * block_of(layout) + at] = y;
+    }
+}
+
 static bool depends_on_doses(const solve_input *input) {
     return input->kind != SOLVE_INPUT_LINEAR && input->kind != SOLVE_INPUT_LOG;
 }
@@ -392,6 +398,21 @@ static ddt_status give(const filler *f, size_t lane_index, double *symbols, solv
     return DDT_OK;
 }
 
+/* The last dose's AMT in all slots of each column. */
+static void fill_last_doses(const filler *f, size_t lane_index, const solve_given *givens, double *const *inputs) {
+    const solve_layout *layout = f->layout;
+    const solve_lane *lane = &layout->lanes[lane_index];
+    const ddt_subject *subject = &f->events->subjects[lane->subject];
+    for (size_t i = 0; i < layout->input_count; i++) {
+        const solve_input *input = &layout->inputs[i];
+        for (size_t k = 0; k < lane->column_count && input->kind == SOLVE_INPUT_LAST_DOSE; k++) {
+            uint32_t row = solve_last_dose(layout, lane, givens, k, input->compartment);
+            double amount = row == SOLVE_NONE ? 0.0 : subject->records[lane->sources[row].record].amount;
+            solve_fill_column(layout, lane_index, k, (amount - input->mid) / input->half, inputs[i]);
+        }
+    }
+}
+
 static ddt_status fill_doses(const filler *f, double *const *inputs) {
     double *symbols = ddt_calloc(f->model->symbol_count, sizeof *symbols);
     double *t2_h = ddt_calloc(f->layout->segments, sizeof *t2_h);
@@ -401,6 +422,7 @@ static ddt_status fill_doses(const filler *f, double *const *inputs) {
         status = give(f, l, symbols, givens);
         if (status == DDT_OK) {
             solve_fill_doses(f->layout, l, givens, t2_h, inputs);
+            fill_last_doses(f, l, givens, inputs);
         }
     }
     ddt_free(symbols);
@@ -415,7 +437,7 @@ static ddt_status check_ranges(const filler *f) {
         bool has_input = false;
         for (size_t i = 0; i < f->layout->input_count; i++) {
             const solve_input *input = &f->layout->inputs[i];
-            has_input |= input->range == r && (input->kind <= SOLVE_INPUT_AMOUNT || input->kind == SOLVE_INPUT_FIT);
+            has_input |= input->range == r && (input->kind <= SOLVE_INPUT_AMOUNT || input->kind >= SOLVE_INPUT_FIT);
         }
         symbol_place ignored;
         SOLVE_TRY(has_input ? DDT_OK : check_symbol(f, &f->layout->ranges[r], &ignored));

@@ -48,6 +48,20 @@ solve_given solve_given_of(const solve_layout *layout, const solve_lane *lane, c
     return given;
 }
 
+uint32_t solve_last_dose(const solve_layout *layout, const solve_lane *lane, const solve_given *givens, size_t column,
+                         uint32_t compartment) {
+    uint32_t last = SOLVE_NONE;
+    for (uint32_t row = 0; row < lane->source_count; row++) {
+        const solve_lane_source *source = &lane->sources[row];
+        bool counts = source->input != SOLVE_NONE && lane->active[row * lane->column_count + column] != 0 &&
+                      (compartment == UINT32_MAX || layout->inputs[source->input].compartment == compartment);
+        if (counts && (last == SOLVE_NONE || givens[row].start_h >= givens[last].start_h)) {
+            last = row;
+        }
+    }
+    return last;
+}
+
 /* ------------------------------------------------------------------ slots */
 
 /* Segment `index` of a column's epoch for one source: what was before its past's segment belongs to that one. */

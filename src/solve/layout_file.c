@@ -296,11 +296,11 @@ static ddt_status read_input(const parser *p, const ddt_plan *plan, size_t index
     SOLVE_TRY(ddt_reader_u32(p->reader, &input->compartment));
     SOLVE_TRY(ddt_reader_u32(p->reader, &omits_f));
     ddt_plan_input expected = ddt_plan_get_input(plan, index);
-    if (kind > SOLVE_INPUT_FIT || role > SOLVE_ROLE_OBSERVATION || giving > SOLVE_GIVING_CONSTANT_MODELLED ||
+    if (kind > SOLVE_INPUT_LAST_DOSE || role > SOLVE_ROLE_OBSERVATION || giving > SOLVE_GIVING_CONSTANT_MODELLED ||
         omits_f > 1) {
         return bad(p, "an input is of a kind that does not exist");
     }
-    bool has_range = kind <= SOLVE_INPUT_AMOUNT || kind == SOLVE_INPUT_FIT;
+    bool has_range = kind <= SOLVE_INPUT_AMOUNT || kind >= SOLVE_INPUT_FIT;
     if (input->range >= (has_range ? p->layout->range_count : 1) || !(input->half > 0.0) || expected.name == NULL ||
         strcmp(input->name, expected.name) != 0) {
         return bad(p, "an input is not the circuit's");

@@ -79,6 +79,18 @@ static ddt_status import_system(solve_work *work, full_system *full) {
 
 /* ------------------------------------------------------------------ which states matter */
 
+/* Whether one of the symbols used is of the last dose into a compartment: then its doses must be known. */
+static bool is_last_dosed(const solve_work *work, const bool *used, size_t compartment) {
+    for (size_t i = 0; i < work->model->symbol_count && work->is_dosed[compartment]; i++) {
+        const ddt_symbol *symbol = &work->model->symbols[i];
+        bool is_history = symbol->kind == DDT_SYMBOL_LAST_DOSE_TIME || symbol->kind == DDT_SYMBOL_LAST_DOSE_AMOUNT;
+        if (used[i] && is_history && (symbol->compartment == UINT32_MAX || symbol->compartment == compartment)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Marks the states that an expression reads. Returns whether a new one was found in *found. */
 static ddt_status mark_states(solve_work *work, ddt_expr e, bool *marks, bool *found) {
     bool *used = solve_alloc(work, work->symbol_count, sizeof *used);
@@ -87,7 +99,7 @@ static ddt_status mark_states(solve_work *work, ddt_expr e, bool *marks, bool *f
     }
     SOLVE_TRY(ddt_expr_symbols(work->ctx, work->pool, &e, 1, used, work->symbol_count));
     for (size_t j = 0; j < work->model->compartment_count; j++) {
-        if (used[symbol_of(work, j)] && !marks[j]) {
+        if ((used[symbol_of(work, j)] || is_last_dosed(work, used, j)) && !marks[j]) {
             marks[j] = true;
             *found = true;
         }

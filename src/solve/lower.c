@@ -258,7 +258,7 @@ static ddt_status expression_function(solve_work *work, const solve_factor *fact
 static ddt_status lower_symbol_factor(solve_work *work, const solve_factor *factor, solve_product *product) {
     solve_value x;
     if (work->symbols[factor->symbol].is_time) {
-        return solve_newton_time_factor(work, factor->expression, factor->symbol, product);
+        return solve_newton_time_factor(work, factor->expression, product);
     }
     double mid = 0.0;
     double half = 1.0;

@@ -165,6 +165,7 @@ ddt_status newton_prepare(solve_work *work) {
     }
     narrow_etas(work);
     SOLVE_TRY(newton_block_create(work));
+    SOLVE_TRY(newton_history_create(work));
     SOLVE_TRY(solve_samples_create(work));
     SOLVE_TRY(newton_design(work));
     SOLVE_TRY(solve_program_create(work));

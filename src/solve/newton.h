@@ -4,6 +4,7 @@
  *   newton_split.c    the linear part of the model and what is left: dx/dt = A x + c + N(x)
  *   newton_grid.c     a grid of times for each subject: its records, doses and as many nodes as accuracy needs
  *   newton_logs.c     positive states by their logarithms
+ *   newton_history.c  the time and the last dose, column by column
  *   newton_numbers.c  the virtual population in double precision: discretised solutions, iterates, ranges
  *   newton_guess.c    polynomials fitted to it
  *   newton_circuit.c  the same iterations as a circuit
@@ -32,9 +33,11 @@ enum {
 /* Times of one lane's columns. */
 typedef struct newton_grid {
     size_t count;
-    double *time, *step; /* step: from the column before; 0 at a start */
-    bool *is_start;      /* first column of an epoch: z = 0 */
-    bool *is_kink;       /* something starts or ends there */
+    double *time, *step;   /* step: from the column before; 0 at a start */
+    bool *is_start;        /* first column of an epoch: z = 0 */
+    bool *is_kink;         /* something starts or ends there */
+    double *last_time;     /* columns x history_count: of the last dose, or the start of the epoch */
+    uint32_t *last_record; /* likewise, SOLVE_NONE before the first */
 } newton_grid;
 
 /* One way of solving. */
@@ -69,6 +72,11 @@ struct solve_newton {
     ddt_expr_program *program; /* n, then jacobian */
     bool reads_dosed;
     bool may_own; /* the patient's own Jacobian can be computed */
+
+    uint32_t *history; /* symbols of last doses (tlast(), podo()) */
+    size_t history_count;
+    ddt_expr *breaks; /* times at which the equations may jump, as functions of the last dose at most */
+    size_t break_count;
 
     const ddt_events *own_events; /* as given, without the grid's nodes */
     uint32_t **origin;            /* per subject and record of the augmented table: the record as given */
@@ -121,6 +129,18 @@ static inline size_t newton_at(const solve_newton *nw, size_t lane, size_t sampl
 
 /* newton_split.c */
 ddt_status newton_block_create(solve_work *work);
+/* newton_history.c */
+ddt_status newton_history_create(solve_work *work);
+/* What the last doses are at each column of a lane. */
+ddt_status newton_history_of_grid(solve_work *work, size_t lane);
+/* The time and the last doses at a column, amounts of records given, among the symbols. */
+void newton_set_column(const solve_work *work, size_t lane, size_t k, const double *amounts, double *symbols);
+/* Times at which the equations jump while the last dose is that of `start_h` into `compartment` (UINT32_MAX: none yet):
+ * nw->break_count of them, NAN where there is none. */
+void newton_breaks_after(const solve_work *work, uint32_t compartment, double start_h, double *out_h);
+/* The input of a last dose's amount for one lane of a virtual patient. */
+void newton_fill_last_dose(const solve_work *work, size_t lane, const double *amounts, uint32_t symbol, size_t input,
+                           double *values);
 /* newton_grid.c */
 ddt_status newton_grid_create(solve_work *work, size_t columns);
 void newton_layout_finish(solve_work *work);

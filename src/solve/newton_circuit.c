@@ -102,7 +102,7 @@ static ddt_status add_terms(maker *mk, const solve_terms *terms, const double *v
     return solve_sum_pairs(mk->work, &sum, vector, factor, pairs);
 }
 
-ddt_status solve_newton_time_factor(solve_work *work, ddt_expr e, uint32_t time, solve_product *product) {
+ddt_status solve_newton_time_factor(solve_work *work, ddt_expr e, solve_product *product) {
     const solve_newton *nw = work->newton;
     const solve_layout *layout = &work->solution->layout;
     double *symbols = solve_alloc(work, work->symbol_count, sizeof *symbols);
@@ -115,11 +115,11 @@ ddt_status solve_newton_time_factor(solve_work *work, ddt_expr e, uint32_t time,
     memset(vector, 0, layout->lane_count * block * sizeof *vector);
     for (size_t l = 0; l < layout->lane_count; l++) {
         for (size_t k = 0; k < nw->grids[l].count; k++) {
-            symbols[time] = nw->grids[l].time[k];
+            newton_set_column(work, l, k, NULL, symbols);
             double value = ddt_expr_eval(work->pool, e, symbols, NULL);
             if (!isfinite(value)) {
                 return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED, "'%s': %s is not finite at time %g.", work->model->path,
-                                solve_print(work, e), symbols[time]);
+                                solve_print(work, e), nw->grids[l].time[k]);
             }
             largest = fmax(largest, fabs(value));
             for (size_t r = 0; r < layout->rows; r++) {
@@ -593,9 +593,14 @@ static void fill_sample(solve_work *work, size_t lane, size_t sample, double **i
     const solve_newton *nw = work->newton;
     const solve_layout *layout = &work->solution->layout;
     const double *symbols = work->samples + sample * work->symbol_count;
-    solve_fill_amounts(layout, lane, nw->amounts + (lane * nw->samples + sample) * nw->record_room, inputs);
+    const double *amounts = nw->amounts + (lane * nw->samples + sample) * nw->record_room;
+    solve_fill_amounts(layout, lane, amounts, inputs);
     for (uint32_t i = 0; i < work->encoding_count; i++) {
         size_t input = work->dosing_count + i;
+        if (layout->inputs[input].kind == SOLVE_INPUT_LAST_DOSE) {
+            newton_fill_last_dose(work, lane, amounts, work->encodings[i].symbol, input, inputs[input]);
+            continue;
+        }
         solve_fill_constant(layout, lane,
                             solve_encode_value(&layout->inputs[input], symbols[work->encodings[i].symbol]),
                             inputs[input]);

@@ -103,6 +103,29 @@ static ddt_status refuse_steady(const solve_work *work, size_t s, const ddt_dose
                     work->events->path, work->events->subjects[s].records[dose->record].line);
 }
 
+typedef struct span {
+    double from_h, to_h;
+} span;
+
+/* Nodes on both sides of where the equations jump after a dose (or the start of an epoch), so that each step has one
+ * right-hand side. */
+static ddt_status add_breaks(solve_work *work, uint32_t compartment, span within, double start_h, double gap,
+                             times *out) {
+    size_t count = work->newton->break_count;
+    double *breaks_h = solve_alloc(work, count + 1, sizeof *breaks_h);
+    if (breaks_h == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    newton_breaks_after(work, compartment, start_h, breaks_h);
+    for (size_t i = 0; i < count; i++) {
+        if (breaks_h[i] - gap > within.from_h && breaks_h[i] + gap < within.to_h) {
+            out->items[out->count++] = breaks_h[i] - gap;
+            out->items[out->count++] = breaks_h[i] + gap;
+        }
+    }
+    return DDT_OK;
+}
+
 static ddt_status base_times(solve_work *work, size_t s, times *out) {
     const ddt_subject *subject = &work->newton->own_events->subjects[s];
     const ddt_schedule *schedule = &work->schedules[s];
@@ -110,12 +133,15 @@ static ddt_status base_times(solve_work *work, size_t s, times *out) {
     double last = subject->record_count > 0 ? subject->records[subject->record_count - 1].time_h : 0.0;
     double gap = before_dose * horizon(subject);
     out->count = 0;
-    out->items = solve_alloc(work, 3 * schedule->dose_count + schedule->epoch_count + 1, sizeof *out->items);
+    size_t own = 3 + 2 * work->newton->break_count; /* times of each dose and epoch at most */
+    out->items = solve_alloc(work, own * (schedule->dose_count + schedule->epoch_count) + 1, sizeof *out->items);
     if (out->items == NULL) {
         return DDT_ERR_MEMORY;
     }
     for (size_t e = 0; e < schedule->epoch_count; e++) {
-        out->items[out->count++] = schedule->epoch_start_h[e];
+        double start = schedule->epoch_start_h[e];
+        out->items[out->count++] = start;
+        SOLVE_TRY(add_breaks(work, UINT32_MAX, (span){start, last}, start, gap, out));
     }
     for (size_t d = 0; d < schedule->dose_count; d++) {
         const ddt_dose *dose = &schedule->doses[d];
@@ -132,13 +158,15 @@ static ddt_status base_times(solve_work *work, size_t s, times *out) {
         if (dose->rate > 0.0 || dose->rate == rate_modelled) {
             (void)ddt_expr_is_const(work->pool, work->linear.bioavailability[c], &f);
         }
-        const double candidates[] = {start, start + f * duration,
-                                     work->newton->reads_dosed && duration == 0.0 ? start - gap : start};
+        bool is_jump = (work->newton->reads_dosed && duration == 0.0) || work->newton->history_count > 0;
+        const double candidates[] = {start, start + f * duration, is_jump ? start - gap : start};
         for (size_t k = 0; k < sizeof candidates / sizeof *candidates; k++) {
             if (candidates[k] >= schedule->epoch_start_h[dose->epoch] && candidates[k] <= last) {
                 out->items[out->count++] = candidates[k];
             }
         }
+        span within = {schedule->epoch_start_h[dose->epoch], last};
+        SOLVE_TRY(add_breaks(work, (uint32_t)c, within, start, gap, out));
     }
     qsort(out->items, out->count, sizeof *out->items, compare_times);
     size_t kept = 0;
@@ -290,7 +318,11 @@ ddt_status newton_grid_create(solve_work *work, size_t columns) {
         SOLVE_TRY(refine(work, l, &base[s], columns, &all[s]));
     }
     SOLVE_TRY(lay_out(work, all));
-    return read_grids(work, base);
+    SOLVE_TRY(read_grids(work, base));
+    for (size_t l = 0; l < nw->lanes; l++) {
+        SOLVE_TRY(newton_history_of_grid(work, l));
+    }
+    return DDT_OK;
 }
 
 /* ------------------------------------------------------------------ back to the table as it was given */

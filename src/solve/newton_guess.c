@@ -260,7 +260,7 @@ static void find_features(solve_work *work) {
     nw->feature_count = 0;
     for (uint32_t i = 0; i < layout->input_count; i++) {
         bool is_amount = layout->inputs[i].kind == SOLVE_INPUT_AMOUNT;
-        bool known = false;
+        bool known = layout->inputs[i].kind == SOLVE_INPUT_LAST_DOSE; /* the doses' means speak for it */
         for (uint32_t j = 0; j < i && !is_amount; j++) {
             known |= layout->inputs[j].kind != SOLVE_INPUT_AMOUNT && layout->inputs[j].range == layout->inputs[i].range;
         }

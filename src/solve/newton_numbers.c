@@ -58,6 +58,7 @@ typedef struct patient {
     solve_work *work;
     solve_numbers numbers;
     double *symbols;                                                  /* with states */
+    const double *amounts;                                            /* of its records */
     double *values;                                                   /* of the program */
     double *f, *f_before, *jacobian, *jacobian_before, *matrix, *rhs; /* m or m x m */
 } patient;
@@ -96,14 +97,14 @@ static void set_states(patient *who, const double *p, const double *z) {
     }
 }
 
-/* The times of a column, for what depends on them. */
+/* Amounts of a sample's records. */
+static const double *amounts_of(const solve_newton *nw, size_t lane, size_t sample) {
+    return nw->amounts + (lane * nw->samples + sample) * nw->record_room;
+}
+
+/* The times and last doses of a column, for what depends on them. */
 static void set_time(patient *who, size_t lane, size_t k) {
-    const solve_work *work = who->work;
-    for (size_t i = 0; i < work->symbol_count; i++) {
-        if (work->symbols[i].is_time) {
-            who->symbols[i] = work->newton->grids[lane].time[k];
-        }
-    }
+    newton_set_column(who->work, lane, k, who->amounts, who->symbols);
 }
 
 /* f = A z + N(p + z) and its Jacobian. */
@@ -243,6 +244,7 @@ ddt_status newton_population_of(solve_work *work, size_t samples) {
             double *p = nw->p + newton_at(nw, l, s, 0) * nw->n_states;
             patient_is(&who, work->samples + s * work->symbol_count);
             draw_amounts(work, l, s, amounts);
+            who.amounts = amounts;
             solve_lane_exact(work, l, &who.numbers, amounts, &buffers);
             memcpy(p, buffers.states, nw->grids[l].count * nw->n_states * sizeof *p);
             SOLVE_TRY(solve_patient(&who, l, p, nw->solution + newton_at(nw, l, s, 0) * nw->m));
@@ -259,6 +261,7 @@ ddt_status newton_trajectory(solve_work *work, size_t lane, const double *symbol
     SOLVE_TRY(patient_create(work, &who));
     SOLVE_TRY(solve_exact_create(work, &buffers));
     patient_is(&who, symbols);
+    who.amounts = amounts;
     solve_lane_exact(work, lane, &who.numbers, amounts, &buffers);
     return solve_patient(&who, lane, buffers.states, solution);
 }
@@ -266,6 +269,7 @@ ddt_status newton_trajectory(solve_work *work, size_t lane, const double *symbol
 /* Outputs of a sample at a column with z as given. */
 static void outputs_at(patient *who, size_t lane, size_t sample, size_t k, const double *z, double *values) {
     const solve_newton *nw = who->work->newton;
+    who->amounts = amounts_of(nw, lane, sample);
     set_time(who, lane, k);
     set_states(who, nw->p + newton_at(nw, lane, sample, k) * nw->n_states, z + newton_at(nw, lane, sample, k) * nw->m);
     ddt_expr_program_run(who->work->output_program, who->symbols, values);
@@ -339,6 +343,7 @@ ddt_status newton_monitor(solve_work *work) {
         }
         for (size_t s = 0; s < nw->samples; s++) {
             patient_is(&who, work->samples + s * work->symbol_count);
+            who.amounts = amounts_of(nw, l, s);
             const double *z = nw->solution + newton_at(nw, l, s, 0) * nw->m;
             for (size_t k = 0; k < nw->grids[l].count; k++) {
                 set_time(&who, l, k);
@@ -362,6 +367,7 @@ ddt_status newton_step_norm(solve_work *work, double *largest) {
             patient_is(&who, work->samples + s * work->symbol_count);
             for (size_t k = 0; k < nw->grids[l].count; k++) {
                 size_t place = newton_at(nw, l, s, k);
+                who.amounts = amounts_of(nw, l, s);
                 set_time(&who, l, k);
                 evaluate(&who, nw->p + place * nw->n_states, nw->solution + place * m, who.f, who.jacobian);
                 for (size_t b = 0; b < m; b++) {
@@ -502,6 +508,7 @@ ddt_status solve_newton_range(solve_work *work, ddt_expr e, double *low, double 
             for (size_t k = 0; k < nw->grids[l].count; k++) {
                 size_t place = newton_at(nw, l, s, k);
                 double value = 0.0;
+                who.amounts = amounts_of(nw, l, s);
                 set_time(&who, l, k);
                 set_states(&who, nw->p + place * nw->n_states, z + place * nw->m);
                 ddt_expr_program_run(program, who.symbols, &value);
@@ -558,6 +565,7 @@ ddt_status newton_typical(solve_work *work) {
             double h = nw->grids[l].step[k];
             size_t place = newton_at(nw, l, 0, k);
             memcpy(who.jacobian_before, who.jacobian, m * m * sizeof(double));
+            who.amounts = amounts_of(nw, l, 0);
             set_time(&who, l, k);
             evaluate(&who, nw->p + place * nw->n_states, nw->solution + place * m, who.f, who.jacobian);
             for (int which = 0; which < 2; which++) {
@@ -616,6 +624,7 @@ static ddt_status iterate_patient(patient *who, size_t lane, size_t sample, unsi
     double *delta = own_g + m * m;
     double *rho = delta + m;
     double *last = rho + m;
+    who->amounts = amounts_of(nw, lane, sample);
     for (size_t k = 0; k < grid->count; k++) {
         size_t place = newton_at(nw, lane, sample, k);
         double h = grid->step[k];

@@ -74,7 +74,8 @@ typedef enum solve_input_kind {
     SOLVE_INPUT_AMOUNT,
     SOLVE_INPUT_DECAY_TIME,    /* t2 of each slot, where it depends on encrypted values */
     SOLVE_INPUT_INFUSION_TIME, /* time under the infusion, likewise */
-    SOLVE_INPUT_FIT            /* made of levels, fit_fill.c */
+    SOLVE_INPUT_FIT,           /* made of levels, fit_fill.c */
+    SOLVE_INPUT_LAST_DOSE      /* AMT of the last dose before each column, podo() */
 } solve_input_kind;
 
 /* Whose value an input takes in a slot, where a covariate changes with time. */
@@ -107,7 +108,7 @@ typedef struct solve_input {
     double mid, half, bound;
     solve_role role;
     solve_giving giving;  /* amounts only */
-    uint32_t compartment; /* likewise */
+    uint32_t compartment; /* likewise, and of last doses: whose, UINT32_MAX for those into any */
     bool omits_f;         /* likewise: the value contains F; else the circuit multiplies by it */
 } solve_input;
 
@@ -235,6 +236,7 @@ typedef struct solve_symbol {
     bool is_encrypted;
     bool is_state;
     bool is_time;     /* public, another value in every column: only Newton's method (docs/newton.md) allows it */
+    bool is_dose;     /* AMT of the last dose: encrypted, another value in every column: likewise */
     bool is_compared; /* by == or as a condition in the model */
     bool changes;     /* the template's values change within a subject */
     solve_role role;
@@ -249,7 +251,8 @@ typedef struct solve_symbol {
 /* Facts about an expression. */
 typedef struct solve_fact {
     uint32_t symbol; /* the encrypted symbol or state it depends on, SOLVE_NONE or SOLVE_MANY */
-    bool has_state, has_time;
+    bool has_state;
+    bool has_time;         /* another value in every column: the time, or what the last dose was */
     bool decides_on_state; /* a comparison, a condition, floor... of something that depends on a state */
     double low, high;
 } solve_fact;
@@ -441,6 +444,7 @@ typedef struct solve_work {
     ddt_expr_pool *pool;
     solve_symbol *symbols; /* model->symbol_count */
     size_t symbol_count;
+    uint32_t time_symbol; /* stands for all that are public times in solve_fact.symbol, SOLVE_NONE without any */
     solve_fact *facts;
     size_t fact_count, fact_capacity;
 
@@ -554,6 +558,9 @@ typedef struct solve_slot {
     double during_h;
     double *t2_h;
 } solve_slot;
+/* The row of the last dose before a column, into this compartment (UINT32_MAX: any); SOLVE_NONE before the first. */
+uint32_t solve_last_dose(const solve_layout *layout, const solve_lane *lane, const solve_given *givens, size_t column,
+                         uint32_t compartment);
 /* amount: the record's AMT, or its RATE for SOLVE_GIVING_CONSTANT. source->input must be an amount's. */
 solve_given solve_given_of(const solve_layout *layout, const solve_lane *lane, const solve_lane_source *source,
                            const solve_dose_parts *parts, double amount);
@@ -714,7 +721,7 @@ bool solve_newton_forces(const solve_work *work, size_t compartment);
 /* Where the logarithm of an argument is known at the current iterate: y = (log - mid) / half. */
 bool solve_newton_log(const solve_work *work, ddt_expr argument, solve_value *y, double *mid, double *half);
 /* Multiplies by a function of time: a public vector. */
-ddt_status solve_newton_time_factor(solve_work *work, ddt_expr e, uint32_t time, solve_product *product);
+ddt_status solve_newton_time_factor(solve_work *work, ddt_expr e, solve_product *product);
 ddt_status solve_newton_range(solve_work *work, ddt_expr e, double *low, double *high);
 ddt_status newton_prepare(solve_work *work);
 ddt_status newton_rescale(solve_work *work);
@@ -741,6 +748,8 @@ void solve_fill_doses(const solve_layout *layout, size_t lane, const solve_given
 /* The same for amounts alone, where all times are public: each record's amount times its source's weight. */
 void solve_fill_amounts(const solve_layout *layout, size_t lane, const double *record_amounts, double *const *inputs);
 void solve_fill_constant(const solve_layout *layout, size_t lane, double y, double *input);
+/* y in every slot of one column. */
+void solve_fill_column(const solve_layout *layout, size_t lane, size_t column, double y, double *input);
 double solve_encode_value(const solve_input *input, double value);
 
 #endif

@@ -189,16 +189,35 @@ static void time_range(const ddt_events *events, solve_symbol *symbol) {
     }
 }
 
+/* 0 before the first dose, else an AMT as large as the custodian may encrypt. */
+static void last_dose_range(const ddt_events *events, solve_symbol *symbol) {
+    double largest = 0.0;
+    for (size_t s = 0; s < events->subject_count; s++) {
+        const ddt_subject *subject = &events->subjects[s];
+        for (size_t r = 0; r < subject->record_count; r++) {
+            largest = fmax(largest, subject->records[r].amount);
+        }
+    }
+    symbol->low = 0.0;
+    symbol->high = solve_amount_high(largest);
+}
+
 /* Etas of variance 0 are the constant 0. */
 static void mark_encrypted(solve_work *work) {
     const ddt_model *model = work->model;
+    work->time_symbol = SOLVE_NONE;
     for (size_t i = 0; i < model->symbol_count; i++) {
         solve_symbol *symbol = &work->symbols[i];
         const ddt_symbol *declared = &model->symbols[i];
         symbol->is_state = declared->kind == DDT_SYMBOL_STATE;
-        symbol->is_time = declared->kind == DDT_SYMBOL_TIME;
+        symbol->is_time = declared->kind == DDT_SYMBOL_TIME || declared->kind == DDT_SYMBOL_LAST_DOSE_TIME;
+        symbol->is_dose = declared->kind == DDT_SYMBOL_LAST_DOSE_AMOUNT;
         if (symbol->is_time) {
             time_range(work->events, symbol);
+            work->time_symbol = work->time_symbol == SOLVE_NONE ? (uint32_t)i : work->time_symbol;
+        }
+        if (symbol->is_dose) {
+            last_dose_range(work->events, symbol);
         }
         symbol->sd = declared->kind == DDT_SYMBOL_ETA && declared->omega2 > 0.0 ? sqrt(declared->omega2) : 0.0;
         symbol->is_encrypted = declared->kind == DDT_SYMBOL_COVARIATE || symbol->sd > 0.0;
@@ -300,12 +319,6 @@ static ddt_status find_range(solve_work *work, uint32_t i) {
 }
 
 ddt_status solve_symbols_create(solve_work *work) {
-    if (work->model->uses_dose_history) {
-        return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED,
-                        "'%s' uses tad(), tlast(), podo() or transit(): what depends on the last dose is not supported "
-                        "under encryption.",
-                        work->model->path);
-    }
     SOLVE_TRY(solve_roles_create(work));
     mark_encrypted(work);
     SOLVE_TRY(import_all(work));
