@@ -9,7 +9,19 @@
 
 /* ------------------------------------------------------------------ dense matrices */
 
-static void multiply(const double *a, const double *b, size_t n, double *out) {
+static inline void multiply_inline(const double *a, const double *b, size_t n, double *out) {
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < n; j++) {
+            double sum = 0.0;
+            for (size_t k = 0; k < n; k++) {
+                sum += a[i * n + k] * b[k * n + j];
+            }
+            out[i * n + j] = sum;
+        }
+    }
+}
+
+static void multiply_sparse(const double *a, const double *b, size_t n, double *out) {
     memset(out, 0, n * n * sizeof *out);
     for (size_t i = 0; i < n; i++) {
         for (size_t k = 0; k < n; k++) {
@@ -18,6 +30,26 @@ static void multiply(const double *a, const double *b, size_t n, double *out) {
                 out[i * n + j] += factor * b[k * n + j];
             }
         }
+    }
+}
+
+/* Small systems are most of the work of a calibration: loops of known length. */
+static void multiply(const double *a, const double *b, size_t n, double *out) {
+    switch (n) {
+    case 1:
+        out[0] = a[0] * b[0];
+        break;
+    case 2:
+        multiply_inline(a, b, 2, out);
+        break;
+    case 3:
+        multiply_inline(a, b, 3, out);
+        break;
+    case 4:
+        multiply_inline(a, b, 4, out);
+        break;
+    default:
+        multiply_sparse(a, b, n, out);
     }
 }
 
@@ -33,34 +65,55 @@ static double norm1(const double *a, size_t n) {
     return largest;
 }
 
-/* Taylor's series of degree 14 where the norm is below 1/2, then squarings: 1e-16 relative before the squarings. */
+/* out = product + linear z + constant */
+static void add_terms(const double *product, const double *z, double linear, double constant, size_t n, double *out) {
+    for (size_t i = 0; i < n * n; i++) {
+        out[i] = product[i] + linear * z[i];
+    }
+    for (size_t i = 0; i < n; i++) {
+        out[i * n + i] += constant;
+    }
+}
+
+/*
+ * Taylor's series of degree 14 where the norm is below 1/2, then squarings: 1e-16 relative before the squarings. The
+ * series times 14!, by Horner's rule in z^2: (z^2 + 14 z + 14 13) z^2 + 14 13 12 z + ...
+ */
 void solve_expm(const double *a, size_t n, double t, double *scratch, double *out) {
     enum { DEGREE = 14, SQUARINGS_MAX = 60 };
     double *z = scratch;
-    double *product = scratch + n * n;
+    double *square = scratch + n * n;
+    double *from = scratch + 2 * n * n;
+    double *to = out;
     double norm = norm1(a, n) * fabs(t);
+    double scale = t;
+    double last = DEGREE * (DEGREE - 1.0); /* DEGREE! / k!, k the lowest power gathered so far */
     int squarings = 0;
     while (norm > 0.5 && squarings < SQUARINGS_MAX) {
         norm *= 0.5;
+        scale *= 0.5;
         squarings++;
     }
     for (size_t i = 0; i < n * n; i++) {
-        z[i] = ldexp(a[i] * t, -squarings);
+        z[i] = a[i] * scale;
     }
-    /* Horner: 1 + z (1 + z/2 (1 + z/3 ...)) */
-    memset(out, 0, n * n * sizeof *out);
-    for (size_t i = 0; i < n; i++) {
-        out[i * n + i] = 1.0;
+    multiply(z, z, n, square);
+    add_terms(square, z, DEGREE, last, n, out);
+    for (int k = DEGREE - 2; k >= 2; k -= 2) {
+        multiply(out, square, n, from);
+        add_terms(from, z, last * k, last * k * (k - 1), n, out);
+        last *= k * (k - 1.0);
     }
-    for (int k = DEGREE; k >= 1; k--) {
-        multiply(z, out, n, product);
-        for (size_t i = 0; i < n * n; i++) {
-            out[i] = product[i] / k + (i % (n + 1) == 0 ? 1.0 : 0.0);
-        }
+    for (size_t i = 0; i < n * n; i++) {
+        out[i] /= last;
     }
     for (int s = 0; s < squarings; s++) {
-        multiply(out, out, n, product);
-        memcpy(out, product, n * n * sizeof *out);
+        double *swap = to == out ? from : out;
+        multiply(to, to, n, swap);
+        to = swap;
+    }
+    if (to != out) {
+        memcpy(out, to, n * n * sizeof *out);
     }
 }
 

@@ -6,6 +6,7 @@
  */
 #include "fit_internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* ------------------------------------------------------------------ etas and their prior */
@@ -24,7 +25,7 @@ static size_t find_etas(const ddt_model *model, size_t *positions) {
 }
 
 /* Cholesky factor of omega. */
-static void factorise(const double *omega, size_t n, double *l) {
+void fit_factorise(const double *omega, size_t n, double *l) {
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j <= i; j++) {
             double sum = omega[i * n + j];
@@ -52,7 +53,7 @@ ddt_status fit_prior(ddt_context *ctx, const ddt_model *model, double weight, ui
             prior[i * n + j] = model->omega[positions[i] * model->eta_count + positions[j]];
         }
     }
-    factorise(prior, n, factor);
+    fit_factorise(prior, n, factor);
     if (!fit_invert(prior, n)) {
         return ddt_fail(ctx, DDT_ERR_MODEL, "'%s': the covariance of the etas is not positive definite.", model->path);
     }
@@ -142,7 +143,7 @@ static size_t feature_room(const fit_work *fw) {
         most = facts > most ? facts : most;
     }
     /* degree 5 of four levels, 4 of eight: what half a lane usually has room for */
-    return most <= 2 ? 64 : most <= 4 ? 256 : 512;
+    return most <= 4 ? 256 : 512;
 }
 
 static ddt_status widen_times(fit_work *fw, double **times, size_t block) {
@@ -164,6 +165,25 @@ static ddt_status widen_times(fit_work *fw, double **times, size_t block) {
     return DDT_OK;
 }
 
+double fit_copy_move(size_t eta_count, size_t copy, size_t eta) {
+    if (copy == 0) {
+        return 0.0;
+    }
+    if (copy <= 2 * eta_count) {
+        double sign = copy % 2 == 1 ? 1.0 : -1.0;
+        return (copy - 1) / 2 == eta ? sign : 0.0;
+    }
+    size_t at = 1 + 2 * eta_count;
+    for (size_t i = 0; i < eta_count; i++) {
+        for (size_t j = i + 1; j < eta_count; j++, at++) {
+            if (at == copy) {
+                return i == eta || j == eta ? 1.0 : 0.0;
+            }
+        }
+    }
+    return 0.0; /* behind the last copy */
+}
+
 static ddt_status choose_block(fit_work *fw, size_t *block) {
     enum { BLOCK_MAX = 1 << 15 };
     size_t copy_slots = fit_copy_slots(&fw->work->solution->layout);
@@ -171,10 +191,10 @@ static ddt_status choose_block(fit_work *fw, size_t *block) {
     for (size_t i = 0; i < fw->eta_count; i++) {
         fw->fit->eta_limit[i] = fw->work->symbols[fw->eta_symbols[i]].high - FIT_STEP * fw->sd[i];
     }
-    fw->fit->copies = 2 * fw->eta_count + 1;
+    fw->fit->copies = 1 + 2 * fw->eta_count + fw->eta_count * (fw->eta_count - 1) / 2;
     fw->fit->feature_count = feature_room(fw);
-    *block = fw->fit->feature_count;
-    while (*block < fw->fit->copies * copy_slots + fw->fit->feature_count) {
+    *block = 2 * fw->fit->feature_count; /* one half for the windows of the regressions' sums */
+    while (*block < fw->fit->copies * copy_slots) {
         *block *= 2;
     }
     return *block <= BLOCK_MAX
@@ -295,7 +315,7 @@ static void coefficient_bounds(const fit_residual *r, double low, double high, d
         double part = (double)i / POINTS;
         fit_residual_polynomial(r, low + (high - low) * part * part, coefficients);
         for (unsigned k = 0; k <= r->degree; k++) {
-            bounds[k] = fmax(bounds[k], margin * fabs(coefficients[k]) / FIT_DIFFERENCE);
+            bounds[k] = fmax(bounds[k], margin * fabs(coefficients[k]));
         }
     }
 }
@@ -339,7 +359,8 @@ static ddt_status add_inputs(fit_work *fw) {
 typedef struct trial {
     fit_work *fw;
     double **inputs, **outputs;
-    double worst;
+    double *errors; /* of all patients that have been looked at */
+    size_t count;
 } trial;
 
 static void fill_patient(trial *t, size_t lane, const fit_sample *sample) {
@@ -358,21 +379,22 @@ static void fill_patient(trial *t, size_t lane, const fit_sample *sample) {
     fit_fill_lane(work->solution, lane, sample->y, sample->predicted, sample->symbols, t->inputs);
 }
 
-static void compare_lane(trial *t, size_t lane, const fit_sample *sample) {
+/* Largest error of an eta, in standard deviations. */
+static double lane_error(const trial *t, size_t lane, const fit_sample *sample) {
     size_t block = ddt_circuit_block(t->fw->work->circuit);
     double worst = 0.0;
     for (size_t i = 0; i < t->fw->eta_count; i++) {
-        double error = fabs(t->outputs[i][lane * block] * t->fw->sd[i] - sample->etas[i]);
+        double error = fabs(t->outputs[i][lane * block] - sample->etas[i] / t->fw->sd[i]);
         worst = error <= worst ? worst : error;
     }
-    t->worst = worst <= t->worst ? t->worst : worst;
+    return worst;
 }
 
-/* The patient of a round, or another one of the lane where the custodian would refuse it. */
-static const fit_sample *patient_of(const fit_work *fw, size_t lane, size_t round) {
-    const fit_sample *samples = fw->samples + lane * fw->held_out;
+/* The patient of a round, or another one of the lane where the circuit cannot serve it. */
+static fit_sample *patient_of(const fit_work *fw, size_t lane, size_t round) {
+    fit_sample *samples = fw->samples + lane * fw->held_out;
     for (size_t s = 0; s < fw->held_out; s++) {
-        const fit_sample *sample = &samples[(round + s) % fw->held_out];
+        fit_sample *sample = &samples[(round + s) % fw->held_out];
         if (sample->is_covered) {
             return sample;
         }
@@ -380,20 +402,40 @@ static const fit_sample *patient_of(const fit_work *fw, size_t lane, size_t roun
     return &samples[round];
 }
 
-static ddt_status run_round(trial *t, size_t round) {
-    solve_work *work = t->fw->work;
-    size_t lanes = work->solution->layout.lane_count;
-    uint64_t violations = 0;
-    for (size_t l = 0; l < lanes; l++) {
+static void fill_round(trial *t, size_t round) {
+    for (size_t l = 0; l < t->fw->work->solution->layout.lane_count; l++) {
         fill_patient(t, l, patient_of(t->fw, l, round));
     }
-    const double *const *inputs = (const double *const *)t->inputs;
-    SOLVE_TRY(ddt_circuit_calibrate(work->ctx, work->circuit, inputs, &violations));
-    SOLVE_TRY(ddt_circuit_run_clear(work->ctx, work->circuit, inputs, false, t->outputs));
-    for (size_t l = 0; l < lanes; l++) {
-        compare_lane(t, l, patient_of(t->fw, l, round));
+}
+
+/* Errors of a round. Patients so unlikely that the step leads nowhere take no part in what follows: what their slots
+ * hold would decide the precision of all others. */
+static ddt_status look_at_round(trial *t, size_t round) {
+    const double hopeless = 0.25; /* standard deviations */
+    solve_work *work = t->fw->work;
+    fill_round(t, round);
+    SOLVE_TRY(ddt_circuit_run_clear(work->ctx, work->circuit, (const double *const *)t->inputs, false, t->outputs));
+    for (size_t l = 0; l < work->solution->layout.lane_count; l++) {
+        fit_sample *sample = patient_of(t->fw, l, round);
+        double error = lane_error(t, l, sample);
+        sample->is_covered = sample->is_covered && error <= hopeless;
+        t->errors[t->count++] = error;
     }
-    return ddt_progress(work->ctx, "solve", round + 1, t->fw->held_out);
+    return ddt_progress(work->ctx, "solve", round + 1, 2 * t->fw->held_out);
+}
+
+static ddt_status calibrate_round(trial *t, size_t round) {
+    solve_work *work = t->fw->work;
+    uint64_t violations = 0;
+    fill_round(t, round);
+    SOLVE_TRY(ddt_circuit_calibrate(work->ctx, work->circuit, (const double *const *)t->inputs, &violations));
+    return ddt_progress(work->ctx, "solve", t->fw->held_out + round + 1, 2 * t->fw->held_out);
+}
+
+static int compare_doubles(const void *left, const void *right) {
+    double a = *(const double *)left;
+    double b = *(const double *)right;
+    return (a > b) - (a < b);
 }
 
 /* Builds the circuit; *is_scaled false when the predictions came in other units than the inputs were made for. */
@@ -424,13 +466,20 @@ static ddt_status try_iterations(fit_work *fw, unsigned iterations) {
     fw->iterations = iterations;
     SOLVE_TRY(build(fw, &is_scaled));
     SOLVE_TRY(is_scaled ? DDT_OK : build(fw, &is_scaled));
+    const double quantile = 0.95;
     trial t = {.fw = fw};
+    t.errors = solve_alloc(work, fw->held_out * layout->lane_count, sizeof *t.errors);
+    SOLVE_TRY(t.errors == NULL ? DDT_ERR_MEMORY : DDT_OK);
     SOLVE_TRY(solve_vectors_create(work, layout->input_count, &t.inputs));
     SOLVE_TRY(solve_vectors_create(work, 2 * fw->eta_count, &t.outputs));
     for (size_t r = 0; r < fw->held_out; r++) {
-        SOLVE_TRY(run_round(&t, r));
+        SOLVE_TRY(look_at_round(&t, r));
     }
-    work->solution->info.surrogate_error = t.worst;
+    for (size_t r = 0; r < fw->held_out; r++) {
+        SOLVE_TRY(calibrate_round(&t, r));
+    }
+    qsort(t.errors, t.count, sizeof *t.errors, compare_doubles);
+    work->solution->info.surrogate_error = t.errors[(size_t)(quantile * (double)(t.count - 1))];
     return DDT_OK;
 }
 

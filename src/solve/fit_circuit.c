@@ -1,14 +1,18 @@
 /*
  * The circuit of a fit.
  *
- * A lane is a patient; its slots hold several copies of the (dose, observation) slots of the superposition, one at the
- * current etas and two for each eta, moved up and down by a public step. One evaluation of the model therefore gives
- * the predictions and, by rotations, their derivatives. A step:
+ * A lane is a patient; its slots hold several copies of the (dose, observation) slots of the superposition: one at the
+ * current etas, two for each eta, moved up and down by a public step, and one for each pair of etas, both moved up. One
+ * evaluation of the model therefore gives the predictions and, by rotations, their first and second derivatives J and
+ * T. A step:
  *
  *   x = f / top, for all copies       superposition at encrypted etas, times the custodian's 1 / top
- *   gradient_i = sum over levels and outputs of (x_up,i - x_down,i) S(x) + prior
- *   etas = etas - K gradient          K: the regression's covariance, summed up from the same features as the guess
+ *   g_i = sum over levels and outputs of J_i S(x) + prior
+ *   d = -K g                          K = L L', L: the regression's factor of the posterior's covariance
+ *   d = d - K g(d)                    g(d): the gradient of the objective's expansion to third order, from J, T, S, S',
+ * S''
  *
+ * The second line of d mends what K is wrong by and what is not quadratic: it needs no further evaluation of the model.
  * Etas are kept in units of their standard deviations. Only slot 0 of a lane holds the new etas, all others 0 (what
  * rotations leave there would be magnified by scores and decide the plan's precision); a mask and rotations bring them
  * to all slots before the next step.
@@ -29,8 +33,15 @@ typedef struct maker {
     ddt_node inverse[FIT_OUTPUTS_MAX];
     ddt_node score_inputs[FIT_OUTPUTS_MAX][FIT_SCORE_MAX + 1];
     ddt_node etas[FIT_ETAS_MAX]; /* current, in standard deviations */
-    ddt_node covariance[FIT_ETAS_MAX][FIT_ETAS_MAX];
+    ddt_node gain[FIT_ETAS_MAX][FIT_ETAS_MAX];
 } maker;
+
+/* What one evaluation of the model tells, in the first copy's columns: per standard deviation of an eta. */
+typedef struct expansion {
+    ddt_node slope[FIT_ETAS_MAX][FIT_OUTPUTS_MAX];
+    ddt_node bend[FIT_ETAS_MAX][FIT_ETAS_MAX][FIT_OUTPUTS_MAX];
+    ddt_node score[3][FIT_OUTPUTS_MAX]; /* of x, and its first two derivatives */
+} expansion;
 
 static ddt_node public_vector(maker *mk) { return ddt_circuit_public(mk->circuit, mk->vector); }
 
@@ -71,6 +82,7 @@ static void make_inputs(maker *mk) {
 static ddt_node where_right(maker *mk, bool is_guess, double factor) {
     size_t right = is_guess ? mk->fw->fit->copies * fit_copy_slots(&mk->work->solution->layout) : 1;
     clear_vector(mk);
+    right = is_guess && right > mk->block / 2 ? mk->block / 2 : right; /* spread_guess does the rest */
     for (size_t l = 0; l < mk->lanes; l++) {
         for (size_t s = 0; s < right; s++) {
             mk->vector[l * mk->block + s] = factor;
@@ -97,13 +109,18 @@ static ddt_node regression(maker *mk, size_t index) {
 static void make_guess(maker *mk) {
     size_t n = mk->fw->eta_count;
     size_t at = n;
+    ddt_node factor[FIT_ETAS_MAX][FIT_ETAS_MAX]; /* [column][row] of L, in slot 0 */
     for (size_t i = 0; i < n; i++) {
         mk->etas[i] = regression(mk, i);
     }
+    for (size_t k = 0; k < n; k++) {
+        for (size_t i = k; i < n; i++) {
+            factor[i][k] = ddt_circuit_mul(mk->circuit, regression(mk, at++), where_right(mk, false, 1.0));
+        }
+    }
     for (size_t i = 0; i < n; i++) {
         for (size_t j = i; j < n; j++) {
-            mk->covariance[i][j] = mk->covariance[j][i] =
-                ddt_circuit_mul(mk->circuit, regression(mk, at++), where_right(mk, false, 1.0));
+            mk->gain[i][j] = mk->gain[j][i] = ddt_circuit_dot(mk->circuit, factor[i], factor[j], i + 1);
         }
     }
 }
@@ -117,11 +134,19 @@ static ddt_node copy_steps(maker *mk, size_t eta, const solve_encoding *e) {
     for (size_t l = 0; l < mk->lanes; l++) {
         for (size_t s = 0; s < mk->block; s++) {
             size_t copy = s / copy_slots;
-            double moved = copy == 1 + 2 * eta ? step : copy == 2 + 2 * eta ? -step : 0.0;
+            double moved = step * fit_copy_move(mk->fw->eta_count, copy, eta);
             mk->vector[l * mk->block + s] = (moved - e->mid) / e->half;
         }
     }
     return public_vector(mk);
+}
+
+/* The guess is right where a whole period of features follows: the upper half of a lane takes it from the lower one. */
+static ddt_node spread_guess(maker *mk, ddt_node lower) {
+    size_t used = mk->fw->fit->copies * fit_copy_slots(&mk->work->solution->layout);
+    return used <= mk->block / 2
+               ? lower
+               : ddt_circuit_add(mk->circuit, lower, ddt_circuit_rotate(mk->circuit, lower, -(int64_t)(mk->block / 2)));
 }
 
 static void bind_etas(maker *mk, bool is_guess) {
@@ -132,7 +157,7 @@ static void bind_etas(maker *mk, bool is_guess) {
             if (mk->fw->eta_symbols[i] == e->symbol) {
                 ddt_node own =
                     ddt_circuit_mul(mk->circuit, mk->etas[i], where_right(mk, is_guess, mk->fw->sd[i] / e->half));
-                own = is_guess ? own : ddt_circuit_sum(mk->circuit, own, -1, mk->block);
+                own = is_guess ? spread_guess(mk, own) : ddt_circuit_sum(mk->circuit, own, -1, mk->block);
                 e->node = ddt_circuit_add(mk->circuit, own, copy_steps(mk, i, e));
             }
         }
@@ -157,32 +182,90 @@ static void chebyshev_basis(maker *mk, ddt_node t, unsigned degree, ddt_node *ba
     }
 }
 
-/* score / FIT_DIFFERENCE: derivatives are differences of copies. */
-static ddt_node score(maker *mk, size_t o, ddt_node x) {
+/* The derivative of a series in t = 2 x - 1 with respect to x: out, with one coefficient less. */
+static void differentiate(const double *coefficients, unsigned degree, double *out) {
+    double above[2] = {0.0, 0.0};
+    for (unsigned k = degree; k-- > 0;) {
+        double now = above[1] + 4.0 * (k + 1) * coefficients[k + 1];
+        above[1] = above[0];
+        above[0] = now;
+        out[k] = k == 0 ? 0.5 * now : now;
+    }
+}
+
+/* The same on nodes: linear in the coefficients. */
+static void differentiate_nodes(maker *mk, const ddt_node *coefficients, unsigned degree, ddt_node *out) {
+    for (unsigned k = 0; k < degree; k++) {
+        ddt_node terms[FIT_SCORE_MAX + 1];
+        double factors[FIT_SCORE_MAX + 1];
+        size_t count = 0;
+        for (unsigned j = k + 1; j <= degree; j += 2) {
+            terms[count] = coefficients[j];
+            factors[count++] = (k == 0 ? 2.0 : 4.0) * j;
+        }
+        out[k] = ddt_circuit_affine(mk->circuit, terms, factors, count, 0.0);
+    }
+}
+
+/* The score and its derivatives: polynomials of x that are public, or the custodian's. */
+static void make_scores(maker *mk, size_t o, ddt_node x, expansion *e) {
     const fit_residual *r = &mk->fw->fit->residuals[o];
     ddt_node t = ddt_circuit_affine(mk->circuit, &x, (const double[]){2.0}, 1, -1.0);
-    if (r->is_public) {
-        double coefficients[FIT_SCORE_MAX + 1];
-        fit_residual_polynomial(r, 1.0, coefficients);
-        for (unsigned k = 0; k <= r->degree; k++) {
-            coefficients[k] /= FIT_DIFFERENCE;
-        }
-        return ddt_circuit_chebyshev(mk->circuit, t, coefficients, r->degree);
-    }
+    double numbers[2][FIT_SCORE_MAX + 1];
+    ddt_node nodes[2][FIT_SCORE_MAX + 1];
     ddt_node basis[FIT_SCORE_MAX + 1];
-    chebyshev_basis(mk, t, r->degree, basis);
-    return ddt_circuit_dot(mk->circuit, basis, mk->score_inputs[o], r->degree + 1U);
+    if (r->is_public) {
+        fit_residual_polynomial(r, 1.0, numbers[0]);
+    } else {
+        memcpy(nodes[0], mk->score_inputs[o], sizeof nodes[0]);
+        chebyshev_basis(mk, t, r->degree, basis);
+    }
+    for (unsigned d = 0; d <= FIT_EXPANSION; d++) {
+        if (d > r->degree) {
+            e->score[d][o] = ddt_circuit_constant(mk->circuit, 0.0);
+        } else if (r->is_public) {
+            e->score[d][o] = ddt_circuit_chebyshev(mk->circuit, t, numbers[d % 2], r->degree - d);
+            differentiate(numbers[d % 2], r->degree - d, numbers[(d + 1) % 2]);
+        } else {
+            e->score[d][o] = ddt_circuit_dot(mk->circuit, basis, nodes[d % 2], r->degree - d + 1U);
+            differentiate_nodes(mk, nodes[d % 2], r->degree - d, nodes[(d + 1) % 2]);
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ derivatives of the predictions */
+
+static ddt_node copy_of(maker *mk, ddt_node x, size_t copy) {
+    return ddt_circuit_rotate(mk->circuit, x, (int64_t)(copy * fit_copy_slots(&mk->work->solution->layout)));
+}
+
+/* J and T from differences of copies; the first copy's columns are right. */
+static void make_derivatives(maker *mk, size_t o, ddt_node x, expansion *e) {
+    const double first = 0.5 / FIT_STEP;
+    const double second = 1.0 / (FIT_STEP * FIT_STEP);
+    size_t n = mk->fw->eta_count;
+    ddt_node up[FIT_ETAS_MAX];
+    for (size_t i = 0; i < n; i++) {
+        up[i] = copy_of(mk, x, 1 + 2 * i);
+        ddt_node down = copy_of(mk, x, 2 + 2 * i);
+        e->slope[i][o] =
+            ddt_circuit_affine(mk->circuit, (const ddt_node[]){up[i], down}, (const double[]){first, -first}, 2, 0.0);
+        e->bend[i][i][o] = ddt_circuit_affine(mk->circuit, (const ddt_node[]){up[i], down, x},
+                                              (const double[]){second, second, -2.0 * second}, 3, 0.0);
+    }
+    for (size_t i = 0, copy = 1 + 2 * n; i < n; i++) {
+        for (size_t j = i + 1; j < n; j++, copy++) {
+            e->bend[i][j][o] = e->bend[j][i][o] =
+                ddt_circuit_affine(mk->circuit, (const ddt_node[]){copy_of(mk, x, copy), up[i], up[j], x},
+                                   (const double[]){second, -second, -second, second}, 4, 0.0);
+        }
+    }
 }
 
 /* ------------------------------------------------------------------ a step */
 
-/* The gradient with respect to each eta (in standard deviations), without the prior; right in slot 0. */
-static ddt_status level_gradient(maker *mk, ddt_node *gradient) {
+static ddt_status expand(maker *mk, expansion *e) {
     const solve_fit *fit = mk->fw->fit;
-    size_t n = mk->fw->eta_count;
-    int64_t copy_slots = (int64_t)fit_copy_slots(&mk->work->solution->layout);
-    ddt_node up[FIT_ETAS_MAX][FIT_OUTPUTS_MAX];
-    ddt_node scores[FIT_OUTPUTS_MAX];
     solve_value *values = solve_alloc(mk->work, fit->output_count, sizeof *values);
     if (values == NULL) {
         return DDT_ERR_MEMORY;
@@ -190,41 +273,115 @@ static ddt_status level_gradient(maker *mk, ddt_node *gradient) {
     SOLVE_TRY(solve_superpose_values(mk->work, values));
     for (size_t o = 0; o < fit->output_count; o++) {
         ddt_node x = ddt_circuit_mul(mk->circuit, values[o].node, mk->inverse[o]);
-        scores[o] = score(mk, o, x);
-        for (size_t i = 0; i < n; i++) {
-            int64_t at = (int64_t)(1 + 2 * i) * copy_slots;
-            up[i][o] = ddt_circuit_sub(mk->circuit, ddt_circuit_rotate(mk->circuit, x, at),
-                                       ddt_circuit_rotate(mk->circuit, x, at + copy_slots));
-        }
-    }
-    for (size_t i = 0; i < n; i++) {
-        ddt_node products = ddt_circuit_dot(mk->circuit, up[i], scores, fit->output_count);
-        gradient[i] = ddt_circuit_sum(mk->circuit, products, 1, mk->columns);
+        make_scores(mk, o, x, e);
+        make_derivatives(mk, o, x, e);
     }
     return ddt_circuit_status(mk->circuit);
 }
 
-static ddt_status newton_step(maker *mk, bool is_guess) {
+/* gradient_i = sum over the columns of products_i, and the prior at these etas; right in slot 0. */
+static void finish_gradient(maker *mk, const ddt_node *products, const ddt_node *etas, ddt_node *gradient) {
     size_t n = mk->fw->eta_count;
-    ddt_node gradient[FIT_ETAS_MAX];
-    ddt_node moved[FIT_ETAS_MAX];
-    bind_etas(mk, is_guess);
-    for (size_t i = 0; i < n && is_guess; i++) {
-        mk->etas[i] = ddt_circuit_mul(mk->circuit, mk->etas[i], where_right(mk, false, 1.0));
-    }
-    SOLVE_TRY(level_gradient(mk, gradient));
     for (size_t i = 0; i < n; i++) {
         double row[FIT_ETAS_MAX];
         for (size_t j = 0; j < n; j++) {
             row[j] = mk->fw->sd[i] * mk->fw->prior[i * n + j] * mk->fw->sd[j];
         }
-        gradient[i] = ddt_circuit_add(mk->circuit, gradient[i], ddt_circuit_affine(mk->circuit, mk->etas, row, n, 0.0));
+        ddt_node levels = ddt_circuit_sum(mk->circuit, products[i], 1, mk->columns);
+        gradient[i] = ddt_circuit_add(mk->circuit, levels, ddt_circuit_affine(mk->circuit, etas, row, n, 0.0));
+    }
+}
+
+static void move(maker *mk, const ddt_node *gradient, ddt_node *etas) {
+    size_t n = mk->fw->eta_count;
+    for (size_t i = 0; i < n; i++) {
+        etas[i] = ddt_circuit_sub(mk->circuit, etas[i], ddt_circuit_dot(mk->circuit, mk->gain[i], gradient, n));
+    }
+}
+
+/* What the expansion gives at a distance d (in slots 0 to columns - 1) of its centre. */
+typedef struct distant {
+    ddt_node slope[FIT_ETAS_MAX][FIT_OUTPUTS_MAX]; /* sum_j T_ij d_j */
+    ddt_node score[FIT_OUTPUTS_MAX];               /* S + S' (J d + d T d / 2) + S'' (J d)^2 / 2 */
+    ddt_node first[FIT_OUTPUTS_MAX];               /* S + S' J d */
+} distant;
+
+static void go_distant(maker *mk, const expansion *e, const ddt_node *d, size_t o, distant *out) {
+    size_t n = mk->fw->eta_count;
+    ddt_circuit *c = mk->circuit;
+    ddt_node factors[FIT_ETAS_MAX];
+    ddt_node slopes[FIT_ETAS_MAX];
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < n; j++) {
+            factors[j] = e->bend[i][j][o];
+        }
+        out->slope[i][o] = ddt_circuit_dot(c, factors, d, n);
     }
     for (size_t i = 0; i < n; i++) {
-        moved[i] =
-            ddt_circuit_sub(mk->circuit, mk->etas[i], ddt_circuit_dot(mk->circuit, mk->covariance[i], gradient, n));
+        factors[i] = e->slope[i][o];
+        slopes[i] = out->slope[i][o];
     }
-    memcpy(mk->etas, moved, n * sizeof *moved);
+    ddt_node linear = ddt_circuit_dot(c, factors, d, n);
+    ddt_node quadratic = ddt_circuit_dot(c, slopes, d, n);
+    ddt_node moved = ddt_circuit_affine(c, (const ddt_node[]){linear, quadratic}, (const double[]){1.0, 0.5}, 2, 0.0);
+    ddt_node half = ddt_circuit_affine(c, &linear, (const double[]){0.5}, 1, 0.0);
+    ddt_node square = ddt_circuit_mul(c, half, linear);
+    ddt_node change =
+        ddt_circuit_dot(c, (const ddt_node[]){e->score[1][o], e->score[2][o]}, (const ddt_node[]){moved, square}, 2);
+    out->score[o] = ddt_circuit_add(c, e->score[0][o], change);
+    out->first[o] = ddt_circuit_add(c, e->score[0][o], ddt_circuit_mul(c, e->score[1][o], linear));
+}
+
+/* The gradient at `etas` from the expansion at `centre`. */
+static void distant_gradient(maker *mk, const expansion *e, const ddt_node *centre, const ddt_node *etas,
+                             ddt_node *gradient) {
+    size_t n = mk->fw->eta_count;
+    size_t outputs = mk->fw->fit->output_count;
+    ddt_node d[FIT_ETAS_MAX];
+    ddt_node products[FIT_ETAS_MAX];
+    distant far = {0};
+    for (size_t i = 0; i < n; i++) {
+        d[i] = ddt_circuit_sum(mk->circuit, ddt_circuit_sub(mk->circuit, etas[i], centre[i]), -1, mk->columns);
+    }
+    for (size_t o = 0; o < outputs; o++) {
+        go_distant(mk, e, d, o, &far);
+    }
+    for (size_t i = 0; i < n; i++) {
+        ddt_node a[2 * FIT_OUTPUTS_MAX];
+        ddt_node b[2 * FIT_OUTPUTS_MAX];
+        for (size_t o = 0; o < outputs; o++) {
+            a[2 * o] = e->slope[i][o];
+            b[2 * o] = far.score[o];
+            a[2 * o + 1] = far.slope[i][o];
+            b[2 * o + 1] = far.first[o];
+        }
+        products[i] = ddt_circuit_dot(mk->circuit, a, b, 2 * outputs);
+    }
+    finish_gradient(mk, products, etas, gradient);
+}
+
+static ddt_status newton_step(maker *mk, bool is_guess) {
+    size_t n = mk->fw->eta_count;
+    expansion *e = solve_alloc(mk->work, 1, sizeof *e);
+    ddt_node centre[FIT_ETAS_MAX];
+    ddt_node gradient[FIT_ETAS_MAX];
+    ddt_node products[FIT_ETAS_MAX];
+    if (e == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    bind_etas(mk, is_guess);
+    for (size_t i = 0; i < n && is_guess; i++) {
+        mk->etas[i] = ddt_circuit_mul(mk->circuit, mk->etas[i], where_right(mk, false, 1.0));
+    }
+    memcpy(centre, mk->etas, sizeof centre);
+    SOLVE_TRY(expand(mk, e));
+    for (size_t i = 0; i < n; i++) {
+        products[i] = ddt_circuit_dot(mk->circuit, e->slope[i], e->score[0], mk->fw->fit->output_count);
+    }
+    finish_gradient(mk, products, mk->etas, gradient);
+    move(mk, gradient, mk->etas);
+    distant_gradient(mk, e, centre, mk->etas, gradient);
+    move(mk, gradient, mk->etas);
     return ddt_circuit_status(mk->circuit);
 }
 

@@ -41,7 +41,7 @@ static void fill_level(const ddt_solution *solution, const fit_level *level, siz
         double coefficients[FIT_SCORE_MAX + 1];
         fit_residual_polynomial(r, y, coefficients);
         for (unsigned k = 0; k <= r->degree; k++) {
-            inputs[fit->score_input[level->output][k]][at] = coefficients[k] / FIT_DIFFERENCE;
+            inputs[fit->score_input[level->output][k]][at] = coefficients[k];
         }
     }
 }

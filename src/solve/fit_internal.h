@@ -15,8 +15,7 @@
 #include "ddt/solve/fit.h"
 #include "solve_internal.h"
 
-#define FIT_STEP 0.1 /* of a moved copy, in standard deviations */
-#define FIT_DIFFERENCE (2.0 * FIT_STEP)
+#define FIT_STEP 0.2 /* of a moved copy, in standard deviations */
 
 enum {
     FIT_ETAS_MAX = 8,
@@ -26,7 +25,7 @@ enum {
     FIT_COVARIATES_MAX = 6, /* that the first guess looks at */
     FIT_FACTS_MAX = FIT_LEVELS_MAX + FIT_COVARIATES_MAX + 1,
     FIT_SCORE_MAX = 31, /* degree of a score's polynomial */
-    FIT_COPIES_MAX = 2 * FIT_ETAS_MAX
+    FIT_EXPANSION = 2   /* derivatives of the score that a step uses */
 };
 
 /* ------------------------------------------------------------------ residual models */
@@ -83,6 +82,8 @@ typedef struct fit_problem {
 ddt_status fit_map(const fit_problem *problem, double *etas, double *covariance, double *gain, double *objective);
 /* Inverse of a symmetric positive matrix in place; false when it is none. n <= FIT_ETAS_MAX. */
 bool fit_invert(double *a, size_t n);
+/* Lower Cholesky factor; the upper triangle of l is left alone. */
+void fit_factorise(const double *a, size_t n, double *l);
 
 /*
  * The etas that vary: symbols, standard deviations, inverse covariance times the prior's weight, Cholesky factor of the
@@ -153,6 +154,8 @@ ddt_status solve_fit_write(ddt_writer *writer, const ddt_solution *solution);
 ddt_status solve_fit_read(ddt_context *ctx, ddt_reader *reader, ddt_solution *solution);
 /* Whether a layout read from a file is followed by a fit. */
 bool solve_fit_expected(const solve_layout *layout);
+/* How far a copy is moved along an eta, in steps: the centre, up and down along each, up along both of each pair. */
+double fit_copy_move(size_t eta_count, size_t copy, size_t eta);
 /* Slots of one copy: segments x rows x columns. */
 static inline size_t fit_copy_slots(const solve_layout *layout) {
     return layout->segments * layout->rows * layout->columns;

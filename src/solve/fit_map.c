@@ -233,6 +233,28 @@ static ddt_status curvature_inverse(const fit_problem *p, const double *etas, bo
     return DDT_OK;
 }
 
+/*
+ * The gain: between the majorant's inverse, which never overshoots, and the observed curvature's, which is right near
+ * the estimate but unsteady from patient to patient.
+ */
+static ddt_status gain_of(const fit_problem *p, const double *etas, const expansion *e, double *out) {
+    const double observed = 0.25;
+    double mixed[FIT_ETAS_MAX * FIT_ETAS_MAX];
+    size_t n = p->eta_count;
+    SOLVE_TRY(curvature_inverse(p, etas, true, out));
+    memcpy(mixed, out, n * n * sizeof *mixed);
+    if (!fit_invert(mixed, n)) {
+        return DDT_OK;
+    }
+    for (size_t i = 0; i < n * n; i++) {
+        mixed[i] += observed * (e->hessian[i] - mixed[i]);
+    }
+    if (fit_invert(mixed, n)) {
+        memcpy(out, mixed, n * n * sizeof *out);
+    }
+    return DDT_OK;
+}
+
 ddt_status fit_map(const fit_problem *p, double *etas, double *covariance, double *gain, double *objective) {
     enum { STEPS_MAX = 60 };
     const double small = 1e-4; /* standard deviations: the next step squares it */
@@ -244,10 +266,9 @@ ddt_status fit_map(const fit_problem *p, double *etas, double *covariance, doubl
         SOLVE_TRY(step(p, &e, &damping, etas, &moved));
     }
     SOLVE_TRY(covariance != NULL ? curvature_inverse(p, etas, false, covariance) : DDT_OK);
-    SOLVE_TRY(gain != NULL ? curvature_inverse(p, etas, true, gain) : DDT_OK);
+    SOLVE_TRY(gain != NULL || objective != NULL ? expand(p, etas, &e) : DDT_OK);
     if (objective != NULL) {
-        SOLVE_TRY(expand(p, etas, &e));
         *objective = 2.0 * e.value;
     }
-    return DDT_OK;
+    return gain != NULL ? gain_of(p, etas, &e, gain) : DDT_OK;
 }

@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+enum { SAMPLES_LEAST = 720 };
+
 /* ------------------------------------------------------------------ random numbers */
 
 /* SplitMix64 (Steele, Lea, Flood 2014). */
@@ -258,9 +260,17 @@ static void targets_of(const fit_work *fw, const fit_sample *sample, double *tar
     for (size_t i = 0; i < n; i++) {
         targets[at++] = sample->etas[i] / fw->sd[i];
     }
+    double l[FIT_ETAS_MAX * FIT_ETAS_MAX];
+    double k[FIT_ETAS_MAX * FIT_ETAS_MAX];
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < n; j++) {
+            k[i * n + j] = sample->gain[i * n + j] / (fw->sd[i] * fw->sd[j]);
+        }
+    }
+    fit_factorise(k, n, l);
     for (size_t i = 0; i < n; i++) {
         for (size_t j = i; j < n; j++) {
-            targets[at++] = sample->gain[i * n + j] / (fw->sd[i] * fw->sd[j]);
+            targets[at++] = l[j * n + i];
         }
     }
     for (size_t i = 0; i < n; i++) {
@@ -458,7 +468,7 @@ static ddt_status cover_sample(learner *t, size_t lane, fit_sample *sample) {
 
 /* The highest degree whose monomials fit into the features. */
 static ddt_status choose_features(fit_work *fw, fit_lane *l) {
-    enum { DEGREE_MAX = 9 };
+    enum { DEGREE_MAX = 14 };
     size_t facts = fit_fact_count(fw->fit, l);
     size_t others = facts - l->level_count;
     size_t of_levels = facts <= FIT_VARIABLES_MAX ? l->level_count : fw->eta_count;
@@ -473,21 +483,96 @@ static ddt_status choose_features(fit_work *fw, fit_lane *l) {
     return l->projection == NULL || l->centre == NULL ? solve_no_memory(fw->work->ctx) : DDT_OK;
 }
 
+/* ------------------------------------------------------------------ lanes of one structure */
+
+static bool same_sources(const solve_lane *a, const solve_lane *b) {
+    bool same = a->source_count == b->source_count && a->column_count == b->column_count;
+    for (size_t r = 0; same && r < a->source_count; r++) {
+        const solve_lane_source *x = &a->sources[r];
+        const solve_lane_source *y = &b->sources[r];
+        same = x->record == y->record && x->input == y->input && x->weight == y->weight &&
+               x->covariate_record == y->covariate_record && x->piece == y->piece && x->past == y->past &&
+               x->time_h == y->time_h && x->duration_h == y->duration_h;
+    }
+    return same && memcmp(a->active, b->active, a->source_count * a->column_count) == 0;
+}
+
+static bool same_columns(const solve_layout *layout, const solve_lane *a, const solve_lane *b) {
+    bool same = true;
+    for (size_t k = 0; same && k < a->column_count; k++) {
+        const solve_lane_column *x = &a->columns[k];
+        const solve_lane_column *y = &b->columns[k];
+        same = x->time_h == y->time_h && x->record == y->record && x->segment_count == y->segment_count;
+        for (size_t j = 0; same && j < x->segment_count; j++) {
+            const solve_segment *u = &layout->subjects[a->subject].segments[x->segment + j];
+            const solve_segment *v = &layout->subjects[b->subject].segments[y->segment + j];
+            same = u->end_h == v->end_h && u->record == v->record;
+        }
+    }
+    return same;
+}
+
+static bool same_times(const fit_work *fw, const double *times, size_t a, size_t b) {
+    size_t slots = fit_copy_slots(&fw->work->solution->layout);
+    return times == NULL || memcmp(times + a * slots, times + b * slots, slots * sizeof *times) == 0;
+}
+
+/* Whether what one lane has learned holds for the other: the same times, doses and levels. */
+static bool is_alike(const fit_work *fw, size_t a, size_t b) {
+    const solve_layout *layout = &fw->work->solution->layout;
+    const fit_lane *x = &fw->fit->lanes[a];
+    const fit_lane *y = &fw->fit->lanes[b];
+    const solve_times *times = &fw->work->times;
+    return x->level_count == y->level_count && memcmp(x->levels, y->levels, x->level_count * sizeof *x->levels) == 0 &&
+           same_sources(&layout->lanes[a], &layout->lanes[b]) &&
+           same_columns(layout, &layout->lanes[a], &layout->lanes[b]) && same_times(fw, times->t2, a, b) &&
+           same_times(fw, times->during, a, b) && same_times(fw, times->start, a, b) &&
+           same_times(fw, times->unit, a, b);
+}
+
+static void copy_lane(learner *t, size_t from, size_t to) {
+    fit_work *fw = t->fw;
+    const fit_lane *a = &fw->fit->lanes[from];
+    fit_lane *b = &fw->fit->lanes[to];
+    size_t facts = fit_fact_count(fw->fit, a);
+    size_t features = fw->fit->feature_count;
+    memcpy(b->projection, a->projection, a->variable_count * facts * sizeof *b->projection);
+    memcpy(b->centre, a->centre, a->variable_count * sizeof *b->centre);
+    for (size_t r = 0; r < fw->tables.count; r++) {
+        double *table = fw->tables.coefficients + r * fw->fit->lane_count * features;
+        memcpy(table + to * features, table + from * features, features * sizeof *table);
+    }
+}
+
+/* Draws patients, makes variables of their levels, and fits what is wanted of them. */
+static ddt_status learn(learner *t, size_t lane) {
+    const fit_lane *l = &t->fw->fit->lanes[lane];
+    size_t count = fit_monomial_count(l->variable_count, l->degree);
+    t->count = 2 * count > SAMPLES_LEAST ? 2 * count : SAMPLES_LEAST;
+    for (size_t s = 0; s < t->count; s++) {
+        SOLVE_TRY(draw_sample(t->fw, lane, s + t->fw->held_out, &t->samples[s]));
+    }
+    make_variables(t, lane);
+    learn_lane(t, lane);
+    return DDT_OK;
+}
+
 static ddt_status train_lane(learner *t, size_t lane) {
-    const size_t samples_least = 450;
     fit_work *fw = t->fw;
     fit_lane *l = &fw->fit->lanes[lane];
     SOLVE_TRY(choose_features(fw, l));
-    size_t count = fit_monomial_count(l->variable_count, l->degree);
-    t->count = 2 * count > samples_least ? 2 * count : samples_least;
-    for (size_t s = 0; s < t->count; s++) {
-        SOLVE_TRY(draw_sample(fw, lane, s + fw->held_out, &t->samples[s]));
+    size_t like = 0;
+    while (like < lane && !is_alike(fw, like, lane)) {
+        like++;
+    }
+    if (like < lane) {
+        copy_lane(t, like, lane);
+    } else {
+        SOLVE_TRY(learn(t, lane));
     }
     for (size_t s = 0; s < fw->held_out; s++) {
         SOLVE_TRY(draw_sample(fw, lane, s, &fw->samples[lane * fw->held_out + s]));
     }
-    make_variables(t, lane);
-    learn_lane(t, lane);
     SOLVE_TRY(keep_guess(t, lane));
     for (size_t s = 0; s < fw->held_out; s++) {
         SOLVE_TRY(cover_sample(t, lane, &fw->samples[lane * fw->held_out + s]));
@@ -499,7 +584,7 @@ ddt_status fit_train(fit_work *fw) {
     solve_work *work = fw->work;
     size_t n = fw->eta_count;
     size_t features = fw->fit->feature_count;
-    learner t = {.fw = fw, .capacity = 2 * features + 450};
+    learner t = {.fw = fw, .capacity = 2 * features + SAMPLES_LEAST};
     fw->tables.count = 2 * n + n * (n + 1) / 2;
     fw->tables.coefficients = solve_alloc(work, fw->tables.count * fw->fit->lane_count * features, sizeof(double));
     SOLVE_TRY(create_samples(fw, t.capacity, &t.samples));
