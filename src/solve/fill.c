@@ -30,6 +30,16 @@ void solve_fill_column(const solve_layout *layout, size_t lane, size_t column, d
     }
 }
 
+void solve_fill_packed(const solve_layout *layout, size_t lane, size_t index, double y, double *input) {
+    size_t block = block_of(layout);
+    for (size_t i = index; i < block; i += layout->packed) {
+        input[lane * block + i] = y;
+    }
+}
+
+/* How many ciphertexts there are. */
+static size_t vector_count(const solve_layout *layout) { return layout->packed > 0 ? 1 : layout->input_count; }
+
 static bool depends_on_doses(const solve_input *input) {
     return input->kind != SOLVE_INPUT_LINEAR && input->kind != SOLVE_INPUT_LOG;
 }
@@ -303,20 +313,27 @@ static ddt_status check_changes(const filler *f, const solve_input *input, symbo
                : check_segments(f, &f->layout->ranges[input->range], subject, place.column);
 }
 
-static ddt_status fill_symbol(const filler *f, const solve_input *input, double *values) {
+static ddt_status fill_symbol(const filler *f, size_t index, double *const *inputs) {
     symbol_place place;
-    SOLVE_TRY(check_symbol(f, &f->layout->ranges[input->range], &place));
-    for (size_t l = 0; l < f->layout->lane_count; l++) {
-        SOLVE_TRY(check_changes(f, input, place, f->layout->lanes[l].subject));
-        fill_lane_symbol(f, input, l, place.column, values);
+    const solve_layout *layout = f->layout;
+    const solve_input *input = &layout->inputs[index];
+    SOLVE_TRY(check_symbol(f, &layout->ranges[input->range], &place));
+    for (size_t l = 0; l < layout->lane_count; l++) {
+        size_t subject = layout->lanes[l].subject;
+        SOLVE_TRY(check_changes(f, input, place, subject));
+        if (layout->packed > 0) {
+            double y = solve_encode_value(input, value_at(f, subject, 0, place.column));
+            solve_fill_packed(layout, l, index, y, inputs[0]);
+        } else {
+            fill_lane_symbol(f, input, l, place.column, inputs[index]);
+        }
     }
     return DDT_OK;
 }
 
 static ddt_status fill_symbols(const filler *f, double *const *inputs) {
     for (size_t i = 0; i < f->layout->input_count; i++) {
-        const solve_input *input = &f->layout->inputs[i];
-        SOLVE_TRY(depends_on_doses(input) ? DDT_OK : fill_symbol(f, input, inputs[i]));
+        SOLVE_TRY(depends_on_doses(&f->layout->inputs[i]) ? DDT_OK : fill_symbol(f, i, inputs));
     }
     return DDT_OK;
 }
@@ -448,6 +465,9 @@ static ddt_status check_ranges(const filler *f) {
 ddt_status ddt_solution_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
                              const ddt_events *events, double *const *inputs) {
     const solve_layout *layout = &solution->layout;
+    if (layout->packed > 0) { /* slots of no input are 0 */
+        memset(inputs[0], 0, layout->lane_count * block_of(layout) * sizeof(double));
+    }
     filler f = {.ctx = ctx, .layout = layout, .model = model, .events = events};
     ddt_status status = check_structure(&f);
     if (status == DDT_OK) {
@@ -462,7 +482,7 @@ ddt_status ddt_solution_fill(ddt_context *ctx, const ddt_solution *solution, con
     if (status == DDT_OK && solution->fit != NULL) {
         status = solve_fit_fill(ctx, solution, model, events, inputs);
     }
-    for (size_t i = 0; status != DDT_OK && i < layout->input_count; i++) {
+    for (size_t i = 0; status != DDT_OK && i < vector_count(layout); i++) {
         memset(inputs[i], 0, layout->lane_count * block_of(layout) * sizeof(double));
     }
     return status;

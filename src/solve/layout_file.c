@@ -59,6 +59,7 @@ static void write_tables(ddt_writer *w, const solve_layout *layout) {
             ddt_writer_f64(w, r->levels[l]);
         }
     }
+    ddt_writer_u32(w, (uint32_t)layout->packed);
     ddt_writer_u32(w, (uint32_t)layout->input_count);
     for (size_t i = 0; i < layout->input_count; i++) {
         const solve_input *input = &layout->inputs[i];
@@ -295,20 +296,25 @@ static ddt_status read_input(const parser *p, const ddt_plan *plan, size_t index
     SOLVE_TRY(ddt_reader_u32(p->reader, &giving));
     SOLVE_TRY(ddt_reader_u32(p->reader, &input->compartment));
     SOLVE_TRY(ddt_reader_u32(p->reader, &omits_f));
-    ddt_plan_input expected = ddt_plan_get_input(plan, index);
+    bool is_packed = p->layout->packed > 0;
+    ddt_plan_input expected = ddt_plan_get_input(plan, is_packed ? 0 : index);
+    const char *name = is_packed ? SOLVE_PACKED_NAME : input->name;
     if (kind > SOLVE_INPUT_LAST_DOSE || role > SOLVE_ROLE_OBSERVATION || giving > SOLVE_GIVING_CONSTANT_MODELLED ||
         omits_f > 1) {
         return bad(p, "an input is of a kind that does not exist");
     }
     bool has_range = kind <= SOLVE_INPUT_AMOUNT || kind >= SOLVE_INPUT_FIT;
     if (input->range >= (has_range ? p->layout->range_count : 1) || !(input->half > 0.0) || expected.name == NULL ||
-        strcmp(input->name, expected.name) != 0) {
+        strcmp(name, expected.name) != 0) {
         return bad(p, "an input is not the circuit's");
     }
     input->kind = (solve_input_kind)kind;
     input->role = (solve_role)role;
     input->giving = (solve_giving)giving;
     input->omits_f = omits_f != 0;
+    if (is_packed && (input->kind > SOLVE_INPUT_LOG || input->role != SOLVE_ROLE_SUBJECT)) {
+        return bad(p, "an input that changes within a subject is packed");
+    }
     if (input->kind == SOLVE_INPUT_LOG && !(p->layout->ranges[input->range].low > 0.0)) {
         return bad(p, "the logarithm of a range that is not positive is wanted");
     }
@@ -318,10 +324,16 @@ static ddt_status read_input(const parser *p, const ddt_plan *plan, size_t index
 static ddt_status read_inputs(const parser *p, const ddt_plan *plan) {
     const size_t least_bytes = 7 * 4 + 3 * 8;
     size_t count = 0;
+    uint32_t packed = 0;
+    SOLVE_TRY(ddt_reader_u32(p->reader, &packed));
     SOLVE_TRY(ddt_reader_count(p->reader, least_bytes, RANGES_MAX, &count));
-    if (count != ddt_plan_input_count(plan)) {
+    if (ddt_plan_input_count(plan) != (packed > 0 ? 1 : count)) {
         return bad(p, "the circuit has another number of inputs");
     }
+    if ((packed & (packed - 1)) != 0 || packed > SOLVE_PACKED_MAX || (packed > 0 && count > packed)) {
+        return bad(p, "its inputs are packed in a way that does not exist");
+    }
+    p->layout->packed = packed;
     p->layout->inputs = ddt_calloc(count, sizeof *p->layout->inputs);
     if (p->layout->inputs == NULL) {
         return solve_no_memory(p->ctx);

@@ -230,22 +230,8 @@ static void choose_iterations(course *c) {
 
 /* ------------------------------------------------------------------ the circuit */
 
-typedef double (*slot_value)(const course *c, const recommend_place *p);
-
-static ddt_node public_slots(course *c, slot_value value) {
-    recommend_work *r = c->r;
-    size_t lanes = ddt_circuit_lanes(r->work.circuit);
-    for (size_t slot = 0; slot < r->block; slot++) {
-        recommend_place p = recommend_place_of(r, slot);
-        double v = value(c, &p);
-        for (size_t l = 0; l < lanes; l++) {
-            r->work.slots[l * r->block + slot] = v;
-        }
-    }
-    return ddt_circuit_public(r->work.circuit, r->work.slots);
-}
-
-static double response_unit_at(const course *c, const recommend_place *p) {
+static double response_unit_at(const void *user, const recommend_place *p) {
+    const course *c = user;
     const recommend_work *r = c->r;
     size_t dose = p->shape % r->period;
     if (p->metric >= c->targets || dose >= c->doses || p->row > 0) {
@@ -257,7 +243,8 @@ static double response_unit_at(const course *c, const recommend_place *p) {
 }
 
 /* The root of a target's weight: what A'... is multiplied by for b. */
-static double root_at(const course *c, const recommend_place *p) {
+static double root_at(const void *user, const recommend_place *p) {
+    const course *c = user;
     const recommend_work *r = c->r;
     return p->metric < c->targets && p->row == 0 ? sqrt(r->options->targets.items[p->metric].weight / (double)r->points)
                                                  : 0.0;
@@ -268,13 +255,15 @@ static bool is_complete(const course *c, const recommend_place *p) {
     return p->point == 0 && p->row == 0 && p->metric == 0 && p->shape < c->r->period;
 }
 
-static double complete_at(const course *c, const recommend_place *p) {
+static double complete_at(const void *user, const recommend_place *p) {
+    const course *c = user;
     return is_complete(c, p) ? 1.0 / c->effect_high : 0.0;
 }
 
-static double elsewhere_at(const course *c, const recommend_place *p) { return is_complete(c, p) ? 0.0 : 1.0; }
+static double elsewhere_at(const void *user, const recommend_place *p) { return is_complete(user, p) ? 0.0 : 1.0; }
 
-static double result_at(const course *c, const recommend_place *p) {
+static double result_at(const void *user, const recommend_place *p) {
+    const course *c = user;
     return is_complete(c, p) ? (double)c->doses / c->effect_high : 0.0;
 }
 
@@ -301,13 +290,13 @@ static ddt_status effect_inverse(course *c, ddt_node a, ddt_node *out) {
     f->call = call_inverse;
     ddt_node all = ddt_circuit_sum(circuit, a, 1, r->period); /* what a constant dose does */
     ddt_node e = sum_all(c, ddt_circuit_mul(circuit, all, all));
-    ddt_node part = ddt_circuit_mul(circuit, e, public_slots(c, complete_at));
-    ddt_node safe = ddt_circuit_add(circuit, part, public_slots(c, elsewhere_at));
+    ddt_node part = ddt_circuit_mul(circuit, e, recommend_public(r, complete_at, c));
+    ddt_node safe = ddt_circuit_add(circuit, part, recommend_public(r, elsewhere_at, c));
     double low = c->effect_low / c->effect_high;
     const double slack = 0.02;
     ddt_node inverse =
         ddt_circuit_function(circuit, safe, low * (1.0 - slack), 1.0 + slack, solve_function_eval, f, tolerance, NULL);
-    *out = ddt_circuit_mul(circuit, inverse, public_slots(c, result_at));
+    *out = ddt_circuit_mul(circuit, inverse, recommend_public(r, result_at, c));
     return ddt_circuit_status(circuit);
 }
 
@@ -352,7 +341,7 @@ typedef struct equations {
 static ddt_status build_equations(course *c, ddt_node y, equations *q) {
     recommend_work *r = c->r;
     ddt_circuit *circuit = r->work.circuit;
-    ddt_node a = ddt_circuit_mul(circuit, y, public_slots(c, response_unit_at));
+    ddt_node a = ddt_circuit_mul(circuit, y, recommend_public(r, response_unit_at, c));
     ddt_node rotated[SIDE] = {0};
     rotate_all(c, a, rotated);
     for (size_t s = 0; s < r->period; s++) {
@@ -360,7 +349,7 @@ static ddt_status build_equations(course *c, ddt_node y, equations *q) {
     }
     ddt_node inverse = DDT_NODE_NONE;
     SOLVE_TRY(effect_inverse(c, a, &inverse));
-    ddt_node right = sum_all(c, ddt_circuit_mul(circuit, a, public_slots(c, root_at)));
+    ddt_node right = sum_all(c, ddt_circuit_mul(circuit, a, recommend_public(r, root_at, c)));
     q->right = ddt_circuit_mul(circuit, right, inverse);
     ddt_node constant = ddt_circuit_sum(circuit, right, 1, r->period);
     constant = ddt_circuit_affine(circuit, &constant, (double[]){1.0 / (double)c->doses}, 1, 0.0);

@@ -7,7 +7,9 @@
  *   regimen.c               what a metric asks of a regimen: a function of a rate, as a short sum of exponentials
  *   regimen_exact.c         the same metrics in numbers, by matrix exponentials: the oracle
  *   recommend_points.c      the posterior's points, ranges of rates
+ *   recommend_inputs.c      what the circuit reads: packed inputs, points, public vectors
  *   recommend_circuit.c     the circuit
+ *   recommend_course.c      doses over a course
  *   recommend.c             ddt_solve_recommend from beginning to end
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -115,6 +117,7 @@ typedef struct recommend_work {
     recommend_metric metrics[DDT_RECOMMEND_TARGETS_MAX];
     double *point_eta;                    /* points x free_count */
     size_t patient_count, patient_stride; /* virtual patient k is sample k * patient_stride */
+    size_t likely_count;                  /* the others are corners of all ranges at once */
     double rate_low, rate_high;
     recommend_column *column; /* metric_count x shapes */
     size_t dosed;             /* state that doses go to */
@@ -122,7 +125,8 @@ typedef struct recommend_work {
     double amplitude;   /* weights are multiplied by it, so that the metrics' nodes have magnitude 1 */
     double *metric_max; /* per target: of metric / unit over the virtual population */
     regimen_exact *exact;
-    double metric_error, cost_error, p_error;
+    double metric_error, cost_error, p_error; /* of likely patients */
+    double corner_error;                      /* of a metric at the corners of all ranges */
 } recommend_work;
 
 /* recommend_points.c */
@@ -132,6 +136,20 @@ ddt_status recommend_points_create(recommend_work *r);
 void recommend_set_point(const recommend_work *r, size_t point, double *symbols);
 ddt_status recommend_samples_create(recommend_work *r);
 ddt_status recommend_rates(recommend_work *r);
+/* recommend_inputs.c */
+typedef struct recommend_place {
+    size_t point, row, metric, shape;
+} recommend_place;
+recommend_place recommend_place_of(const recommend_work *r, size_t slot);
+/* A public vector: a function of the place, the same in every lane. */
+typedef double (*recommend_value)(const void *user, const recommend_place *place);
+ddt_node recommend_public(recommend_work *r, recommend_value value, const void *user);
+/* Index of a symbol among the free etas, free_count where it is none. */
+size_t recommend_free_of(const recommend_work *r, uint32_t symbol);
+ddt_status recommend_encode(recommend_work *r);
+ddt_status recommend_bind_inputs(recommend_work *r);
+/* Inputs of a lane for a virtual patient. */
+void recommend_fill_lane(recommend_work *r, size_t lane, size_t sample, double *const *inputs);
 /* recommend_circuit.c */
 /* Time of the exponential in a slot of the block. */
 double recommend_time_at(const recommend_work *r, size_t slot);
@@ -142,19 +160,15 @@ void recommend_drop_outputs(solve_layout *layout);
 /* The factor that makes the unit response's node the metric per unit of dose. */
 double recommend_column_factor(const recommend_work *r, const recommend_column *column);
 
-typedef struct recommend_place {
-    size_t point, row, metric, shape;
-} recommend_place;
-recommend_place recommend_place_of(const recommend_work *r, size_t slot);
+size_t recommend_power_of_two(size_t least);
 /* recommend.c: everything before the circuit; build: the circuit and its checks. */
 ddt_status recommend_run(ddt_context *ctx, const ddt_model *model, const ddt_events *events, recommend_work *r,
                          ddt_status (*build)(recommend_work *r), ddt_solution **out);
 /* recommend_check.c */
 /* Metrics of one patient at one point, per unit of dose: values[column]. symbols is written. */
 void recommend_exact_columns(recommend_work *r, size_t point, double *symbols, solve_numbers *numbers, double *values);
-/* Inputs of a lane for a virtual patient. */
-void recommend_fill_lane(recommend_work *r, size_t lane, size_t sample, double *const *inputs);
 ddt_status recommend_limits(recommend_work *r);
 ddt_status recommend_calibrate(recommend_work *r);
+bool recommend_is_accurate(const recommend_work *r);
 
 #endif

@@ -34,10 +34,12 @@
         }                                                                                                              \
     } while (0)
 
-#define SOLVE_NONE UINT32_MAX /* no symbol, no input, no record */
+#define SOLVE_NONE UINT32_MAX       /* no symbol, no input, no record */
+#define SOLVE_PACKED_NAME "patient" /* of the one input that carries all others */
 #define SOLVE_MANY (UINT32_MAX - 1)
 
 enum {
+    SOLVE_PACKED_MAX = 32,    /* inputs in one ciphertext */
     SOLVE_LEVELS_MAX = 16,    /* values of a discrete covariate */
     SOLVE_EXPONENTS_MAX = 24, /* symbols in one exponential */
     SOLVE_FACTORS_MAX = 12,
@@ -177,6 +179,7 @@ typedef struct solve_layout {
     size_t columns, rows; /* slot = (segment * rows + row) * columns + column */
     size_t segments;      /* a power of two, 1 where covariates that rates depend on do not change */
     bool carries_forward; /* ddt_events.carries_forward */
+    size_t packed;        /* 0, or a power of two: one ciphertext, whose slot s holds input s modulo it */
     size_t lane_slots;    /* of a lane, where these are more than its segments take (copies of a fit); else 0 */
     solve_range *ranges;
     size_t range_count;
@@ -748,6 +751,8 @@ void solve_fill_doses(const solve_layout *layout, size_t lane, const solve_given
 /* The same for amounts alone, where all times are public: each record's amount times its source's weight. */
 void solve_fill_amounts(const solve_layout *layout, size_t lane, const double *record_amounts, double *const *inputs);
 void solve_fill_constant(const solve_layout *layout, size_t lane, double y, double *input);
+/* The same where inputs are packed: in the slots of input `index`. */
+void solve_fill_packed(const solve_layout *layout, size_t lane, size_t index, double y, double *input);
 /* y in every slot of one column. */
 void solve_fill_column(const solve_layout *layout, size_t lane, size_t column, double y, double *input);
 double solve_encode_value(const solve_input *input, double value);
