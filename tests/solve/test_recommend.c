@@ -178,57 +178,15 @@ static void test_sums(void **state) {
 
 /* ------------------------------------------------------------------ the reference table */
 
-/* dose, interval, infusion, AUC0-24, AUC24-48, AUC24 and trough at steady state */
-enum { FIGURES = 4, ROW = 3 + FIGURES, ROWS_MAX = 64 };
-
-static size_t read_table(const char *name, const char *extra, text *table, double rows[ROWS_MAX][ROW]) {
-    size_t count = 0;
-    char line[512];
-    FILE *file = fopen(DDT_SOURCE_DIR "/data/reference/vancomycin_auc24.csv", "r");
-    assert_non_null(file);
-    while (fgets(line, sizeof line, file) != NULL && count < ROWS_MAX) {
-        char model[32];
-        double weight = 0.0;
-        double crcl = 0.0;
-        double *r = rows[count];
-        if (sscanf(line, "%31[^,],%lf,%lf,%*f,%*f,%*f,%*f,%lf,%lf,%lf,%lf,%lf,%lf,%lf", model, &weight, &crcl, &r[0],
-                   &r[1], &r[2], &r[3], &r[4], &r[5], &r[6]) == 3 + ROW &&
-            strcmp(model, name) == 0) {
-            text_add(table, "%zu,0,2,%g,%g%s\n", ++count, weight, crcl, extra);
-        }
-    }
-    (void)fclose(file);
-    return count;
-}
-
 static void check_table(const char *name, const char *path, const char *header, const char *extra) {
-    problem p = {0};
-    text table = {0};
-    ddt_recommend_options options = {.point_estimate = true};
-    double rows[ROWS_MAX][ROW];
-    text_add(&table, "%s", header);
-    size_t count = read_table(name, extra, &table, rows);
-    assert_int_equal(count, 30);
-    assert_ok(NULL, ddt_context_create(&p.ctx));
-    assert_ok(p.ctx, ddt_model_read(p.ctx, path, &p.model));
-    assert_ok(p.ctx, ddt_events_parse(p.ctx, table.data, table.length, "table", p.model, &p.events));
-    recommend_request(&p, "auc0-24=400:600; auc24-48=400:600; auc24=400:600; trough=10:20",
-                      "dose=750:1500:250; interval=8,12,24; infusion=1,1.5", &options);
-    recommend_solve(&p, &options);
-    problem_run(&p, false);
-    double worst = 0.0;
-    for (size_t s = 0; s < count; s++) {
-        size_t c = find_candidate(&options.product, rows[s][0], rows[s][1], rows[s][2]);
-        const double *values = p.values[s] + c * ddt_solution_output_count(p.solution);
-        for (size_t o = 0; o < FIGURES; o++) {
-            worst = fmax(worst, fabs(values[o] / rows[s][3 + o] - 1.0));
-        }
-    }
+    table_problem t;
+    table_problem_create(&t, name, path, header, extra);
+    problem_run(&t.p, false);
+    double worst = table_worst_error(&t);
     print_message("%s: worst relative error of AUC0-24, AUC24-48, AUC24 and trough over 30 regimens %.1e\n", name,
                   worst);
     assert_true(worst < 2e-3);
-    text_free(&table);
-    problem_free(&p);
+    problem_free(&t.p);
 }
 
 static void test_thomson(void **state) {
