@@ -277,11 +277,13 @@ DDT_MUST_CHECK ddt_status ddt_twin_grant(ddt_context *ctx, const char *keys_dire
                                          const char *grant_path, ddt_ledger_state *ledger);
 
 /*
- * What the model file says of its products and targets, as the texts that --product and --target take: the first
- * product, the first target. The caller owns *text (ddt_free). DDT_ERR_MODEL where the model says nothing.
+ * The texts of a recommendation's question. target NULL: the model's first target. product NULL: the model's first
+ * product; a word without '=': the model's product of that name; else what --product takes, as it is. The caller owns
+ * both texts (ddt_free); NULL on failure. DDT_ERR_MODEL where the model says nothing, or aims at what regimens cannot
+ * be compared for.
  */
-DDT_MUST_CHECK ddt_status ddt_twin_model_product(ddt_context *ctx, const char *model_path, char **text);
-DDT_MUST_CHECK ddt_status ddt_twin_model_target(ddt_context *ctx, const char *model_path, char **text);
+DDT_MUST_CHECK ddt_status ddt_twin_complete_question(ddt_context *ctx, const char *model_path, const char *target,
+                                                     const char *product, char **target_out, char **product_out);
 
 /* The summary as JSON text, NUL-terminated, owned by the caller (ddt_free). docs/commands.md lists the fields. */
 DDT_MUST_CHECK ddt_status ddt_twin_summary(ddt_context *ctx, const ddt_twin_outcome *outcome, char **json);

@@ -49,7 +49,8 @@ static const option_spec specs[] = {
     {"--target", "SPEC", "what to aim at, e.g. 'auc24=400:600', 'trough=10:15', 'fT>mic=0.6,mic=2'", FIELD(target),
      CLI_TARGET, VALUE_TEXT},
     {"--product", "SPEC",
-     "what can be given, e.g. 'dose=250:2000:250; interval=8,12,24; infusion=1' (default: the model's own product)",
+     "what can be given: one of the model's products by name, or e.g. 'dose=250:2000:250; interval=8,12,24; "
+     "infusion=1' (default: the model's first product)",
      FIELD(product), CLI_PRODUCT, VALUE_TEXT},
     {"--grantable", NULL, "plan with the precision that ddtwin grant needs (slower)", FIELD(grantable), CLI_GRANTABLE,
      VALUE_FLAG},

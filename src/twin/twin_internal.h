@@ -20,7 +20,7 @@ enum {
 };
 
 #define TWIN_TARGET_ERROR_DEFAULT 1e-4
-#define TWIN_TARGET_ERROR_REGIMEN 2e-4 /* of recommendations, in units of the targets */
+#define TWIN_TARGET_ERROR_REGIMEN 1e-3 /* of recommendations, in units of the targets; a bound, seen is 1e-5 */
 /* Of plans whose results are flooded: what decoding in double precision loses, about; a bound of the provable noise,
  * whatever it is, lets the planner take the scales over two primes that this needs. */
 #define TWIN_TARGET_ERROR_GRANTABLE 0x1p-46

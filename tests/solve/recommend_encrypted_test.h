@@ -14,7 +14,7 @@ static inline void recommend_run_encrypted(problem *p, uint64_t most_key_bytes) 
     ddt_plan *plan = NULL;
     ddt_plan_info info;
     encrypted_keys k = {0};
-    ddt_plan_request request = {.target_error = 2e-4};
+    ddt_plan_request request = {.target_error = 1e-3};
     assert_ok(p->ctx, ddt_plan_create(p->ctx, ddt_solution_circuit(p->solution), &request, &plan));
     ddt_plan_get_info(plan, &info);
     assert_int_equal(info.security_bits, 128);

@@ -125,6 +125,16 @@ static void test_own_product(void **state) {
         assert_true(c.dose * 24.0 / c.interval_h <= own->daily_max * (1.0 + 1e-6));
         assert_true(c.dose <= own->rate_max * c.infusion_h * (1.0 + 1e-6));
     }
+    ddt_recommend_product again;
+    char *words = NULL;
+    assert_ok(ctx, ddt_recommend_product_text(ctx, &p, &words));
+    assert_ok(ctx, ddt_recommend_parse_product(ctx, words, &again));
+    assert_memory_equal(again.intervals_h, p.intervals_h, sizeof p.intervals_h);
+    assert_memory_equal(again.infusions_h, p.infusions_h, sizeof p.infusions_h);
+    assert_int_equal(ddt_recommend_candidate_count(&again), ddt_recommend_candidate_count(&p));
+    assert_true(again.dose_low == p.dose_low && again.dose_high == p.dose_high && again.dose_step == p.dose_step);
+    assert_true(again.rate_max == p.rate_max && again.daily_max == p.daily_max && again.compartment == p.compartment);
+    ddt_free(words);
     assert_int_equal(ddt_recommend_product_of(ctx, model, "nothing", &p), DDT_ERR_MODEL);
     ddt_model_destroy(model);
     ddt_context_destroy(ctx);

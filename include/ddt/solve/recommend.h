@@ -102,10 +102,14 @@ typedef struct ddt_recommend_product {
  */
 DDT_MUST_CHECK ddt_status ddt_recommend_parse_product(ddt_context *ctx, const char *text, ddt_recommend_product *out);
 
+/* The text that ddt_recommend_parse_product reads as this product; *out belongs to the caller (ddt_free). */
+DDT_MUST_CHECK ddt_status ddt_recommend_product_text(ddt_context *ctx, const ddt_recommend_product *product,
+                                                     char **out);
+
 /*
- * The model's own product (name NULL: its first) as candidates: dose range, a step that gives at most 17 doses (a
- * multiple of the product's), intervals and infusion times (evenly spread ones where there are more than fit), no
- * loading dose. Errors: DDT_ERR_MODEL when the model has no such product.
+ * The model's own product (name NULL: its first) as candidates: doses from the lowest to the highest multiple of the
+ * product's step, in a step that gives at most 17 of them, intervals and infusion times (evenly spread ones where there
+ * are more than fit), no loading dose. Errors: DDT_ERR_MODEL when the model has no such product.
  */
 DDT_MUST_CHECK ddt_status ddt_recommend_product_of(ddt_context *ctx, const ddt_model *model, const char *name,
                                                    ddt_recommend_product *out);
