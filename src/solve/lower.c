@@ -335,21 +335,55 @@ ddt_status solve_lower_power(solve_work *work, ddt_expr argument, double power, 
     return multiply_function(work, f, y, "an exponential", product);
 }
 
+/* exp(e) of what depends on time: where it has died away, the argument is moved to where the polynomial is made for. */
+static ddt_status windowed_argument(solve_work *work, const solve_factor *factor, solve_sum *inner, solve_value *x,
+                                    double *mid, double *half) {
+    const solve_layout *layout = &work->solution->layout;
+    double low = 0.0;
+    double high = 0.0;
+    double *shift = solve_alloc(work, layout->lane_count * layout->rows * layout->columns, sizeof *shift);
+    if (shift == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    SOLVE_TRY(solve_newton_window(work, factor->expression, &low, &high, shift));
+    *half = 0.5 * (high - low);
+    *mid = 0.5 * (high + low);
+    solve_pairs pairs = {0};
+    SOLVE_TRY(solve_sum_pairs(work, inner, NULL, 1.0 / *half, &pairs));
+    SOLVE_TRY(solve_pairs_add(work, &pairs, solve_constant(work, -*mid / *half), solve_constant(work, 1.0)));
+    SOLVE_TRY(solve_pairs_node(work, &pairs, x));
+    x->node = ddt_circuit_add(work->circuit, x->node, solve_public(work, shift, 1.0 / *half).node);
+    return ddt_circuit_status(work->circuit);
+}
+
+/* The argument of an outer function, on [-1, 1]: argument = mid + half x. */
+static ddt_status outer_argument(solve_work *work, const solve_factor *factor, solve_value *x, double *mid,
+                                 double *half) {
+    solve_sum inner = {0};
+    solve_fact fact;
+    double low = 0.0;
+    double high = 0.0;
+    SOLVE_TRY(solve_lower(work, factor->inner, &inner));
+    SOLVE_TRY(solve_fact_of(work, factor->expression, &fact));
+    if (work->newton != NULL && factor->op == DDT_EXPR_EXP && fact.has_time && factor->power > 0.0) {
+        return windowed_argument(work, factor, &inner, x, mid, half);
+    }
+    SOLVE_TRY(argument_range(work, factor->expression, &low, &high));
+    *half = 0.5 * (high - low);
+    *mid = 0.5 * (high + low);
+    return solve_sum_node(work, &inner, 1.0 / *half, -*mid / *half, x);
+}
+
 static ddt_status lower_outer_factor(solve_work *work, const solve_factor *factor, solve_product *product) {
     solve_value logarithm;
     double ignored = 0.0;
     if (factor->op == DDT_EXPR_POW && solve_newton_log(work, factor->expression, &logarithm, &ignored, &ignored)) {
         return solve_lower_power(work, factor->expression, factor->power, product);
     }
-    solve_sum inner = {0};
-    SOLVE_TRY(solve_lower(work, factor->inner, &inner));
-    double low = 0.0;
-    double high = 0.0;
-    SOLVE_TRY(argument_range(work, factor->expression, &low, &high));
-    double half = 0.5 * (high - low);
-    double mid = 0.5 * (high + low);
+    double mid = 0.0;
+    double half = 1.0;
     solve_value x;
-    SOLVE_TRY(solve_sum_node(work, &inner, 1.0 / half, -mid / half, &x));
+    SOLVE_TRY(outer_argument(work, factor, &x, &mid, &half));
     solve_function *f = solve_function_create(work, SOLVE_FUNCTION_OUTER);
     if (f == NULL) {
         return DDT_ERR_MEMORY;

@@ -726,6 +726,11 @@ bool solve_newton_log(const solve_work *work, ddt_expr argument, solve_value *y,
 /* Multiplies by a function of time: a public vector. */
 ddt_status solve_newton_time_factor(solve_work *work, ddt_expr e, solve_product *product);
 ddt_status solve_newton_range(solve_work *work, ddt_expr e, double *low, double *high);
+/* The same for each column (lanes x columns), not widened. */
+ddt_status solve_newton_column_ranges(solve_work *work, ddt_expr e, double *low, double *high);
+/* For exp(e): in columns where it is negligible for the whole population, how much is added to e (shift, lanes x block)
+ * so that its range becomes no wider than what matters. */
+ddt_status solve_newton_window(solve_work *work, ddt_expr e, double *low, double *high, double *shift);
 ddt_status newton_prepare(solve_work *work);
 ddt_status newton_rescale(solve_work *work);
 ddt_status newton_expand(solve_work *work);
