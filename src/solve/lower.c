@@ -6,6 +6,7 @@
  */
 #include "solve_internal.h"
 
+#include <limits.h>
 #include <string.h>
 
 #ifndef M_PI
@@ -36,6 +37,7 @@ double solve_function_eval(double x, const void *function) {
     case SOLVE_FUNCTION_EXP:
         return f->scale * exp(argument);
     case SOLVE_FUNCTION_EXPRESSION:
+        argument = f->is_log ? exp(argument) : argument;
         ddt_expr_program_run(f->program, &argument, &value);
         return f->scale * value;
     case SOLVE_FUNCTION_LEVELS:
@@ -200,6 +202,14 @@ static ddt_status multiply_function(solve_work *work, solve_function *f, solve_v
 
 /* ------------------------------------------------------------------ factors */
 
+/* The range of a symbol, or of its logarithm. */
+static void symbol_span(const solve_symbol *symbol, bool is_log, double *mid, double *half) {
+    double low = is_log ? log(symbol->low) : symbol->low;
+    double high = is_log ? log(symbol->high) : symbol->high;
+    *mid = 0.5 * (low + high);
+    *half = 0.5 * (high - low);
+}
+
 static ddt_status state_of_symbol(const solve_work *work, uint32_t symbol, size_t *state) {
     for (size_t i = 0; i < work->linear.n; i++) {
         size_t c = work->linear.compartment[i];
@@ -211,12 +221,13 @@ static ddt_status state_of_symbol(const solve_work *work, uint32_t symbol, size_
     return ddt_fail(work->ctx, DDT_ERR_INTERNAL, "A compartment of '%s' has no value.", work->model->path);
 }
 
-static ddt_status symbol_value(solve_work *work, uint32_t symbol, solve_value *x, double *mid, double *half) {
+static ddt_status symbol_value(solve_work *work, const solve_factor *factor, solve_value *x, double *mid,
+                               double *half) {
+    uint32_t symbol = factor->symbol;
     const solve_symbol *s = &work->symbols[symbol];
-    *mid = 0.5 * (s->low + s->high);
-    *half = 0.5 * (s->high - s->low);
+    symbol_span(s, factor->is_log, mid, half);
     if (!s->is_state) {
-        x->node = work->encodings[solve_encoding_linear(work, symbol)].node;
+        x->node = work->encodings[solve_encoding_whole(work, symbol, factor->is_log)].node;
         x->depth = 0.0;
         return DDT_OK;
     }
@@ -239,6 +250,7 @@ static ddt_status expression_function(solve_work *work, const solve_factor *fact
     }
     f->a = half;
     f->b = mid;
+    f->is_log = factor->is_log;
     /* Programs read their one symbol at index 0. */
     ddt_expr argument = ddt_expr_symbol(work->pool, 0);
     ddt_expr e = ddt_expr_substitute(work->pool, factor->expression, factor->symbol, argument);
@@ -255,6 +267,42 @@ static ddt_status expression_function(solve_work *work, const solve_factor *fact
     return DDT_OK;
 }
 
+/* Fewest levels of a polynomial for a function of one symbol, read from its value or from its logarithm. */
+static ddt_status levels_from(solve_work *work, solve_factor factor, bool is_log, unsigned *levels) {
+    const double part = 0.05; /* of the tolerance, typically, after some tightening */
+    double mid = 0.0;
+    double half = 1.0;
+    double tolerance = part * work->options.tolerance;
+    double wanted = tolerance;
+    shape s;
+    solve_function *f = NULL;
+    factor.is_log = is_log;
+    symbol_span(&work->symbols[factor.symbol], is_log, &mid, &half);
+    SOLVE_TRY(expression_function(work, &factor, mid, half, &f));
+    *levels = UINT_MAX;
+    if (measure(f, &s)) {
+        f->scale /= fmax(fabs(s.low), fabs(s.high));
+        *levels = s.is_line ? 0 : polynomial_levels(f, &tolerance);
+        *levels = tolerance > wanted ? UINT_MAX - 1 : *levels;
+    }
+    return DDT_OK;
+}
+
+ddt_status solve_prefers_log(solve_work *work, const solve_factor *factor, bool *yes) {
+    const double wide = 3.0; /* ratio of the ends of a range */
+    const solve_symbol *s = &work->symbols[factor->symbol];
+    unsigned levels[2] = {0, 0};
+    *yes = false;
+    if (s->is_state || s->is_dose || s->level_count > 0 || !(s->low > 0.0) || s->high < wide * s->low) {
+        return DDT_OK;
+    }
+    for (int k = 0; k < 2; k++) {
+        SOLVE_TRY(levels_from(work, *factor, k == 1, &levels[k]));
+    }
+    *yes = levels[1] < levels[0];
+    return DDT_OK;
+}
+
 static ddt_status lower_symbol_factor(solve_work *work, const solve_factor *factor, solve_product *product) {
     solve_value x;
     if (work->symbols[factor->symbol].is_time) {
@@ -263,7 +311,7 @@ static ddt_status lower_symbol_factor(solve_work *work, const solve_factor *fact
     double mid = 0.0;
     double half = 1.0;
     solve_function *f = NULL;
-    SOLVE_TRY(symbol_value(work, factor->symbol, &x, &mid, &half));
+    SOLVE_TRY(symbol_value(work, factor, &x, &mid, &half));
     SOLVE_TRY(expression_function(work, factor, mid, half, &f));
     return multiply_function(work, f, x, solve_print(work, factor->expression), product);
 }

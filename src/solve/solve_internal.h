@@ -344,7 +344,8 @@ typedef struct solve_factor {
     uint32_t symbol;
     ddt_expr expression; /* one symbol: the function; otherwise the argument */
     ddt_expr_op
-        op; /* outer function of the argument: POW (argument^power), EXP (exp(power argument)) or op(argument) */
+        op;      /* outer function of the argument: POW (argument^power), EXP (exp(power argument)) or op(argument) */
+    bool is_log; /* one symbol: read from the encryption of its logarithm */
     double power;
     solve_terms *inner;
 } solve_factor;
@@ -640,8 +641,10 @@ ddt_status solve_expand(solve_work *work, ddt_expr e, solve_terms *out);
 ddt_status solve_encode(solve_work *work);
 /* The declared range of a symbol in the layout, added where it is not there. */
 ddt_status solve_add_range(solve_work *work, uint32_t symbol, uint32_t *index);
-/* The encoding of a symbol's value on [-1, 1], SOLVE_NONE where there is none. */
-uint32_t solve_encoding_linear(const solve_work *work, uint32_t symbol);
+/* The encoding of a symbol's value, or of its logarithm, on [-1, 1], SOLVE_NONE where there is none. */
+uint32_t solve_encoding_whole(const solve_work *work, uint32_t symbol, bool is_log);
+/* Whether a function of one symbol is a shorter polynomial of its logarithm. */
+ddt_status solve_prefers_log(solve_work *work, const solve_factor *factor, bool *yes);
 
 /* lower.c */
 typedef struct solve_pairs {
