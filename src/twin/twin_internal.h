@@ -23,9 +23,9 @@ enum {
 
 #define TWIN_TARGET_ERROR_DEFAULT 1e-4
 #define TWIN_TARGET_ERROR_REGIMEN 1e-3 /* of recommendations, in units of the targets; a bound, seen is 1e-5 */
-/* Of plans whose results are flooded: no more than what a release allows for decoding numbers of size 16 in double
+/* Of plans whose results are flooded: half of what a release allows for decoding numbers of size 16 in double
  * precision (docs/security.md). */
-#define TWIN_BOUND_GRANTABLE 0x1p-42
+#define TWIN_BOUND_GRANTABLE 0x1p-44
 #define TWIN_FILE_SECRET "secret.ddt"
 #define TWIN_FILE_PUBLIC "public.ddt"
 #define TWIN_FILE_EVAL "eval.ddt"
