@@ -37,8 +37,9 @@ void solve_fill_packed(const solve_layout *layout, size_t lane, size_t index, do
     }
 }
 
-/* How many ciphertexts there are. */
-static size_t vector_count(const solve_layout *layout) { return layout->packed > 0 ? 1 : layout->input_count; }
+size_t solve_vector_count(const solve_layout *layout) {
+    return layout->packed == 0 ? layout->input_count : layout->history == NULL ? 1 : 2;
+}
 
 static bool depends_on_doses(const solve_input *input) {
     return input->kind != SOLVE_INPUT_LINEAR && input->kind != SOLVE_INPUT_LOG;
@@ -448,6 +449,32 @@ static ddt_status fill_doses(const filler *f, double *const *inputs) {
     return status;
 }
 
+/* ------------------------------------------------------------------ doses before a recommendation */
+
+static ddt_status fill_history(const filler *f, double *const *inputs) {
+    const solve_layout *layout = f->layout;
+    const solve_range *range = &layout->ranges[layout->inputs[layout->input_count - 1].range];
+    double *values = inputs[solve_vector_count(layout) - 1];
+    size_t most = 1;
+    for (size_t s = 0; s < layout->subject_count; s++) {
+        most = layout->subjects[s].record_count > most ? layout->subjects[s].record_count : most;
+    }
+    double *amounts = ddt_calloc(most, sizeof *amounts);
+    ddt_status status = amounts == NULL ? solve_no_memory(f->ctx) : DDT_OK;
+    for (size_t l = 0; l < layout->lane_count && status == DDT_OK && amounts != NULL; l++) {
+        const ddt_subject *subject = &f->events->subjects[layout->lanes[l].subject];
+        const solve_history_lane *lane = &layout->history->lanes[l];
+        for (size_t i = 0; i < lane->record_count && status == DDT_OK; i++) {
+            const ddt_record *record = &subject->records[lane->records[i]];
+            amounts[lane->records[i]] = record->amount;
+            status = check_range(f, range, subject, record, record->amount);
+        }
+        solve_history_fill(layout->history, l, amounts, values + l * block_of(layout));
+    }
+    ddt_free(amounts);
+    return status;
+}
+
 /* Ranges of symbols that only lags, rates... read: they have no input. */
 static ddt_status check_ranges(const filler *f) {
     for (size_t r = 0; r < f->layout->range_count; r++) {
@@ -476,13 +503,16 @@ ddt_status ddt_solution_fill(ddt_context *ctx, const ddt_solution *solution, con
     if (status == DDT_OK) {
         status = fill_symbols(&f, inputs);
     }
-    if (status == DDT_OK) {
+    if (status == DDT_OK && layout->packed == 0 && layout->history == NULL) {
         status = fill_doses(&f, inputs);
+    }
+    if (status == DDT_OK && layout->history != NULL) {
+        status = fill_history(&f, inputs);
     }
     if (status == DDT_OK && solution->fit != NULL) {
         status = solve_fit_fill(ctx, solution, model, events, inputs);
     }
-    for (size_t i = 0; status != DDT_OK && i < vector_count(layout); i++) {
+    for (size_t i = 0; status != DDT_OK && i < solve_vector_count(layout); i++) {
         memset(inputs[i], 0, layout->lane_count * block_of(layout) * sizeof(double));
     }
     return status;

@@ -159,6 +159,9 @@ ddt_status ddt_solution_write(ddt_writer *writer, const ddt_solution *solution) 
     ddt_writer_begin(writer, "LANE");
     write_lanes(writer, &solution->layout);
     SOLVE_TRY(ddt_writer_end(writer));
+    if (solution->layout.history != NULL) {
+        SOLVE_TRY(solve_history_write(writer, solution->layout.history));
+    }
     return solution->fit == NULL ? DDT_OK : solve_fit_write(writer, solution);
 }
 
@@ -280,6 +283,11 @@ static ddt_status read_ranges(const parser *p) {
     return DDT_OK;
 }
 
+/* Whether a table of earlier doses follows. */
+static bool has_history(const solve_layout *layout) {
+    return layout->input_count > 0 && layout->inputs[layout->input_count - 1].kind == SOLVE_INPUT_HISTORY;
+}
+
 static ddt_status read_input(const parser *p, const ddt_plan *plan, size_t index) {
     solve_input *input = &p->layout->inputs[index];
     uint32_t kind = 0;
@@ -296,10 +304,15 @@ static ddt_status read_input(const parser *p, const ddt_plan *plan, size_t index
     SOLVE_TRY(ddt_reader_u32(p->reader, &giving));
     SOLVE_TRY(ddt_reader_u32(p->reader, &input->compartment));
     SOLVE_TRY(ddt_reader_u32(p->reader, &omits_f));
-    bool is_packed = p->layout->packed > 0;
-    ddt_plan_input expected = ddt_plan_get_input(plan, is_packed ? 0 : index);
+    bool is_history = kind == SOLVE_INPUT_HISTORY;
+    bool is_packed = p->layout->packed > 0 && !is_history;
+    size_t last = ddt_plan_input_count(plan) - 1;
+    if (is_history && index + 1 != p->layout->input_count) {
+        return bad(p, "earlier doses are not its last input");
+    }
+    ddt_plan_input expected = ddt_plan_get_input(plan, is_packed ? 0 : is_history ? last : index);
     const char *name = is_packed ? SOLVE_PACKED_NAME : input->name;
-    if (kind > SOLVE_INPUT_LAST_DOSE || role > SOLVE_ROLE_OBSERVATION || giving > SOLVE_GIVING_CONSTANT_MODELLED ||
+    if (kind > SOLVE_INPUT_HISTORY || role > SOLVE_ROLE_OBSERVATION || giving > SOLVE_GIVING_CONSTANT_MODELLED ||
         omits_f > 1) {
         return bad(p, "an input is of a kind that does not exist");
     }
@@ -327,10 +340,7 @@ static ddt_status read_inputs(const parser *p, const ddt_plan *plan) {
     uint32_t packed = 0;
     SOLVE_TRY(ddt_reader_u32(p->reader, &packed));
     SOLVE_TRY(ddt_reader_count(p->reader, least_bytes, RANGES_MAX, &count));
-    if (ddt_plan_input_count(plan) != (packed > 0 ? 1 : count)) {
-        return bad(p, "the circuit has another number of inputs");
-    }
-    if ((packed & (packed - 1)) != 0 || packed > SOLVE_PACKED_MAX || (packed > 0 && count > packed)) {
+    if ((packed & (packed - 1)) != 0 || packed > SOLVE_PACKED_MAX) {
         return bad(p, "its inputs are packed in a way that does not exist");
     }
     p->layout->packed = packed;
@@ -342,7 +352,12 @@ static ddt_status read_inputs(const parser *p, const ddt_plan *plan) {
     for (size_t i = 0; i < count; i++) {
         SOLVE_TRY(read_input(p, plan, i));
     }
-    return DDT_OK;
+    size_t own = count - has_history(p->layout);
+    if (packed > 0 && own > packed) {
+        return bad(p, "its inputs are packed in a way that does not exist");
+    }
+    size_t vectors = packed == 0 ? count : 1 + count - own;
+    return vectors == ddt_plan_input_count(plan) ? DDT_OK : bad(p, "the circuit has another number of inputs");
 }
 
 static ddt_status read_outputs(const parser *p, const ddt_plan *plan) {
@@ -562,6 +577,9 @@ static ddt_status read_all(const parser *p, const ddt_plan *plan) {
     SOLVE_TRY(ddt_reader_end(p->reader));
     p->solution->info.subjects = p->layout->subject_count;
     SOLVE_TRY(check_places(p));
+    if (has_history(p->layout)) {
+        SOLVE_TRY(solve_history_read(p->ctx, p->reader, p->layout));
+    }
     if (!solve_fit_expected(p->layout)) {
         return p->layout->lane_slots == 0 ? DDT_OK : bad(p, "its shape is not the circuit's");
     }

@@ -235,7 +235,7 @@ static void candidate_shape(recommend_work *r) {
     r->shapes = recommend_shape_count(&r->options->product);
     r->doses = recommend_dose_count(&r->options->product);
     r->shape_slots = recommend_power_of_two(r->shapes);
-    r->metric_slots = recommend_power_of_two(r->metric_count);
+    r->metric_slots = recommend_power_of_two((r->history != NULL ? 2 : 1) * r->metric_count);
     r->sum_rows = recommend_power_of_two(r->doses > sum_rows + 1 ? r->doses - 1 : sum_rows);
     r->row_slots = 2 * r->sum_rows;
     r->columns = r->shape_slots * r->metric_slots;
@@ -401,7 +401,7 @@ static ddt_status make_times(recommend_work *r) {
         return DDT_ERR_MEMORY;
     }
     for (size_t i = 0; i < slots; i++) {
-        times->t2[i] = recommend_time_at(r, i % r->block);
+        times->t2[i] = recommend_time_at(r, i / r->block, i % r->block);
         times->t2_max = fmax(times->t2_max, times->t2[i]);
     }
     return DDT_OK;
@@ -474,6 +474,7 @@ static ddt_status linear_system(recommend_work *r) {
     SOLVE_TRY(find_dosing(r));
     SOLVE_TRY(solve_linear_create(work));
     SOLVE_TRY(check_linear(r));
+    SOLVE_TRY(recommend_history_find(r));
     return make_dosing(r);
 }
 
@@ -486,6 +487,7 @@ static ddt_status population(recommend_work *r) {
     SOLVE_TRY(regimen_exact_create(&r->work, &r->exact));
     SOLVE_TRY(make_layout(r));
     SOLVE_TRY(make_columns(r));
+    SOLVE_TRY(r->history != NULL ? recommend_history_fit(r) : DDT_OK);
     SOLVE_TRY(make_times(r));
     return r->course != NULL ? DDT_OK : recommend_limits(r);
 }

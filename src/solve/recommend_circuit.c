@@ -46,11 +46,17 @@ static double weight_at(const void *user, const recommend_place *p) {
     if (r->course != NULL && (p->metric >= r->metric_count || p->shape % r->period >= r->shapes)) {
         return 0.0;
     }
+    if (recommend_history_has(r, p)) {
+        return 0.0; /* the custodian's, encrypted */
+    }
     return i < c->sum.count && !c->is_zero ? c->sum.weight[i] / c->norm * r->amplitude : 0.0;
 }
 
-double recommend_time_at(const recommend_work *r, size_t slot) {
+double recommend_time_at(const recommend_work *r, size_t lane, size_t slot) {
     recommend_place p = recommend_place_of(r, slot);
+    if (recommend_history_has(r, &p)) {
+        return recommend_history_time(r, lane, &p);
+    }
     const recommend_column *c = column_of(r, &p);
     size_t i = p.row % r->sum_rows;
     return i < c->sum.count ? c->sum.time_h[i] : c->sum.time_h[0];
@@ -98,6 +104,10 @@ static carried of_parts(void) { return carried_between(below_range, 1.0 - below_
 /* Dose of the row in units in which the metric is 1, as it is carried. */
 static double dose_at(const void *user, const recommend_place *p) {
     const recommend_work *r = user;
+    if (is_candidate(r, p) && recommend_history_has(r, p)) {
+        double unit = r->metrics[target_of(r, p->metric - r->metric_count)].unit;
+        return recommend_history_factor(r, p) / (unit * of_metrics(r).half);
+    }
     if (!is_candidate(r, p) || p->metric >= r->metric_count) {
         return 0.0;
     }
@@ -346,6 +356,10 @@ static ddt_status build_unit_response(recommend_work *r, ddt_node *out) {
     work->circuit = work->solution->circuit;
     SOLVE_TRY(recommend_bind_inputs(r));
     work->dosings[0].node = own_public(r, weight_at);
+    if (r->history != NULL) {
+        ddt_node past = ddt_circuit_affine(work->circuit, &r->past_node, &r->amplitude, 1, 0.0);
+        work->dosings[0].node = ddt_circuit_add(work->circuit, work->dosings[0].node, past);
+    }
     work->has_nodes = true;
     work->sum_rows = r->sum_rows;
     SOLVE_TRY(solve_superpose_values(work, &y));
@@ -373,6 +387,10 @@ ddt_status recommend_build(recommend_work *r) {
     SOLVE_TRY(recommend_unit_response(r, &y));
     carried metrics = of_metrics(r);
     ddt_node x = ddt_circuit_mul(r->work.circuit, y, own_public(r, dose_at));
+    if (r->history != NULL) {
+        int64_t behind = (int64_t)(r->metric_count * r->shape_slots);
+        x = ddt_circuit_add(r->work.circuit, x, ddt_circuit_rotate(r->work.circuit, x, behind));
+    }
     x = shifted(r, x, -metrics.mid / metrics.half);
     SOLVE_TRY(compress(r, x, &v));
     for (size_t t = 0; t < r->options->targets.count; t++) {

@@ -547,7 +547,7 @@ static ddt_status build_course(recommend_work *r) {
         double **inputs = NULL;
         double **outputs = NULL;
         SOLVE_TRY(build_circuit(&c));
-        SOLVE_TRY(solve_vectors_create(work, work->solution->layout.input_count, &inputs));
+        SOLVE_TRY(solve_vectors_create(work, solve_vector_count(&work->solution->layout), &inputs));
         SOLVE_TRY(solve_vectors_create(work, 1, &outputs));
         SOLVE_TRY(run_patients(&c, inputs, outputs, &r->metric_error));
         if (r->metric_error <= allowance * work->options.tolerance) {

@@ -105,7 +105,7 @@ ddt_status recommend_encode(recommend_work *r) {
     }
     size_t period = recommend_power_of_two(layout->input_count);
     layout->packed = period > 1 && period <= SOLVE_PACKED_MAX && period <= r->block ? period : 0;
-    return DDT_OK;
+    return r->history != NULL ? recommend_history_add_input(r) : DDT_OK;
 }
 
 /* ------------------------------------------------------------------ points */
@@ -170,9 +170,12 @@ static ddt_node unpacked(recommend_work *r, const unpacker *u, size_t index) {
     return ddt_circuit_dot(r->work.circuit, values, masks, (size_t)period);
 }
 
+/* Inputs without that of earlier doses. */
+static size_t own_inputs(const solve_layout *layout) { return layout->input_count - (layout->history != NULL); }
+
 static double largest_bound(const solve_layout *layout) {
     double bound = 0.0;
-    for (size_t i = 0; i < layout->input_count; i++) {
+    for (size_t i = 0; i < own_inputs(layout); i++) {
         bound = fmax(bound, layout->inputs[i].bound);
     }
     return bound;
@@ -185,7 +188,7 @@ ddt_status recommend_bind_inputs(recommend_work *r) {
     size_t next = 0;
     if (layout->packed > 0) {
         ddt_node x = ddt_circuit_input(work->circuit, SOLVE_PACKED_NAME, largest_bound(layout));
-        rotations(r, x, layout->input_count, 1, u.right);
+        rotations(r, x, own_inputs(layout), 1, u.right);
         rotations(r, x, layout->packed, -1, u.left);
     }
     for (size_t i = 0; i < work->encoding_count; i++) {
@@ -199,6 +202,10 @@ ddt_status recommend_bind_inputs(recommend_work *r) {
             e->node = ddt_circuit_input(work->circuit, layout->inputs[next].name, layout->inputs[next].bound);
             next++;
         }
+    }
+    if (r->history != NULL) {
+        const solve_input *past = &layout->inputs[layout->input_count - 1];
+        r->past_node = ddt_circuit_input(work->circuit, past->name, past->bound);
     }
     return ddt_circuit_status(work->circuit);
 }
@@ -219,5 +226,9 @@ void recommend_fill_lane(recommend_work *r, size_t lane, size_t sample, double *
             }
             next++;
         }
+    }
+    if (r->history != NULL) {
+        double *slots = inputs[solve_vector_count(layout) - 1] + lane * r->block;
+        recommend_history_fill(r, lane, recommend_history_part(sample), slots);
     }
 }

@@ -14,6 +14,7 @@
  *   lower.c     sums of products -> nodes of the circuit
  *   superpose.c the circuit; segments.c the product of exponentials of successive segments
  *   calibrate.c the virtual population through the circuit; errors
+ *   history.c   doses before a recommendation: slots, plan file
  *   solution.c  the public interface; fill.c data -> inputs; layout_file.c the layout in a plan file
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -22,6 +23,7 @@
 #define DDT_SOLVE_INTERNAL_H
 
 #include "ddt/solve.h"
+#include "history.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -77,7 +79,8 @@ typedef enum solve_input_kind {
     SOLVE_INPUT_DECAY_TIME,    /* t2 of each slot, where it depends on encrypted values */
     SOLVE_INPUT_INFUSION_TIME, /* time under the infusion, likewise */
     SOLVE_INPUT_FIT,           /* made of levels, fit_fill.c */
-    SOLVE_INPUT_LAST_DOSE      /* AMT of the last dose before each column, podo() */
+    SOLVE_INPUT_LAST_DOSE,     /* AMT of the last dose before each column, podo() */
+    SOLVE_INPUT_HISTORY        /* of the doses before a recommendation, history.h; the last input */
 } solve_input_kind;
 
 /* Whose value an input takes in a slot, where a covariate changes with time. */
@@ -179,8 +182,10 @@ typedef struct solve_layout {
     size_t columns, rows; /* slot = (segment * rows + row) * columns + column */
     size_t segments;      /* a power of two, 1 where covariates that rates depend on do not change */
     bool carries_forward; /* ddt_events.carries_forward */
-    size_t packed;        /* 0, or a power of two: one ciphertext, whose slot s holds input s modulo it */
-    size_t lane_slots;    /* of a lane, where these are more than its segments take (copies of a fit); else 0 */
+    /* 0, or a power of two: one ciphertext, whose slot s holds input s modulo it; a history is one of its own */
+    size_t packed;
+    solve_history *history; /* NULL: none */
+    size_t lane_slots;      /* of a lane, where these are more than its segments take (copies of a fit); else 0 */
     solve_range *ranges;
     size_t range_count;
     solve_input *inputs;
@@ -759,6 +764,8 @@ void solve_fill_doses(const solve_layout *layout, size_t lane, const solve_given
 /* The same for amounts alone, where all times are public: each record's amount times its source's weight. */
 void solve_fill_amounts(const solve_layout *layout, size_t lane, const double *record_amounts, double *const *inputs);
 void solve_fill_constant(const solve_layout *layout, size_t lane, double y, double *input);
+/* How many ciphertexts the inputs are. */
+size_t solve_vector_count(const solve_layout *layout);
 /* The same where inputs are packed: in the slots of input `index`. */
 void solve_fill_packed(const solve_layout *layout, size_t lane, size_t index, double y, double *input);
 /* y in every slot of one column. */

@@ -152,4 +152,29 @@ static inline double steady_peak(const two_compartments *m, double interval_h, d
     return sum;
 }
 
+/* Area from a unit dose until t after it. */
+static inline double area_after_dose(const two_compartments *m, double t, double infusion_h) {
+    double sum = 0.0;
+    for (int i = 0; i < 2 && t > 0.0; i++) {
+        double k = m->rate[i];
+        double during = fmin(t, infusion_h);
+        /* int_0^t of 1/T int_0^min(s, T) exp(-k (s - u)) du ds */
+        double area = (during + expm1(-k * during) / k) / k;
+        area += -expm1(-k * during) / k * -expm1(-k * (t - during)) / k;
+        sum += m->part[i] * area / infusion_h;
+    }
+    return sum;
+}
+
+/* Concentration t after a unit dose. */
+static inline double level_after_dose(const two_compartments *m, double t, double infusion_h) {
+    double sum = 0.0;
+    for (int i = 0; i < 2 && t > 0.0; i++) {
+        double k = m->rate[i];
+        double during = fmin(t, infusion_h);
+        sum += m->part[i] * -expm1(-k * during) / (k * infusion_h) * exp(-k * (t - during));
+    }
+    return sum;
+}
+
 #endif

@@ -196,30 +196,6 @@ static void test_aim(void **state) {
 
 enum { DOSES = 6, AIMS = 3 };
 
-/* Area from a unit dose until t after it. */
-static double area_until(const two_compartments *m, double t, double infusion_h) {
-    double sum = 0.0;
-    for (int i = 0; i < 2 && t > 0.0; i++) {
-        double k = m->rate[i];
-        double during = fmin(t, infusion_h);
-        /* int_0^t of 1/T int_0^min(s, T) exp(-k (s - u)) du ds */
-        double area = (during + expm1(-k * during) / k) / k;
-        area += -expm1(-k * during) / k * -expm1(-k * (t - during)) / k;
-        sum += m->part[i] * area / infusion_h;
-    }
-    return sum;
-}
-
-static double concentration(const two_compartments *m, double t, double infusion_h) {
-    double sum = 0.0;
-    for (int i = 0; i < 2 && t > 0.0; i++) {
-        double k = m->rate[i];
-        double during = fmin(t, infusion_h);
-        sum += m->part[i] * -expm1(-k * during) / (k * infusion_h) * exp(-k * (t - during));
-    }
-    return sum;
-}
-
 typedef struct course {
     double a[POINTS][AIMS][DOSES]; /* in units of the aim, for doses of dose_high */
     double weight[AIMS];
@@ -236,9 +212,9 @@ static void make_course(const patient *p, double eta[POINTS][ETAS], const ddt_co
             for (size_t j = 0; j < DOSES; j++) {
                 double t = options->times_h[j];
                 double value = target->kind == DDT_METRIC_AUC_WINDOW
-                                   ? area_until(&m, target->to_h - t, options->infusion_h) -
-                                         area_until(&m, target->from_h - t, options->infusion_h)
-                                   : concentration(&m, target->at_h - t, options->infusion_h);
+                                   ? area_after_dose(&m, target->to_h - t, options->infusion_h) -
+                                         area_after_dose(&m, target->from_h - t, options->infusion_h)
+                                   : level_after_dose(&m, target->at_h - t, options->infusion_h);
                 out->a[z][k][j] = value * options->dose_high / sqrt(target->low * target->high);
             }
         }
