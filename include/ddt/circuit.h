@@ -164,8 +164,8 @@ typedef struct ddt_plan_request {
     /* Where target_error cannot be met even at the largest scale: the largest error that is still accepted (told in
      * predicted_error); 0: none beyond target_error */
     double accept_error;
-    /* 0: any; else the plan must have noise_bound <= it, and where one prime a level is too coarse for that it takes
-     * two (composite scaling, scales up to 2^98) */
+    /* 0: any; else the plan must have noise_bound <= it. Where one prime a level is too coarse for this or for
+     * target_error the plan takes two (composite scaling, scales up to 2^98). */
     double bound_target;
     /* 0, or the most levels that the plan may use: what is deeper is refreshed (ddt_circuit_refresh) */
     unsigned levels;
@@ -183,10 +183,10 @@ typedef struct ddt_plan_info {
     double predicted_seconds;                          /* on one thread of the machine that planned: a rough guide */
     double predicted_error; /* largest over outputs, absolute: 8 sigma of the noisiest slot */
     /*
-     * The worst case of |decrypted - exact| over all slots of all outputs (ddt/ckks/bound.h with 128 tail bits, errors
-     * added however they arise), for inputs encrypted as the request said and within their bounds: what a release must
-     * be flooded for. Sizes of values inside come from interval arithmetic or from twice what calibration saw,
-     * whichever is less. Infinite for plans that refresh.
+     * The worst case of the noise over all slots of all outputs: what a release must be flooded for. Sensitivities along
+     * the calibration draws, with a margin of 4, times the bounds of ddt/ckks/bound.h with 128 tail bits, absolute
+     * values added: docs/precision.md says what is proven and what is assumed. What encoding rounds does not count: it
+     * depends on no key. Often infinite for plans that refresh.
      */
     double noise_bound;
     size_t instructions;

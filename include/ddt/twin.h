@@ -17,6 +17,7 @@
 #include "ddt/custody/release.h"
 #include "ddt/solve/fit.h"
 #include "ddt/solve/recommend.h"
+#include "ddt/solve/update.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -29,17 +30,19 @@ typedef struct ddt_setting {
 
 /* What a twin is asked. */
 typedef enum ddt_twin_purpose {
-    DDT_TWIN_SIMULATE, /* concentrations: a row for every observation */
-    DDT_TWIN_FIT,      /* a patient's own parameters (ddt/solve/fit.h): a row for every subject */
-    DDT_TWIN_RECOMMEND /* candidate regimens (ddt/solve/recommend.h): a row for every candidate */
+    DDT_TWIN_SIMULATE,  /* concentrations: a row for every observation */
+    DDT_TWIN_FIT,       /* a patient's own parameters (ddt/solve/fit.h): a row for every subject */
+    DDT_TWIN_RECOMMEND, /* candidate regimens (ddt/solve/recommend.h): a row for every candidate */
+    DDT_TWIN_UPDATE     /* a twin that lives (ddt/solve/update.h): see ddt_twin_encrypt_update */
 } ddt_twin_purpose;
 
 /* How a model and a data set become a problem: the options of check, compile, simulate, fit and recommend. */
 typedef struct ddt_twin_options {
     ddt_twin_purpose purpose;
-    const char *target;  /* RECOMMEND: as ddt_recommend_parse_targets reads it */
-    const char *product; /* RECOMMEND: as ddt_recommend_parse_product reads it */
-    bool grantable;      /* RECOMMEND: for ddt_twin_grant: the metrics alone, precise enough to be flooded */
+    const char *target;        /* RECOMMEND: as ddt_recommend_parse_targets reads it */
+    const char *product;       /* RECOMMEND: as ddt_recommend_parse_product reads it */
+    bool grantable;            /* RECOMMEND: for ddt_twin_grant: the metrics alone, precise enough to be flooded */
+    ddt_update_options update; /* UPDATE */
     const char *model_path;
     const char *data_path;      /* NULL: a virtual trial drawn from the model (ddtwin check without --data) */
     double grid_h;              /* --grid: adds EVID 2 records every grid_h; 0: none */
@@ -82,7 +85,7 @@ void ddt_twin_problem_info(const ddt_twin_problem *problem, ddt_plan_info *plan,
 DDT_MUST_CHECK ddt_status ddt_twin_problem_write(ddt_context *ctx, const ddt_twin_problem *problem, const char *path,
                                                  uint64_t *bytes);
 
-/* compile: ddt_twin_problem_create, then ddt_twin_problem_write. */
+/* compile: ddt_twin_problem_create, then ddt_twin_problem_write; a plan of a living twin by ddt_update_create. */
 DDT_MUST_CHECK ddt_status ddt_twin_compile(ddt_context *ctx, const ddt_twin_options *options, const char *plan_path);
 
 /* ------------------------------------------------------------------ plan files */
@@ -98,7 +101,9 @@ ddt_twin_purpose ddt_twin_plan_purpose(const ddt_twin_plan *plan);
 /* The digest of the plan file: it names the computation; keys, twins and results carry it. */
 const ddt_digest *ddt_twin_plan_digest(const ddt_twin_plan *plan);
 const ddt_plan *ddt_twin_plan_program(const ddt_twin_plan *plan);
+/* NULL for a plan of a living twin, and the other way round. */
 const ddt_solution *ddt_twin_plan_solution(const ddt_twin_plan *plan);
+const ddt_update *ddt_twin_plan_update(const ddt_twin_plan *plan);
 const char *ddt_twin_plan_model_name(const ddt_twin_plan *plan);
 const char *ddt_twin_plan_model_text(const ddt_twin_plan *plan);
 /* The plan's model with its parameters and outputs as compiled; the caller owns *out. */
@@ -130,6 +135,43 @@ DDT_MUST_CHECK ddt_status ddt_twin_keygen(ddt_context *ctx, const char *plan_pat
 DDT_MUST_CHECK ddt_status ddt_twin_encrypt(ddt_context *ctx, const char *plan_path, const char *keys_directory,
                                            const char *passphrase, const char *model_path, const char *data_path,
                                            const char *twin_path, uint64_t *bytes);
+
+/*
+ * encrypt for a living twin: what happened to one subject since the twin's clock -> update file. life_path: the twin as
+ * the engine has it, for its clock and, with the secret key, for whose it is (DDT_ERR_MISMATCH when the table is
+ * another patient's); NULL: a new twin begins with this file. subject: NULL, the only one in the table. Progress stages
+ * "steps", "encrypt".
+ */
+DDT_MUST_CHECK ddt_status ddt_twin_encrypt_update(ddt_context *ctx, const char *plan_path, const char *keys_directory,
+                                                  const char *passphrase, const char *model_path, const char *life_path,
+                                                  const char *data_path, const char *subject, const char *update_path,
+                                                  uint64_t *bytes);
+
+/* What a living twin says, decrypted. */
+typedef struct ddt_twin_life {
+    char *id; /* "1" where the identifier was not sealed */
+    ddt_wire_clock clock;
+    ddt_update_estimate estimate;
+    ddt_model *model;
+    ddt_update_info info;
+    /* Where a table says what comes next: its observation records. */
+    size_t row_count, output_count;
+    double *times_h;
+    double *predicted, *band; /* as ddt_update_predict gives them */
+} ddt_twin_life;
+/*
+ * decrypt of a living twin. data_path: NULL, or what comes next (doses, and the times to predict); subject as above.
+ * Errors: those of ddt_twin_decrypt and ddt_update_predict; *out is zero then.
+ */
+DDT_MUST_CHECK ddt_status ddt_twin_decrypt_life(ddt_context *ctx, const char *keys_directory, const char *passphrase,
+                                                const char *life_path, const char *data_path, const char *subject,
+                                                ddt_twin_life *out);
+void ddt_twin_life_destroy(ddt_twin_life *life);
+/* twin.json as text; the caller owns *json (ddt_free). */
+DDT_MUST_CHECK ddt_status ddt_twin_life_json(ddt_context *ctx, const ddt_twin_life *life, char **json);
+/* etas.csv, uncertainty.csv (as of a fit), state.csv (compartment, amount, p5, p50, p95), forecast.csv (time, outputs
+ * with bands; with a table only) and twin.json go into a folder. */
+DDT_MUST_CHECK ddt_status ddt_twin_life_write(ddt_context *ctx, const ddt_twin_life *life, const char *folder);
 
 /* A profile, decrypted or computed in the clear: values[subject][observation * output_count + output]. */
 typedef struct ddt_profile {
@@ -277,11 +319,13 @@ DDT_MUST_CHECK ddt_status ddt_twin_grant(ddt_context *ctx, const char *keys_dire
                                          const char *grant_path, ddt_ledger_state *ledger);
 
 /*
- * What the model file says of its products and targets, as the texts that --product and --target take: the first
- * product, the first target. The caller owns *text (ddt_free). DDT_ERR_MODEL where the model says nothing.
+ * The texts of a recommendation's question. target NULL: the model's first target. product NULL: the model's first
+ * product; a word without '=': the model's product of that name; else what --product takes, as it is. The caller owns
+ * both texts (ddt_free); NULL on failure. DDT_ERR_MODEL where the model says nothing, or aims at what regimens cannot
+ * be compared for.
  */
-DDT_MUST_CHECK ddt_status ddt_twin_model_product(ddt_context *ctx, const char *model_path, char **text);
-DDT_MUST_CHECK ddt_status ddt_twin_model_target(ddt_context *ctx, const char *model_path, char **text);
+DDT_MUST_CHECK ddt_status ddt_twin_complete_question(ddt_context *ctx, const char *model_path, const char *target,
+                                                     const char *product, char **target_out, char **product_out);
 
 /* The summary as JSON text, NUL-terminated, owned by the caller (ddt_free). docs/commands.md lists the fields. */
 DDT_MUST_CHECK ddt_status ddt_twin_summary(ddt_context *ctx, const ddt_twin_outcome *outcome, char **json);

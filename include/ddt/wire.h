@@ -29,10 +29,12 @@ typedef enum ddt_wire_kind {
     DDT_WIRE_RESULT = 6,
     DDT_WIRE_PHYSICIAN_KEY = 7, /* secret, too */
     DDT_WIRE_PHYSICIAN_PUBLIC = 8,
-    DDT_WIRE_GRANT = 9
+    DDT_WIRE_GRANT = 9,
+    DDT_WIRE_UPDATE = 10, /* what happened to a patient, for a living twin */
+    DDT_WIRE_LIFE = 11    /* a living twin */
 } ddt_wire_kind;
 
-enum { DDT_WIRE_KIND_FIRST = DDT_WIRE_PLAN, DDT_WIRE_KIND_LAST = DDT_WIRE_GRANT };
+enum { DDT_WIRE_KIND_FIRST = DDT_WIRE_PLAN, DDT_WIRE_KIND_LAST = DDT_WIRE_LIFE };
 
 /* "plan", "secret key" ... for messages; "unknown" for others. */
 const char *ddt_wire_kind_name(ddt_wire_kind kind);
@@ -85,6 +87,17 @@ DDT_MUST_CHECK ddt_status ddt_writer_heading(ddt_writer *writer, const ddt_diges
  */
 enum { DDT_WIRE_NOTE_MAX = 1 << 24 };
 DDT_MUST_CHECK ddt_status ddt_writer_note(ddt_writer *writer, const uint8_t *note, size_t length);
+/*
+ * The section "CLCK" behind the note of living twins and their updates: public. Of a twin: its clock (from_h and to_h
+ * alike), how many updates it has had, how many steps in all. Of an update: the clock that it goes on from and the one
+ * it leads to, how many updates the twin must have had, its steps; `begins`: a new twin's first values stand in it.
+ */
+typedef struct ddt_wire_clock {
+    double from_h, to_h;
+    uint64_t updates, steps;
+    bool begins;
+} ddt_wire_clock;
+DDT_MUST_CHECK ddt_status ddt_writer_clock(ddt_writer *writer, const ddt_wire_clock *clock);
 /* Writes the end record, syncs, renames into place, and frees the writer whatever happens. *bytes (may be NULL): the
  * file's size. */
 DDT_MUST_CHECK ddt_status ddt_writer_commit(ddt_writer *writer, uint64_t *bytes);
@@ -139,6 +152,8 @@ DDT_MUST_CHECK ddt_status ddt_reader_heading(ddt_reader *reader, ddt_digest *pla
 /* Reads the section "NOTE"; the caller owns *note (ddt_free), which is not NULL even when *length is 0. Errors: those
  * of ddt_reader_begin, DDT_ERR_MEMORY. */
 DDT_MUST_CHECK ddt_status ddt_reader_note(ddt_context *ctx, ddt_reader *reader, uint8_t **note, size_t *length);
+/* Reads the section "CLCK". Errors: those of ddt_reader_begin, DDT_ERR_FORMAT (a clock that goes backwards). */
+DDT_MUST_CHECK ddt_status ddt_reader_clock(ddt_context *ctx, ddt_reader *reader, ddt_wire_clock *clock);
 /* Ends the section; bytes left over are DDT_ERR_FORMAT. */
 DDT_MUST_CHECK ddt_status ddt_reader_end(ddt_reader *reader);
 /* Checks the end record and that nothing follows it. */

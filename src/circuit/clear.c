@@ -36,6 +36,16 @@ void circuit_polynomial_clear(const double *coefficients, unsigned degree, const
     }
 }
 
+/* In the Chebyshev basis c'_{k-1} = c'_{k+1} + 2 k c_k, with c'_0 halved. */
+void circuit_polynomial_derivative(const double *coefficients, unsigned degree, double *out) {
+    out[degree] = 0.0;
+    out[degree + 1] = 0.0;
+    for (unsigned k = degree; k > 0; k--) {
+        out[k - 1] = out[k + 1] + 2.0 * k * coefficients[k];
+    }
+    out[0] *= 0.5;
+}
+
 /*
  * Derivative of order 1 or 2 at x, from the polynomial through five neighbouring values. The neighbours stay within
  * [low, high] where x does: a function need not exist beyond.

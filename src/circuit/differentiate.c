@@ -93,17 +93,14 @@ static ddt_node or_zero(differentiation *d, ddt_node derivative) {
 /* ------------------------------------------------------------------ polynomials */
 
 /*
- * p'(x) at the node's operand. In the Chebyshev basis c'_{k-1} = c'_{k+1} + 2 k c_k, with c'_0 halved. What stands for
- * a function stands for the function's derivative then, as far as finite differences carry.
+ * p'(x) at the node's operand. What stands for a function stands for the function's derivative then, as far as finite
+ * differences carry.
  */
 static ddt_node polynomial_derivative(differentiation *d, const circuit_node *node) {
     circuit_graph *graph = d->graph;
     circuit_polynomial p = graph->polynomials[node->index];
-    double coefficients[CIRCUIT_DEGREE_MAX + 2] = {0.0};
-    for (unsigned k = p.degree; k > 0; k--) {
-        coefficients[k - 1] = coefficients[k + 1] + 2.0 * k * p.coefficients[k];
-    }
-    coefficients[0] *= 0.5;
+    double coefficients[CIRCUIT_DEGREE_MAX + 2];
+    circuit_polynomial_derivative(p.coefficients, p.degree, coefficients);
     if (p.degree == 1) {
         return circuit_graph_public(graph, circuit_public_constant(coefficients[0]));
     }

@@ -204,6 +204,8 @@ void circuit_graph_live(const circuit_graph *graph, const ddt_node *roots, size_
 void circuit_polynomial_clear(const double *coefficients, unsigned degree, const double *x, size_t count, double *out);
 /* The same with the function that the polynomial stands for, if any, or with its derivative with respect to x. */
 void circuit_polynomial_exact(const circuit_polynomial *polynomial, const double *x, size_t count, double *out);
+/* The coefficients of p', `degree` of them, then two zeros: out has room for degree + 2. */
+void circuit_polynomial_derivative(const double *coefficients, unsigned degree, double *out);
 
 enum {
     CIRCUIT_TILE = 512, /* slots of a sum worked on at a time */

@@ -271,15 +271,23 @@ DDT_MUST_CHECK ddt_status plan_predict_error(ddt_context *ctx, const ddt_plan *p
                                              const ddt_ckks_literal *literal, bool public_key, double *error);
 
 /*
- * The worst case of |decrypted - exact| over all slots of all outputs, by ddt/ckks/bound.h; infinite for plans that
- * refresh. Messages are bounded by interval arithmetic from the declared bounds of the inputs, or by twice what the
- * circuit's calibration draws reach in the program, whichever is less.
+ * The worst case of |decrypted - exact| over all slots of all outputs: sensitivities along the calibration draws, with
+ * a margin, times the bounds of ddt/ckks/bound.h. The plan has been derived (plan_derive).
  */
 DDT_MUST_CHECK ddt_status plan_worst_error(ddt_context *ctx, const ddt_plan *plan, const ddt_circuit *circuit,
                                            const ddt_ckks_params *params, bool public_key, double *error);
-/* Runs the plan without noise on the calibration draws: maxima[v] = the largest magnitude of value v. */
-DDT_MUST_CHECK ddt_status plan_measure(ddt_context *ctx, const ddt_plan *plan, const ddt_circuit *circuit,
-                                       double *maxima);
+/* Terms of all instructions: what a run in doubles takes for each slot. */
+double plan_work(const ddt_plan *plan);
+
+/* SplitMix64: draws of predictions, the same on every machine. */
+static inline uint64_t plan_random(uint64_t *state) {
+    uint64_t z = (*state += 0x9e3779b97f4a7c15U);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
+    return z ^ (z >> 31);
+}
+/* In (0, 1). */
+static inline double plan_uniform(uint64_t *state) { return ((double)(plan_random(state) >> 11) + 0.5) * 0x1p-53; }
 
 /* Seconds of one batch on one thread with parameters `literal`. */
 double plan_cost(const ddt_plan *plan, const ddt_ckks_literal *literal);

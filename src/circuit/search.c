@@ -448,7 +448,7 @@ static ddt_status fail_capacity(const search *s) {
                         "The target error %.3g cannot be met: over the circuit's %u levels noise grows to %.3g even at "
                         "scale 2^%d, the "
                         "largest; a larger target error, or a circuit that amplifies less, would help.",
-                        s->request.target_error, s->depth, s->best_error, SCALE_BITS_MAX);
+                        s->request.target_error, s->depth, s->best_error, (int)s->scale_primes * SCALE_BITS_MAX);
     }
     unsigned allowed = s->log_n_wanted == 0 ? 0 : ddt_ckks_max_log_qp(s->log_n_wanted);
     return ddt_fail(
@@ -526,7 +526,9 @@ static ddt_status make(search *s, candidate *best) {
     if (status == DDT_OK) {
         status = search_all(s, best);
     }
-    if (status == DDT_OK && !best->found && s->request.bound_target > 0.0 && s->request.scale_bits == 0) {
+    /* One prime a level is too coarse; more room would not help. */
+    bool coarse = s->target_missed || s->best_bound > 0.0;
+    if (status == DDT_OK && !best->found && coarse && s->request.scale_bits == 0) {
         s->scale_primes = 2;
         s->output_level = 0; /* two primes already */
         status = search_all(s, best);

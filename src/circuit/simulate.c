@@ -27,40 +27,29 @@ typedef struct simulation {
     double **spare;
     size_t spare_count;
     double *scratch; /* slots */
-    double *maxima;  /* of each value, widened; NULL: not wanted */
     uint64_t random;
     bool short_of_memory;
 } simulation;
 
 /* ------------------------------------------------------------------ random numbers */
 
-/* SplitMix64. */
-static uint64_t next_random(uint64_t *state) {
-    uint64_t z = (*state += 0x9e3779b97f4a7c15U);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
-    return z ^ (z >> 31);
-}
-
-static double uniform(uint64_t *state) { return ((double)(next_random(state) >> 11) + 0.5) * 0x1p-53; }
-
 /* Box and Muller. */
 static void fill_gaussian(double *table, uint64_t seed) {
     for (size_t i = 0; i < NOISE_TABLE_SIZE; i += 2) {
-        double radius = sqrt(-2.0 * log(uniform(&seed)));
-        double angle = 2.0 * M_PI * uniform(&seed);
+        double radius = sqrt(-2.0 * log(plan_uniform(&seed)));
+        double angle = 2.0 * M_PI * plan_uniform(&seed);
         table[i] = radius * cos(angle);
         table[i + 1] = radius * sin(angle);
     }
 }
 
-static double draw(simulation *s) { return s->model->gaussian[next_random(&s->random) & (NOISE_TABLE_SIZE - 1)]; }
+static double draw(simulation *s) { return s->model->gaussian[plan_random(&s->random) & (NOISE_TABLE_SIZE - 1)]; }
 
 static void add_noise(simulation *s, double deviation, double *out) {
     if (s->model == NULL) {
         return;
     }
-    uint64_t r = next_random(&s->random);
+    uint64_t r = plan_random(&s->random);
     size_t at = (size_t)r & (NOISE_TABLE_SIZE - 1);
     size_t stride = ((size_t)(r >> NOISE_TABLE_BITS) & (NOISE_TABLE_SIZE - 1)) | 1;
     for (size_t i = 0; i < s->slots; i++) {
@@ -300,13 +289,6 @@ static void simulate_result(simulation *s, const plan_instruction *instruction, 
     }
 }
 
-static void note_maximum(simulation *s, uint32_t value, const double *values) {
-    for (size_t i = 0; i < s->slots && s->maxima != NULL; i++) {
-        double magnitude = fabs(values[i]);
-        s->maxima[value] = magnitude <= s->maxima[value] ? s->maxima[value] : magnitude; /* NaN sticks */
-    }
-}
-
 static void simulate_instruction(simulation *s, const plan_instruction *instruction) {
     for (size_t r = 0; r < instruction->results && !s->short_of_memory; r++) {
         double *out = take(s);
@@ -314,7 +296,6 @@ static void simulate_instruction(simulation *s, const plan_instruction *instruct
             return;
         }
         simulate_result(s, instruction, r, out);
-        note_maximum(s, instruction->first + (uint32_t)r, out);
         s->values[instruction->first + r] = out;
         if (s->uses[instruction->first + r] == 0) {
             give(s, out);
@@ -331,7 +312,6 @@ static void simulate_inputs(simulation *s, const double *const *inputs) {
         double *out = s->uses[i] == 0 ? NULL : take(s);
         if (out != NULL) {
             memcpy(out, inputs[i], s->slots * sizeof *out);
-            note_maximum(s, (uint32_t)i, out);
             if (s->model != NULL) {
                 add_noise(s, s->model->fresh, out);
             }
@@ -348,15 +328,14 @@ static void run(simulation *s, uint64_t seed, const double *const *inputs, doubl
     for (size_t i = 0; i < plan->instruction_count && !s->short_of_memory; i++) {
         simulate_instruction(s, &plan->instructions[i]);
     }
-    for (size_t o = 0; o < plan->output_count && outputs != NULL && !s->short_of_memory; o++) {
+    for (size_t o = 0; o < plan->output_count && !s->short_of_memory; o++) {
         memcpy(outputs[o], s->values[plan->outputs[o].value], s->slots * sizeof(double));
     }
 }
 
-static ddt_status simulate(ddt_context *ctx, const ddt_plan *plan, const noise_model *model, uint64_t seed,
-                           size_t samples, const double *const *inputs, double *const *outputs, double *maxima) {
-    simulation s = {
-        .plan = plan, .model = model, .samples = samples, .slots = samples * plan->pool.block, .maxima = maxima};
+ddt_status plan_simulate(ddt_context *ctx, const ddt_plan *plan, const noise_model *model, uint64_t seed,
+                         size_t samples, const double *const *inputs, double *const *outputs) {
+    simulation s = {.plan = plan, .model = model, .samples = samples, .slots = samples * plan->pool.block};
     size_t buffers = plan->value_count + 2 * ((size_t)CIRCUIT_DEGREE_MAX + 1);
     s.values = ddt_calloc(plan->value_count, sizeof *s.values);
     s.uses = ddt_alloc(plan->value_count, sizeof *s.uses);
@@ -378,22 +357,6 @@ static ddt_status simulate(ddt_context *ctx, const ddt_plan *plan, const noise_m
     ddt_free(s.spare);
     ddt_free(s.scratch);
     return s.short_of_memory ? ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short while simulating a plan.") : DDT_OK;
-}
-
-ddt_status plan_simulate(ddt_context *ctx, const ddt_plan *plan, const noise_model *model, uint64_t seed,
-                         size_t samples, const double *const *inputs, double *const *outputs) {
-    return simulate(ctx, plan, model, seed, samples, inputs, outputs, NULL);
-}
-
-ddt_status plan_measure(ddt_context *ctx, const ddt_plan *plan, const ddt_circuit *circuit, double *maxima) {
-    size_t samples = circuit_sample_lanes(plan->pool.lanes, plan->pool.block);
-    size_t draws = circuit->draw_count == 0 ? 1 : circuit->draw_count;
-    ddt_status status = DDT_OK;
-    memset(maxima, 0, plan->value_count * sizeof *maxima);
-    for (size_t d = 0; d < draws && status == DDT_OK; d++) {
-        status = simulate(ctx, plan, NULL, 0, samples, (const double *const *)circuit->draws[d], NULL, maxima);
-    }
-    return status;
 }
 
 /* ------------------------------------------------------------------ prediction */
@@ -493,14 +456,13 @@ static ddt_status predict_draw(const prediction *p, const double *const *inputs,
     return status;
 }
 
-/* Terms of all instructions: what a run takes for each slot. */
-static double work_of_a_run(const ddt_plan *plan) {
+double plan_work(const ddt_plan *plan) {
     double coefficients = (double)plan->coefficient_count;
     return (double)(plan->value_count + plan->product_count + plan->scaled_count + plan->exact_count) + coefficients;
 }
 
 static size_t count_runs(const ddt_plan *plan, size_t slots, size_t draws) {
-    double runs = prediction_work / (work_of_a_run(plan) * (double)(slots * draws)) - 1.0;
+    double runs = prediction_work / (plan_work(plan) * (double)(slots * draws)) - 1.0;
     return runs > PREDICTION_RUNS_MAX ? PREDICTION_RUNS_MAX : runs < 1.0 ? 1 : (size_t)runs;
 }
 

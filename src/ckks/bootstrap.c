@@ -6,19 +6,8 @@
 
 static const double pi = 3.14159265358979323846;
 
-/*
- * The scale before the modulus is raised is q_0 / 2^7: the arcsine of degree 3 then leaves 2^-25, and a larger ratio
- * would amplify the error of the modular reduction (docs/bootstrapping.md).
- */
-static const double message_ratio = 169.0;
 /* Messages may exceed 1 by this factor. */
 static const double message_margin = 1.03125;
-/*
- * The exponential is interpolated where |quotient| <= 7, and the quotients are divided by this: nearly all are smaller,
- * and the error of the argument grows with the divisor. Outside, up to DDT_BOOTSTRAP_RANGE, the polynomial still leaves
- * 2^-10.
- */
-static const double interpolated_range = 7.0 + 1.0 / 128.0;
 
 /* ------------------------------------------------------------------ polynomials */
 
@@ -52,6 +41,16 @@ void boot_fill_arcsine(double ratio, double *coefficients) {
     coefficients[1] = (line + 0.75 * cube) * ratio / (2.0 * pi);
     coefficients[2] = 0.0;
     coefficients[3] = 0.25 * cube * ratio / (2.0 * pi);
+}
+
+double boot_arcsine_remainder(double ratio) {
+    enum { TERMS = 16 };
+    const double largest = sin(2.0 * pi * message_margin / ratio);
+    double sum = 0.0;
+    for (unsigned k = BOOT_ARCSINE_DEGREE + 2; k < TERMS; k += 2) {
+        sum += fabs(interpolate(asin, largest, k));
+    }
+    return sum * ratio / (2.0 * pi);
 }
 
 /* ------------------------------------------------------------------ stages */
@@ -228,8 +227,8 @@ ddt_status ddt_bootstrapper_create(ddt_context *ctx, const ddt_ckks_params *para
     b->slots_levels = literal->slots_levels == 0 ? BOOT_SLOTS_LEVELS : literal->slots_levels;
     b->coefficients_levels = params->literal.boot_levels - DDT_BOOTSTRAP_MOD_LEVELS;
     b->baby = literal->baby;
-    b->ratio = message_ratio;
-    b->range = interpolated_range;
+    b->ratio = BOOT_MESSAGE_RATIO;
+    b->range = BOOT_INTERPOLATED_RANGE;
     ddt_status status = check_literal(ctx, params, b);
     if (status == DDT_OK) {
         const size_t special = (size_t)params->top + 1;
@@ -287,8 +286,8 @@ double ddt_bootstrap_noise(unsigned log_n) {
     /* The error of the two polynomials (2^-26.5), and how often the roundings of each step come through
      * (docs/bootstrapping.md). */
     const double approximation = 1.05e-8;
-    const double base = 1.7;
-    double squared = 0.5 * interpolated_range * interpolated_range;
+    const double base = 2.2;
+    double squared = 0.5 * BOOT_INTERPOLATED_RANGE * BOOT_INTERPOLATED_RANGE;
     for (unsigned i = 0; i <= BOOT_SQUARINGS; i++) {
         const double gain = ldexp(i == 0 ? base : 1.0, (int)(BOOT_SQUARINGS - i)) / (2.0 * pi);
         squared += 0.5 * gain * gain;
@@ -296,7 +295,7 @@ double ddt_bootstrap_noise(unsigned log_n) {
     /* Rounding of (c_0, c_1) under a uniform ternary secret, at the scale of bootstrapping's levels. */
     const double n = ldexp(1.0, (int)log_n);
     const double rounding = sqrt(n / 12.0 * (1.0 + 2.0 * n / 3.0)) / ldexp(1.0, DDT_RING_MODULUS_BITS_MAX);
-    const double noise = message_ratio * rounding * sqrt(2.0 * squared);
+    const double noise = BOOT_MESSAGE_RATIO * rounding * sqrt(2.0 * squared);
     return sqrt(noise * noise + approximation * approximation);
 }
 

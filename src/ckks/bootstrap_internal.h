@@ -18,6 +18,18 @@ enum {
 };
 
 /*
+ * The scale before the modulus is raised is q_0 / 169: the arcsine of degree 3 then leaves 2^-26, and a larger ratio
+ * would amplify the error of the modular reduction (docs/bootstrapping.md).
+ */
+#define BOOT_MESSAGE_RATIO 169.0
+/*
+ * The exponential is interpolated where |quotient| <= 12, and the quotients are divided by this. Larger ones have a
+ * probability of 2^-56 a slot; up to DDT_BOOTSTRAP_RANGE the polynomial still leaves 2^-16. A smaller range would make
+ * the argument a little more precise, but beyond it T_8(quotient / range) multiplies rounding errors.
+ */
+#define BOOT_INTERPOLATED_RANGE (12.0 + 1.0 / 128.0)
+
+/*
  * A factor of the transform between coefficients (bit-reversed, complex) and slots: butterfly layers low..high-1
  * merged. Diagonal k has index (least + k) * 2^low and values[k * period ...].
  */
@@ -62,5 +74,13 @@ void boot_split_layers(unsigned layers, unsigned stages, bool small_last, unsign
 /* The polynomials of the modular reduction. */
 void boot_fill_exponential(double range, double *coefficients);
 void boot_fill_arcsine(double ratio, double *coefficients);
+/* What the latter leaves of the message. */
+double boot_arcsine_remainder(double ratio);
+
+/* bootstrap_bound.c: log2 P(a sum of n independent uniform numbers of [-1/2, 1/2] exceeds `bound`). */
+double boot_log2_tail(unsigned n, double bound);
+/* No quotient of a bootstrap is larger, but with probability 2^-tail_bits; DDT_BOOTSTRAP_RANGE + 1: that cannot be
+ * said. */
+unsigned boot_largest_quotient(unsigned log_n, unsigned tail_bits);
 
 #endif

@@ -130,6 +130,19 @@ ddt_status ckks_read_limb(ddt_context *ctx, ddt_reader *reader, const ddt_ckks_p
  */
 ddt_status ckks_chebyshev_turned(ddt_evaluator *ev, const ddt_ciphertext *a, const double *coefficients,
                                  unsigned degree, ddt_ciphertext *out);
+/*
+ * ddt_ckks_bound_chebyshev for an argument that may lie outside of [-1, 1]: |x| <= reach, reach >= 1; and without the
+ * rounding of constants, if so wanted.
+ */
+typedef struct ckks_chebyshev_argument {
+    unsigned level;
+    double scale;
+    double reach;
+    double error;
+    bool exact_constants;
+} ckks_chebyshev_argument;
+double ckks_bound_chebyshev(const ddt_ckks_params *params, const ckks_chebyshev_argument *x, const double *coefficients,
+                            unsigned degree, unsigned tail_bits);
 
 /* bootstrap_keys.c */
 size_t ckks_encapsulation_bytes(const ddt_eval_keys *keys);

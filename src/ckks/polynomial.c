@@ -25,6 +25,8 @@ typedef struct chebyshev {
     bool needed[DEGREE_MAX + 1];
     /* Of what is needed, and of the last sub-polynomial (with its sum of absolute coefficients): */
     unsigned tail_bits;
+    double reach;    /* |x|, 0: at most 1 */
+    double constant; /* 1: rounding of constants counts, 0: it does not */
     double scales[DEGREE_MAX + 1];
     double errors[DEGREE_MAX + 1];
     double error;
@@ -119,16 +121,22 @@ static ddt_status get_power(chebyshev *c, unsigned i, const ddt_ciphertext **out
     return status;
 }
 
-/* 2 T_a T_b - T_{b-a}, where |T| <= 1; the subtrahend's factor is rounded to an integer and to a double. */
+/* |T_k| */
+static double power_size(const chebyshev *c, unsigned k) { return c->reach > 1.0 ? cosh(k * acosh(c->reach)) : 1.0; }
+
+/* 2 T_a T_b - T_{b-a}; the subtrahend's factor is rounded to an integer and to a double. */
 static void bound_power(chebyshev *c, unsigned i) {
     const ddt_ckks_params *params = c->params;
     const unsigned a = i / 2;
     const unsigned b = i - a;
     const unsigned before = c->level - (ceil_log2(i) - 1) * ddt_ckks_step(params);
     c->scales[i] = c->scales[a] * c->scales[b] / ddt_ckks_step_modulus(params, before);
-    c->errors[i] = 2.0 * (c->errors[a] + c->errors[b] + c->errors[a] * c->errors[b]) + (a == b ? 0.0 : c->errors[1]) +
-                   0.5 * c->scales[1] / (c->scales[a] * c->scales[b]) + double_error +
-                   ddt_ckks_bound_relinearise_rescale(params, before, c->scales[i], c->tail_bits);
+    const double products =
+        power_size(c, a) * c->errors[b] + power_size(c, b) * c->errors[a] + c->errors[a] * c->errors[b];
+    c->errors[i] =
+        2.0 * products + (a == b ? 0.0 : c->errors[1]) +
+        c->constant * (0.5 * c->scales[1] / (c->scales[a] * c->scales[b]) + double_error) * power_size(c, 1) +
+        ddt_ckks_bound_relinearise_rescale(params, before, c->scales[i], c->tail_bits);
 }
 
 /* Counts T_i and what it is made of. */
@@ -192,7 +200,9 @@ static ddt_status add_linear(chebyshev *c, sum_state *s) {
         ddt_status status = DDT_OK;
         if (c->planning) {
             plan_power(c, j);
-            s->error += fabs(s->linear[j]) * (c->errors[j] + double_error) + 0.5 * c->scales[j] / s->scale;
+            s->error +=
+                fabs(s->linear[j]) * c->errors[j] +
+                c->constant * (fabs(s->linear[j]) * double_error + 0.5 * c->scales[j] / s->scale) * power_size(c, j);
         } else {
             status = get_power(c, j, &power);
         }
@@ -201,7 +211,7 @@ static ddt_status add_linear(chebyshev *c, sum_state *s) {
         }
     }
     if (c->planning) {
-        s->error += fabs(s->linear[0]) * double_error + 0.5 / s->scale;
+        s->error += c->constant * (fabs(s->linear[0]) * double_error + 0.5 / s->scale);
         return DDT_OK;
     }
 #pragma omp parallel for num_threads(ev->threads) if (ev->threads > 1) schedule(static)
@@ -221,13 +231,13 @@ static ddt_status add_product(chebyshev *c, sum_state *s, const double *q, unsig
     if (c->planning) {
         double largest = 0.0;
         for (unsigned k = 0; k <= degree; k++) {
-            largest += fabs(q[k]);
+            largest += fabs(q[k]) * power_size(c, k);
         }
         plan_power(c, m);
         c->cost += tensor_cost;
         s->has_products = true;
         const ddt_status planned = evaluate(c, q, degree, s->level, s->scale / c->scales[m], NULL);
-        s->error += c->error + (largest + c->error) * c->errors[m];
+        s->error += c->error * power_size(c, m) + (largest + c->error) * c->errors[m];
         return planned;
     }
     const ddt_ciphertext *power = NULL;
@@ -387,21 +397,35 @@ static ddt_status chebyshev_sums(ddt_evaluator *ev, bool turned, const ddt_ciphe
     return status;
 }
 
-double ddt_ckks_bound_chebyshev(const ddt_ckks_params *params, unsigned level, double scale, const double *coefficients,
-                                unsigned degree, double error, unsigned tail_bits) {
+double ckks_bound_chebyshev(const ddt_ckks_params *params, const ckks_chebyshev_argument *x, const double *coefficients,
+                            unsigned degree, unsigned tail_bits) {
     double largest = 0.0;
-    if (degree < 1 || degree > DEGREE_MAX || ddt_ckks_polynomial_depth(degree) * ddt_ckks_step(params) > level) {
+    if (degree < 1 || degree > DEGREE_MAX || ddt_ckks_polynomial_depth(degree) * ddt_ckks_step(params) > x->level) {
         return INFINITY;
     }
     /* Which way it will be evaluated depends on the other polynomials of the same call. */
     for (unsigned baby = 2; baby <= DEGREE_MAX + 1; baby *= 2) {
-        chebyshev c = {.params = params, .level = level, .planning = true, .baby = baby, .tail_bits = tail_bits};
-        c.scales[1] = scale;
-        c.errors[1] = error;
+        chebyshev c = {.params = params, .level = x->level, .planning = true, .baby = baby, .tail_bits = tail_bits};
+        c.reach = x->reach;
+        c.constant = x->exact_constants ? 0.0 : 1.0;
+        c.scales[1] = x->scale;
+        c.errors[1] = x->error;
         (void)evaluate_all(&c, &coefficients, &degree, 1, NULL);
         largest = fmax(largest, c.error);
     }
     return largest;
+}
+
+double ddt_ckks_bound_chebyshev(const ddt_ckks_params *params, unsigned level, double scale, const double *coefficients,
+                                unsigned degree, double error, unsigned tail_bits) {
+    const ckks_chebyshev_argument x = {level, scale, 1.0, error, false};
+    return ckks_bound_chebyshev(params, &x, coefficients, degree, tail_bits);
+}
+
+double ddt_ckks_bound_chebyshev_noise(const ddt_ckks_params *params, unsigned level, double scale,
+                                      const double *coefficients, unsigned degree, unsigned tail_bits) {
+    const ckks_chebyshev_argument x = {level, scale, 1.0, 0.0, true};
+    return ckks_bound_chebyshev(params, &x, coefficients, degree, tail_bits);
 }
 
 ddt_status ddt_eval_chebyshev(ddt_evaluator *ev, const ddt_ciphertext *a, const double *const *coefficients,

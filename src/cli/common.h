@@ -38,13 +38,19 @@ typedef struct cli_arguments {
     const char *subject;    /* whose recommendation is granted */
     const char *to;         /* a physician's public key */
     const char *grant;      /* a granted recommendation */
+    const char *news;       /* what happened to a living twin */
+    const char *around;     /* a living twin whose posterior patients are drawn from */
     double grid_h;
+    double memory, half_life; /* of a living twin */
+    uint64_t points;          /* of a living twin */
+    uint64_t population;      /* virtual patients */
     uint64_t threads;
     uint64_t progress_fd;
     bool terminal_plot;
-    bool grantable; /* plan with the precision that ddtwin grant needs */
-    bool clear;     /* run the program unencrypted */
-    bool physician; /* keys of a physician instead of a plan's */
+    bool grantable;  /* plan with the precision that ddtwin grant needs */
+    bool clear;      /* run the program unencrypted */
+    bool bands_only; /* percentiles from encrypted moments */
+    bool physician;  /* keys of a physician instead of a plan's */
     bool json;
     bool help;
     const char **outputs; /* of --output, split at commas */
@@ -55,36 +61,42 @@ typedef struct cli_arguments {
 } cli_arguments;
 
 /* Options by bit. The table in common_options.c says what each is called. */
-typedef enum cli_option {
-    CLI_DATA = 1 << 0,
-    CLI_DATA_TEMPLATE = 1 << 1, /* the same field as CLI_DATA */
-    CLI_OUT = 1 << 2,
-    CLI_PLAN = 1 << 3,
-    CLI_KEYS = 1 << 4,
-    CLI_EVAL_KEYS = 1 << 5,
-    CLI_TWIN = 1 << 6,
-    CLI_RESULT = 1 << 7,
-    CLI_MODEL = 1 << 8,
-    CLI_PASSPHRASE = 1 << 9,
-    CLI_GRID = 1 << 10,
-    CLI_OUTPUT = 1 << 11,
-    CLI_PARAM = 1 << 12,
-    CLI_THREADS = 1 << 13,
-    CLI_PLOT = 1 << 14,
-    CLI_TERMINAL_PLOT = 1 << 15,
-    CLI_PROGRESS_FD = 1 << 16,
-    CLI_JSON = 1 << 17,
-    CLI_CLEAR = 1 << 18,
-    CLI_TARGET = 1 << 19,
-    CLI_PRODUCT = 1 << 20,
-    CLI_TO = 1 << 21,
-    CLI_GRANT = 1 << 22,
-    CLI_PHYSICIAN = 1 << 23,
-    CLI_SUBJECT = 1 << 24,
-    CLI_FOR = 1 << 25,
-    CLI_GRANTABLE = 1 << 26,
-    CLI_COVARIATES = 1 << 27
-} cli_option;
+typedef uint64_t cli_option;
+#define CLI_DATA (UINT64_C(1) << 0)
+#define CLI_DATA_TEMPLATE (UINT64_C(1) << 1) /* the same field as CLI_DATA */
+#define CLI_OUT (UINT64_C(1) << 2)
+#define CLI_PLAN (UINT64_C(1) << 3)
+#define CLI_KEYS (UINT64_C(1) << 4)
+#define CLI_EVAL_KEYS (UINT64_C(1) << 5)
+#define CLI_TWIN (UINT64_C(1) << 6)
+#define CLI_RESULT (UINT64_C(1) << 7)
+#define CLI_MODEL (UINT64_C(1) << 8)
+#define CLI_PASSPHRASE (UINT64_C(1) << 9)
+#define CLI_GRID (UINT64_C(1) << 10)
+#define CLI_OUTPUT (UINT64_C(1) << 11)
+#define CLI_PARAM (UINT64_C(1) << 12)
+#define CLI_THREADS (UINT64_C(1) << 13)
+#define CLI_PLOT (UINT64_C(1) << 14)
+#define CLI_TERMINAL_PLOT (UINT64_C(1) << 15)
+#define CLI_PROGRESS_FD (UINT64_C(1) << 16)
+#define CLI_JSON (UINT64_C(1) << 17)
+#define CLI_CLEAR (UINT64_C(1) << 18)
+#define CLI_TARGET (UINT64_C(1) << 19)
+#define CLI_PRODUCT (UINT64_C(1) << 20)
+#define CLI_TO (UINT64_C(1) << 21)
+#define CLI_GRANT (UINT64_C(1) << 22)
+#define CLI_PHYSICIAN (UINT64_C(1) << 23)
+#define CLI_SUBJECT (UINT64_C(1) << 24)
+#define CLI_FOR (UINT64_C(1) << 25)
+#define CLI_GRANTABLE (UINT64_C(1) << 26)
+#define CLI_COVARIATES (UINT64_C(1) << 27)
+#define CLI_NEW (UINT64_C(1) << 28)
+#define CLI_MEMORY (UINT64_C(1) << 29)
+#define CLI_HALF_LIFE (UINT64_C(1) << 30)
+#define CLI_POINTS (UINT64_C(1) << 31)
+#define CLI_POPULATION (UINT64_C(1) << 32)
+#define CLI_BANDS_ONLY (UINT64_C(1) << 33)
+#define CLI_AROUND (UINT64_C(1) << 34)
 
 typedef struct cli_command {
     const char *name;
@@ -93,9 +105,9 @@ typedef struct cli_command {
     bool positional_optional;
     const char *explanation; /* paragraphs of --help */
     const char *example;
-    const char *out;  /* what -o names, "DIR" or "plan.ddt" */
-    unsigned allowed; /* options, or-ed */
-    unsigned required;
+    const char *out;    /* what -o names, "DIR" or "plan.ddt" */
+    cli_option allowed; /* options, or-ed */
+    cli_option required;
     ddt_status (*run)(ddt_context *ctx, const cli_arguments *arguments);
 } cli_command;
 

@@ -13,6 +13,8 @@ typedef struct file_view {
     ddt_digest plan;
     uint64_t batches;
     uint32_t items;
+    bool has_clock;
+    ddt_wire_clock clock;
     bool has_plan;
     ddt_plan_info info;
 } file_view;
@@ -36,13 +38,23 @@ static ddt_status view_plan(ddt_context *ctx, file_view *view) {
 
 static ddt_status view_heading(ddt_context *ctx, file_view *view) {
     ddt_reader *reader = NULL;
+    uint8_t *note = NULL;
+    size_t length = 0;
     ddt_status status = ddt_reader_open(ctx, view->path, view->kind, &reader);
     if (status != DDT_OK) {
         return status;
     }
     status = ddt_reader_heading(reader, &view->plan, &view->batches, &view->items);
-    ddt_reader_close(reader);
     view->has_heading = status == DDT_OK;
+    view->has_clock = view->kind == DDT_WIRE_UPDATE || view->kind == DDT_WIRE_LIFE;
+    if (status == DDT_OK && view->has_clock) {
+        status = ddt_reader_note(ctx, reader, &note, &length);
+    }
+    if (status == DDT_OK && view->has_clock) {
+        status = ddt_reader_clock(ctx, reader, &view->clock);
+    }
+    ddt_free(note);
+    ddt_reader_close(reader);
     return status;
 }
 
@@ -63,6 +75,8 @@ static ddt_status view_file(ddt_context *ctx, const char *path, file_view *view)
     case DDT_WIRE_EVAL_KEYS:
     case DDT_WIRE_TWIN:
     case DDT_WIRE_RESULT:
+    case DDT_WIRE_UPDATE:
+    case DDT_WIRE_LIFE:
         return view_heading(ctx, view);
     default:
         return DDT_OK;
@@ -70,7 +84,9 @@ static ddt_status view_file(ddt_context *ctx, const char *path, file_view *view)
 }
 
 static const char *items_name(ddt_wire_kind kind) {
-    return kind == DDT_WIRE_EVAL_KEYS ? "keys" : kind == DDT_WIRE_TWIN ? "inputs" : "outputs";
+    return kind == DDT_WIRE_EVAL_KEYS                         ? "keys"
+           : kind == DDT_WIRE_TWIN || kind == DDT_WIRE_UPDATE ? "inputs"
+                                                              : "outputs";
 }
 
 static void print_json(const file_view *view) {
@@ -84,6 +100,10 @@ static void print_json(const file_view *view) {
         cli_digest_text(&view->plan, digest);
         (void)printf(", \"plan_digest\": \"%s\", \"batches\": %llu, \"%s\": %u", digest,
                      (unsigned long long)view->batches, items_name(view->kind), view->items);
+    }
+    if (view->has_clock) {
+        (void)printf(", \"from\": %.15g, \"to\": %.15g, \"updates\": %llu, \"steps\": %llu", view->clock.from_h,
+                     view->clock.to_h, (unsigned long long)view->clock.updates, (unsigned long long)view->clock.steps);
     }
     if (view->has_plan) {
         const ddt_plan_info *info = &view->info;
@@ -113,6 +133,10 @@ static void print_text(const file_view *view) {
             (void)printf(" in each of %llu batches", (unsigned long long)view->batches);
         }
         (void)printf("\n");
+    }
+    if (view->has_clock) {
+        (void)printf("clock        from %.15g to %.15g, %llu updates before, %llu steps\n", view->clock.from_h,
+                     view->clock.to_h, (unsigned long long)view->clock.updates, (unsigned long long)view->clock.steps);
     }
     if (view->has_plan) {
         const ddt_plan_info *info = &view->info;

@@ -45,11 +45,12 @@ static const option_spec specs[] = {
     {"--terminal-plot", NULL, "also draw the first subject's curve as text", FIELD(terminal_plot), CLI_TERMINAL_PLOT,
      VALUE_FLAG},
     {"--clear", NULL, "run the same program unencrypted, without keys", FIELD(clear), CLI_CLEAR, VALUE_FLAG},
-    {"--for", "PURPOSE", "simulate (default), fit or recommend", FIELD(purpose), CLI_FOR, VALUE_TEXT},
+    {"--for", "PURPOSE", "simulate (default), fit, recommend or update", FIELD(purpose), CLI_FOR, VALUE_TEXT},
     {"--target", "SPEC", "what to aim at, e.g. 'auc24=400:600', 'trough=10:15', 'fT>mic=0.6,mic=2'", FIELD(target),
      CLI_TARGET, VALUE_TEXT},
     {"--product", "SPEC",
-     "what can be given, e.g. 'dose=250:2000:250; interval=8,12,24; infusion=1' (default: the model's own product)",
+     "what can be given: one of the model's products by name, or e.g. 'dose=250:2000:250; interval=8,12,24; "
+     "infusion=1' (default: the model's first product)",
      FIELD(product), CLI_PRODUCT, VALUE_TEXT},
     {"--grantable", NULL, "plan with the precision that ddtwin grant needs (slower)", FIELD(grantable), CLI_GRANTABLE,
      VALUE_FLAG},
@@ -59,13 +60,25 @@ static const option_spec specs[] = {
     {"--subject", "ID", "whose recommendation to grant, where the result holds several", FIELD(subject), CLI_SUBJECT,
      VALUE_TEXT},
     {"--grant", "grant.ddt", "what ddtwin grant wrote", FIELD(grant), CLI_GRANT, VALUE_TEXT},
+    {"--new", "new.ddt", "what happened since: ddtwin encrypt wrote it for this twin", FIELD(news), CLI_NEW,
+     VALUE_TEXT},
+    {"--memory", "LEVELS", "drift of a living twin: a level counts 1 - 1/LEVELS less with each later one (default 64)",
+     FIELD(memory), CLI_MEMORY, VALUE_NUMBER},
+    {"--half-life", "TIME", "more drift: a level counts half after TIME, in the model's time unit", FIELD(half_life),
+     CLI_HALF_LIFE, VALUE_NUMBER},
+    {"--points", "N", "support points of a living twin's posterior, a power of two (default: up to 8192)",
+     FIELD(points), CLI_POINTS, VALUE_COUNT},
+    {"--population", "N", "N virtual patients under each subject's regimen: bands instead of a curve",
+     FIELD(population), CLI_POPULATION, VALUE_COUNT},
+    {"--bands-only", NULL, "with --population: mean and spread leave the engine, no single virtual patient",
+     FIELD(bands_only), CLI_BANDS_ONLY, VALUE_FLAG},
     {"--threads", "N", "use N threads (default: all processors)", FIELD(threads), CLI_THREADS, VALUE_COUNT},
     {"--progress-fd", "N", "write lines 'done total' to the open file descriptor N", FIELD(progress_fd),
      CLI_PROGRESS_FD, VALUE_COUNT},
     {"--json", NULL, "print one JSON object instead of text", FIELD(json), CLI_JSON, VALUE_FLAG},
 };
 
-enum { SPEC_COUNT = sizeof specs / sizeof specs[0], THREADS_MAX = 4096 };
+enum { SPEC_COUNT = sizeof specs / sizeof specs[0], COUNT_MAX = 1 << 20 };
 
 /* ------------------------------------------------------------------ parsing */
 
@@ -75,7 +88,7 @@ typedef struct parse {
     const cli_program *program;
     const cli_command *command;
     cli_arguments *out;
-    unsigned given;
+    cli_option given;
 } parse;
 
 static ddt_status usage(const parse *p, const char *what, const char *value) {
@@ -102,7 +115,7 @@ static bool read_number(const char *text, double *out) {
 
 static ddt_status set_count(const parse *p, const option_spec *spec, const char *value, uint64_t *out) {
     double number = 0;
-    if (!read_number(value, &number) || number < 1 || number > THREADS_MAX || number != floor(number)) {
+    if (!read_number(value, &number) || number < 1 || number > COUNT_MAX || number != floor(number)) {
         return usage(p, "a whole number above 0 is wanted for", spec->name);
     }
     *out = (uint64_t)number;
@@ -204,10 +217,10 @@ static ddt_status check_required(const parse *p) {
     if (command->positional != NULL && !command->positional_optional && p->out->positional == NULL) {
         return usage(p, "missing", command->positional);
     }
-    unsigned missing = command->required & ~p->given;
+    cli_option missing = command->required & ~p->given;
     /* Either name of one field will do. */
     if (p->out->data != NULL) {
-        missing &= ~(unsigned)(CLI_DATA | CLI_DATA_TEMPLATE);
+        missing &= ~(CLI_DATA | CLI_DATA_TEMPLATE);
     }
     for (size_t i = 0; i < SPEC_COUNT; i++) {
         if ((missing & specs[i].option) != 0) {

@@ -7,22 +7,9 @@
 
 #define SCALE_TOLERANCE 0x1p-40 /* as for sums of ciphertexts: ddt/ckks.h */
 
-/* All that one run holds. */
-typedef struct engine {
-    ddt_context *ctx;
-    const cli_arguments *arguments;
-    ddt_digest digest;
-    ddt_plan *plan;
-    ddt_plan_info info;
-    const ddt_ckks_params *params;
-    ddt_eval_keys *keys;
-    double compute_s;
-    uint64_t result_bytes;
-} engine;
-
 /* ------------------------------------------------------------------ reading */
 
-static ddt_status load_plan(engine *e) {
+ddt_status engine_load_plan(engine *e) {
     const char *path = e->arguments->plan;
     ddt_reader *reader = NULL;
     /* The whole file is verified for its digest; of its sections the engine needs the program alone. */
@@ -46,8 +33,7 @@ static ddt_status load_plan(engine *e) {
     return ddt_plan_params(e->ctx, e->plan, &e->params);
 }
 
-/* A heading must name our plan and announce what the plan has. */
-static ddt_status check_heading(engine *e, ddt_reader *reader, uint64_t batches, size_t items, const char *what) {
+ddt_status engine_check_heading(engine *e, ddt_reader *reader, uint64_t batches, size_t items, const char *what) {
     ddt_digest digest;
     uint64_t got_batches = 0;
     uint32_t got_items = 0;
@@ -81,7 +67,7 @@ static ddt_status read_encapsulation(engine *e, ddt_reader *reader) {
 
 static ddt_status read_keys(engine *e, ddt_reader *reader) {
     const size_t count = ddt_plan_key_count(e->plan);
-    ddt_status status = check_heading(e, reader, 0, count, "keys");
+    ddt_status status = engine_check_heading(e, reader, 0, count, "keys");
     for (size_t i = 0; status == DDT_OK && i < count; i++) {
         ddt_switch_key key = {0};
         status = ddt_switch_key_read(e->ctx, reader, e->params, &key);
@@ -111,7 +97,7 @@ static ddt_status check_keys(const engine *e) {
     return DDT_OK;
 }
 
-static ddt_status load_keys(engine *e) {
+ddt_status engine_load_keys(engine *e) {
     ddt_reader *reader = NULL;
     ddt_status status = ddt_eval_keys_create(e->ctx, e->params, &e->keys);
     if (status == DDT_OK) {
@@ -127,7 +113,7 @@ static ddt_status load_keys(engine *e) {
 
 /* ------------------------------------------------------------------ batches */
 
-static ddt_status read_input(engine *e, ddt_reader *reader, size_t index, ddt_ciphertext *out) {
+ddt_status engine_read_input(engine *e, ddt_reader *reader, size_t index, ddt_ciphertext *out) {
     const ddt_plan_input input = ddt_plan_get_input(e->plan, index);
     ddt_status status = ddt_ciphertext_read(e->ctx, reader, e->params, out);
     if (status != DDT_OK) {
@@ -141,16 +127,16 @@ static ddt_status read_input(engine *e, ddt_reader *reader, size_t index, ddt_ci
     return DDT_OK;
 }
 
-/* Progress over all batches, from that of one. */
-typedef struct batch_progress {
+/* Progress over all runs of the plan, from that of one. */
+typedef struct run_progress {
     const engine *e;
-    size_t batch;
-} batch_progress;
+    size_t run;
+} run_progress;
 
 static bool on_progress(void *user, const char *stage, uint64_t done, uint64_t total) {
-    const batch_progress *p = user;
-    const uint64_t all_done = p->batch * total + done;
-    const uint64_t all = p->e->info.batches * total;
+    const run_progress *p = user;
+    const uint64_t all_done = p->run * total + done;
+    const uint64_t all = p->e->runs * total;
     if (p->e->arguments->progress_fd > 0) {
         char line[64];
         int length = snprintf(line, sizeof line, "%llu %llu\n", (unsigned long long)all_done, (unsigned long long)all);
@@ -161,16 +147,24 @@ static bool on_progress(void *user, const char *stage, uint64_t done, uint64_t t
     return cli_progress(NULL, stage, all_done, all);
 }
 
+ddt_status engine_compute(engine *e, size_t run, size_t batch, const ddt_ciphertext *inputs, ddt_ciphertext *outputs) {
+    run_progress progress = {.e = e, .run = run};
+    const double started_s = ddt_clock_s();
+    ddt_context_set_progress(e->ctx, on_progress, &progress);
+    ddt_status status = ddt_plan_run(e->ctx, e->plan, e->keys, batch, inputs, outputs);
+    ddt_context_set_progress(e->ctx, cli_progress, NULL);
+    e->compute_s += ddt_clock_s() - started_s;
+    return status;
+}
+
 static ddt_status run_batch(engine *e, size_t batch, ddt_reader *reader, ddt_writer *writer, ddt_ciphertext *inputs,
                             ddt_ciphertext *outputs) {
     ddt_status status = DDT_OK;
     for (size_t i = 0; status == DDT_OK && i < ddt_plan_input_count(e->plan); i++) {
-        status = read_input(e, reader, i, &inputs[i]);
+        status = engine_read_input(e, reader, i, &inputs[i]);
     }
     if (status == DDT_OK) {
-        const double started_s = ddt_clock_s();
-        status = ddt_plan_run(e->ctx, e->plan, e->keys, batch, inputs, outputs);
-        e->compute_s += ddt_clock_s() - started_s;
+        status = engine_compute(e, batch, batch, inputs, outputs);
     }
     for (size_t o = 0; status == DDT_OK && o < ddt_plan_output_count(e->plan); o++) {
         status = ddt_ciphertext_write(writer, e->params, &outputs[o]);
@@ -178,7 +172,7 @@ static ddt_status run_batch(engine *e, size_t batch, ddt_reader *reader, ddt_wri
     return status;
 }
 
-static void free_ciphertexts(ddt_ciphertext *ciphertexts, size_t count) {
+void engine_free_ciphertexts(ddt_ciphertext *ciphertexts, size_t count) {
     for (size_t i = 0; ciphertexts != NULL && i < count; i++) {
         ddt_ciphertext_destroy(&ciphertexts[i]);
         ciphertexts[i] = (ddt_ciphertext){0};
@@ -188,28 +182,23 @@ static void free_ciphertexts(ddt_ciphertext *ciphertexts, size_t count) {
 static ddt_status run_batches(engine *e, ddt_reader *reader, ddt_writer *writer) {
     const size_t input_count = ddt_plan_input_count(e->plan);
     const size_t output_count = ddt_plan_output_count(e->plan);
-    batch_progress progress = {.e = e};
     ddt_ciphertext *inputs = ddt_calloc(input_count, sizeof *inputs);
     ddt_ciphertext *outputs = ddt_calloc(output_count, sizeof *outputs);
     ddt_status status = DDT_OK;
     if (inputs == NULL || outputs == NULL) {
         status = ddt_fail(e->ctx, DDT_ERR_MEMORY, "Memory is short for the batches.");
     }
-    ddt_context_set_progress(e->ctx, on_progress, &progress);
     for (size_t batch = 0; status == DDT_OK && batch < e->info.batches; batch++) {
-        progress.batch = batch;
         status = run_batch(e, batch, reader, writer, inputs, outputs);
-        free_ciphertexts(inputs, input_count);
-        free_ciphertexts(outputs, output_count);
+        engine_free_ciphertexts(inputs, input_count);
+        engine_free_ciphertexts(outputs, output_count);
     }
-    ddt_context_set_progress(e->ctx, cli_progress, NULL);
     ddt_free(inputs);
     ddt_free(outputs);
     return status;
 }
 
-/* The custodian's note to himself goes from the twin to the result as it is. */
-static ddt_status carry_note(engine *e, ddt_reader *reader, ddt_writer *writer) {
+ddt_status engine_carry_note(engine *e, ddt_reader *reader, ddt_writer *writer) {
     uint8_t *note = NULL;
     size_t length = 0;
     ddt_status status = ddt_reader_note(e->ctx, reader, &note, &length);
@@ -228,7 +217,7 @@ static ddt_status run_twin(engine *e) {
     if (status != DDT_OK) {
         return status;
     }
-    status = check_heading(e, reader, e->info.batches, ddt_plan_input_count(e->plan), "ciphertexts");
+    status = engine_check_heading(e, reader, e->info.batches, ddt_plan_input_count(e->plan), "ciphertexts");
     if (status == DDT_OK) {
         status = ddt_writer_open(e->ctx, e->arguments->out, DDT_WIRE_RESULT, false, &writer);
     }
@@ -236,7 +225,7 @@ static ddt_status run_twin(engine *e) {
         status = ddt_writer_heading(writer, &e->digest, e->info.batches, (uint32_t)ddt_plan_output_count(e->plan));
     }
     if (status == DDT_OK) {
-        status = carry_note(e, reader, writer);
+        status = engine_carry_note(e, reader, writer);
     }
     if (status == DDT_OK) {
         status = run_batches(e, reader, writer);
@@ -274,46 +263,50 @@ static uint64_t peak_rss_bytes(void) {
     return kib * bytes_per_kib;
 }
 
-static void tell(const engine *e, double seconds) {
+void engine_tell(const engine *e, double seconds, const char *unit) {
     char rss[CLI_SIZE_TEXT];
     char size[CLI_SIZE_TEXT];
     const int threads = ddt_context_threads(e->ctx);
     const uint64_t peak = peak_rss_bytes();
     if (e->arguments->json) {
         (void)printf(
-            "{\"seconds\": %.6f, \"compute_seconds\": %.6f, \"peak_rss_bytes\": %llu, \"batches\": %zu, "
+            "{\"seconds\": %.6f, \"compute_seconds\": %.6f, \"peak_rss_bytes\": %llu, \"%s\": %zu, "
             "\"multiplications\": %zu, \"rotations\": %zu, \"keys\": %zu, \"result_bytes\": %llu, \"threads\": "
             "%d, \"kernels\": \"%s\"}\n",
-            seconds, e->compute_s, (unsigned long long)peak, e->info.batches, e->info.multiplications,
-            e->info.rotations, ddt_plan_key_count(e->plan), (unsigned long long)e->result_bytes, threads,
-            ddt_ring_kernels());
+            seconds, e->compute_s, (unsigned long long)peak, unit, e->runs, e->info.multiplications, e->info.rotations,
+            ddt_plan_key_count(e->plan), (unsigned long long)e->result_bytes, threads, ddt_ring_kernels());
         return;
     }
-    (void)printf("%s: %s, %zu batch(es) in %.2f s (computing %.2f s), %d thread(s), %s kernels, %s of memory\n",
-                 e->arguments->out, cli_size_text(e->result_bytes, size), e->info.batches, seconds, e->compute_s,
-                 threads, ddt_ring_kernels(), cli_size_text(peak, rss));
+    (void)printf("%s: %s, %zu %s in %.2f s (computing %.2f s), %d thread(s), %s kernels, %s of memory\n",
+                 e->arguments->out, cli_size_text(e->result_bytes, size), e->runs, unit, seconds, e->compute_s, threads,
+                 ddt_ring_kernels(), cli_size_text(peak, rss));
+}
+
+void engine_close(engine *e) {
+    ddt_eval_keys_destroy(e->keys);
+    ddt_plan_destroy(e->plan);
 }
 
 ddt_status engine_run(ddt_context *ctx, const cli_arguments *arguments) {
     engine e = {.ctx = ctx, .arguments = arguments};
     const double started_s = ddt_clock_s();
     ddt_digest digest;
-    ddt_status status = load_plan(&e);
+    ddt_status status = engine_load_plan(&e);
+    e.runs = e.info.batches;
     if (status == DDT_OK) {
         /* Batches are read as they are computed; a damaged file is told before the first and not after hours. */
         status = ddt_wire_file_digest(ctx, arguments->twin, DDT_WIRE_TWIN, &digest);
     }
     if (status == DDT_OK) {
-        status = load_keys(&e);
+        status = engine_load_keys(&e);
     }
     if (status == DDT_OK) {
         status = run_twin(&e);
     }
     if (status == DDT_OK) {
         cli_progress_clear();
-        tell(&e, ddt_clock_s() - started_s);
+        engine_tell(&e, ddt_clock_s() - started_s, "batches");
     }
-    ddt_eval_keys_destroy(e.keys);
-    ddt_plan_destroy(e.plan);
+    engine_close(&e);
     return status;
 }

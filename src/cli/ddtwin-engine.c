@@ -18,6 +18,23 @@ static const cli_command commands[] = {
      .allowed = CLI_PLAN | CLI_EVAL_KEYS | CLI_TWIN | CLI_OUT | CLI_THREADS | CLI_PROGRESS_FD | CLI_JSON,
      .required = CLI_PLAN | CLI_EVAL_KEYS | CLI_TWIN | CLI_OUT,
      .run = engine_run},
+    {.name = "update",
+     .summary = "bring a living twin up to date",
+     .explanation = "Takes a living twin and what happened since (doses, levels, covariates, encrypted by ddtwin "
+                    "encrypt), runs the\n"
+                    "plan once for each level, and writes the twin as it is now: its posterior and the amounts in its "
+                    "compartments "
+                    "stay\n"
+                    "encrypted. Without --twin a new twin begins. Updates come in their order, each once. The new twin "
+                    "appears whole "
+                    "or\n"
+                    "not at all, also where -o names the old one's file.",
+     .example =
+         "ddtwin-engine update --plan plan.ddt --eval-keys KEYS/eval.ddt --twin twin.ddt --new new.ddt -o twin.ddt",
+     .out = "twin.ddt",
+     .allowed = CLI_PLAN | CLI_EVAL_KEYS | CLI_TWIN | CLI_NEW | CLI_OUT | CLI_THREADS | CLI_PROGRESS_FD | CLI_JSON,
+     .required = CLI_PLAN | CLI_EVAL_KEYS | CLI_NEW | CLI_OUT,
+     .run = engine_update},
     {.name = "info",
      .summary = "say what a file is",
      .positional = "FILE",

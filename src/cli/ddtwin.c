@@ -5,7 +5,8 @@
  */
 #include "ddtwin.h"
 
-enum { PROBLEM = CLI_GRID | CLI_OUTPUT | CLI_PARAM | CLI_COVARIATES, COMMON = CLI_THREADS | CLI_JSON };
+#define PROBLEM (CLI_GRID | CLI_OUTPUT | CLI_PARAM | CLI_COVARIATES)
+#define COMMON (CLI_THREADS | CLI_JSON)
 
 static const cli_command commands[] = {
     {.name = "check",
@@ -50,8 +51,8 @@ static const cli_command commands[] = {
                     "go into it.",
      .example = "ddtwin compile models/theophylline.R --data-template data/theophylline_events.csv -o plan.ddt",
      .out = "plan.ddt",
-     .allowed =
-         CLI_DATA | CLI_DATA_TEMPLATE | CLI_OUT | CLI_FOR | CLI_TARGET | CLI_PRODUCT | CLI_GRANTABLE | PROBLEM | COMMON,
+     .allowed = CLI_DATA | CLI_DATA_TEMPLATE | CLI_OUT | CLI_FOR | CLI_TARGET | CLI_PRODUCT | CLI_GRANTABLE |
+                CLI_MEMORY | CLI_HALF_LIFE | CLI_POINTS | PROBLEM | COMMON,
      .required = CLI_DATA_TEMPLATE | CLI_OUT,
      .run = ddtwin_compile},
     {.name = "keygen",
@@ -69,25 +70,33 @@ static const cli_command commands[] = {
      .run = ddtwin_keygen},
     {.name = "encrypt",
      .summary = "encrypt a data set for a plan",
-     .explanation = "Writes the encrypted twin: doses, covariates, individual parameters of every subject. The table "
-                    "must have the times\n"
-                    "and event types of the plan, and values inside the declared ranges; one that is not is named and "
-                    "nothing is written.\n"
-                    "With secret.ddt in KEYS the twin is half as large as with public.ddt alone.",
+     .explanation =
+         "Writes the encrypted twin: doses, covariates, individual parameters of every subject. The table "
+         "must have the times\n"
+         "and event types of the plan, and values inside the declared ranges; one that is not is named and "
+         "nothing is written.\n"
+         "With secret.ddt in KEYS the twin is half as large as with public.ddt alone.\n\n"
+         "For a plan of a living twin (compile --for update): what happened to one patient since the clock of "
+         "--twin,\n"
+         "or, without --twin, the beginning of a new one.",
      .example = "ddtwin encrypt --plan plan.ddt --keys KEYS --data data/theophylline_events.csv -o twin.ddt",
      .out = "twin.ddt",
-     .allowed = CLI_PLAN | CLI_KEYS | CLI_DATA | CLI_OUT | CLI_MODEL | CLI_PASSPHRASE | COMMON,
+     .allowed = CLI_PLAN | CLI_KEYS | CLI_DATA | CLI_OUT | CLI_MODEL | CLI_PASSPHRASE | CLI_TWIN | CLI_SUBJECT | COMMON,
      .required = CLI_PLAN | CLI_KEYS | CLI_DATA | CLI_OUT,
      .run = ddtwin_encrypt},
     {.name = "decrypt",
      .summary = "open an encrypted result",
      .explanation =
          "Decrypts what ddtwin-engine computed and writes DIR/profile.csv, DIR/summary.json and DIR/report.html.\n\n"
+         "Of a living twin: DIR/twin.json, etas.csv, uncertainty.csv, state.csv (amounts now) and, with --data for "
+         "what "
+         "comes next,\n"
+         "forecast.csv (levels with bands).\n\n"
          "Decrypted values must not go back to the party that holds the ciphertexts: with both, the secret key can "
          "leak.",
      .example = "ddtwin decrypt --keys KEYS --result result.ddt -o out/theophylline",
      .out = "DIR",
-     .allowed = CLI_KEYS | CLI_RESULT | CLI_OUT | CLI_PASSPHRASE | COMMON,
+     .allowed = CLI_KEYS | CLI_RESULT | CLI_OUT | CLI_PASSPHRASE | CLI_DATA | CLI_SUBJECT | COMMON,
      .required = CLI_KEYS | CLI_RESULT | CLI_OUT,
      .run = ddtwin_decrypt},
     {.name = "fit",

@@ -59,7 +59,8 @@ static void print_plan(const ddt_plan_info *plan) {
     (void)printf("sizes        evaluation keys %s, twin %s, result %s (predicted)\n",
                  cli_size_text(plan->eval_key_bytes, keys), cli_size_text(plan->twin_bytes, twin),
                  cli_size_text(plan->result_bytes, result));
-    (void)printf("time         about %.2g s on one thread (predicted)\n", plan->predicted_seconds);
+    (void)printf("engine       about %.2g s on one thread, %s of memory (predicted)\n", plan->predicted_seconds,
+                 cli_size_text(plan->engine_bytes, twin));
 }
 
 static void print_budget(const char *name, const ddt_error_budget *budget) {

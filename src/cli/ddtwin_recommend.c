@@ -130,18 +130,13 @@ static ddt_status run(ddt_context *ctx, const cli_arguments *arguments, const dd
 
 ddt_status ddtwin_ask(ddt_context *ctx, const cli_arguments *arguments, ddtwin_question *question,
                       ddt_twin_options *options) {
-    ddt_status status = DDT_OK;
     *question = (ddtwin_question){0};
-    if (arguments->target == NULL) {
-        status = ddt_twin_model_target(ctx, arguments->positional, &question->target);
-    }
-    if (status == DDT_OK && arguments->product == NULL) {
-        status = ddt_twin_model_product(ctx, arguments->positional, &question->product);
-    }
     options->purpose = DDT_TWIN_RECOMMEND;
     options->grantable = arguments->grantable;
-    options->target = arguments->target == NULL ? question->target : arguments->target;
-    options->product = arguments->product == NULL ? question->product : arguments->product;
+    ddt_status status = ddt_twin_complete_question(ctx, arguments->positional, arguments->target, arguments->product,
+                                                   &question->target, &question->product);
+    options->target = question->target;
+    options->product = question->product;
     return status;
 }
 

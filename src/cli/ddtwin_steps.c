@@ -69,7 +69,13 @@ static ddt_status set_purpose(ddt_context *ctx, const cli_arguments *arguments, 
     if (strcmp(purpose, "recommend") == 0) {
         return ddtwin_ask(ctx, arguments, question, options);
     }
-    return ddt_fail(ctx, DDT_ERR_USAGE, "compile: --for takes simulate, fit or recommend, not '%s'.", purpose);
+    if (strcmp(purpose, "update") == 0) {
+        options->purpose = DDT_TWIN_UPDATE;
+        options->update = (ddt_update_options){
+            .points = (size_t)arguments->points, .memory = arguments->memory, .half_life_h = arguments->half_life};
+        return DDT_OK;
+    }
+    return ddt_fail(ctx, DDT_ERR_USAGE, "compile: --for takes simulate, fit, recommend or update, not '%s'.", purpose);
 }
 
 ddt_status ddtwin_compile(ddt_context *ctx, const cli_arguments *arguments) {
@@ -141,6 +147,21 @@ ddt_status ddtwin_with_passphrase(ddt_context *ctx, const cli_arguments *argumen
 }
 
 static ddt_status encrypt_step(ddt_context *ctx, const cli_arguments *arguments, const char *passphrase, void *result) {
+    ddt_twin_plan *plan = NULL;
+    ddt_status status = ddt_twin_plan_read(ctx, arguments->plan, &plan);
+    const bool is_update = status == DDT_OK && ddt_twin_plan_update(plan) != NULL;
+    ddt_twin_plan_destroy(plan);
+    if (status != DDT_OK) {
+        return status;
+    }
+    if (is_update) {
+        return ddt_twin_encrypt_update(ctx, arguments->plan, arguments->keys, passphrase, arguments->model,
+                                       arguments->twin, arguments->data, arguments->subject, arguments->out, result);
+    }
+    if (arguments->twin != NULL || arguments->subject != NULL) {
+        return ddt_fail(ctx, DDT_ERR_USAGE,
+                        "encrypt: --twin and --subject belong to plans of a living twin; %s is none.", arguments->plan);
+    }
     return ddt_twin_encrypt(ctx, arguments->plan, arguments->keys, passphrase, arguments->model, arguments->data,
                             arguments->out, result);
 }
@@ -250,6 +271,57 @@ static ddt_status decrypt_outcome(ddt_context *ctx, const cli_arguments *argumen
     return status;
 }
 
+/* ------------------------------------------------------------------ a living twin */
+
+static ddt_status life_step(ddt_context *ctx, const cli_arguments *arguments, const char *passphrase, void *result) {
+    return ddt_twin_decrypt_life(ctx, arguments->keys, passphrase, arguments->result, arguments->data,
+                                 arguments->subject, result);
+}
+
+static ddt_status tell_life(ddt_context *ctx, const cli_arguments *arguments, const ddt_twin_life *life) {
+    char *json = NULL;
+    cli_progress_clear();
+    if (arguments->json) {
+        ddt_status status = ddt_twin_life_json(ctx, life, &json);
+        if (status == DDT_OK) {
+            (void)fputs(json, stdout);
+        }
+        ddt_free(json);
+        return status;
+    }
+    const char *unit = life->model->time_unit == NULL ? "h" : life->model->time_unit;
+    (void)printf("%s: %s at %g %s, after %llu updates with %llu steps\n", arguments->out, life->id, life->clock.to_h,
+                 unit, (unsigned long long)life->clock.updates, (unsigned long long)life->clock.steps);
+    for (size_t i = 0, k = 0; i < life->model->eta_count && k < life->estimate.eta_count; i++) {
+        const ddt_symbol *symbol = &life->model->symbols[life->model->etas[i]];
+        if (symbol->omega2 > 0.0) {
+            (void)printf("%-12s %8.3f +- %.3f\n", symbol->name, life->estimate.eta[k], life->estimate.sd[k]);
+            k++;
+        }
+    }
+    for (size_t i = 0; i < life->estimate.state_count; i++) {
+        (void)printf("%-12s %8.4g (%.4g to %.4g)\n", life->model->compartments[i].name, life->estimate.amount[i],
+                     life->estimate.amount_band[i][0], life->estimate.amount_band[i][DDT_UPDATE_BANDS - 1]);
+    }
+    return DDT_OK;
+}
+
+static ddt_status decrypt_life(ddt_context *ctx, const cli_arguments *arguments, const ddtwin_folder *folder) {
+    ddt_twin_life life = {0};
+    ddt_status status = ddtwin_with_passphrase(ctx, arguments, life_step, &life);
+    if (status == DDT_OK) {
+        status = ddt_twin_life_write(ctx, &life, folder->files);
+    }
+    if (status == DDT_OK) {
+        status = ddtwin_folder_commit(ctx, folder);
+    }
+    if (status == DDT_OK) {
+        status = tell_life(ctx, arguments, &life);
+    }
+    ddt_twin_life_destroy(&life);
+    return status;
+}
+
 static ddt_status decrypt_into(ddt_context *ctx, const cli_arguments *arguments, const ddtwin_folder *folder) {
     ddt_profile profile = {0};
     ddt_twin_plan *plan = NULL;
@@ -273,9 +345,18 @@ static ddt_status decrypt_into(ddt_context *ctx, const cli_arguments *arguments,
 ddt_status ddtwin_decrypt(ddt_context *ctx, const cli_arguments *arguments) {
     ddtwin_folder folder;
     ddt_status status = ddtwin_folder_open(ctx, arguments->out, &folder);
-    if (status == DDT_OK) {
-        status = decrypt_into(ctx, arguments, &folder);
-        ddtwin_folder_close(&folder);
+    if (status != DDT_OK) {
+        return status;
     }
+    ddt_wire_kind kind = DDT_WIRE_RESULT;
+    status = ddt_wire_probe(ctx, arguments->result, &kind);
+    if (status == DDT_OK && kind != DDT_WIRE_LIFE && (arguments->data != NULL || arguments->subject != NULL)) {
+        status = ddt_fail(ctx, DDT_ERR_USAGE, "decrypt: --data and --subject belong to living twins; %s is none.",
+                          arguments->result);
+    }
+    if (status == DDT_OK) {
+        status = kind == DDT_WIRE_LIFE ? decrypt_life(ctx, arguments, &folder) : decrypt_into(ctx, arguments, &folder);
+    }
+    ddtwin_folder_close(&folder);
     return status;
 }

@@ -69,6 +69,10 @@ static ddt_expr transit_rate(parser *p, const ddt_expr *x, size_t n, unsigned li
     ddt_expr ktr = ddt_expr_binary(pool, DDT_EXPR_DIV, steps, x[1]);
     ddt_expr dose = parser_dose_history(p, "podo", strlen("podo"), p->derivative_of, line);
     ddt_expr since = parser_dose_history(p, "tad", strlen("tad"), p->derivative_of, line);
+    /* Positive, so that its logarithm is a sum of logarithms; at the dose itself the rate is as near to 0 as matters.
+     */
+    const double least = 1e-9;
+    since = ddt_expr_binary(pool, DDT_EXPR_MAX, since, ddt_expr_const(pool, least));
     ddt_expr passed = ddt_expr_binary(pool, DDT_EXPR_MUL, ktr, since);
     ddt_expr power = ddt_expr_binary(pool, DDT_EXPR_MUL, x[0], ddt_expr_unary(pool, DDT_EXPR_LOG, passed));
     ddt_expr logarithm = ddt_expr_binary(pool, DDT_EXPR_SUB, ddt_expr_binary(pool, DDT_EXPR_SUB, power, passed),

@@ -45,11 +45,11 @@ static ddt_status add_encoding(solve_work *work, solve_encoding encoding, uint32
     return DDT_OK;
 }
 
-uint32_t solve_encoding_linear(const solve_work *work, uint32_t symbol) {
-    double half = symbol_half(work, symbol, false);
+uint32_t solve_encoding_whole(const solve_work *work, uint32_t symbol, bool is_log) {
+    double half = symbol_half(work, symbol, is_log);
     for (uint32_t i = 0; i < work->encoding_count; i++) {
         const solve_encoding *e = &work->encodings[i];
-        if (e->symbol == symbol && !e->is_log && fabs(e->half - half) <= 1e-12 * half) {
+        if (e->symbol == symbol && e->is_log == is_log && fabs(e->half - half) <= 1e-12 * half) {
             return i;
         }
     }
@@ -301,15 +301,20 @@ static ddt_status visit_all(solve_work *work, term_visitor visit) {
 
 static ddt_status encode_functions(solve_work *work, solve_term *term) {
     for (size_t i = 0; i < term->factor_count; i++) {
-        uint32_t symbol = term->factors[i].symbol;
-        if (term->factors[i].inner != NULL || solve_is_varying(&work->symbols[symbol]) ||
-            solve_encoding_linear(work, symbol) != SOLVE_NONE) {
+        solve_factor *factor = &term->factors[i];
+        uint32_t symbol = factor->symbol;
+        if (factor->inner != NULL || solve_is_varying(&work->symbols[symbol])) {
+            continue;
+        }
+        SOLVE_TRY(solve_prefers_log(work, factor, &factor->is_log));
+        if (solve_encoding_whole(work, symbol, factor->is_log) != SOLVE_NONE) {
             continue;
         }
         uint32_t index = 0;
         solve_encoding encoding = {.symbol = symbol,
-                                   .mid = symbol_mid(work, symbol, false),
-                                   .half = symbol_half(work, symbol, false),
+                                   .is_log = factor->is_log,
+                                   .mid = symbol_mid(work, symbol, factor->is_log),
+                                   .half = symbol_half(work, symbol, factor->is_log),
                                    .bound = 1.0};
         SOLVE_TRY(add_encoding(work, encoding, &index));
     }

@@ -290,18 +290,21 @@ static uint32_t symbol_of_term(const solve_term *term) {
     return symbol;
 }
 
+/* x^a or exp(a x), as an expression. */
+static ddt_expr power_of(const solve_work *work, const solve_exponent *x) {
+    ddt_expr_pool *pool = work->pool;
+    ddt_expr symbol = ddt_expr_symbol(pool, x->symbol);
+    ddt_expr c = ddt_expr_const(pool, x->coefficient);
+    return x->is_log ? ddt_expr_binary(pool, DDT_EXPR_POW, symbol, c)
+                     : ddt_expr_unary(pool, DDT_EXPR_EXP, ddt_expr_binary(pool, DDT_EXPR_MUL, c, symbol));
+}
+
 /* A term in one symbol as an expression again. */
 static ddt_expr expression_of(const solve_work *work, const solve_term *term) {
     ddt_expr_pool *pool = work->pool;
     ddt_expr e = ddt_expr_const(pool, term->coefficient);
     for (size_t i = 0; i < term->exponent_count; i++) {
-        const solve_exponent *x = &term->exponents[i];
-        ddt_expr symbol = ddt_expr_symbol(pool, x->symbol);
-        ddt_expr c = ddt_expr_const(pool, x->coefficient);
-        ddt_expr factor = x->is_log
-                              ? ddt_expr_binary(pool, DDT_EXPR_POW, symbol, c)
-                              : ddt_expr_unary(pool, DDT_EXPR_EXP, ddt_expr_binary(pool, DDT_EXPR_MUL, c, symbol));
-        e = ddt_expr_binary(pool, DDT_EXPR_MUL, e, factor);
+        e = ddt_expr_binary(pool, DDT_EXPR_MUL, e, power_of(work, &term->exponents[i]));
     }
     for (size_t i = 0; i < term->factor_count; i++) {
         e = ddt_expr_binary(pool, DDT_EXPR_MUL, e, term->factors[i].expression);
@@ -679,11 +682,38 @@ static ddt_status unmake_linear(const solve_work *work, solve_term *term) {
     return factor.expression == DDT_EXPR_NONE ? solve_pool_failure(work) : add_factor(work, term, &factor);
 }
 
+static solve_factor *function_of(solve_term *term, uint32_t symbol) {
+    for (size_t i = 0; i < term->factor_count; i++) {
+        if (term->factors[i].inner == NULL && term->factors[i].symbol == symbol) {
+            return &term->factors[i];
+        }
+    }
+    return NULL;
+}
+
+/* x^a g(x) is one function of x: in x^3 / (c + x^3) neither part is as tame as the whole. */
+static ddt_status fold_exponents(const solve_work *work, solve_term *term) {
+    for (size_t i = 0; i < term->exponent_count;) {
+        solve_factor *f = function_of(term, term->exponents[i].symbol);
+        if (f == NULL || work->symbols[f->symbol].is_state) {
+            i++;
+            continue;
+        }
+        f->expression = ddt_expr_binary(work->pool, DDT_EXPR_MUL, f->expression, power_of(work, &term->exponents[i]));
+        if (f->expression == DDT_EXPR_NONE) {
+            return solve_pool_failure(work);
+        }
+        term->exponents[i] = term->exponents[--term->exponent_count];
+    }
+    return DDT_OK;
+}
+
 static ddt_status tidy_term(solve_work *work, solve_term *term) {
     if (symbol_of_term(term) == SOLVE_MANY && term->exponent_count > 0) {
         SOLVE_TRY(merge_binary(work, term));
     }
     SOLVE_TRY(unmake_linear(work, term));
+    SOLVE_TRY(fold_exponents(work, term));
     uint32_t symbol = symbol_of_term(term);
     if (symbol == SOLVE_NONE || symbol == SOLVE_MANY || term->exponent_count == 0 || term->factor_count == 0) {
         return DDT_OK;

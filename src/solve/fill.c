@@ -30,6 +30,17 @@ void solve_fill_column(const solve_layout *layout, size_t lane, size_t column, d
     }
 }
 
+void solve_fill_packed(const solve_layout *layout, size_t lane, size_t index, double y, double *input) {
+    size_t block = block_of(layout);
+    for (size_t i = index; i < block; i += layout->packed) {
+        input[lane * block + i] = y;
+    }
+}
+
+size_t solve_vector_count(const solve_layout *layout) {
+    return layout->packed == 0 ? layout->input_count : layout->history == NULL ? 1 : 2;
+}
+
 static bool depends_on_doses(const solve_input *input) {
     return input->kind != SOLVE_INPUT_LINEAR && input->kind != SOLVE_INPUT_LOG;
 }
@@ -303,20 +314,27 @@ static ddt_status check_changes(const filler *f, const solve_input *input, symbo
                : check_segments(f, &f->layout->ranges[input->range], subject, place.column);
 }
 
-static ddt_status fill_symbol(const filler *f, const solve_input *input, double *values) {
+static ddt_status fill_symbol(const filler *f, size_t index, double *const *inputs) {
     symbol_place place;
-    SOLVE_TRY(check_symbol(f, &f->layout->ranges[input->range], &place));
-    for (size_t l = 0; l < f->layout->lane_count; l++) {
-        SOLVE_TRY(check_changes(f, input, place, f->layout->lanes[l].subject));
-        fill_lane_symbol(f, input, l, place.column, values);
+    const solve_layout *layout = f->layout;
+    const solve_input *input = &layout->inputs[index];
+    SOLVE_TRY(check_symbol(f, &layout->ranges[input->range], &place));
+    for (size_t l = 0; l < layout->lane_count; l++) {
+        size_t subject = layout->lanes[l].subject;
+        SOLVE_TRY(check_changes(f, input, place, subject));
+        if (layout->packed > 0) {
+            double y = solve_encode_value(input, value_at(f, subject, 0, place.column));
+            solve_fill_packed(layout, l, index, y, inputs[0]);
+        } else {
+            fill_lane_symbol(f, input, l, place.column, inputs[index]);
+        }
     }
     return DDT_OK;
 }
 
 static ddt_status fill_symbols(const filler *f, double *const *inputs) {
     for (size_t i = 0; i < f->layout->input_count; i++) {
-        const solve_input *input = &f->layout->inputs[i];
-        SOLVE_TRY(depends_on_doses(input) ? DDT_OK : fill_symbol(f, input, inputs[i]));
+        SOLVE_TRY(depends_on_doses(&f->layout->inputs[i]) ? DDT_OK : fill_symbol(f, i, inputs));
     }
     return DDT_OK;
 }
@@ -431,6 +449,32 @@ static ddt_status fill_doses(const filler *f, double *const *inputs) {
     return status;
 }
 
+/* ------------------------------------------------------------------ doses before a recommendation */
+
+static ddt_status fill_history(const filler *f, double *const *inputs) {
+    const solve_layout *layout = f->layout;
+    const solve_range *range = &layout->ranges[layout->inputs[layout->input_count - 1].range];
+    double *values = inputs[solve_vector_count(layout) - 1];
+    size_t most = 1;
+    for (size_t s = 0; s < layout->subject_count; s++) {
+        most = layout->subjects[s].record_count > most ? layout->subjects[s].record_count : most;
+    }
+    double *amounts = ddt_calloc(most, sizeof *amounts);
+    ddt_status status = amounts == NULL ? solve_no_memory(f->ctx) : DDT_OK;
+    for (size_t l = 0; l < layout->lane_count && status == DDT_OK && amounts != NULL; l++) {
+        const ddt_subject *subject = &f->events->subjects[layout->lanes[l].subject];
+        const solve_history_lane *lane = &layout->history->lanes[l];
+        for (size_t i = 0; i < lane->record_count && status == DDT_OK; i++) {
+            const ddt_record *record = &subject->records[lane->records[i]];
+            amounts[lane->records[i]] = record->amount;
+            status = check_range(f, range, subject, record, record->amount);
+        }
+        solve_history_fill(layout->history, l, amounts, values + l * block_of(layout));
+    }
+    ddt_free(amounts);
+    return status;
+}
+
 /* Ranges of symbols that only lags, rates... read: they have no input. */
 static ddt_status check_ranges(const filler *f) {
     for (size_t r = 0; r < f->layout->range_count; r++) {
@@ -448,6 +492,9 @@ static ddt_status check_ranges(const filler *f) {
 ddt_status ddt_solution_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
                              const ddt_events *events, double *const *inputs) {
     const solve_layout *layout = &solution->layout;
+    if (layout->packed > 0) { /* slots of no input are 0 */
+        memset(inputs[0], 0, layout->lane_count * block_of(layout) * sizeof(double));
+    }
     filler f = {.ctx = ctx, .layout = layout, .model = model, .events = events};
     ddt_status status = check_structure(&f);
     if (status == DDT_OK) {
@@ -456,13 +503,16 @@ ddt_status ddt_solution_fill(ddt_context *ctx, const ddt_solution *solution, con
     if (status == DDT_OK) {
         status = fill_symbols(&f, inputs);
     }
-    if (status == DDT_OK) {
+    if (status == DDT_OK && layout->packed == 0 && layout->history == NULL) {
         status = fill_doses(&f, inputs);
+    }
+    if (status == DDT_OK && layout->history != NULL) {
+        status = fill_history(&f, inputs);
     }
     if (status == DDT_OK && solution->fit != NULL) {
         status = solve_fit_fill(ctx, solution, model, events, inputs);
     }
-    for (size_t i = 0; status != DDT_OK && i < layout->input_count; i++) {
+    for (size_t i = 0; status != DDT_OK && i < solve_vector_count(layout); i++) {
         memset(inputs[i], 0, layout->lane_count * block_of(layout) * sizeof(double));
     }
     return status;

@@ -231,5 +231,6 @@ void solve_layout_clear(solve_layout *layout) {
     ddt_free(layout->outputs);
     ddt_free(layout->subjects);
     ddt_free(layout->lanes);
+    solve_history_destroy(layout->history);
     *layout = (solve_layout){0};
 }

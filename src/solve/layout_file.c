@@ -59,6 +59,7 @@ static void write_tables(ddt_writer *w, const solve_layout *layout) {
             ddt_writer_f64(w, r->levels[l]);
         }
     }
+    ddt_writer_u32(w, (uint32_t)layout->packed);
     ddt_writer_u32(w, (uint32_t)layout->input_count);
     for (size_t i = 0; i < layout->input_count; i++) {
         const solve_input *input = &layout->inputs[i];
@@ -158,6 +159,9 @@ ddt_status ddt_solution_write(ddt_writer *writer, const ddt_solution *solution) 
     ddt_writer_begin(writer, "LANE");
     write_lanes(writer, &solution->layout);
     SOLVE_TRY(ddt_writer_end(writer));
+    if (solution->layout.history != NULL) {
+        SOLVE_TRY(solve_history_write(writer, solution->layout.history));
+    }
     return solution->fit == NULL ? DDT_OK : solve_fit_write(writer, solution);
 }
 
@@ -279,6 +283,11 @@ static ddt_status read_ranges(const parser *p) {
     return DDT_OK;
 }
 
+/* Whether a table of earlier doses follows. */
+static bool has_history(const solve_layout *layout) {
+    return layout->input_count > 0 && layout->inputs[layout->input_count - 1].kind == SOLVE_INPUT_HISTORY;
+}
+
 static ddt_status read_input(const parser *p, const ddt_plan *plan, size_t index) {
     solve_input *input = &p->layout->inputs[index];
     uint32_t kind = 0;
@@ -295,20 +304,30 @@ static ddt_status read_input(const parser *p, const ddt_plan *plan, size_t index
     SOLVE_TRY(ddt_reader_u32(p->reader, &giving));
     SOLVE_TRY(ddt_reader_u32(p->reader, &input->compartment));
     SOLVE_TRY(ddt_reader_u32(p->reader, &omits_f));
-    ddt_plan_input expected = ddt_plan_get_input(plan, index);
-    if (kind > SOLVE_INPUT_LAST_DOSE || role > SOLVE_ROLE_OBSERVATION || giving > SOLVE_GIVING_CONSTANT_MODELLED ||
+    bool is_history = kind == SOLVE_INPUT_HISTORY;
+    bool is_packed = p->layout->packed > 0 && !is_history;
+    size_t last = ddt_plan_input_count(plan) - 1;
+    if (is_history && index + 1 != p->layout->input_count) {
+        return bad(p, "earlier doses are not its last input");
+    }
+    ddt_plan_input expected = ddt_plan_get_input(plan, is_packed ? 0 : is_history ? last : index);
+    const char *name = is_packed ? SOLVE_PACKED_NAME : input->name;
+    if (kind > SOLVE_INPUT_HISTORY || role > SOLVE_ROLE_OBSERVATION || giving > SOLVE_GIVING_CONSTANT_MODELLED ||
         omits_f > 1) {
         return bad(p, "an input is of a kind that does not exist");
     }
     bool has_range = kind <= SOLVE_INPUT_AMOUNT || kind >= SOLVE_INPUT_FIT;
     if (input->range >= (has_range ? p->layout->range_count : 1) || !(input->half > 0.0) || expected.name == NULL ||
-        strcmp(input->name, expected.name) != 0) {
+        strcmp(name, expected.name) != 0) {
         return bad(p, "an input is not the circuit's");
     }
     input->kind = (solve_input_kind)kind;
     input->role = (solve_role)role;
     input->giving = (solve_giving)giving;
     input->omits_f = omits_f != 0;
+    if (is_packed && (input->kind > SOLVE_INPUT_LOG || input->role != SOLVE_ROLE_SUBJECT)) {
+        return bad(p, "an input that changes within a subject is packed");
+    }
     if (input->kind == SOLVE_INPUT_LOG && !(p->layout->ranges[input->range].low > 0.0)) {
         return bad(p, "the logarithm of a range that is not positive is wanted");
     }
@@ -318,10 +337,13 @@ static ddt_status read_input(const parser *p, const ddt_plan *plan, size_t index
 static ddt_status read_inputs(const parser *p, const ddt_plan *plan) {
     const size_t least_bytes = 7 * 4 + 3 * 8;
     size_t count = 0;
+    uint32_t packed = 0;
+    SOLVE_TRY(ddt_reader_u32(p->reader, &packed));
     SOLVE_TRY(ddt_reader_count(p->reader, least_bytes, RANGES_MAX, &count));
-    if (count != ddt_plan_input_count(plan)) {
-        return bad(p, "the circuit has another number of inputs");
+    if ((packed & (packed - 1)) != 0 || packed > SOLVE_PACKED_MAX) {
+        return bad(p, "its inputs are packed in a way that does not exist");
     }
+    p->layout->packed = packed;
     p->layout->inputs = ddt_calloc(count, sizeof *p->layout->inputs);
     if (p->layout->inputs == NULL) {
         return solve_no_memory(p->ctx);
@@ -330,7 +352,12 @@ static ddt_status read_inputs(const parser *p, const ddt_plan *plan) {
     for (size_t i = 0; i < count; i++) {
         SOLVE_TRY(read_input(p, plan, i));
     }
-    return DDT_OK;
+    size_t own = count - has_history(p->layout);
+    if (packed > 0 && own > packed) {
+        return bad(p, "its inputs are packed in a way that does not exist");
+    }
+    size_t vectors = packed == 0 ? count : 1 + count - own;
+    return vectors == ddt_plan_input_count(plan) ? DDT_OK : bad(p, "the circuit has another number of inputs");
 }
 
 static ddt_status read_outputs(const parser *p, const ddt_plan *plan) {
@@ -550,6 +577,9 @@ static ddt_status read_all(const parser *p, const ddt_plan *plan) {
     SOLVE_TRY(ddt_reader_end(p->reader));
     p->solution->info.subjects = p->layout->subject_count;
     SOLVE_TRY(check_places(p));
+    if (has_history(p->layout)) {
+        SOLVE_TRY(solve_history_read(p->ctx, p->reader, p->layout));
+    }
     if (!solve_fit_expected(p->layout)) {
         return p->layout->lane_slots == 0 ? DDT_OK : bad(p, "its shape is not the circuit's");
     }

@@ -6,6 +6,7 @@
  */
 #include "solve_internal.h"
 
+#include <limits.h>
 #include <string.h>
 
 #ifndef M_PI
@@ -36,6 +37,7 @@ double solve_function_eval(double x, const void *function) {
     case SOLVE_FUNCTION_EXP:
         return f->scale * exp(argument);
     case SOLVE_FUNCTION_EXPRESSION:
+        argument = f->is_log ? exp(argument) : argument;
         ddt_expr_program_run(f->program, &argument, &value);
         return f->scale * value;
     case SOLVE_FUNCTION_LEVELS:
@@ -200,6 +202,14 @@ static ddt_status multiply_function(solve_work *work, solve_function *f, solve_v
 
 /* ------------------------------------------------------------------ factors */
 
+/* The range of a symbol, or of its logarithm. */
+static void symbol_span(const solve_symbol *symbol, bool is_log, double *mid, double *half) {
+    double low = is_log ? log(symbol->low) : symbol->low;
+    double high = is_log ? log(symbol->high) : symbol->high;
+    *mid = 0.5 * (low + high);
+    *half = 0.5 * (high - low);
+}
+
 static ddt_status state_of_symbol(const solve_work *work, uint32_t symbol, size_t *state) {
     for (size_t i = 0; i < work->linear.n; i++) {
         size_t c = work->linear.compartment[i];
@@ -211,12 +221,13 @@ static ddt_status state_of_symbol(const solve_work *work, uint32_t symbol, size_
     return ddt_fail(work->ctx, DDT_ERR_INTERNAL, "A compartment of '%s' has no value.", work->model->path);
 }
 
-static ddt_status symbol_value(solve_work *work, uint32_t symbol, solve_value *x, double *mid, double *half) {
+static ddt_status symbol_value(solve_work *work, const solve_factor *factor, solve_value *x, double *mid,
+                               double *half) {
+    uint32_t symbol = factor->symbol;
     const solve_symbol *s = &work->symbols[symbol];
-    *mid = 0.5 * (s->low + s->high);
-    *half = 0.5 * (s->high - s->low);
+    symbol_span(s, factor->is_log, mid, half);
     if (!s->is_state) {
-        x->node = work->encodings[solve_encoding_linear(work, symbol)].node;
+        x->node = work->encodings[solve_encoding_whole(work, symbol, factor->is_log)].node;
         x->depth = 0.0;
         return DDT_OK;
     }
@@ -239,6 +250,7 @@ static ddt_status expression_function(solve_work *work, const solve_factor *fact
     }
     f->a = half;
     f->b = mid;
+    f->is_log = factor->is_log;
     /* Programs read their one symbol at index 0. */
     ddt_expr argument = ddt_expr_symbol(work->pool, 0);
     ddt_expr e = ddt_expr_substitute(work->pool, factor->expression, factor->symbol, argument);
@@ -255,6 +267,42 @@ static ddt_status expression_function(solve_work *work, const solve_factor *fact
     return DDT_OK;
 }
 
+/* Fewest levels of a polynomial for a function of one symbol, read from its value or from its logarithm. */
+static ddt_status levels_from(solve_work *work, solve_factor factor, bool is_log, unsigned *levels) {
+    const double part = 0.05; /* of the tolerance, typically, after some tightening */
+    double mid = 0.0;
+    double half = 1.0;
+    double tolerance = part * work->options.tolerance;
+    double wanted = tolerance;
+    shape s;
+    solve_function *f = NULL;
+    factor.is_log = is_log;
+    symbol_span(&work->symbols[factor.symbol], is_log, &mid, &half);
+    SOLVE_TRY(expression_function(work, &factor, mid, half, &f));
+    *levels = UINT_MAX;
+    if (measure(f, &s)) {
+        f->scale /= fmax(fabs(s.low), fabs(s.high));
+        *levels = s.is_line ? 0 : polynomial_levels(f, &tolerance);
+        *levels = tolerance > wanted ? UINT_MAX - 1 : *levels;
+    }
+    return DDT_OK;
+}
+
+ddt_status solve_prefers_log(solve_work *work, const solve_factor *factor, bool *yes) {
+    const double wide = 3.0; /* ratio of the ends of a range */
+    const solve_symbol *s = &work->symbols[factor->symbol];
+    unsigned levels[2] = {0, 0};
+    *yes = false;
+    if (s->is_state || s->is_dose || s->level_count > 0 || !(s->low > 0.0) || s->high < wide * s->low) {
+        return DDT_OK;
+    }
+    for (int k = 0; k < 2; k++) {
+        SOLVE_TRY(levels_from(work, *factor, k == 1, &levels[k]));
+    }
+    *yes = levels[1] < levels[0];
+    return DDT_OK;
+}
+
 static ddt_status lower_symbol_factor(solve_work *work, const solve_factor *factor, solve_product *product) {
     solve_value x;
     if (work->symbols[factor->symbol].is_time) {
@@ -263,7 +311,7 @@ static ddt_status lower_symbol_factor(solve_work *work, const solve_factor *fact
     double mid = 0.0;
     double half = 1.0;
     solve_function *f = NULL;
-    SOLVE_TRY(symbol_value(work, factor->symbol, &x, &mid, &half));
+    SOLVE_TRY(symbol_value(work, factor, &x, &mid, &half));
     SOLVE_TRY(expression_function(work, factor, mid, half, &f));
     return multiply_function(work, f, x, solve_print(work, factor->expression), product);
 }
@@ -335,21 +383,55 @@ ddt_status solve_lower_power(solve_work *work, ddt_expr argument, double power, 
     return multiply_function(work, f, y, "an exponential", product);
 }
 
+/* exp(e) of what depends on time: where it has died away, the argument is moved to where the polynomial is made for. */
+static ddt_status windowed_argument(solve_work *work, const solve_factor *factor, solve_sum *inner, solve_value *x,
+                                    double *mid, double *half) {
+    const solve_layout *layout = &work->solution->layout;
+    double low = 0.0;
+    double high = 0.0;
+    double *shift = solve_alloc(work, layout->lane_count * layout->rows * layout->columns, sizeof *shift);
+    if (shift == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    SOLVE_TRY(solve_newton_window(work, factor->expression, &low, &high, shift));
+    *half = 0.5 * (high - low);
+    *mid = 0.5 * (high + low);
+    solve_pairs pairs = {0};
+    SOLVE_TRY(solve_sum_pairs(work, inner, NULL, 1.0 / *half, &pairs));
+    SOLVE_TRY(solve_pairs_add(work, &pairs, solve_constant(work, -*mid / *half), solve_constant(work, 1.0)));
+    SOLVE_TRY(solve_pairs_node(work, &pairs, x));
+    x->node = ddt_circuit_add(work->circuit, x->node, solve_public(work, shift, 1.0 / *half).node);
+    return ddt_circuit_status(work->circuit);
+}
+
+/* The argument of an outer function, on [-1, 1]: argument = mid + half x. */
+static ddt_status outer_argument(solve_work *work, const solve_factor *factor, solve_value *x, double *mid,
+                                 double *half) {
+    solve_sum inner = {0};
+    solve_fact fact;
+    double low = 0.0;
+    double high = 0.0;
+    SOLVE_TRY(solve_lower(work, factor->inner, &inner));
+    SOLVE_TRY(solve_fact_of(work, factor->expression, &fact));
+    if (work->newton != NULL && factor->op == DDT_EXPR_EXP && fact.has_time && factor->power > 0.0) {
+        return windowed_argument(work, factor, &inner, x, mid, half);
+    }
+    SOLVE_TRY(argument_range(work, factor->expression, &low, &high));
+    *half = 0.5 * (high - low);
+    *mid = 0.5 * (high + low);
+    return solve_sum_node(work, &inner, 1.0 / *half, -*mid / *half, x);
+}
+
 static ddt_status lower_outer_factor(solve_work *work, const solve_factor *factor, solve_product *product) {
     solve_value logarithm;
     double ignored = 0.0;
     if (factor->op == DDT_EXPR_POW && solve_newton_log(work, factor->expression, &logarithm, &ignored, &ignored)) {
         return solve_lower_power(work, factor->expression, factor->power, product);
     }
-    solve_sum inner = {0};
-    SOLVE_TRY(solve_lower(work, factor->inner, &inner));
-    double low = 0.0;
-    double high = 0.0;
-    SOLVE_TRY(argument_range(work, factor->expression, &low, &high));
-    double half = 0.5 * (high - low);
-    double mid = 0.5 * (high + low);
+    double mid = 0.0;
+    double half = 1.0;
     solve_value x;
-    SOLVE_TRY(solve_sum_node(work, &inner, 1.0 / half, -mid / half, &x));
+    SOLVE_TRY(outer_argument(work, factor, &x, &mid, &half));
     solve_function *f = solve_function_create(work, SOLVE_FUNCTION_OUTER);
     if (f == NULL) {
         return DDT_ERR_MEMORY;

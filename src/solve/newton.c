@@ -229,7 +229,7 @@ ddt_status newton_expand(solve_work *work) {
 
 /* ------------------------------------------------------------------ the cheapest variant */
 
-static unsigned ceil_log2(unsigned x) {
+unsigned newton_ceil_log2(unsigned x) {
     unsigned levels = 0;
     while ((1U << levels) < x) {
         levels++;
@@ -244,7 +244,7 @@ static unsigned iteration_depth(const solve_work *work, newton_variant v) {
     for (size_t reach = 1; reach < work->newton->columns; reach *= v.is_public ? NEWTON_RADIX : 2) {
         rounds++;
     }
-    return v.iterations * (right_hand_side + rounds + (v.is_public ? 0 : 2)) + ceil_log2(v.degree);
+    return v.iterations * (right_hand_side + rounds + (v.is_public ? 0 : 2)) + newton_ceil_log2(v.degree);
 }
 
 /* The best variant so far. */

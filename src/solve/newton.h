@@ -26,6 +26,9 @@ enum {
     NEWTON_DEGREE_MAX = 9,
     NEWTON_FEATURES_MAX = 12,
     NEWTON_PARTS_MAX = 8,                       /* inputs in one feature */
+    NEWTON_CONTRASTS = 1,                       /* of the doses of one kind, beside their mean */
+    NEWTON_PATIENTS = 12,                       /* whose doses' weights they come from */
+    NEWTON_ROWS_MAX = 128,                      /* doses of a subject, for contrasts */
     NEWTON_RADIX = 8,                           /* of the public recursion */
     NEWTON_SOLUTION = NEWTON_ITERATIONS_MAX + 1 /* the solution among the iterates */
 };
@@ -54,7 +57,8 @@ typedef struct newton_monomial {
 /* A quantity that the guess is a polynomial in: an encrypted symbol, or a dosing's amount given so far. */
 typedef struct newton_feature {
     bool is_amount;
-    uint32_t index; /* of the input */
+    size_t contrast; /* of amounts: 0 their mean, else a contrast */
+    uint32_t index;  /* of the input */
     /* Symbols that act as one: the feature is the sum of weight * input over them. */
     size_t count;
     uint32_t inputs[NEWTON_PARTS_MAX];
@@ -100,9 +104,11 @@ struct solve_newton {
     newton_monomial monomials[NEWTON_TERMS_MAX];
     size_t monomial_count;
     double *feature_values; /* lanes x samples x columns x NEWTON_FEATURES_MAX */
-    double *dose_weights;   /* lanes x rows x columns: of the doses given so far in the mean of their amounts */
-    bool weighs_doses;      /* some mean is of more than one dose */
-    double *guess;          /* lanes x columns x m x monomials */
+    /* lanes x rows x columns: of the doses given so far in the mean of their amounts, and in contrasts between them */
+    double *dose_weights[NEWTON_CONTRASTS + 1];
+    bool weighs_doses; /* some mean is of more than one dose */
+    bool has_contrasts;
+    double *guess; /* lanes x columns x m x monomials */
 
     /* Where the block is one state x and N saturates in it, 1 + slope x = exp(y): then y is what the guess is fitted
      * to. */
@@ -127,6 +133,8 @@ static inline size_t newton_at(const solve_newton *nw, size_t lane, size_t sampl
     return (lane * nw->samples + sample) * nw->columns + k;
 }
 
+/* newton.c */
+unsigned newton_ceil_log2(unsigned x);
 /* newton_split.c */
 ddt_status newton_block_create(solve_work *work);
 /* newton_history.c */

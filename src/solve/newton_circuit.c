@@ -9,6 +9,7 @@
  */
 #include "newton.h"
 
+#include <limits.h>
 #include <string.h>
 
 typedef struct maker {
@@ -137,32 +138,49 @@ ddt_status solve_newton_time_factor(solve_work *work, ddt_expr e, solve_product 
 
 /* ------------------------------------------------------------------ the guess */
 
-/* The weighted mean of a dosing's amounts, moved to [-1, 1]. */
-static ddt_status amount_feature(maker *mk, const newton_feature *feature, solve_value *v) {
-    solve_work *work = mk->work;
-    const solve_newton *nw = mk->nw;
-    const solve_layout *layout = &work->solution->layout;
-    v->node = work->dosings[feature->index].node;
-    if (nw->weighs_doses) {
-        v->node = ddt_circuit_mul(work->circuit, v->node, solve_public(work, nw->dose_weights, 1.0).node);
-        v->depth += 1.0;
+/* factor * weight of each dose at each column: weighted and moved to [-1, 1] in one product. */
+static solve_value dose_weights(maker *mk, const newton_feature *feature) {
+    double *vector = mk->work->slots;
+    size_t count = mk->lanes * mk->rows * mk->columns;
+    for (size_t i = 0; i < count; i++) {
+        vector[i] = feature->factor * mk->nw->dose_weights[feature->contrast][i];
     }
-    v->node = ddt_circuit_sum(work->circuit, v->node, (int64_t)mk->columns, mk->rows);
-    SOLVE_TRY(spread_rows(mk, v));
-    double *middle = work->slots;
+    return (solve_value){.node = ddt_circuit_public(mk->work->circuit, vector)};
+}
+
+/* factor * mid where some dose of the feature has been given, else 0. */
+static solve_value dose_middle(maker *mk, const newton_feature *feature) {
+    const solve_layout *layout = &mk->work->solution->layout;
+    double *middle = mk->work->slots;
     memset(middle, 0, mk->lanes * mk->rows * mk->columns * sizeof *middle);
     for (size_t l = 0; l < mk->lanes; l++) {
-        for (size_t row = 0; row < layout->lanes[l].source_count; row++) {
-            for (size_t k = 0; k < nw->grids[l].count && layout->lanes[l].sources[row].input == feature->index; k++) {
-                for (size_t r = 0;
-                     r < mk->rows && layout->lanes[l].active[row * layout->lanes[l].column_count + k] != 0; r++) {
-                    *slot_of(mk, middle, l, r, k) = feature->mid;
-                }
+        const solve_lane *lane = &layout->lanes[l];
+        for (size_t i = 0; i < lane->source_count * mk->nw->grids[l].count; i++) {
+            size_t row = i / mk->nw->grids[l].count;
+            size_t k = i % mk->nw->grids[l].count;
+            bool is_given =
+                lane->sources[row].input == feature->index && lane->active[row * lane->column_count + k] != 0;
+            for (size_t r = 0; r < mk->rows && is_given; r++) {
+                *slot_of(mk, middle, l, r, k) = feature->factor * feature->mid;
             }
         }
     }
-    v->node = ddt_circuit_sub(work->circuit, v->node, ddt_circuit_public(work->circuit, middle));
-    v->node = ddt_circuit_affine(work->circuit, &v->node, &feature->factor, 1, 0.0);
+    return (solve_value){.node = ddt_circuit_public(mk->work->circuit, middle)};
+}
+
+/* A weighted mean of a dosing's amounts, or a contrast between them, moved to [-1, 1]. */
+static ddt_status amount_feature(maker *mk, const newton_feature *feature, solve_value *v) {
+    solve_work *work = mk->work;
+    v->node = work->dosings[feature->index].node;
+    if (mk->nw->weighs_doses) {
+        v->node = ddt_circuit_mul(work->circuit, v->node, dose_weights(mk, feature).node);
+        v->depth += 1.0;
+    } else {
+        v->node = ddt_circuit_affine(work->circuit, &v->node, &feature->factor, 1, 0.0);
+    }
+    v->node = ddt_circuit_sum(work->circuit, v->node, (int64_t)mk->columns, mk->rows);
+    SOLVE_TRY(spread_rows(mk, v));
+    v->node = ddt_circuit_sub(work->circuit, v->node, dose_middle(mk, feature).node);
     return ddt_circuit_status(work->circuit);
 }
 
@@ -250,17 +268,77 @@ static ddt_status leave_logarithm(maker *mk) {
     return finish(mk, &pairs, &mk->z[0]);
 }
 
-static ddt_status make_guess(maker *mk) {
-    const solve_newton *nw = mk->nw;
-    SOLVE_TRY(make_features(mk));
-    for (size_t b = 0; b < mk->m; b++) {
-        solve_pairs pairs = {0};
-        for (size_t t = 0; t < nw->monomial_count; t++) {
-            SOLVE_TRY(solve_pairs_add(mk->work, &pairs,
-                                      monomial_node(mk, nw->monomials[t].features, nw->monomials[t].count),
+/*
+ * How many features of a monomial the inner sums take where the largest has `most`: a polynomial is
+ * sum_outer outer * (sum_inner c * inner), which wants one value for each outer monomial, not one for each term. The
+ * shallowest split, and of these the one with the fewest outer monomials.
+ */
+static unsigned inner_features(unsigned most) {
+    unsigned best = 1;
+    unsigned best_depth = UINT_MAX;
+    for (unsigned inner = 1; inner < most; inner++) {
+        unsigned below = newton_ceil_log2(inner) + 1; /* their coefficients */
+        unsigned beside = newton_ceil_log2(most - inner);
+        unsigned depth = below > beside ? below : beside;
+        if (depth <= best_depth) {
+            best = inner;
+            best_depth = depth;
+        }
+    }
+    return best;
+}
+
+/* How many features of a monomial are in its outer part: the first ones. */
+static unsigned outer_features(const newton_monomial *monomial, unsigned inner) {
+    return monomial->count > inner ? monomial->count - inner : 0;
+}
+
+/* The sum of all terms that have the outer part of term `first`, without it. */
+static ddt_status inner_sum(maker *mk, size_t b, size_t first, unsigned inner, bool *done, solve_value *out) {
+    const newton_monomial *all = mk->nw->monomials;
+    unsigned outer = outer_features(&all[first], inner);
+    solve_pairs pairs = {0};
+    for (size_t t = first; t < mk->nw->monomial_count; t++) {
+        const newton_monomial *m = &all[t];
+        if (outer_features(m, inner) == outer && memcmp(m->features, all[first].features, outer) == 0) {
+            done[t] = true;
+            SOLVE_TRY(solve_pairs_add(mk->work, &pairs, monomial_node(mk, m->features + outer, m->count - outer),
                                       coefficient(mk, t, b)));
         }
-        SOLVE_TRY(finish(mk, &pairs, &mk->z[b]));
+    }
+    return finish(mk, &pairs, out);
+}
+
+/* z of one state (or its logarithm) as a polynomial in the features. */
+static ddt_status guess_state(maker *mk, size_t b, unsigned inner, bool *done) {
+    const solve_newton *nw = mk->nw;
+    solve_pairs pairs = {0};
+    memset(done, 0, nw->monomial_count * sizeof *done);
+    for (size_t t = 0; t < nw->monomial_count; t++) {
+        solve_value sum;
+        if (done[t]) {
+            continue;
+        }
+        SOLVE_TRY(inner_sum(mk, b, t, inner, done, &sum));
+        unsigned outer = outer_features(&nw->monomials[t], inner);
+        SOLVE_TRY(solve_pairs_add(mk->work, &pairs, monomial_node(mk, nw->monomials[t].features, outer), sum));
+    }
+    return finish(mk, &pairs, &mk->z[b]);
+}
+
+static ddt_status make_guess(maker *mk) {
+    const solve_newton *nw = mk->nw;
+    unsigned most = 0;
+    for (size_t t = 0; t < nw->monomial_count; t++) {
+        most = nw->monomials[t].count > most ? nw->monomials[t].count : most;
+    }
+    bool *done = solve_alloc(mk->work, nw->monomial_count, sizeof *done);
+    if (done == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    SOLVE_TRY(make_features(mk));
+    for (size_t b = 0; b < mk->m; b++) {
+        SOLVE_TRY(guess_state(mk, b, inner_features(most), done));
     }
     return nw->argument == DDT_EXPR_NONE ? DDT_OK : leave_logarithm(mk);
 }

@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-enum { HELD_OUT = 4, SAMPLES_PER_TERM = 2 };
+enum { HELD_OUT = 4, SAMPLES_PER_TERM = 2, RELEVANCE_PATIENTS = 4 };
 
 static const double irrelevant = 1e-6; /* a symbol that moves z by less, relative to its largest value */
 
@@ -85,8 +85,12 @@ static void typical_amounts(const solve_work *work, size_t lane, size_t raised, 
     }
 }
 
-static double *weight_of(const solve_newton *nw, const solve_layout *layout, size_t lane, size_t row, size_t k) {
-    return &nw->dose_weights[(lane * layout->rows + row) * layout->columns + k];
+static size_t slot_of(const solve_layout *layout, size_t lane, size_t row, size_t k) {
+    return (lane * layout->rows + row) * layout->columns + k;
+}
+
+static bool is_active(const solve_lane *l, size_t row, uint32_t input, size_t k) {
+    return l->sources[row].input == input && l->active[row * l->column_count + k] != 0;
 }
 
 static size_t rows_of_input(const solve_lane *l, uint32_t input) {
@@ -98,100 +102,205 @@ static size_t rows_of_input(const solve_lane *l, uint32_t input) {
 }
 
 /* Weights of the doses of one input at one column: they add up to 1, or to 0 before the first dose. */
-static void normalise_weights(const solve_work *work, size_t lane, uint32_t input, size_t k) {
-    const solve_newton *nw = work->newton;
+static void normalise_weights(const solve_work *work, size_t lane, uint32_t input, size_t k, double *weights) {
     const solve_layout *layout = &work->solution->layout;
     const solve_lane *l = &layout->lanes[lane];
     double sum = 0.0;
     size_t active = 0;
     for (size_t row = 0; row < l->source_count; row++) {
-        bool counts = l->sources[row].input == input && l->active[row * l->column_count + k] != 0;
-        sum += counts ? *weight_of(nw, layout, lane, row, k) : 0.0;
+        bool counts = is_active(l, row, input, k);
+        sum += counts ? weights[slot_of(layout, lane, row, k)] : 0.0;
         active += counts;
     }
     for (size_t row = 0; row < l->source_count; row++) {
-        bool counts = l->sources[row].input == input && l->active[row * l->column_count + k] != 0;
-        double *w = weight_of(nw, layout, lane, row, k);
+        double *w = &weights[slot_of(layout, lane, row, k)];
         if (l->sources[row].input == input) {
-            *w = !counts ? 0.0 : sum > 0.0 ? *w / sum : 1.0 / (double)active;
+            *w = !is_active(l, row, input, k) ? 0.0 : sum > 0.0 ? *w / sum : 1.0 / (double)active;
         }
     }
 }
 
-/* How much z of the typical patient changes where one dose does. */
-static ddt_status dose_sensitivity(solve_work *work, size_t lane, size_t row, const double *base, double *amounts,
-                                   double *changed) {
+/* Room for trajectories of single patients. */
+typedef struct probe {
+    double *symbols, *amounts, *z;
+} probe;
+
+/* How much z of one patient changes where one dose does. */
+static ddt_status dose_sensitivity(solve_work *work, size_t lane, size_t row, const probe *p, double *weights) {
     const solve_newton *nw = work->newton;
     const solve_layout *layout = &work->solution->layout;
+    const double *base = p->z;
+    double *changed = p->z + nw->columns * nw->m;
     size_t count = nw->grids[lane].count;
-    typical_amounts(work, lane, row, amounts);
-    SOLVE_TRY(newton_trajectory(work, lane, work->samples, amounts, changed));
+    typical_amounts(work, lane, row, p->amounts);
+    SOLVE_TRY(newton_trajectory(work, lane, p->symbols, p->amounts, changed));
     for (size_t b = 0; b < nw->m; b++) {
         double largest = 1e-300;
         for (size_t k = 0; k < count; k++) {
             largest = fmax(largest, fabs(base[k * nw->m + b]));
         }
         for (size_t k = 0; k < count; k++) {
-            *weight_of(nw, layout, lane, row, k) += fabs(changed[k * nw->m + b] - base[k * nw->m + b]) / largest;
+            weights[slot_of(layout, lane, row, k)] += fabs(changed[k * nw->m + b] - base[k * nw->m + b]) / largest;
         }
     }
     return DDT_OK;
 }
 
-static void normalise_lane(const solve_work *work, size_t lane) {
+static void normalise_lane(const solve_work *work, size_t lane, double *weights) {
     for (uint32_t input = 0; input < work->dosing_count; input++) {
         for (size_t k = 0; k < work->newton->grids[lane].count; k++) {
-            normalise_weights(work, lane, input, k);
+            normalise_weights(work, lane, input, k, weights);
         }
     }
 }
 
-/* The only dose of its kind needs no weight. */
-static ddt_status weigh_row(solve_work *work, size_t lane, size_t row, double *amounts, double *base) {
+/* Weights of a lane's doses for the patient whose symbols the probe holds. The only dose of its kind needs none. */
+static ddt_status weigh_lane(solve_work *work, size_t lane, const probe *p, double *weights) {
     solve_newton *nw = work->newton;
     const solve_lane *l = &work->solution->layout.lanes[lane];
-    uint32_t input = l->sources[row].input;
-    if (input == SOLVE_NONE || rows_of_input(l, input) < 2) {
-        return DDT_OK;
+    typical_amounts(work, lane, SIZE_MAX, p->amounts);
+    SOLVE_TRY(newton_trajectory(work, lane, p->symbols, p->amounts, p->z));
+    for (size_t row = 0; row < l->source_count; row++) {
+        uint32_t input = l->sources[row].input;
+        if (input != SOLVE_NONE && rows_of_input(l, input) > 1) {
+            nw->weighs_doses = true;
+            SOLVE_TRY(dose_sensitivity(work, lane, row, p, weights));
+        }
     }
-    nw->weighs_doses = true;
-    return dose_sensitivity(work, lane, row, base, amounts, base + nw->columns * nw->m);
+    normalise_lane(work, lane, weights);
+    return DDT_OK;
 }
 
-static ddt_status weigh_lane(solve_work *work, size_t lane, double *amounts, double *base) {
-    const solve_lane *l = &work->solution->layout.lanes[lane];
-    typical_amounts(work, lane, SIZE_MAX, amounts);
-    SOLVE_TRY(newton_trajectory(work, lane, work->samples, amounts, base));
-    for (size_t row = 0; row < l->source_count; row++) {
-        SOLVE_TRY(weigh_row(work, lane, row, amounts, base));
+static ddt_status probe_create(solve_work *work, probe *p) {
+    const solve_newton *nw = work->newton;
+    p->symbols = solve_alloc(work, work->symbol_count, sizeof(double));
+    p->amounts = solve_alloc(work, nw->record_room, sizeof(double));
+    p->z = solve_alloc(work, 2 * nw->columns * nw->m, sizeof(double));
+    return p->symbols == NULL || p->amounts == NULL || p->z == NULL ? DDT_ERR_MEMORY : DDT_OK;
+}
+
+static ddt_status weigh_patient(solve_work *work, size_t sample, const probe *p, double *weights) {
+    memcpy(p->symbols, work->samples + sample * work->symbol_count, work->symbol_count * sizeof *p->symbols);
+    for (size_t lane = 0; lane < work->newton->lanes; lane++) {
+        SOLVE_TRY(weigh_lane(work, lane, p, weights));
     }
-    normalise_lane(work, lane);
+    return DDT_OK;
+}
+
+/*
+ * The direction in which the weights of the patients (patients x rows, those of the typical patient subtracted) differ
+ * most: power iteration. It is taken out of them.
+ */
+static void main_direction(double *weights, size_t patients, size_t rows, double *direction) {
+    enum { ROUNDS = 40 };
+    double square = 0.0;
+    for (size_t i = 0; i < rows; i++) {
+        direction[i] = 1.0 + (double)i; /* of no particular direction */
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        double next[NEWTON_ROWS_MAX] = {0};
+        for (size_t p = 0; p < patients; p++) {
+            double along = 0.0;
+            for (size_t i = 0; i < rows; i++) {
+                along += weights[p * rows + i] * direction[i];
+            }
+            for (size_t i = 0; i < rows; i++) {
+                next[i] += along * weights[p * rows + i];
+            }
+        }
+        square = 0.0;
+        for (size_t i = 0; i < rows; i++) {
+            square += next[i] * next[i];
+        }
+        for (size_t i = 0; i < rows; i++) {
+            direction[i] = square > 1e-60 ? next[i] / sqrt(square) : 0.0;
+        }
+    }
+    for (size_t p = 0; p < patients; p++) {
+        double along = 0.0;
+        for (size_t i = 0; i < rows; i++) {
+            along += weights[p * rows + i] * direction[i];
+        }
+        for (size_t i = 0; i < rows; i++) {
+            weights[p * rows + i] -= along * direction[i];
+        }
+    }
+}
+
+/* The contrasts of one input at one column, from the weights of several patients (all but the first). */
+static void contrasts_at(const solve_work *work, size_t lane, uint32_t input, size_t k, double *const *weights) {
+    solve_newton *nw = work->newton;
+    const solve_layout *layout = &work->solution->layout;
+    const solve_lane *l = &layout->lanes[lane];
+    double differences[NEWTON_PATIENTS * NEWTON_ROWS_MAX];
+    double direction[NEWTON_ROWS_MAX];
+    size_t slots[NEWTON_ROWS_MAX];
+    size_t rows = 0;
+    for (size_t row = 0; row < l->source_count; row++) {
+        if (is_active(l, row, input, k)) {
+            slots[rows++] = slot_of(layout, lane, row, k);
+        }
+    }
+    for (size_t p = 0; p < NEWTON_PATIENTS; p++) {
+        for (size_t i = 0; i < rows; i++) {
+            differences[p * rows + i] = weights[p][slots[i]] - nw->dose_weights[0][slots[i]];
+        }
+    }
+    for (size_t c = 1; c <= NEWTON_CONTRASTS; c++) {
+        main_direction(differences, NEWTON_PATIENTS, rows, direction);
+        for (size_t i = 0; i < rows; i++) {
+            nw->dose_weights[c][slots[i]] = direction[i];
+        }
+    }
+}
+
+static ddt_status make_contrasts(solve_work *work, const probe *p) {
+    solve_newton *nw = work->newton;
+    const solve_layout *layout = &work->solution->layout;
+    double *weights[NEWTON_PATIENTS];
+    for (size_t s = 0; s < NEWTON_PATIENTS; s++) {
+        weights[s] = solve_alloc(work, nw->lanes * layout->rows * layout->columns, sizeof(double));
+        if (weights[s] == NULL) {
+            return DDT_ERR_MEMORY;
+        }
+        SOLVE_TRY(weigh_patient(work, s + 1, p, weights[s]));
+        SOLVE_TRY(ddt_progress(work->ctx, "doses", s + 1, NEWTON_PATIENTS));
+    }
+    for (size_t lane = 0; lane < nw->lanes; lane++) {
+        for (uint32_t input = 0; input < work->dosing_count; input++) {
+            for (size_t k = 0; k < nw->grids[lane].count; k++) {
+                contrasts_at(work, lane, input, k, weights);
+            }
+        }
+    }
     return DDT_OK;
 }
 
 /*
  * Amounts enter the polynomial as one number for each way of dosing: their mean, weighted by what each dose still
- * matters. What doses do one by one is then right to first order.
+ * matters for the typical patient. What doses do one by one is then right to first order. How long a dose matters
+ * differs between patients: contrasts between earlier and later doses say the rest.
  */
 static ddt_status weigh_doses(solve_work *work) {
     solve_newton *nw = work->newton;
     const solve_layout *layout = &work->solution->layout;
-    nw->dose_weights = solve_alloc(work, nw->lanes * layout->rows * layout->columns, sizeof(double));
-    double *amounts = solve_alloc(work, nw->record_room, sizeof *amounts);
-    double *base = solve_alloc(work, 2 * nw->columns * nw->m, sizeof *base);
-    if (nw->dose_weights == NULL || amounts == NULL || base == NULL) {
-        return DDT_ERR_MEMORY;
+    probe p;
+    for (size_t c = 0; c <= NEWTON_CONTRASTS; c++) {
+        nw->dose_weights[c] = solve_alloc(work, nw->lanes * layout->rows * layout->columns, sizeof(double));
+        if (nw->dose_weights[c] == NULL) {
+            return DDT_ERR_MEMORY;
+        }
     }
+    SOLVE_TRY(probe_create(work, &p));
     nw->weighs_doses = false;
-    for (size_t lane = 0; lane < nw->lanes; lane++) {
-        SOLVE_TRY(weigh_lane(work, lane, amounts, base));
-        SOLVE_TRY(ddt_progress(work->ctx, "doses", lane + 1, nw->lanes));
-    }
-    return DDT_OK;
+    SOLVE_TRY(weigh_patient(work, 0, &p, nw->dose_weights[0]));
+    nw->has_contrasts = nw->weighs_doses && layout->rows <= NEWTON_ROWS_MAX && work->draw_count > NEWTON_PATIENTS;
+    return nw->has_contrasts ? make_contrasts(work, &p) : DDT_OK;
 }
 
-/* The weighted mean of what was given so far; *any: something was. */
-static double mean_amount(const solve_work *work, size_t lane, size_t sample, uint32_t input, size_t k, bool *any) {
+/* The weighted mean of what was given so far, or a contrast; *any: something was. */
+static double mean_amount(const solve_work *work, size_t lane, size_t sample, const newton_feature *feature, size_t k,
+                          bool *any) {
     const solve_newton *nw = work->newton;
     const solve_layout *layout = &work->solution->layout;
     const solve_lane *l = &layout->lanes[lane];
@@ -199,8 +308,9 @@ static double mean_amount(const solve_work *work, size_t lane, size_t sample, ui
     double sum = 0.0;
     *any = false;
     for (size_t row = 0; row < l->source_count; row++) {
-        if (l->sources[row].input == input && l->active[row * l->column_count + k] != 0) {
-            sum += amounts[l->sources[row].record] * l->sources[row].weight * *weight_of(nw, layout, lane, row, k);
+        if (is_active(l, row, feature->index, k)) {
+            sum += amounts[l->sources[row].record] * l->sources[row].weight *
+                   nw->dose_weights[feature->contrast][slot_of(layout, lane, row, k)];
             *any = true;
         }
     }
@@ -219,44 +329,96 @@ static double multiplier_in(const solve_work *work, const solve_group *group, ui
     return 0.0;
 }
 
-/* How often an input is used outside exponentials. */
-static bool is_used_alone(const solve_work *work, uint32_t input) {
-    for (size_t g = 0; g < work->group_count; g++) {
-        if (multiplier_in(work, &work->groups[g], input) != 0.0) {
-            return false;
-        }
-    }
-    return true;
+static uint32_t symbol_of_input(const solve_work *work, uint32_t input) {
+    return work->encodings[input - work->dosing_count].symbol;
 }
 
-/* Symbols with one ratio of multipliers in all exponentials, like a weight and an eta on one capacity, act as one. */
-static bool joins_feature(solve_work *work, uint32_t input) {
-    solve_newton *nw = work->newton;
-    if (input < work->dosing_count || is_used_alone(work, input)) {
-        return false;
+/* The ratio of two inputs' multipliers in the first exponential that has both, 0 where none has; *always: in all. */
+static double ratio_of(const solve_work *work, uint32_t input, uint32_t to, bool *always) {
+    double ratio = 0.0;
+    for (size_t g = 0; g < work->group_count && ratio == 0.0; g++) {
+        double mine = multiplier_in(work, &work->groups[g], input);
+        double other = multiplier_in(work, &work->groups[g], to);
+        ratio = mine != 0.0 && other != 0.0 ? mine / other : 0.0;
     }
-    for (size_t f = 0; f < nw->feature_count; f++) {
+    *always = ratio != 0.0;
+    for (size_t g = 0; g < work->group_count; g++) {
+        *always &= multiplier_in(work, &work->groups[g], input) == ratio * multiplier_in(work, &work->groups[g], to);
+    }
+    return ratio;
+}
+
+/* Moves the symbol of an input by so much of what is encrypted. */
+static void shift_symbol(const solve_work *work, uint32_t input, double by, double *symbols) {
+    const solve_input *in = &work->solution->layout.inputs[input];
+    double *value = &symbols[symbol_of_input(work, input)];
+    *value = in->kind == SOLVE_INPUT_LOG ? *value * exp(by * in->half) : *value + by * in->half;
+}
+
+static double largest_difference(const double *a, const double *b, size_t count) {
+    double largest = 1e-300;
+    double difference = 0.0;
+    for (size_t k = 0; k < count; k++) {
+        largest = fmax(largest, fabs(a[k]));
+        difference = fmax(difference, fabs(a[k] - b[k]));
+    }
+    return difference / largest;
+}
+
+/* Whether z stays where it is when `input` moves and `other` moves back by ratio times as much. */
+static ddt_status balances(solve_work *work, uint32_t input, uint32_t other, double ratio, const probe *p, bool *yes) {
+    const solve_newton *nw = work->newton;
+    const double move = 0.2; /* of the input's bound */
+    double by = move * work->solution->layout.inputs[input].bound / fmax(1.0, fabs(ratio));
+    *yes = true;
+    for (size_t s = 0; s < RELEVANCE_PATIENTS && s < work->draw_count && *yes; s++) {
+        size_t lane = s % nw->lanes;
+        double *moved = p->z + nw->columns * nw->m;
+        memcpy(p->symbols, work->samples + s * work->symbol_count, work->symbol_count * sizeof *p->symbols);
+        typical_amounts(work, lane, SIZE_MAX, p->amounts);
+        SOLVE_TRY(newton_trajectory(work, lane, p->symbols, p->amounts, p->z));
+        shift_symbol(work, input, by, p->symbols);
+        shift_symbol(work, other, -ratio * by, p->symbols);
+        SOLVE_TRY(newton_trajectory(work, lane, p->symbols, p->amounts, moved));
+        *yes = largest_difference(p->z, moved, nw->grids[lane].count * nw->m) < irrelevant;
+    }
+    return DDT_OK;
+}
+
+/*
+ * Symbols of which only a weighted sum moves z act as one, like a weight and an eta of one capacity. Which sum that may
+ * be is told by an exponential that has both.
+ */
+static ddt_status joins_feature(solve_work *work, uint32_t input, const probe *p, bool *joins) {
+    solve_newton *nw = work->newton;
+    *joins = false;
+    for (size_t f = 0; f < nw->feature_count && input >= work->dosing_count && !*joins; f++) {
         newton_feature *feature = &nw->features[f];
-        bool same = !feature->is_amount && feature->count < NEWTON_PARTS_MAX && !is_used_alone(work, feature->index);
-        double ratio = 0.0;
-        for (size_t g = 0; g < work->group_count && same; g++) {
-            double mine = multiplier_in(work, &work->groups[g], input);
-            double other = multiplier_in(work, &work->groups[g], feature->index);
-            ratio = ratio == 0.0 && other != 0.0 ? mine / other : ratio;
-            same = mine == ratio * other;
+        bool always = false;
+        if (feature->is_amount || feature->count == NEWTON_PARTS_MAX) {
+            continue;
         }
-        if (same && ratio != 0.0) {
+        double ratio = ratio_of(work, input, feature->index, &always);
+        if (ratio == 0.0) {
+            continue;
+        }
+        *joins = always;
+        if (nw->argument == DDT_EXPR_NONE) { /* else what is fitted is not z alone */
+            SOLVE_TRY(balances(work, input, feature->index, ratio, p, joins));
+        }
+        if (*joins) {
             feature->inputs[feature->count] = input;
             feature->weights[feature->count++] = ratio;
-            return true;
         }
     }
-    return false;
+    return DDT_OK;
 }
 
-static void find_features(solve_work *work) {
+static ddt_status find_features(solve_work *work) {
     solve_newton *nw = work->newton;
     const solve_layout *layout = &work->solution->layout;
+    probe p;
+    SOLVE_TRY(probe_create(work, &p));
     nw->feature_count = 0;
     for (uint32_t i = 0; i < layout->input_count; i++) {
         bool is_amount = layout->inputs[i].kind == SOLVE_INPUT_AMOUNT;
@@ -264,15 +426,29 @@ static void find_features(solve_work *work) {
         for (uint32_t j = 0; j < i && !is_amount; j++) {
             known |= layout->inputs[j].kind != SOLVE_INPUT_AMOUNT && layout->inputs[j].range == layout->inputs[i].range;
         }
-        if (!known && !joins_feature(work, i) && nw->feature_count < NEWTON_FEATURES_MAX) {
+        if (!known) {
+            SOLVE_TRY(joins_feature(work, i, &p, &known));
+        }
+        if (!known && nw->feature_count < NEWTON_FEATURES_MAX) {
             nw->features[nw->feature_count++] =
                 (newton_feature){.is_amount = is_amount, .index = i, .count = 1, .inputs = {i}, .weights = {1.0}};
         }
     }
+    return DDT_OK;
 }
 
-static uint32_t symbol_of_input(const solve_work *work, uint32_t input) {
-    return work->encodings[input - work->dosing_count].symbol;
+/* Contrasts of the doses of each kind. */
+static void add_contrasts(solve_work *work) {
+    solve_newton *nw = work->newton;
+    size_t count = nw->feature_count;
+    for (size_t f = 0; f < count && nw->has_contrasts; f++) {
+        for (size_t c = 1; c <= NEWTON_CONTRASTS && nw->features[f].is_amount; c++) {
+            if (nw->feature_count < NEWTON_FEATURES_MAX) {
+                nw->features[nw->feature_count] = nw->features[f];
+                nw->features[nw->feature_count++].contrast = c;
+            }
+        }
+    }
 }
 
 /* Before it is moved to [-1, 1]. */
@@ -280,7 +456,7 @@ static double raw_feature(const solve_work *work, const newton_feature *feature,
                           bool *any) {
     *any = true;
     if (feature->is_amount) {
-        return mean_amount(work, lane, sample, feature->index, k, any);
+        return mean_amount(work, lane, sample, feature, k, any);
     }
     double sum = 0.0;
     for (size_t i = 0; i < feature->count; i++) {
@@ -343,8 +519,12 @@ static void measure_features(solve_work *work) {
 
 /* ------------------------------------------------------------------ monomials */
 
-static bool add_monomials(solve_newton *nw, unsigned degree, unsigned first, newton_monomial *partial) {
-    if (partial->count == degree) {
+/* A contrast counts as much as two other features: it is small where doses are alike. */
+static unsigned weight_in_degree(const newton_feature *feature) { return feature->contrast > 0 ? 2 : 1; }
+
+/* All monomials that add exactly `left` to the degree of a partial one. */
+static bool add_monomials(solve_newton *nw, unsigned left, unsigned first, newton_monomial *partial) {
+    if (left == 0) {
         if (nw->monomial_count == NEWTON_TERMS_MAX) {
             return false;
         }
@@ -352,8 +532,12 @@ static bool add_monomials(solve_newton *nw, unsigned degree, unsigned first, new
         return true;
     }
     for (unsigned f = first; f < nw->feature_count; f++) {
+        unsigned weight = weight_in_degree(&nw->features[f]);
+        if (weight > left) {
+            continue;
+        }
         partial->features[partial->count++] = (uint8_t)f;
-        bool fits = add_monomials(nw, degree, f, partial);
+        bool fits = add_monomials(nw, left - weight, f, partial);
         partial->count--;
         if (!fits) {
             return false;
@@ -543,26 +727,14 @@ static ddt_status influence(solve_work *work, const newton_feature *feature, siz
         symbols[symbol] = work->symbols[symbol].high;
         SOLVE_TRY(newton_trajectory(work, lane, symbols, amounts, moved));
         symbols[symbol] = kept;
-        double largest = 1e-300;
-        double difference = 0.0;
-        for (size_t k = 0; k < count; k++) {
-            largest = fmax(largest, fabs(z[k]));
-            difference = fmax(difference, fabs(z[k] - moved[k]));
-        }
-        *worst = fmax(*worst, difference / largest);
+        *worst = fmax(*worst, largest_difference(z, moved, count));
     }
     return DDT_OK;
 }
 
-/* Room for trajectories of single patients. */
-typedef struct probe {
-    double *symbols, *amounts, *z;
-} probe;
-
 static ddt_status is_relevant(solve_work *work, const newton_feature *feature, const probe *p, bool *yes) {
-    enum { PATIENTS = 4 };
     double worst = feature->is_amount || work->newton->argument != DDT_EXPR_NONE ? 1.0 : 0.0;
-    for (size_t s = 0; s < PATIENTS && s < work->draw_count && worst < irrelevant; s++) {
+    for (size_t s = 0; s < RELEVANCE_PATIENTS && s < work->draw_count && worst < irrelevant; s++) {
         memcpy(p->symbols, work->samples + s * work->symbol_count, work->symbol_count * sizeof *p->symbols);
         SOLVE_TRY(influence(work, feature, s % work->newton->lanes, p->symbols, p->amounts, p->z, &worst));
     }
@@ -572,12 +744,8 @@ static ddt_status is_relevant(solve_work *work, const newton_feature *feature, c
 
 static ddt_status drop_features(solve_work *work) {
     solve_newton *nw = work->newton;
-    probe p = {.symbols = solve_alloc(work, work->symbol_count, sizeof(double)),
-               .amounts = solve_alloc(work, nw->record_room, sizeof(double)),
-               .z = solve_alloc(work, 2 * nw->columns * nw->m, sizeof(double))};
-    if (p.symbols == NULL || p.amounts == NULL || p.z == NULL) {
-        return DDT_ERR_MEMORY;
-    }
+    probe p;
+    SOLVE_TRY(probe_create(work, &p));
     size_t kept = 0;
     for (size_t f = 0; f < nw->feature_count; f++) {
         bool keeps = true;
@@ -604,7 +772,8 @@ ddt_status newton_features(solve_work *work) {
             ddt_expr_eval(work->pool, nw->inverse_slope, work->samples + s * work->symbol_count, NULL);
     }
     SOLVE_TRY(weigh_doses(work));
-    find_features(work);
+    SOLVE_TRY(find_features(work));
+    add_contrasts(work);
     SOLVE_TRY(drop_features(work));
     measure_features(work);
     return DDT_OK;

@@ -137,3 +137,39 @@ void newton_fill_last_dose(const solve_work *work, size_t lane, const double *am
         }
     }
 }
+
+/* ------------------------------------------------------------------ what has died away */
+
+ddt_status solve_newton_window(solve_work *work, ddt_expr e, double *low, double *high, double *shift) {
+    const double negligible = -12.0; /* logarithm of what is left of the largest value: 6e-6 */
+    const double widening = 0.05;
+    const double above = 0.5; /* exp() of the range's upper end is the scale: little more than the largest value */
+    const solve_newton *nw = work->newton;
+    const solve_layout *layout = &work->solution->layout;
+    size_t count = nw->lanes * nw->columns;
+    double *lows = solve_alloc(work, 2 * count, sizeof *lows);
+    if (lows == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    const double *highs = lows + count;
+    SOLVE_TRY(solve_newton_column_ranges(work, e, lows, lows + count));
+    double peak = -INFINITY;
+    for (size_t i = 0; i < count; i++) {
+        peak = fmax(peak, highs[i]);
+    }
+    *low = INFINITY;
+    *high = peak;
+    for (size_t l = 0; l < nw->lanes; l++) {
+        for (size_t k = 0; k < nw->grids[l].count; k++) {
+            size_t at = l * nw->columns + k;
+            double missing = fmax(0.0, peak + negligible - highs[at]);
+            *low = fmin(*low, lows[at] + missing);
+            for (size_t row = 0; row < layout->rows; row++) {
+                shift[(l * layout->rows + row) * layout->columns + k] = missing;
+            }
+        }
+    }
+    *low -= widening * (peak - *low);
+    *high = peak + above;
+    return DDT_OK;
+}

@@ -492,15 +492,17 @@ void newton_set_ranges(solve_work *work, unsigned iteration) {
     solve_facts_reset(work);
 }
 
-ddt_status solve_newton_range(solve_work *work, ddt_expr e, double *low, double *high) {
+ddt_status solve_newton_column_ranges(solve_work *work, ddt_expr e, double *low, double *high) {
     const solve_newton *nw = work->newton;
     const double *z = iterate_of(nw, nw->current);
     ddt_expr_program *program = NULL;
     patient who;
     SOLVE_TRY(patient_create(work, &who));
     SOLVE_TRY(ddt_expr_compile(work->ctx, work->pool, &e, 1, &program));
-    *low = INFINITY;
-    *high = -INFINITY;
+    for (size_t i = 0; i < nw->lanes * nw->columns; i++) {
+        low[i] = INFINITY;
+        high[i] = -INFINITY;
+    }
     bool finite = true;
     for (size_t l = 0; l < nw->lanes; l++) {
         for (size_t s = 0; s < nw->samples; s++) {
@@ -513,16 +515,33 @@ ddt_status solve_newton_range(solve_work *work, ddt_expr e, double *low, double 
                 set_states(&who, nw->p + place * nw->n_states, z + place * nw->m);
                 ddt_expr_program_run(program, who.symbols, &value);
                 finite &= isfinite(value);
-                *low = fmin(*low, value);
-                *high = fmax(*high, value);
+                low[l * nw->columns + k] = fmin(low[l * nw->columns + k], value);
+                high[l * nw->columns + k] = fmax(high[l * nw->columns + k], value);
             }
         }
     }
     ddt_expr_program_destroy(program);
-    newton_widen(low, high);
     return finite ? DDT_OK
                   : ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED, "'%s': %s is not finite in the virtual population.",
                              work->model->path, solve_print(work, e));
+}
+
+ddt_status solve_newton_range(solve_work *work, ddt_expr e, double *low, double *high) {
+    const solve_newton *nw = work->newton;
+    size_t count = nw->lanes * nw->columns;
+    double *lows = solve_alloc(work, 2 * count, sizeof *lows);
+    if (lows == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    SOLVE_TRY(solve_newton_column_ranges(work, e, lows, lows + count));
+    *low = INFINITY;
+    *high = -INFINITY;
+    for (size_t i = 0; i < count; i++) {
+        *low = fmin(*low, lows[i]);
+        *high = fmax(*high, lows[count + i]);
+    }
+    newton_widen(low, high);
+    return DDT_OK;
 }
 
 /* ------------------------------------------------------------------ Newton's method over the whole trajectory */

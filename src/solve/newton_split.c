@@ -148,6 +148,28 @@ typedef struct splitter {
     bool may_be_linear;
 } splitter;
 
+static bool is_sum(const solve_work *work, ddt_expr e) {
+    ddt_expr_op op = ddt_expr_get(work->pool, e)->op;
+    return op == DDT_EXPR_ADD || op == DDT_EXPR_SUB;
+}
+
+/* (a + b) c = a c + b c, so that what is linear in (a + b(x)) x is found; *out DDT_EXPR_NONE where there is no sum. */
+static ddt_status distribute(solve_work *work, ddt_expr_node product, ddt_expr *out) {
+    ddt_expr_pool *pool = work->pool;
+    bool is_left = is_sum(work, product.a);
+    *out = DDT_EXPR_NONE;
+    if (!is_left && (product.op == DDT_EXPR_DIV || !is_sum(work, product.b))) {
+        return DDT_OK;
+    }
+    ddt_expr_node sum = *ddt_expr_get(pool, is_left ? product.a : product.b);
+    ddt_expr first = is_left ? ddt_expr_binary(pool, product.op, sum.a, product.b)
+                             : ddt_expr_binary(pool, product.op, product.a, sum.a);
+    ddt_expr second = is_left ? ddt_expr_binary(pool, product.op, sum.b, product.b)
+                              : ddt_expr_binary(pool, product.op, product.a, sum.b);
+    *out = ddt_expr_binary(pool, sum.op, first, second);
+    return *out == DDT_EXPR_NONE ? solve_pool_failure(work) : DDT_OK;
+}
+
 static ddt_status split_term(splitter *s, ddt_expr e, double sign) {
     ddt_expr_pool *pool = s->work->pool;
     ddt_expr_node node = *ddt_expr_get(pool, e);
@@ -163,6 +185,13 @@ static ddt_status split_term(splitter *s, ddt_expr e, double sign) {
     }
     if (node.op == DDT_EXPR_NEG) {
         return split_term(s, node.a, -sign);
+    }
+    if (s->may_be_linear && (node.op == DDT_EXPR_MUL || node.op == DDT_EXPR_DIV)) {
+        ddt_expr sum = DDT_EXPR_NONE;
+        SOLVE_TRY(distribute(s->work, node, &sum));
+        if (sum != DDT_EXPR_NONE) {
+            return split_term(s, sum, sign);
+        }
     }
     ddt_expr better = e;
     SOLVE_TRY(rewrite(s->work, e, &better));

@@ -86,6 +86,41 @@ static ddt_status find_free_etas(recommend_work *r) {
     return DDT_OK;
 }
 
+/* The largest magnitude of a column of the data. */
+static double largest_of(const ddt_events *events, size_t column) {
+    double largest = 0.0;
+    for (size_t s = 0; s < events->subject_count; s++) {
+        const ddt_subject *subject = &events->subjects[s];
+        for (size_t i = 0; i < subject->record_count; i++) {
+            largest = fmax(largest, fabs(subject->covariate_values[subject->records[i].covariates + column]));
+        }
+    }
+    return largest;
+}
+
+/*
+ * Estimates lie nearer to 0 than etas do, so that four deviations are too wide a range where omega is large: rates over
+ * a factor of a million, which steady states under encryption would have to cover. A factor of 2.7 of the parameter, or
+ * 2 deviations where that is more, or what the template itself has.
+ */
+static void narrow_estimates(recommend_work *r) {
+    const double usual = 1.0; /* exp(1) = 2.7 */
+    const double deviations = 2.0;
+    const double step = 0.5; /* deviations: the template's own values are not told exactly */
+    const ddt_model *model = r->work.model;
+    for (size_t i = 0; i < model->eta_count; i++) {
+        solve_symbol *symbol = &r->work.symbols[model->etas[i]];
+        size_t column = solve_column(r->work.events, model->etas[i]);
+        if (!symbol->is_encrypted || column == SIZE_MAX) {
+            continue;
+        }
+        double own = ceil(largest_of(r->work.events, column) / (step * symbol->sd)) * step * symbol->sd;
+        double reach = fmax(fmax(usual, deviations * symbol->sd), own);
+        symbol->high = fmin(symbol->high, reach);
+        symbol->low = -symbol->high;
+    }
+}
+
 /* That of the model's product; else depot, else the first. 1-based. */
 static unsigned default_compartment(const ddt_model *model) {
     const ddt_product *product = ddt_model_product(model, NULL);
@@ -164,7 +199,7 @@ static ddt_status check_linear(recommend_work *r) {
 
 /* ------------------------------------------------------------------ shape */
 
-static size_t power_of_two(size_t least) {
+size_t recommend_power_of_two(size_t least) {
     size_t power = 1;
     while (power < least) {
         power *= 2;
@@ -186,9 +221,9 @@ static void course_shape(recommend_work *r) {
     place_metrics(r);
     r->shapes = r->course->time_count;
     r->doses = 1;
-    r->period = power_of_two(r->shapes);
+    r->period = recommend_power_of_two(r->shapes);
     r->shape_slots = 2 * r->period;
-    r->metric_slots = power_of_two(r->metric_count);
+    r->metric_slots = recommend_power_of_two(r->metric_count);
     r->sum_rows = RECOMMEND_ROWS_MAX / 2;
     r->row_slots = r->sum_rows;
     r->columns = r->shape_slots * r->metric_slots;
@@ -199,9 +234,9 @@ static void candidate_shape(recommend_work *r) {
     place_metrics(r);
     r->shapes = recommend_shape_count(&r->options->product);
     r->doses = recommend_dose_count(&r->options->product);
-    r->shape_slots = power_of_two(r->shapes);
-    r->metric_slots = power_of_two(r->metric_count);
-    r->sum_rows = power_of_two(r->doses > sum_rows + 1 ? r->doses - 1 : sum_rows);
+    r->shape_slots = recommend_power_of_two(r->shapes);
+    r->metric_slots = recommend_power_of_two((r->history != NULL ? 2 : 1) * r->metric_count);
+    r->sum_rows = recommend_power_of_two(r->doses > sum_rows + 1 ? r->doses - 1 : sum_rows);
     r->row_slots = 2 * r->sum_rows;
     r->columns = r->shape_slots * r->metric_slots;
 }
@@ -366,76 +401,8 @@ static ddt_status make_times(recommend_work *r) {
         return DDT_ERR_MEMORY;
     }
     for (size_t i = 0; i < slots; i++) {
-        times->t2[i] = recommend_time_at(r, i % r->block);
+        times->t2[i] = recommend_time_at(r, i / r->block, i % r->block);
         times->t2_max = fmax(times->t2_max, times->t2[i]);
-    }
-    return DDT_OK;
-}
-
-/* ------------------------------------------------------------------ inputs */
-
-/* The custodian encrypts no amounts and no etas that nobody knows. */
-static void drop_free_inputs(recommend_work *r) {
-    solve_layout *layout = &r->work.solution->layout;
-    size_t kept = 0;
-    for (size_t i = 0; i < layout->input_count; i++) {
-        bool is_free = i == 0; /* the amount */
-        for (size_t k = 0; i > 0 && k < r->free_count; k++) {
-            is_free |= r->work.encodings[i - 1].symbol == r->free_symbol[k];
-        }
-        if (is_free) {
-            ddt_free(layout->inputs[i].name);
-        } else {
-            layout->inputs[kept++] = layout->inputs[i];
-        }
-    }
-    layout->input_count = kept;
-    size_t ranges = 0;
-    for (size_t i = 0; i < layout->range_count; i++) {
-        bool is_used = false;
-        for (size_t k = 0; k < kept; k++) {
-            is_used |= layout->inputs[k].range == i;
-        }
-        for (size_t k = 0; is_used && k < kept; k++) {
-            layout->inputs[k].range = layout->inputs[k].range == i ? (uint32_t)ranges : layout->inputs[k].range;
-        }
-        if (is_used) {
-            layout->ranges[ranges++] = layout->ranges[i];
-        } else {
-            ddt_free(layout->ranges[i].name);
-        }
-    }
-    layout->range_count = ranges;
-}
-
-/* The unit dose's place among inputs and ranges, until they are dropped. */
-static ddt_status add_amount(recommend_work *r) {
-    solve_layout *layout = &r->work.solution->layout;
-    layout->ranges = ddt_calloc(1, sizeof *layout->ranges);
-    layout->inputs = ddt_calloc(1, sizeof *layout->inputs);
-    if (layout->ranges == NULL || layout->inputs == NULL) {
-        return solve_no_memory(r->work.ctx);
-    }
-    layout->range_count = layout->input_count = 1;
-    layout->inputs[0] = (solve_input){.kind = SOLVE_INPUT_AMOUNT, .half = 1.0, .bound = 1.0};
-    layout->ranges[0].name = ddt_strdup("AMT");
-    layout->inputs[0].name = ddt_strdup("AMT");
-    return layout->ranges[0].name == NULL || layout->inputs[0].name == NULL ? solve_no_memory(r->work.ctx) : DDT_OK;
-}
-
-static ddt_status encode(recommend_work *r) {
-    solve_work *work = &r->work;
-    SOLVE_TRY(solve_feeds_create(work));
-    SOLVE_TRY(solve_expand_all(work));
-    SOLVE_TRY(add_amount(r));
-    SOLVE_TRY(solve_encode(work));
-    SOLVE_TRY(solve_check_used_covariates(work));
-    drop_free_inputs(r);
-    if (work->solution->layout.input_count == 0) {
-        return ddt_fail(work->ctx, DDT_ERR_DATA,
-                        "'%s' tells nothing about its patients that '%s' could use: neither covariates nor etas; "
-                        "there is nothing to encrypt.",
-                        work->events->path, work->model->path);
     }
     return DDT_OK;
 }
@@ -452,7 +419,7 @@ static ddt_status build_all(recommend_work *r) {
     for (int k = 0; k < ATTEMPTS_MAX; k++) {
         SOLVE_TRY(recommend_build(r));
         SOLVE_TRY(recommend_calibrate(r));
-        if (r->metric_error <= wanted) {
+        if (recommend_is_accurate(r)) {
             return DDT_OK;
         }
         work->tolerance *= tightening;
@@ -502,10 +469,12 @@ static ddt_status linear_system(recommend_work *r) {
     SOLVE_TRY(ddt_expr_pool_create(work->ctx, &work->pool));
     SOLVE_TRY(solve_symbols_create(work));
     SOLVE_TRY(find_free_etas(r));
+    narrow_estimates(r);
     SOLVE_TRY(solve_schedules_create(work));
     SOLVE_TRY(find_dosing(r));
     SOLVE_TRY(solve_linear_create(work));
     SOLVE_TRY(check_linear(r));
+    SOLVE_TRY(recommend_history_find(r));
     return make_dosing(r);
 }
 
@@ -518,6 +487,7 @@ static ddt_status population(recommend_work *r) {
     SOLVE_TRY(regimen_exact_create(&r->work, &r->exact));
     SOLVE_TRY(make_layout(r));
     SOLVE_TRY(make_columns(r));
+    SOLVE_TRY(r->history != NULL ? recommend_history_fit(r) : DDT_OK);
     SOLVE_TRY(make_times(r));
     return r->course != NULL ? DDT_OK : recommend_limits(r);
 }
@@ -541,7 +511,7 @@ static ddt_status solve_all(recommend_work *r, ddt_status (*build)(recommend_wor
     SOLVE_TRY(linear_system(r));
     SOLVE_TRY(population(r));
     SOLVE_TRY(scales(r));
-    SOLVE_TRY(encode(r));
+    SOLVE_TRY(recommend_encode(r));
     SOLVE_TRY(build(r));
     fill_info(r);
     return finish_layout(r);

@@ -115,7 +115,6 @@ static size_t spread(const double *from, size_t count, size_t most, double *to) 
 ddt_status ddt_recommend_product_of(ddt_context *ctx, const ddt_model *model, const char *name,
                                     ddt_recommend_product *out) {
     const double steps_most = 16.0;
-    const size_t infusions_most = 2; /* more change little and cost slots */
     const ddt_product *product = ddt_model_product(model, name);
     if (product == NULL) {
         return ddt_fail(ctx, DDT_ERR_MODEL, "'%s' has no product %s: say what can be given.", model->path,
@@ -130,7 +129,8 @@ ddt_status ddt_recommend_product_of(ddt_context *ctx, const ddt_model *model, co
     found.daily_max = isfinite(product->daily_max) ? product->daily_max : 0.0;
     found.interval_count =
         spread(product->intervals, product->interval_count, DDT_RECOMMEND_INTERVALS_MAX, found.intervals_h);
-    found.infusion_count = spread(product->infusions, product->infusion_count, infusions_most, found.infusions_h);
+    found.infusion_count =
+        spread(product->infusions, product->infusion_count, DDT_RECOMMEND_INFUSIONS_MAX, found.infusions_h);
     if (found.interval_count == 0) {
         found.intervals_h[0] = hours_a_day;
         found.interval_count = 1;

@@ -21,17 +21,36 @@ void recommend_exact_columns(recommend_work *r, size_t point, double *symbols, s
     }
 }
 
+/* What one patient's columns hold at one point: a new regimen's, per unit of dose, and what earlier doses add. */
+typedef struct column_values {
+    double *own, *past; /* past: zeros where there is no history */
+} column_values;
+
+static ddt_status create_values(recommend_work *r, size_t points, column_values *out) {
+    size_t count = points * r->metric_count * r->shapes;
+    out->own = solve_alloc(&r->work, count, sizeof *out->own);
+    out->past = solve_alloc(&r->work, count, sizeof *out->past);
+    return out->own == NULL || out->past == NULL ? DDT_ERR_MEMORY : DDT_OK;
+}
+
+static column_values values_at(const recommend_work *r, const column_values *all, size_t point) {
+    size_t first = point * r->metric_count * r->shapes;
+    return (column_values){all->own + first, all->past + first};
+}
+
 /* The metric of a target for a dose, from the values of its columns. */
-static double metric_of(const recommend_work *r, size_t t, size_t shape, double dose, const double *values) {
+static double metric_of(const recommend_work *r, size_t t, size_t shape, double dose, const column_values *values) {
     const recommend_metric *m = &r->metrics[t];
     const ddt_recommend_target *target = &r->options->targets.items[t];
     if (target->kind != DDT_METRIC_TIME_ABOVE) {
-        return dose * values[m->first * r->shapes + shape];
+        size_t c = m->first * r->shapes + shape;
+        return dose * values->own[c] + values->past[c];
     }
     ddt_recommend_target limit = {.low = target->mic, .high = INFINITY};
     double part = 0.0;
     for (size_t g = 0; g < m->count; g++) {
-        part += ddt_recommend_attained(&limit, dose * values[(m->first + g) * r->shapes + shape]) / (double)m->count;
+        size_t c = (m->first + g) * r->shapes + shape;
+        part += ddt_recommend_attained(&limit, dose * values->own[c] + values->past[c]) / (double)m->count;
     }
     return part;
 }
@@ -48,50 +67,64 @@ static double largest_dose(const recommend_work *r, size_t shape) {
     return 0.0;
 }
 
-static void widen_maxima(recommend_work *r, const double *values) {
+/* What the virtual population shows of the targets. */
+typedef struct limits {
+    bool is_reached[DDT_RECOMMEND_TARGETS_MAX], is_above[DDT_RECOMMEND_TARGETS_MAX];
+    double past_max[DDT_RECOMMEND_TARGETS_MAX]; /* of what earlier doses add, in the target's unit */
+    column_values values;
+    double *symbols;
+    solve_numbers numbers;
+} limits;
+
+static void widen_maxima(recommend_work *r, limits *l) {
     for (size_t t = 0; t < r->options->targets.count; t++) {
         const recommend_metric *m = &r->metrics[t];
         for (size_t c = m->first * r->shapes; c < (m->first + m->count) * r->shapes; c++) {
             double most = largest_dose(r, c % r->shapes);
-            r->metric_max[t] = fmax(r->metric_max[t], most * values[c] / m->unit);
+            r->metric_max[t] = fmax(r->metric_max[t], most * l->values.own[c] / m->unit);
+            l->past_max[t] = fmax(l->past_max[t], l->values.past[c] / m->unit);
         }
     }
 }
 
 /* Marks the targets that some candidate reaches in this patient. */
-static void mark_reached(const recommend_work *r, const double *values, bool *is_reached, bool *is_above) {
+static void mark_reached(const recommend_work *r, limits *l) {
     const ddt_recommend_product *product = &r->options->product;
     for (size_t t = 0; t < r->options->targets.count; t++) {
         const ddt_recommend_target *target = &r->options->targets.items[t];
         double least = INFINITY;
         double most = 0.0;
         for (size_t s = 0; s < r->shapes; s++) {
-            least = fmin(least, metric_of(r, t, s, recommend_dose(product, 0), values));
-            most = fmax(most, metric_of(r, t, s, largest_dose(r, s), values));
+            least = fmin(least, metric_of(r, t, s, recommend_dose(product, 0), &l->values));
+            most = fmax(most, metric_of(r, t, s, largest_dose(r, s), &l->values));
         }
-        is_above[t] |= least > target->high;
-        is_reached[t] |= least <= target->high && most >= target->low;
+        l->is_above[t] |= least > target->high;
+        l->is_reached[t] |= least <= target->high && most >= target->low;
     }
 }
 
-/* What the virtual population shows of the targets. */
-typedef struct limits {
-    bool is_reached[DDT_RECOMMEND_TARGETS_MAX], is_above[DDT_RECOMMEND_TARGETS_MAX];
-    double *values, *symbols;
-    solve_numbers numbers;
-} limits;
+static void look_at_point(recommend_work *r, size_t point, limits *l) {
+    recommend_exact_columns(r, point, l->symbols, &l->numbers, l->values.own);
+    if (r->history == NULL) {
+        widen_maxima(r, l);
+        mark_reached(r, l);
+    }
+    for (size_t lane = 0; r->history != NULL && lane < r->work.solution->layout.lane_count; lane++) {
+        recommend_history_exact(r, lane, 1.0, &l->numbers, l->values.past);
+        widen_maxima(r, l);
+        mark_reached(r, l);
+    }
+}
 
 static void look_at_patient(recommend_work *r, size_t patient, limits *l) {
     const solve_work *work = &r->work;
     memcpy(l->symbols, work->samples + patient * r->patient_stride * work->symbol_count,
            work->symbol_count * sizeof *l->symbols);
     for (size_t p = 0; p < r->points; p++) {
-        recommend_exact_columns(r, p, l->symbols, &l->numbers, l->values);
+        look_at_point(r, p, l);
         for (size_t c = 0; patient == 0 && p == 0 && c < r->metric_count * r->shapes; c++) {
-            r->column[c].norm = l->values[c]; /* the typical patient */
+            r->column[c].norm = l->values.own[c]; /* the typical patient */
         }
-        widen_maxima(r, l->values);
-        mark_reached(r, l->values, l->is_reached, l->is_above);
     }
 }
 
@@ -99,18 +132,18 @@ ddt_status recommend_limits(recommend_work *r) {
     const double margin = 1.15;
     solve_work *work = &r->work;
     size_t targets = r->options->targets.count;
-    limits l = {.values = solve_alloc(work, r->metric_count * r->shapes, sizeof *l.values),
-                .symbols = solve_alloc(work, work->symbol_count, sizeof *l.symbols)};
+    limits l = {.symbols = solve_alloc(work, work->symbol_count, sizeof *l.symbols)};
     r->metric_max = solve_alloc(work, targets, sizeof *r->metric_max);
-    if (l.values == NULL || l.symbols == NULL || r->metric_max == NULL) {
+    if (l.symbols == NULL || r->metric_max == NULL) {
         return DDT_ERR_MEMORY;
     }
+    SOLVE_TRY(create_values(r, 1, &l.values));
     SOLVE_TRY(solve_numbers_create(work, &l.numbers));
     for (size_t s = 0; s < r->patient_count; s++) {
         look_at_patient(r, s, &l);
     }
     for (size_t t = 0; t < targets; t++) {
-        r->metric_max[t] *= margin;
+        r->metric_max[t] = margin * (r->metric_max[t] + l.past_max[t]);
         if (!l.is_reached[t]) {
             return ddt_fail(work->ctx, DDT_ERR_RANGE,
                             "The target %s is out of reach: %s doses give %s in every patient of the model's "
@@ -127,8 +160,8 @@ ddt_status recommend_limits(recommend_work *r) {
 typedef struct trial {
     recommend_work *r;
     double **inputs, **outputs;
-    size_t *sample; /* per lane */
-    double *values; /* points x columns */
+    size_t *sample;       /* per lane */
+    column_values values; /* points x columns */
     double *symbols;
     solve_numbers numbers;
 } trial;
@@ -136,31 +169,13 @@ typedef struct trial {
 static ddt_status create_trial(recommend_work *r, trial *t) {
     solve_work *work = &r->work;
     *t = (trial){.r = r};
-    SOLVE_TRY(solve_vectors_create(work, work->solution->layout.input_count, &t->inputs));
+    SOLVE_TRY(solve_vectors_create(work, solve_vector_count(&work->solution->layout), &t->inputs));
     SOLVE_TRY(solve_vectors_create(work, work->solution->layout.output_count, &t->outputs));
     t->sample = solve_alloc(work, work->solution->layout.lane_count, sizeof *t->sample);
-    t->values = solve_alloc(work, r->points * r->metric_count * r->shapes, sizeof *t->values);
+    SOLVE_TRY(create_values(r, r->points, &t->values));
     t->symbols = solve_alloc(work, work->symbol_count, sizeof *t->symbols);
     SOLVE_TRY(solve_numbers_create(work, &t->numbers));
-    return t->sample == NULL || t->values == NULL || t->symbols == NULL ? DDT_ERR_MEMORY : DDT_OK;
-}
-
-void recommend_fill_lane(recommend_work *r, size_t lane, size_t sample, double *const *inputs) {
-    const solve_work *work = &r->work;
-    const double *symbols = work->samples + sample * work->symbol_count;
-    size_t next = 0;
-    for (size_t i = 0; i < work->encoding_count; i++) {
-        bool is_free = false;
-        for (size_t k = 0; k < r->free_count; k++) {
-            is_free |= r->free_symbol[k] == work->encodings[i].symbol;
-        }
-        if (!is_free) {
-            const solve_input *input = &work->solution->layout.inputs[next];
-            solve_fill_constant(&work->solution->layout, lane,
-                                solve_encode_value(input, symbols[work->encodings[i].symbol]), inputs[next]);
-            next++;
-        }
-    }
+    return t->sample == NULL || t->symbols == NULL ? DDT_ERR_MEMORY : DDT_OK;
 }
 
 static void fill_lane(trial *t, size_t lane, size_t sample) {
@@ -176,10 +191,10 @@ static void exact_candidate(const trial *t, size_t shape, size_t dose_index, dou
     *cost = 0.0;
     *p = 0.0;
     for (size_t z = 0; z < r->points; z++) {
-        const double *values = t->values + z * r->metric_count * r->shapes;
+        const column_values values = values_at(r, &t->values, z);
         double all = 1.0;
         for (size_t k = 0; k < targets->count; k++) {
-            double metric = metric_of(r, k, shape, dose, values);
+            double metric = metric_of(r, k, shape, dose, &values);
             metrics[k] = z == 0 ? metric : metrics[k];
             *cost += 1.0 / (double)r->points * targets->items[k].weight *
                      ddt_recommend_target_cost(&targets->items[k], metric);
@@ -194,6 +209,8 @@ static double at_least(double error, double worst) { return error <= worst ? wor
 static void compare_lane(trial *t, size_t lane) {
     const double least = 0.05; /* of a target's unit: smaller metrics need no relative accuracy */
     recommend_work *r = t->r;
+    bool is_likely = t->sample[lane] / r->patient_stride < r->likely_count;
+    double *metric_error = is_likely ? &r->metric_error : &r->corner_error;
     const ddt_recommend_product *product = &r->options->product;
     size_t targets = r->options->targets.count;
     const solve_output *outputs = r->work.solution->layout.outputs;
@@ -206,7 +223,11 @@ static void compare_lane(trial *t, size_t lane) {
     memcpy(t->symbols, r->work.samples + t->sample[lane] * r->work.symbol_count,
            r->work.symbol_count * sizeof *t->symbols);
     for (size_t z = 0; z < r->points; z++) {
-        recommend_exact_columns(r, z, t->symbols, &t->numbers, t->values + z * r->metric_count * r->shapes);
+        column_values values = values_at(r, &t->values, z);
+        recommend_exact_columns(r, z, t->symbols, &t->numbers, values.own);
+        if (r->history != NULL) {
+            recommend_history_exact(r, lane, recommend_history_part(t->sample[lane]), &t->numbers, values.past);
+        }
     }
     for (size_t s = 0; s < r->shapes; s++) {
         for (size_t d = 0; d < r->doses; d++) {
@@ -222,9 +243,9 @@ static void compare_lane(trial *t, size_t lane) {
             for (size_t k = 0; k < targets; k++) {
                 double unit = outputs[k].scale;
                 double error = fabs(t->outputs[k][slot] * unit - metrics[k]) / fmax(fabs(metrics[k]), least * unit);
-                r->metric_error = at_least(error, r->metric_error);
+                *metric_error = at_least(error, *metric_error);
             }
-            if (r->options->metrics_only) {
+            if (r->options->metrics_only || !is_likely) {
                 continue;
             }
             r->cost_error =
@@ -232,6 +253,12 @@ static void compare_lane(trial *t, size_t lane) {
             r->p_error = at_least(fabs(t->outputs[p_output][slot] * outputs[p_output].scale - p), r->p_error);
         }
     }
+}
+
+/* Corners of all ranges at once, 2 deviations in every eta, do not occur: nothing may go wild there, that is all. */
+bool recommend_is_accurate(const recommend_work *r) {
+    const double corner_allowance = 1.0;
+    return r->metric_error <= r->work.options.tolerance && r->corner_error <= corner_allowance;
 }
 
 ddt_status recommend_calibrate(recommend_work *r) {
@@ -242,7 +269,7 @@ ddt_status recommend_calibrate(recommend_work *r) {
     rounds = rounds < ROUNDS_MIN ? ROUNDS_MIN : rounds;
     trial t;
     SOLVE_TRY(create_trial(r, &t));
-    r->metric_error = r->cost_error = r->p_error = 0.0;
+    r->metric_error = r->cost_error = r->p_error = r->corner_error = 0.0;
     for (size_t k = 0; k < rounds; k++) {
         uint64_t violations = 0;
         for (size_t l = 0; l < lanes; l++) {
@@ -257,7 +284,7 @@ ddt_status recommend_calibrate(recommend_work *r) {
         for (size_t l = 0; l < lanes; l++) {
             compare_lane(&t, l);
         }
-        if (!(r->metric_error <= work->options.tolerance)) {
+        if (!recommend_is_accurate(r)) {
             return DDT_OK; /* the next attempt is tighter */
         }
         SOLVE_TRY(ddt_progress(work->ctx, "solve", k + 1, rounds));

@@ -14,21 +14,11 @@
 
 static const double cost_tolerance = 5e-4;
 static const double step_tolerance = 2e-3;
-static const double compress_tolerance = 2e-5;
+static const double compress_tolerance = 5e-4; /* 0.2 % of a metric at its target */
 /* Sums over points are this many times the mean: noise adds up, too. */
 static const double sum_size = 4.0;
 
 /* ------------------------------------------------------------------ slots */
-
-recommend_place recommend_place_of(const recommend_work *r, size_t slot) {
-    recommend_place p = {.shape = slot % r->shape_slots};
-    slot /= r->shape_slots;
-    p.metric = slot % r->metric_slots;
-    slot /= r->metric_slots;
-    p.row = slot % r->row_slots;
-    p.point = slot / r->row_slots;
-    return p;
-}
 
 /* Slots that stand for nothing hold what another one holds: no value that no patient has may meet a polynomial. */
 static const recommend_column *column_of(const recommend_work *r, const recommend_place *p) {
@@ -46,32 +36,27 @@ static size_t target_of(const recommend_work *r, size_t metric) {
     return t;
 }
 
-/* A public vector: a function of the place, the same in every lane. */
-typedef double (*place_value)(const recommend_work *r, const recommend_place *p);
+/* A function of the place whose user is the work itself. */
+static ddt_node own_public(recommend_work *r, recommend_value value) { return recommend_public(r, value, r); }
 
-static solve_value public_vector(recommend_work *r, place_value value) {
-    size_t lanes = ddt_circuit_lanes(r->work.circuit);
-    for (size_t slot = 0; slot < r->block; slot++) {
-        recommend_place p = recommend_place_of(r, slot);
-        double v = value(r, &p);
-        for (size_t l = 0; l < lanes; l++) {
-            r->work.slots[l * r->block + slot] = v;
-        }
-    }
-    return (solve_value){.node = ddt_circuit_public(r->work.circuit, r->work.slots)};
-}
-
-static double weight_at(const recommend_work *r, const recommend_place *p) {
+static double weight_at(const void *user, const recommend_place *p) {
+    const recommend_work *r = user;
     const recommend_column *c = column_of(r, p);
     size_t i = p->row % r->sum_rows;
     if (r->course != NULL && (p->metric >= r->metric_count || p->shape % r->period >= r->shapes)) {
         return 0.0;
     }
+    if (recommend_history_has(r, p)) {
+        return 0.0; /* the custodian's, encrypted */
+    }
     return i < c->sum.count && !c->is_zero ? c->sum.weight[i] / c->norm * r->amplitude : 0.0;
 }
 
-double recommend_time_at(const recommend_work *r, size_t slot) {
+double recommend_time_at(const recommend_work *r, size_t lane, size_t slot) {
     recommend_place p = recommend_place_of(r, slot);
+    if (recommend_history_has(r, &p)) {
+        return recommend_history_time(r, lane, &p);
+    }
     const recommend_column *c = column_of(r, &p);
     size_t i = p.row % r->sum_rows;
     return i < c->sum.count ? c->sum.time_h[i] : c->sum.time_h[0];
@@ -85,22 +70,61 @@ static bool is_candidate(const recommend_work *r, const recommend_place *p) {
     return p->row < r->doses && p->shape < r->shapes && recommend_is_allowed(&r->options->product, p->shape, p->row);
 }
 
-/* Dose of the row in units in which the metric is 1. */
-static double dose_at(const recommend_work *r, const recommend_place *p) {
+/*
+ * Arguments of polynomials are carried on [-1, 1]: their maps are in public factors that are there anyway and in the
+ * polynomials before, so that they cost no level. A carried y stands for mid + half y.
+ */
+typedef struct carried {
+    double mid, half;
+} carried;
+
+static carried carried_between(double low, double high) { return (carried){0.5 * (low + high), 0.5 * (high - low)}; }
+
+static const double below_range = -0.02; /* room for the errors of what comes before */
+
+/* Of metrics in the unit of their target. */
+static carried of_metrics(const recommend_work *r) {
+    double most = 0.0;
+    for (size_t t = 0; t < r->options->targets.count; t++) {
+        most = fmax(most, r->metric_max[t]); /* other targets' columns meet a target's functions, too */
+    }
+    return carried_between(below_range, most);
+}
+
+/* Of x / (1 + x). */
+static carried of_compressed(const recommend_work *r) {
+    carried x = of_metrics(r);
+    double most = x.mid + x.half;
+    return carried_between(below_range, fmin(1.0, most / (1.0 + most) - below_range));
+}
+
+/* Of parts of an interval. */
+static carried of_parts(void) { return carried_between(below_range, 1.0 - below_range); }
+
+/* Dose of the row in units in which the metric is 1, as it is carried. */
+static double dose_at(const void *user, const recommend_place *p) {
+    const recommend_work *r = user;
+    if (is_candidate(r, p) && recommend_history_has(r, p)) {
+        double unit = r->metrics[target_of(r, p->metric - r->metric_count)].unit;
+        return recommend_history_factor(r, p) / (unit * of_metrics(r).half);
+    }
     if (!is_candidate(r, p) || p->metric >= r->metric_count) {
         return 0.0;
     }
     double factor = recommend_column_factor(r, column_of(r, p));
-    return recommend_dose(&r->options->product, p->row) * factor / r->metrics[target_of(r, p->metric)].unit;
+    double unit = r->metrics[target_of(r, p->metric)].unit * of_metrics(r).half;
+    return recommend_dose(&r->options->product, p->row) * factor / unit;
 }
 
-/* Mean over the times of an interval. */
-static double grid_weight_at(const recommend_work *r, const recommend_place *p) {
+/* Mean over the times of an interval, as it is carried. */
+static double grid_weight_at(const void *user, const recommend_place *p) {
+    const recommend_work *r = user;
     const recommend_metric *m = &r->metrics[target_of(r, p->metric)];
-    return p->metric < r->metric_count && m->count > 1 ? 1.0 / (double)m->count : 0.0;
+    return p->metric < r->metric_count && m->count > 1 ? 1.0 / ((double)m->count * of_parts().half) : 0.0;
 }
 
-static double daily_cost_at(const recommend_work *r, const recommend_place *p) {
+static double daily_cost_at(const void *user, const recommend_place *p) {
+    const recommend_work *r = user;
     const ddt_recommend_product *product = &r->options->product;
     double largest = 0.0;
     for (size_t s = 0; s < r->shapes; s++) {
@@ -109,49 +133,6 @@ static double daily_cost_at(const recommend_work *r, const recommend_place *p) {
     return is_candidate(r, p)
                ? sum_size * r->options->dose_weight * recommend_daily_dose(product, p->shape, p->row) / largest
                : 0.0;
-}
-
-/* ------------------------------------------------------------------ inputs */
-
-static size_t free_of(const recommend_work *r, uint32_t symbol) {
-    size_t i = 0;
-    while (i < r->free_count && r->free_symbol[i] != symbol) {
-        i++;
-    }
-    return i;
-}
-
-/* A free eta: its points, in the encoding's unit. */
-static ddt_node eta_node(recommend_work *r, const solve_encoding *e, size_t which) {
-    size_t lanes = ddt_circuit_lanes(r->work.circuit);
-    for (size_t slot = 0; slot < r->block; slot++) {
-        size_t point = recommend_place_of(r, slot).point;
-        point = point < r->points ? point : 0;
-        for (size_t l = 0; l < lanes; l++) {
-            r->work.slots[l * r->block + slot] = (r->point_eta[point * r->free_count + which] - e->mid) / e->half;
-        }
-    }
-    return ddt_circuit_public(r->work.circuit, r->work.slots);
-}
-
-static ddt_status bind_inputs(recommend_work *r) {
-    solve_work *work = &r->work;
-    const solve_layout *layout = &work->solution->layout;
-    size_t next = 0;
-    for (size_t i = 0; i < work->encoding_count; i++) {
-        solve_encoding *e = &work->encodings[i];
-        size_t which = free_of(r, e->symbol);
-        if (which < r->free_count) {
-            e->node = eta_node(r, e, which);
-        } else {
-            e->node = ddt_circuit_input(work->circuit, layout->inputs[next].name, layout->inputs[next].bound);
-            next++;
-        }
-    }
-    work->dosings[0].node = public_vector(r, weight_at).node;
-    work->has_nodes = true;
-    work->sum_rows = r->sum_rows;
-    return ddt_circuit_status(work->circuit);
 }
 
 /* ------------------------------------------------------------------ functions of a metric */
@@ -169,18 +150,17 @@ static double call_target(double x, const void *data) {
 }
 
 static double call_compress(double x, const void *data) {
-    (void)data;
-    return x / (1.0 + x);
+    const carried *to = data;
+    return (x / (1.0 + x) - to->mid) / to->half;
 }
 
 /* What is possible with degree 63 where that is more than what is wanted. */
-static double possible_tolerance(const solve_function *f, double low, double high, double wanted) {
+static double possible_tolerance(const solve_function *f, double wanted) {
     enum { DEGREE = 63, CHECKS = 509 };
     double values[DEGREE + 1];
     double coefficients[DEGREE + 1];
     for (int j = 0; j <= DEGREE; j++) {
-        double x = cos(M_PI * (j + 0.5) / (DEGREE + 1));
-        values[j] = solve_function_eval(0.5 * (low + high) + 0.5 * (high - low) * x, f);
+        values[j] = solve_function_eval(cos(M_PI * (j + 0.5) / (DEGREE + 1)), f);
     }
     for (int k = 0; k <= DEGREE; k++) {
         double sum = 0.0;
@@ -196,56 +176,52 @@ static double possible_tolerance(const solve_function *f, double low, double hig
         for (int k = 0; k <= DEGREE; k++) {
             sum += coefficients[k] * cos(k * angle);
         }
-        double x = 0.5 * (low + high) + 0.5 * (high - low) * cos(angle);
-        worst = fmax(worst, fabs(sum - solve_function_eval(x, f)));
+        worst = fmax(worst, fabs(sum - solve_function_eval(cos(angle), f)));
     }
     const double slack = 1.2;
     return fmax(wanted, slack * worst);
 }
 
-static ddt_status function_of(recommend_work *r, ddt_node x, double low, double high, solve_function *f,
-                              double tolerance, ddt_node *out) {
-    tolerance = possible_tolerance(f, low, high, tolerance);
-    *out = ddt_circuit_function(r->work.circuit, x, low, high, solve_function_eval, f, tolerance, NULL);
+/* call(x, data) of a carried x; data is the function's from now on. */
+static ddt_status function_of(recommend_work *r, ddt_node y, carried x, double (*call)(double x, const void *data),
+                              void *data, double tolerance, ddt_node *out) {
+    solve_function *f = solve_function_create(&r->work, SOLVE_FUNCTION_CALL);
+    if (f == NULL) {
+        ddt_free(data);
+        return DDT_ERR_MEMORY;
+    }
+    f->call = call;
+    f->data = data;
+    f->a = x.half;
+    f->b = x.mid;
+    tolerance = possible_tolerance(f, tolerance);
+    *out = ddt_circuit_function(r->work.circuit, y, -1.0, 1.0, solve_function_eval, f, tolerance, NULL);
     return ddt_circuit_status(r->work.circuit);
 }
 
-static const double below_range = -0.02; /* room for the errors of what comes before */
-
-static double largest_metric(const recommend_work *r) {
-    double most = 0.0;
-    for (size_t t = 0; t < r->options->targets.count; t++) {
-        most = fmax(most, r->metric_max[t]);
-    }
-    return most;
-}
-
-static ddt_status target_node(recommend_work *r, size_t t, ddt_node x, bool is_compressed,
+static ddt_status target_node(recommend_work *r, size_t t, ddt_node y, carried x, bool is_compressed,
                               double (*value)(const ddt_recommend_target *target, double metric), double factor,
                               double tolerance, ddt_node *out) {
-    const double above_range = 1.02;
-    solve_function *f = solve_function_create(&r->work, SOLVE_FUNCTION_CALL);
-    target_function *data = ddt_calloc(1, sizeof *data);
-    if (f == NULL || data == NULL) {
-        ddt_free(data);
+    target_function *data = ddt_alloc(1, sizeof *data);
+    if (data == NULL) {
         return solve_no_memory(r->work.ctx);
     }
     *data = (target_function){r->options->targets.items[t], value, factor, is_compressed};
-    f->call = call_target;
-    f->data = data;
-    double most = largest_metric(r); /* other targets' columns meet this function, too */
-    double high = is_compressed ? fmin(1.0, most / (1.0 + most) - below_range) : above_range;
-    return function_of(r, x, below_range, high, f, tolerance * factor, out);
+    return function_of(r, y, x, call_target, data, tolerance * factor, out);
 }
 
 /* x / (1 + x): 0 to 1, with the resolution where the target is. */
-static ddt_status compress(recommend_work *r, ddt_node x, ddt_node *out) {
-    solve_function *f = solve_function_create(&r->work, SOLVE_FUNCTION_CALL);
-    if (f == NULL) {
-        return DDT_ERR_MEMORY;
+static ddt_status compress(recommend_work *r, ddt_node y, ddt_node *out) {
+    carried *data = ddt_alloc(1, sizeof *data);
+    if (data == NULL) {
+        return solve_no_memory(r->work.ctx);
     }
-    f->call = call_compress;
-    return function_of(r, x, below_range, largest_metric(r), f, compress_tolerance, out);
+    *data = of_compressed(r);
+    return function_of(r, y, of_metrics(r), call_compress, data, compress_tolerance / data->half, out);
+}
+
+static ddt_node shifted(recommend_work *r, ddt_node y, double offset) {
+    return ddt_circuit_affine(r->work.circuit, &y, (double[]){1.0}, 1, offset);
 }
 
 /* ------------------------------------------------------------------ targets */
@@ -264,32 +240,40 @@ static double attained_limit(const ddt_recommend_target *target, double metric) 
 /* Nodes of one target, at the first metric's columns. */
 typedef struct target_nodes {
     ddt_node metric, cost, attained;
+    double metric_scale; /* metric = scale * node */
 } target_nodes;
 
-/* Part of the interval above the MIC: the mean of a smooth step over the interval's times. */
+/* Part of the interval above the MIC, carried: the mean of a smooth step over the interval's times. */
 static ddt_status time_above(recommend_work *r, size_t t, ddt_node v, ddt_node *out) {
     ddt_node step = DDT_NODE_NONE;
-    SOLVE_TRY(target_node(r, t, v, true, attained_limit, 1.0, step_tolerance, &step));
-    ddt_node masked = ddt_circuit_mul(r->work.circuit, step, public_vector(r, grid_weight_at).node);
-    *out = ddt_circuit_sum(r->work.circuit, masked, (int64_t)r->shape_slots, r->metrics[t].count);
+    carried part = of_parts();
+    SOLVE_TRY(target_node(r, t, v, of_compressed(r), true, attained_limit, 1.0, step_tolerance, &step));
+    ddt_node masked = ddt_circuit_mul(r->work.circuit, step, own_public(r, grid_weight_at));
+    ddt_node sum = ddt_circuit_sum(r->work.circuit, masked, (int64_t)r->shape_slots, r->metrics[t].count);
+    *out = shifted(r, sum, -part.mid / part.half);
     return ddt_circuit_status(r->work.circuit);
 }
 
-static ddt_status build_target(recommend_work *r, size_t t, ddt_node x, ddt_node v, target_nodes *out) {
+/* y: the carried metric, v: x / (1 + x) of it, carried. */
+static ddt_status build_target(recommend_work *r, size_t t, ddt_node y, ddt_node v, target_nodes *out) {
     bool is_time = r->metrics[t].count > 1;
-    ddt_node metric = x;
+    ddt_node metric = y;
     ddt_node argument = v;
+    carried of_metric = of_metrics(r);
+    carried of_argument = of_compressed(r);
     if (is_time) {
         SOLVE_TRY(time_above(r, t, v, &metric));
         argument = metric;
+        of_metric = of_argument = of_parts();
     }
     /* Weights and the mean's factor are in the polynomials: they cost no level there. */
     double part = sum_size / (double)r->points;
-    SOLVE_TRY(target_node(r, t, argument, !is_time, ddt_recommend_target_cost,
+    SOLVE_TRY(target_node(r, t, argument, of_argument, !is_time, ddt_recommend_target_cost,
                           part * r->options->targets.items[t].weight, cost_tolerance, &out->cost));
-    SOLVE_TRY(target_node(r, t, argument, !is_time, ddt_recommend_attained, t == 0 ? part : 1.0, step_tolerance,
-                          &out->attained));
-    out->metric = to_front(r, t, metric);
+    SOLVE_TRY(target_node(r, t, argument, of_argument, !is_time, ddt_recommend_attained, t == 0 ? part : 1.0,
+                          step_tolerance, &out->attained));
+    out->metric = to_front(r, t, shifted(r, metric, of_metric.mid / of_metric.half));
+    out->metric_scale = of_metric.half * (is_time ? 1.0 : r->metrics[t].unit);
     out->cost = to_front(r, t, out->cost);
     out->attained = to_front(r, t, out->attained);
     return ddt_circuit_status(r->work.circuit);
@@ -317,14 +301,14 @@ static ddt_node expectation(recommend_work *r, ddt_node x) {
 
 static ddt_status cost_outputs(recommend_work *r, const target_nodes *nodes) {
     const ddt_recommend_targets *targets = &r->options->targets;
-    ddt_node costs[DDT_RECOMMEND_TARGETS_MAX];
+    ddt_node costs[DDT_RECOMMEND_TARGETS_MAX] = {0};
     ddt_node total = DDT_NODE_NONE;
     for (size_t t = 0; t < targets->count; t++) {
         costs[t] = expectation(r, nodes[t].cost);
         total = t == 0 ? costs[t] : ddt_circuit_add(r->work.circuit, total, costs[t]);
     }
     if (r->options->dose_weight > 0.0) {
-        total = ddt_circuit_add(r->work.circuit, total, public_vector(r, daily_cost_at).node);
+        total = ddt_circuit_add(r->work.circuit, total, own_public(r, daily_cost_at));
     }
     SOLVE_TRY(recommend_add_output(r, "cost", total, 1.0 / sum_size));
     for (size_t t = 0; t < targets->count && targets->count > 1; t++) {
@@ -370,7 +354,14 @@ static ddt_status build_unit_response(recommend_work *r, ddt_node *out) {
     work->solution->functions = NULL;
     SOLVE_TRY(ddt_circuit_create(work->ctx, work->solution->layout.lane_count, r->block, &work->solution->circuit));
     work->circuit = work->solution->circuit;
-    SOLVE_TRY(bind_inputs(r));
+    SOLVE_TRY(recommend_bind_inputs(r));
+    work->dosings[0].node = own_public(r, weight_at);
+    if (r->history != NULL) {
+        ddt_node past = ddt_circuit_affine(work->circuit, &r->past_node, &r->amplitude, 1, 0.0);
+        work->dosings[0].node = ddt_circuit_add(work->circuit, work->dosings[0].node, past);
+    }
+    work->has_nodes = true;
+    work->sum_rows = r->sum_rows;
     SOLVE_TRY(solve_superpose_values(work, &y));
     *out = y.node;
     return DDT_OK;
@@ -394,15 +385,19 @@ ddt_status recommend_build(recommend_work *r) {
     ddt_node v = DDT_NODE_NONE;
     target_nodes nodes[DDT_RECOMMEND_TARGETS_MAX] = {{0}};
     SOLVE_TRY(recommend_unit_response(r, &y));
-    ddt_node x = ddt_circuit_mul(r->work.circuit, y, public_vector(r, dose_at).node);
+    carried metrics = of_metrics(r);
+    ddt_node x = ddt_circuit_mul(r->work.circuit, y, own_public(r, dose_at));
+    if (r->history != NULL) {
+        int64_t behind = (int64_t)(r->metric_count * r->shape_slots);
+        x = ddt_circuit_add(r->work.circuit, x, ddt_circuit_rotate(r->work.circuit, x, behind));
+    }
+    x = shifted(r, x, -metrics.mid / metrics.half);
     SOLVE_TRY(compress(r, x, &v));
     for (size_t t = 0; t < r->options->targets.count; t++) {
         SOLVE_TRY(build_target(r, t, x, v, &nodes[t]));
     }
     for (size_t t = 0; t < r->options->targets.count; t++) {
-        const ddt_recommend_target *target = &r->options->targets.items[t];
-        SOLVE_TRY(recommend_add_output(r, target->name, nodes[t].metric,
-                                       target->kind == DDT_METRIC_TIME_ABOVE ? 1.0 : r->metrics[t].unit));
+        SOLVE_TRY(recommend_add_output(r, r->options->targets.items[t].name, nodes[t].metric, nodes[t].metric_scale));
     }
     if (r->options->metrics_only) {
         return DDT_OK;

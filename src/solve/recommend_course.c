@@ -1,11 +1,16 @@
 /*
- * Doses over a course: encrypted gradient descent on a quadratic cost.
+ * Doses over a course: the minimum of a quadratic cost under encryption.
  *
  * A_kj is what dose j does to target k (in units of the aim and of the weight's root), H = A'A and b = A' weights'
  * roots, means over the points. H is kept by its diagonals, h_s[j] = H[j][j + s], along an axis on which the doses are
  * repeated twice, so that rotations replace indices modulo their number. Everything is divided by the effect of a
- * constant dose, e / J with e = sum_ij H_ij: then the curvature of all patients lies between public bounds, and
- * Chebyshev's iteration needs no scalar product.
+ * constant dose, e / J with e = sum_ij H_ij: then the curvature of all patients lies between public bounds, and no
+ * scalar product is needed.
+ *
+ * Chebyshev's iteration of n = 2^m steps from x0 ends at x0 + p(H) (b - H x0) with 1 - z p(z) = T_n(y) / T_n(y0),
+ * y = (mid - z) / half, y0 = mid / half. As T_2k = 2 T_k^2 - 1, p is a product, (1 / mid) prod_k 2 c_k / c_2k (c_k +
+ * T_k(y)), k = 1, 2 ... n / 2, c_k = T_k(y0): the matrices T_k are squared one from the other while the vector passes
+ * through those that are there, so that n steps take log2(n) + 1 levels.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -23,8 +28,8 @@ typedef struct course {
     double change;
     double effect_low, effect_high; /* of e, over the virtual population */
     double curve_low, curve_high;   /* eigenvalues of J H / e + change D'D */
-    unsigned iterations;
-    double *values, *symbols; /* points x columns */
+    unsigned doublings;             /* 2^doublings steps */
+    double *values, *symbols;       /* points x columns */
     solve_numbers numbers;
 } course;
 
@@ -112,48 +117,108 @@ static double largest_eigenvalue(const course *c, const double *h, double shift,
     return size;
 }
 
-/* Coefficients of Chebyshev's iteration: step k adds momentum * (last change) + step * residual. */
-static void iteration_coefficients(const course *c, unsigned k, double *last, double *momentum, double *step) {
-    double middle = 0.5 * (c->curve_high + c->curve_low);
-    double half = 0.5 * (c->curve_high - c->curve_low);
-    if (k == 0) {
-        *last = half / middle;
-        *momentum = 0.0;
-        *step = 1.0 / middle;
-        return;
+static double middle_of(const course *c) { return 0.5 * (c->curve_high + c->curve_low); }
+static double half_of(const course *c) { return 0.5 * (c->curve_high - c->curve_low); }
+
+/* T_(2^k) of mid / half. */
+static double bound_of(const course *c, unsigned k) {
+    double value = middle_of(c) / half_of(c);
+    for (; k > 0; k--) {
+        value = 2.0 * value * value - 1.0;
     }
-    double next = 1.0 / (2.0 * middle / half - *last);
-    *momentum = next * *last;
-    *step = 2.0 * next / half;
-    *last = next;
+    return value;
 }
 
-/* The iteration in numbers; x: the best constant dose at first. */
-static void iterate(const course *c, const double *h, const double *b, unsigned count, double *x) {
-    double delta[SIDE] = {0.0};
-    double last = 0.0;
-    double start = 0.0;
-    for (size_t i = 0; i < c->doses; i++) {
-        start += b[i] / (double)c->doses; /* 1'b / (1'H 1), where 1'H 1 = J */
+/* What the product of (c_k + T_k) (b - H x0) / half is multiplied by. */
+static double step_factor(const course *c) {
+    double factor = half_of(c) / middle_of(c);
+    for (unsigned k = 0; k < c->doublings; k++) {
+        factor *= 2.0 * bound_of(c, k) / bound_of(c, k + 1);
     }
+    return factor;
+}
+
+static void multiply(const course *c, const double *matrix, const double *x, double *y) {
     for (size_t i = 0; i < c->doses; i++) {
-        x[i] = start;
+        y[i] = 0.0;
+        for (size_t j = 0; j < c->doses; j++) {
+            y[i] += matrix[i * SIDE + j] * x[j];
+        }
     }
-    for (unsigned k = 0; k < count; k++) {
-        double momentum = 0.0;
-        double step = 0.0;
-        iteration_coefficients(c, k, &last, &momentum, &step);
-        double residual[SIDE];
-        for (size_t i = 0; i < c->doses; i++) {
-            residual[i] = b[i];
-            for (size_t j = 0; j < c->doses; j++) {
-                residual[i] -= h[i * SIDE + j] * x[j];
+}
+
+/* T_2k from T_k. */
+static void double_matrix(const course *c, double *t) {
+    double squared[SIDE * SIDE] = {0.0};
+    for (size_t i = 0; i < c->doses; i++) {
+        for (size_t j = 0; j < c->doses; j++) {
+            squared[i * SIDE + j] = i == j ? -1.0 : 0.0;
+            for (size_t k = 0; k < c->doses; k++) {
+                squared[i * SIDE + j] += 2.0 * t[i * SIDE + k] * t[k * SIDE + j];
             }
         }
-        for (size_t i = 0; i < c->doses; i++) {
-            delta[i] = momentum * delta[i] + step * residual[i];
-            x[i] += delta[i];
+    }
+    memcpy(t, squared, sizeof squared);
+}
+
+/* The best constant dose: 1'b / (1'H 1), where 1'H 1 = J. */
+static double constant_dose(const course *c, const double *b) {
+    double sum = 0.0;
+    for (size_t i = 0; i < c->doses; i++) {
+        sum += b[i] / (double)c->doses;
+    }
+    return sum;
+}
+
+/* The circuit's steps in numbers. */
+static void iterate(const course *c, const double *h, const double *b, double *x) {
+    double t[SIDE * SIDE] = {0.0};
+    double v[SIDE];
+    double moved[SIDE];
+    for (size_t i = 0; i < c->doses; i++) {
+        x[i] = constant_dose(c, b);
+    }
+    multiply(c, h, x, v);
+    for (size_t i = 0; i < c->doses; i++) {
+        v[i] = (b[i] - v[i]) / half_of(c);
+        for (size_t j = 0; j < c->doses; j++) {
+            t[i * SIDE + j] = ((i == j ? middle_of(c) : 0.0) - h[i * SIDE + j]) / half_of(c);
         }
+    }
+    for (unsigned k = 0; k < c->doublings; k++) {
+        multiply(c, t, v, moved);
+        for (size_t i = 0; i < c->doses; i++) {
+            v[i] = bound_of(c, k) * v[i] + moved[i];
+        }
+        double_matrix(c, t);
+    }
+    for (size_t i = 0; i < c->doses; i++) {
+        x[i] += step_factor(c) * v[i];
+    }
+}
+
+/* H x = b by Cholesky's method. */
+static void solve_exactly(const course *c, const double *h, const double *b, double *x) {
+    double l[SIDE * SIDE] = {0.0};
+    for (size_t i = 0; i < c->doses; i++) {
+        x[i] = b[i];
+        for (size_t j = 0; j <= i; j++) {
+            double sum = h[i * SIDE + j];
+            for (size_t k = 0; k < j; k++) {
+                sum -= l[i * SIDE + k] * l[j * SIDE + k];
+            }
+            l[i * SIDE + j] = i == j ? sqrt(fmax(sum, 1e-12)) : sum / l[j * SIDE + j];
+        }
+        for (size_t k = 0; k < i; k++) {
+            x[i] -= l[i * SIDE + k] * x[k];
+        }
+        x[i] /= l[i * SIDE + i];
+    }
+    for (size_t i = c->doses; i-- > 0;) {
+        for (size_t k = i + 1; k < c->doses; k++) {
+            x[i] -= l[k * SIDE + i] * x[k];
+        }
+        x[i] /= l[i * SIDE + i];
     }
 }
 
@@ -198,54 +263,44 @@ static void find_bounds(course *c) {
     }
 }
 
-/* Iterations until all virtual patients' doses are within this part of the largest one of where the iteration goes. */
-static void choose_iterations(course *c) {
-    const double good = 0.006;
-    const unsigned settled = 200;
+/* How far the steps end from the minimum, as a part of the largest dose: the worst virtual patient. */
+static double distance_left(course *c) {
     double h[SIDE * SIDE];
     double b[SIDE];
     double x[SIDE];
-    double limit[SIDE];
-    c->iterations = c->r->course->iterations;
-    for (unsigned n = 2; c->iterations == 0 && n <= DDT_COURSE_ITERATIONS_MAX; n++) {
-        double worst = 0.0;
-        for (size_t s = 0; s < c->r->patient_count; s++) {
-            exact_quadratic(c, s, h, b);
-            normalise(c, h, b);
-            iterate(c, h, b, n, x);
-            iterate(c, h, b, settled, limit);
-            double size = 0.0;
-            for (size_t i = 0; i < c->doses; i++) {
-                size = fmax(size, fabs(limit[i]));
-            }
-            for (size_t i = 0; i < c->doses; i++) {
-                worst = fmax(worst, fabs(x[i] - limit[i]) / size);
-            }
+    double best[SIDE];
+    double worst = 0.0;
+    for (size_t s = 0; s < c->r->patient_count; s++) {
+        double size = 0.0;
+        exact_quadratic(c, s, h, b);
+        normalise(c, h, b);
+        iterate(c, h, b, x);
+        solve_exactly(c, h, b, best);
+        for (size_t i = 0; i < c->doses; i++) {
+            size = fmax(size, fabs(best[i]));
         }
-        if (worst <= good || n == DDT_COURSE_ITERATIONS_MAX) {
-            c->iterations = n;
+        for (size_t i = 0; i < c->doses; i++) {
+            worst = fmax(worst, fabs(x[i] - best[i]) / size);
         }
+    }
+    return worst;
+}
+
+/* As many as were asked for, or as bring all virtual patients' doses near the minimum. */
+static void choose_doublings(course *c) {
+    const double good = 0.006;
+    const unsigned wanted = c->r->course->iterations;
+    const unsigned most = wanted > 0 ? wanted : DDT_COURSE_ITERATIONS_MAX;
+    c->doublings = 1;
+    while ((1U << c->doublings) < most && (wanted > 0 || distance_left(c) > good)) {
+        c->doublings++;
     }
 }
 
 /* ------------------------------------------------------------------ the circuit */
 
-typedef double (*slot_value)(const course *c, const recommend_place *p);
-
-static ddt_node public_slots(course *c, slot_value value) {
-    recommend_work *r = c->r;
-    size_t lanes = ddt_circuit_lanes(r->work.circuit);
-    for (size_t slot = 0; slot < r->block; slot++) {
-        recommend_place p = recommend_place_of(r, slot);
-        double v = value(c, &p);
-        for (size_t l = 0; l < lanes; l++) {
-            r->work.slots[l * r->block + slot] = v;
-        }
-    }
-    return ddt_circuit_public(r->work.circuit, r->work.slots);
-}
-
-static double response_unit_at(const course *c, const recommend_place *p) {
+static double response_unit_at(const void *user, const recommend_place *p) {
+    const course *c = user;
     const recommend_work *r = c->r;
     size_t dose = p->shape % r->period;
     if (p->metric >= c->targets || dose >= c->doses || p->row > 0) {
@@ -257,7 +312,8 @@ static double response_unit_at(const course *c, const recommend_place *p) {
 }
 
 /* The root of a target's weight: what A'... is multiplied by for b. */
-static double root_at(const course *c, const recommend_place *p) {
+static double root_at(const void *user, const recommend_place *p) {
+    const course *c = user;
     const recommend_work *r = c->r;
     return p->metric < c->targets && p->row == 0 ? sqrt(r->options->targets.items[p->metric].weight / (double)r->points)
                                                  : 0.0;
@@ -268,14 +324,23 @@ static bool is_complete(const course *c, const recommend_place *p) {
     return p->point == 0 && p->row == 0 && p->metric == 0 && p->shape < c->r->period;
 }
 
-static double complete_at(const course *c, const recommend_place *p) {
+static double complete_at(const void *user, const recommend_place *p) {
+    const course *c = user;
     return is_complete(c, p) ? 1.0 / c->effect_high : 0.0;
 }
 
-static double elsewhere_at(const course *c, const recommend_place *p) { return is_complete(c, p) ? 0.0 : 1.0; }
+static double elsewhere_at(const void *user, const recommend_place *p) { return is_complete(user, p) ? 0.0 : 1.0; }
 
-static double result_at(const course *c, const recommend_place *p) {
-    return is_complete(c, p) ? (double)c->doses / c->effect_high : 0.0;
+/* J / (e half). */
+static double result_at(const void *user, const recommend_place *p) {
+    const course *c = user;
+    return is_complete(c, p) ? (double)c->doses / (c->effect_high * half_of(c)) : 0.0;
+}
+
+/* The identity's diagonal. */
+static double one_at(const void *user, const recommend_place *p) {
+    const course *c = user;
+    return is_complete(c, p) && p->shape < c->doses ? 1.0 : 0.0;
 }
 
 static ddt_node sum_all(course *c, ddt_node x) {
@@ -289,7 +354,7 @@ static double call_inverse(double x, const void *data) {
     return 1.0 / x;
 }
 
-/* J / e where sums are complete, 0 elsewhere. */
+/* J / (e half) where sums are complete, 0 elsewhere. */
 static ddt_status effect_inverse(course *c, ddt_node a, ddt_node *out) {
     const double tolerance = 0.02; /* it scales both sides of the equations */
     recommend_work *r = c->r;
@@ -301,25 +366,26 @@ static ddt_status effect_inverse(course *c, ddt_node a, ddt_node *out) {
     f->call = call_inverse;
     ddt_node all = ddt_circuit_sum(circuit, a, 1, r->period); /* what a constant dose does */
     ddt_node e = sum_all(c, ddt_circuit_mul(circuit, all, all));
-    ddt_node part = ddt_circuit_mul(circuit, e, public_slots(c, complete_at));
-    ddt_node safe = ddt_circuit_add(circuit, part, public_slots(c, elsewhere_at));
+    ddt_node part = ddt_circuit_mul(circuit, e, recommend_public(r, complete_at, c));
+    ddt_node safe = ddt_circuit_add(circuit, part, recommend_public(r, elsewhere_at, c));
     double low = c->effect_low / c->effect_high;
     const double slack = 0.02;
     ddt_node inverse =
         ddt_circuit_function(circuit, safe, low * (1.0 - slack), 1.0 + slack, solve_function_eval, f, tolerance, NULL);
-    *out = ddt_circuit_mul(circuit, inverse, public_slots(c, result_at));
+    *out = ddt_circuit_mul(circuit, inverse, recommend_public(r, result_at, c));
     return ddt_circuit_status(circuit);
 }
 
-/* The change's part of diagonal s, as a public vector. */
-static ddt_node change_diagonal(course *c, size_t s) {
+/* What diagonal s of T_1 has beside the patient's part: (mid - the change's part) / half. */
+static ddt_node public_diagonal(course *c, size_t s) {
     recommend_work *r = c->r;
     size_t lanes = ddt_circuit_lanes(r->work.circuit);
     memset(r->work.slots, 0, lanes * r->block * sizeof *r->work.slots);
     for (size_t j = 0; j < c->doses; j++) {
         size_t other = (j + s) % r->period;
+        double entry = (s == 0 ? middle_of(c) : 0.0) - c->change * change_entry(c, j, other);
         for (size_t l = 0; l < lanes && other < c->doses; l++) {
-            r->work.slots[l * r->block + j] = c->change * change_entry(c, j, other);
+            r->work.slots[l * r->block + j] = entry / half_of(c);
         }
     }
     return ddt_circuit_public(r->work.circuit, r->work.slots);
@@ -344,15 +410,22 @@ static void rotate_all(course *c, ddt_node x, ddt_node *rotated) {
 }
 
 typedef struct equations {
-    ddt_node diagonal[SIDE];
-    ddt_node right;
-    ddt_node start; /* the best constant dose, on both copies */
+    ddt_node diagonal[SIDE]; /* of T_k, on the first copy */
+    ddt_node residual;       /* (b - H x0) / half, on the first copy */
+    ddt_node start;          /* x0, the best constant dose, on the first copy */
 } equations;
+
+/* matrix x, on the first copy. */
+static ddt_node product_of(course *c, const ddt_node *diagonal, ddt_node x) {
+    ddt_node shifted[SIDE] = {0};
+    rotate_all(c, on_both(c, x), shifted);
+    return ddt_circuit_dot(c->r->work.circuit, diagonal, shifted, c->r->period);
+}
 
 static ddt_status build_equations(course *c, ddt_node y, equations *q) {
     recommend_work *r = c->r;
     ddt_circuit *circuit = r->work.circuit;
-    ddt_node a = ddt_circuit_mul(circuit, y, public_slots(c, response_unit_at));
+    ddt_node a = ddt_circuit_mul(circuit, y, recommend_public(r, response_unit_at, c));
     ddt_node rotated[SIDE] = {0};
     rotate_all(c, a, rotated);
     for (size_t s = 0; s < r->period; s++) {
@@ -360,24 +433,39 @@ static ddt_status build_equations(course *c, ddt_node y, equations *q) {
     }
     ddt_node inverse = DDT_NODE_NONE;
     SOLVE_TRY(effect_inverse(c, a, &inverse));
-    ddt_node right = sum_all(c, ddt_circuit_mul(circuit, a, public_slots(c, root_at)));
-    q->right = ddt_circuit_mul(circuit, right, inverse);
-    ddt_node constant = ddt_circuit_sum(circuit, right, 1, r->period);
-    constant = ddt_circuit_affine(circuit, &constant, (double[]){1.0 / (double)c->doses}, 1, 0.0);
-    q->start = on_both(c, ddt_circuit_mul(circuit, constant, inverse));
     for (size_t s = 0; s < r->period; s++) {
-        ddt_node scaled = ddt_circuit_mul(circuit, q->diagonal[s], inverse);
-        q->diagonal[s] = ddt_circuit_add(circuit, scaled, change_diagonal(c, s));
+        ddt_node own = ddt_circuit_mul(circuit, q->diagonal[s], inverse);
+        q->diagonal[s] = ddt_circuit_sub(circuit, public_diagonal(c, s), own);
     }
+    ddt_node right = sum_all(c, ddt_circuit_mul(circuit, a, recommend_public(r, root_at, c)));
+    ddt_node constant = ddt_circuit_sum(circuit, right, 1, r->period);
+    constant = ddt_circuit_affine(circuit, &constant, (double[]){half_of(c) / (double)c->doses}, 1, 0.0);
+    q->start = ddt_circuit_mul(circuit, constant, inverse);
+    ddt_node moved = product_of(c, q->diagonal, q->start);
+    ddt_node parts[3] = {ddt_circuit_mul(circuit, right, inverse), moved, q->start};
+    q->residual = ddt_circuit_affine(circuit, parts, (double[]){1.0, 1.0, -middle_of(c) / half_of(c)}, 3, 0.0);
     return ddt_circuit_status(circuit);
 }
 
-/* b - H x on the first copy. */
-static ddt_node residual_of(course *c, const equations *q, ddt_node x) {
-    ddt_circuit *circuit = c->r->work.circuit;
-    ddt_node shifted[SIDE] = {0};
-    rotate_all(c, x, shifted);
-    return ddt_circuit_sub(circuit, q->right, ddt_circuit_dot(circuit, q->diagonal, shifted, c->r->period));
+/* T_2k from T_k. */
+static void square(course *c, ddt_node *diagonal) {
+    recommend_work *r = c->r;
+    ddt_circuit *circuit = r->work.circuit;
+    ddt_node shifted[SIDE][SIDE] = {{0}};
+    ddt_node squared[SIDE] = {0};
+    for (size_t u = 0; u < r->period; u++) {
+        rotate_all(c, on_both(c, diagonal[u]), shifted[u]);
+    }
+    for (size_t s = 0; s < r->period; s++) {
+        ddt_node other[SIDE];
+        for (size_t t = 0; t < r->period; t++) {
+            other[t] = shifted[(s + r->period - t) % r->period][t];
+        }
+        ddt_node product = ddt_circuit_dot(circuit, diagonal, other, r->period);
+        ddt_node parts[2] = {product, recommend_public(r, one_at, c)};
+        squared[s] = ddt_circuit_affine(circuit, parts, (double[]){2.0, -1.0}, s == 0 ? 2 : 1, 0.0);
+    }
+    memcpy(diagonal, squared, sizeof squared);
 }
 
 static ddt_status build_circuit(course *c) {
@@ -387,20 +475,18 @@ static ddt_status build_circuit(course *c) {
     SOLVE_TRY(recommend_unit_response(r, &y));
     ddt_circuit *circuit = r->work.circuit;
     SOLVE_TRY(build_equations(c, y, &q));
-    ddt_node x = q.start;
-    ddt_node delta = DDT_NODE_NONE;
-    double last = 0.0;
-    for (unsigned k = 0; k < c->iterations; k++) {
-        double momentum = 0.0;
-        double step = 0.0;
-        iteration_coefficients(c, k, &last, &momentum, &step);
-        ddt_node residual = residual_of(c, &q, x);
-        bool is_last = k + 1 == c->iterations;
-        ddt_node parts[2] = {is_last ? residual : on_both(c, residual), delta};
-        delta = ddt_circuit_affine(circuit, parts, (double[]){step, momentum}, k == 0 ? 1 : 2, 0.0);
-        x = ddt_circuit_add(circuit, x, delta);
+    ddt_node v = q.residual;
+    for (unsigned k = 0; k < c->doublings; k++) {
+        ddt_node parts[2] = {v, product_of(c, q.diagonal, v)};
+        v = ddt_circuit_affine(circuit, parts, (double[]){bound_of(c, k), 1.0}, 2, 0.0);
+        if (k + 1 < c->doublings) {
+            square(c, q.diagonal);
+        }
     }
-    return recommend_add_output(r, "dose", x, r->course->dose_high);
+    /* The result in units of the steps' factor: no level is spent on it. */
+    double factor = step_factor(c);
+    ddt_node start = ddt_circuit_affine(circuit, &q.start, (double[]){1.0 / factor}, 1, 0.0);
+    return recommend_add_output(r, "dose", ddt_circuit_add(circuit, start, v), r->course->dose_high * factor);
 }
 
 /* ------------------------------------------------------------------ its accuracy */
@@ -410,6 +496,7 @@ static ddt_status run_patients(course *c, double **inputs, double **outputs, dou
     solve_work *work = &r->work;
     size_t lanes = work->solution->layout.lane_count;
     size_t rounds = (r->patient_count + lanes - 1) / lanes;
+    double scale = work->solution->layout.outputs[0].scale / r->course->dose_high;
     *worst = 0.0;
     for (size_t k = 0; k < rounds; k++) {
         uint64_t violations = 0;
@@ -425,12 +512,12 @@ static ddt_status run_patients(course *c, double **inputs, double **outputs, dou
             double size = 0.0;
             exact_quadratic(c, (k * lanes + l) % r->patient_count, h, b);
             normalise(c, h, b);
-            iterate(c, h, b, c->iterations, x);
+            iterate(c, h, b, x);
             for (size_t i = 0; i < c->doses; i++) {
                 size = fmax(size, fabs(x[i]));
             }
             for (size_t i = 0; i < c->doses; i++) {
-                double error = violations > 0 ? INFINITY : fabs(outputs[0][l * r->block + i] - x[i]) / size;
+                double error = violations > 0 ? INFINITY : fabs(outputs[0][l * r->block + i] * scale - x[i]) / size;
                 *worst = error <= *worst ? *worst : error;
             }
         }
@@ -454,17 +541,17 @@ static ddt_status build_course(recommend_work *r) {
     }
     SOLVE_TRY(find_norms(&c));
     find_bounds(&c);
-    choose_iterations(&c);
+    choose_doublings(&c);
     work->tolerance = work->options.tolerance;
     for (int k = 0; k < ATTEMPTS_MAX; k++) {
         double **inputs = NULL;
         double **outputs = NULL;
         SOLVE_TRY(build_circuit(&c));
-        SOLVE_TRY(solve_vectors_create(work, work->solution->layout.input_count, &inputs));
+        SOLVE_TRY(solve_vectors_create(work, solve_vector_count(&work->solution->layout), &inputs));
         SOLVE_TRY(solve_vectors_create(work, 1, &outputs));
         SOLVE_TRY(run_patients(&c, inputs, outputs, &r->metric_error));
         if (r->metric_error <= allowance * work->options.tolerance) {
-            work->solution->info.iterations = c.iterations;
+            work->solution->info.iterations = 1U << c.doublings;
             return DDT_OK;
         }
         work->tolerance *= tightening;

@@ -7,7 +7,10 @@
  *   regimen.c               what a metric asks of a regimen: a function of a rate, as a short sum of exponentials
  *   regimen_exact.c         the same metrics in numbers, by matrix exponentials: the oracle
  *   recommend_points.c      the posterior's points, ranges of rates
+ *   recommend_inputs.c      what the circuit reads: packed inputs, points, public vectors
+ *   recommend_history.c     doses given before
  *   recommend_circuit.c     the circuit
+ *   recommend_course.c      doses over a course
  *   recommend.c             ddt_solve_recommend from beginning to end
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -57,7 +60,11 @@ typedef struct regimen_functional {
     bool is_steady;
     double at_h, from_h, to_h, time_h;
     double interval_h, infusion_h, loading, lag_h;
+    double repeat_h; /* not steady: as many doses as there can be before, at this interval; 0: none */
 } regimen_functional;
+
+/* The same doses, given that much earlier; without those of repeat_h. */
+regimen_functional regimen_earlier(const regimen_functional *f, double by_h);
 
 /* For a compartment with one rate, per unit of dose: F(rate), so that the metric of a linear system is C F(-A) B. */
 double regimen_of_rate(const regimen_functional *f, double rate);
@@ -70,6 +77,19 @@ typedef struct regimen_sum {
 } regimen_sum;
 ddt_status regimen_fit(ddt_context *ctx, const regimen_functional *f, double rate_low, double rate_high, size_t count,
                        double tolerance, regimen_sum *out);
+
+/* What earlier doses add to a metric. */
+typedef struct regimen_past {
+    size_t count;
+    const regimen_functional *doses;
+    const double *amounts;          /* about: weights hold for all */
+    const regimen_functional *next; /* errors are relative to the sum of all that and of this, so many times */
+    double next_amount;
+} regimen_past;
+/* Times for all doses together (*out), and weights at these times for each: count of them, one dose behind the other.
+ */
+ddt_status regimen_fit_past(ddt_context *ctx, const regimen_past *past, double rate_low, double rate_high, size_t count,
+                            double tolerance, regimen_sum *out, double *weights);
 
 /* C F(-A) B in double precision. a: n x n. */
 typedef struct regimen_exact regimen_exact;
@@ -115,14 +135,19 @@ typedef struct recommend_work {
     recommend_metric metrics[DDT_RECOMMEND_TARGETS_MAX];
     double *point_eta;                    /* points x free_count */
     size_t patient_count, patient_stride; /* virtual patient k is sample k * patient_stride */
+    size_t likely_count;                  /* the others are corners of all ranges at once */
     double rate_low, rate_high;
     recommend_column *column; /* metric_count x shapes */
     size_t dosed;             /* state that doses go to */
     size_t dosed_compartment;
-    double amplitude;   /* weights are multiplied by it, so that the metrics' nodes have magnitude 1 */
-    double *metric_max; /* per target: of metric / unit over the virtual population */
+    double amplitude;                  /* weights are multiplied by it, so that the metrics' nodes have magnitude 1 */
+    struct recommend_history *history; /* NULL: no earlier doses that a target could see */
+    double *record_amounts;            /* of one subject's records, scratch */
+    ddt_node past_node;                /* the input of earlier doses */
+    double *metric_max;                /* per target: of metric / unit over the virtual population */
     regimen_exact *exact;
-    double metric_error, cost_error, p_error;
+    double metric_error, cost_error, p_error; /* of likely patients */
+    double corner_error;                      /* of a metric at the corners of all ranges */
 } recommend_work;
 
 /* recommend_points.c */
@@ -132,9 +157,39 @@ ddt_status recommend_points_create(recommend_work *r);
 void recommend_set_point(const recommend_work *r, size_t point, double *symbols);
 ddt_status recommend_samples_create(recommend_work *r);
 ddt_status recommend_rates(recommend_work *r);
+/* recommend_inputs.c */
+typedef struct recommend_place {
+    size_t point, row, metric, shape;
+} recommend_place;
+recommend_place recommend_place_of(const recommend_work *r, size_t slot);
+/* A public vector: a function of the place, the same in every lane. */
+typedef double (*recommend_value)(const void *user, const recommend_place *place);
+ddt_node recommend_public(recommend_work *r, recommend_value value, const void *user);
+/* Index of a symbol among the free etas, free_count where it is none. */
+size_t recommend_free_of(const recommend_work *r, uint32_t symbol);
+ddt_status recommend_encode(recommend_work *r);
+ddt_status recommend_bind_inputs(recommend_work *r);
+/* Inputs of a lane for a virtual patient. */
+void recommend_fill_lane(recommend_work *r, size_t lane, size_t sample, double *const *inputs);
+/* recommend_history.c: what is left of earlier doses, in metric_count columns behind the metrics' own. */
+/* Reads them; r->history stays NULL where no target sees any. */
+ddt_status recommend_history_find(recommend_work *r);
+/* Sums of exponentials and their weights; the layout's table. */
+ddt_status recommend_history_fit(recommend_work *r);
+ddt_status recommend_history_add_input(recommend_work *r);
+/* Whether this is a history's column, and the time of its slot. */
+bool recommend_history_has(const recommend_work *r, const recommend_place *p);
+double recommend_history_time(const recommend_work *r, size_t lane, const recommend_place *p);
+/* What a history's column is multiplied by to be its metric; 0 for other columns. */
+double recommend_history_factor(const recommend_work *r, const recommend_place *p);
+/* A virtual patient's doses are `part` of the largest that may be; part of a sample. */
+double recommend_history_part(size_t sample);
+void recommend_history_fill(const recommend_work *r, size_t lane, double part, double *slots);
+/* What earlier doses add, exactly: values[metric * shapes + shape]; numbers: of the patient. */
+void recommend_history_exact(recommend_work *r, size_t lane, double part, const solve_numbers *numbers, double *values);
 /* recommend_circuit.c */
-/* Time of the exponential in a slot of the block. */
-double recommend_time_at(const recommend_work *r, size_t slot);
+/* Time of the exponential in a slot of a lane. */
+double recommend_time_at(const recommend_work *r, size_t lane, size_t slot);
 ddt_status recommend_build(recommend_work *r);
 ddt_status recommend_unit_response(recommend_work *r, ddt_node *out);
 ddt_status recommend_add_output(recommend_work *r, const char *name, ddt_node node, double scale);
@@ -142,19 +197,15 @@ void recommend_drop_outputs(solve_layout *layout);
 /* The factor that makes the unit response's node the metric per unit of dose. */
 double recommend_column_factor(const recommend_work *r, const recommend_column *column);
 
-typedef struct recommend_place {
-    size_t point, row, metric, shape;
-} recommend_place;
-recommend_place recommend_place_of(const recommend_work *r, size_t slot);
+size_t recommend_power_of_two(size_t least);
 /* recommend.c: everything before the circuit; build: the circuit and its checks. */
 ddt_status recommend_run(ddt_context *ctx, const ddt_model *model, const ddt_events *events, recommend_work *r,
                          ddt_status (*build)(recommend_work *r), ddt_solution **out);
 /* recommend_check.c */
 /* Metrics of one patient at one point, per unit of dose: values[column]. symbols is written. */
 void recommend_exact_columns(recommend_work *r, size_t point, double *symbols, solve_numbers *numbers, double *values);
-/* Inputs of a lane for a virtual patient. */
-void recommend_fill_lane(recommend_work *r, size_t lane, size_t sample, double *const *inputs);
 ddt_status recommend_limits(recommend_work *r);
 ddt_status recommend_calibrate(recommend_work *r);
+bool recommend_is_accurate(const recommend_work *r);
 
 #endif

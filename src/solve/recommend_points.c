@@ -109,6 +109,40 @@ void recommend_set_point(const recommend_work *r, size_t point, double *symbols)
     }
 }
 
+/* Corners of all ranges at once are behind the draws and the corners of each range. */
+static size_t joint_corners_at(const solve_work *work) {
+    size_t encrypted = 0;
+    for (size_t i = 0; i < work->symbol_count; i++) {
+        encrypted += work->symbols[i].is_encrypted;
+    }
+    return work->draw_count + 2 * encrypted;
+}
+
+/* The samples, with a milder copy of each joint corner before them: all etas at once lie nearer to 0. */
+static ddt_status add_mild_corners(recommend_work *r) {
+    const double mild = 0.4;
+    solve_work *work = &r->work;
+    size_t width = work->symbol_count;
+    size_t first = joint_corners_at(work);
+    size_t joint = work->sample_count - first;
+    double *all = solve_alloc(work, (work->sample_count + joint) * width, sizeof *all);
+    if (all == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    memcpy(all, work->samples, first * width * sizeof *all);
+    memcpy(all + first * width, work->samples + first * width, joint * width * sizeof *all);
+    memcpy(all + (first + joint) * width, work->samples + first * width, joint * width * sizeof *all);
+    for (size_t s = first; s < first + joint; s++) {
+        for (size_t i = 0; i < work->model->eta_count; i++) {
+            all[s * width + work->model->etas[i]] *= mild;
+        }
+    }
+    r->likely_count = first + joint;
+    r->patient_count = first + 2 * joint;
+    work->samples = all;
+    return DDT_OK;
+}
+
 /*
  * Virtual patients differ in what is encrypted; each of them comes with several of the points for its free etas. The
  * first of each has the centre.
@@ -121,14 +155,14 @@ ddt_status recommend_samples_create(recommend_work *r) {
         work->symbols[r->free_symbol[i]].is_encrypted = false;
     }
     SOLVE_TRY(solve_samples_create(work));
+    SOLVE_TRY(add_mild_corners(r));
     for (size_t i = 0; i < r->free_count; i++) {
         work->symbols[r->free_symbol[i]].is_encrypted = true;
     }
     size_t width = work->symbol_count;
     const double *patients = work->samples;
-    r->patient_count = work->sample_count;
     r->patient_stride = r->points > 1 ? COPIES : 1;
-    work->sample_count *= r->patient_stride;
+    work->sample_count = r->patient_count * r->patient_stride;
     work->draw_count = work->sample_count;
     work->samples = solve_alloc(work, work->sample_count * width, sizeof *work->samples);
     if (work->samples == NULL) {
@@ -175,7 +209,10 @@ static double spectral_radius(const double *a, size_t n, double *x) {
     return exp(growth);
 }
 
-/* Range of the rates of the virtual population's draws; with a margin for what iterations leave out. */
+/*
+ * Range of the rates of the likely patients; with a margin for what iterations leave out. Corners of all ranges at once
+ * may lie outside: sums of exponentials are tame there.
+ */
 ddt_status recommend_rates(recommend_work *r) {
     const double margin = 1.1;
     const double lasting_h = 1e9; /* over a lifetime: nothing is eliminated */
@@ -189,7 +226,7 @@ ddt_status recommend_rates(recommend_work *r) {
     SOLVE_TRY(solve_numbers_create(work, &numbers));
     r->rate_low = INFINITY;
     r->rate_high = 0.0;
-    for (size_t s = 0; s < r->patient_count * r->points; s++) {
+    for (size_t s = 0; s < r->likely_count * r->points; s++) {
         double *symbols = work->samples + s / r->points * r->patient_stride * work->symbol_count;
         recommend_set_point(r, s % r->points, symbols);
         solve_numbers_of(work, symbols, &numbers);

@@ -450,3 +450,38 @@ ddt_status ddt_recommend_parse_product(ddt_context *ctx, const char *text, ddt_r
     *out = product;
     return DDT_OK;
 }
+
+/* ------------------------------------------------------------------ back to text */
+
+typedef struct writer {
+    char *text;
+    size_t used, room;
+} writer;
+
+static void write_numbers(writer *w, const char *key, const double *values, size_t count) {
+    for (size_t i = 0; i < count && w->used < w->room; i++) {
+        int more = snprintf(w->text + w->used, w->room - w->used, "%s%.10g", i == 0 ? key : ",", values[i]);
+        w->used += more > 0 ? (size_t)more : 0;
+    }
+}
+
+ddt_status ddt_recommend_product_text(ddt_context *ctx, const ddt_recommend_product *product, char **out) {
+    enum { NUMBERS_MAX = 32, NUMBER_BYTES = 32 };
+    const double compartment = product->compartment;
+    writer w = {.room = (size_t)NUMBERS_MAX * NUMBER_BYTES};
+    w.text = ddt_calloc(w.room, 1);
+    if (w.text == NULL) {
+        return solve_no_memory(ctx);
+    }
+    write_numbers(&w, "dose=", &product->dose_low, 1);
+    write_numbers(&w, ":", &product->dose_high, 1);
+    write_numbers(&w, ":", &product->dose_step, 1);
+    write_numbers(&w, "; interval=", product->intervals_h, product->interval_count);
+    write_numbers(&w, "; infusion=", product->infusions_h, product->infusion_count);
+    write_numbers(&w, "; loading=", product->loadings, product->loading_count);
+    write_numbers(&w, "; rate=", &product->rate_max, product->rate_max > 0.0);
+    write_numbers(&w, "; daily=", &product->daily_max, product->daily_max > 0.0);
+    write_numbers(&w, "; cmt=", &compartment, product->compartment > 0);
+    *out = w.text;
+    return DDT_OK;
+}

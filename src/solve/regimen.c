@@ -113,10 +113,7 @@ static double steady_value(const regimen_functional *f, double rate) {
     }
 }
 
-double regimen_of_rate(const regimen_functional *f, double rate) {
-    if (f->is_steady) {
-        return steady_value(f, rate);
-    }
+static double value_at_time(const regimen_functional *f, double rate) {
     double begin = f->at_h - f->interval_h;
     switch (f->kind) {
     case DDT_METRIC_AUC24:
@@ -133,6 +130,28 @@ double regimen_of_rate(const regimen_functional *f, double rate) {
         break;
     }
     return course(f, rate, f->at_h);
+}
+
+/* The same dose, given that much earlier. */
+regimen_functional regimen_earlier(const regimen_functional *f, double by_h) {
+    regimen_functional earlier = *f;
+    earlier.at_h += by_h;
+    earlier.from_h += by_h;
+    earlier.to_h += by_h;
+    earlier.repeat_h = 0.0;
+    return earlier;
+}
+
+double regimen_of_rate(const regimen_functional *f, double rate) {
+    if (f->is_steady) {
+        return steady_value(f, rate);
+    }
+    double value = value_at_time(f, rate);
+    if (f->repeat_h > 0.0) { /* doses of a steady state have only decayed since the next one */
+        regimen_functional before = regimen_earlier(f, f->repeat_h);
+        value += value_at_time(&before, rate) / -expm1(-rate * f->repeat_h);
+    }
+    return value;
 }
 
 /* ------------------------------------------------------------------ sums of exponentials */
@@ -175,7 +194,8 @@ static void least_squares(double *a, double *b, size_t m, size_t n) {
 
 /* What one fit works with: rates from low to high, geometrically, and F there. */
 typedef struct fit_set {
-    double rate[RATES], value[RATES];
+    double rate[RATES], value[RATES]; /* value: what errors are relative to */
+    double wanted[RATES];             /* what the sum is to be */
     double matrix[(RATES + RECOMMEND_ROWS_MAX) * RECOMMEND_ROWS_MAX], right[RATES + RECOMMEND_ROWS_MAX];
 } fit_set;
 
@@ -186,7 +206,7 @@ static double sum_error(const fit_set *set, const regimen_sum *sum) {
         for (size_t i = 0; i < sum->count; i++) {
             found += sum->weight[i] * exp(-set->rate[r] * sum->time_h[i]);
         }
-        double error = fabs(found / set->value[r] - 1.0);
+        double error = fabs(found - set->wanted[r]) / set->value[r];
         worst = error <= worst ? worst : error;
     }
     return worst;
@@ -200,7 +220,7 @@ static void fit_weights(fit_set *set, regimen_sum *sum) {
         for (size_t i = 0; i < n; i++) {
             set->matrix[r * n + i] = exp(-set->rate[r] * sum->time_h[i]) / set->value[r];
         }
-        set->right[r] = 1.0;
+        set->right[r] = set->wanted[r] / set->value[r];
     }
     for (size_t i = 0; i < n; i++) {
         double size = 0.0; /* the largest part that a unit of this weight has anywhere */
@@ -250,33 +270,78 @@ static void set_times(regimen_sum *sum, double offset, double first, double last
 }
 
 /* Short times are cheap (the exponential's depth): the first last time that is good enough is taken. */
-ddt_status regimen_fit(ddt_context *ctx, const regimen_functional *f, double rate_low, double rate_high, size_t count,
-                       double tolerance, regimen_sum *out) {
+static void search_times(fit_set *set, double offset, size_t count, double tolerance, regimen_sum *out) {
     enum { FIRSTS = 10, LASTS = 16 };
     const double first_factor = 0.05; /* times 1 / the highest rate */
     const double first_ratio = 1.6;
     const double last_factor = 0.3; /* times 1 / the lowest rate */
     const double last_ratio = 1.45;
-    fit_set *set = ddt_alloc(1, sizeof *set);
-    if (set == NULL) {
-        return solve_no_memory(ctx);
-    }
-    for (size_t r = 0; r < RATES; r++) {
-        set->rate[r] = rate_low * pow(rate_high / rate_low, (double)r / (RATES - 1));
-        set->value[r] = regimen_of_rate(f, set->rate[r]);
-    }
     *out = (regimen_sum){.error = INFINITY};
     for (int b = 0; b < LASTS && !(out->error <= tolerance); b++) {
-        double last = last_factor / rate_low * pow(last_ratio, b);
+        double last = last_factor / set->rate[0] * pow(last_ratio, b);
         for (int a = 0; a < FIRSTS; a++) {
             regimen_sum trial = {.count = count};
-            double first = first_factor / rate_high * pow(first_ratio, a);
+            double first = first_factor / set->rate[RATES - 1] * pow(first_ratio, a);
             if (last > first) {
-                set_times(&trial, offset_of(f), first, last);
+                set_times(&trial, offset, first, last);
                 fit_weights(set, &trial);
                 *out = trial.error < out->error ? trial : *out;
             }
         }
+    }
+}
+
+static fit_set *create_set(ddt_context *ctx, double rate_low, double rate_high) {
+    fit_set *set = ddt_calloc(1, sizeof *set);
+    if (set == NULL) {
+        (void)solve_no_memory(ctx);
+        return NULL;
+    }
+    for (size_t r = 0; r < RATES; r++) {
+        set->rate[r] = rate_low * pow(rate_high / rate_low, (double)r / (RATES - 1));
+    }
+    return set;
+}
+
+ddt_status regimen_fit(ddt_context *ctx, const regimen_functional *f, double rate_low, double rate_high, size_t count,
+                       double tolerance, regimen_sum *out) {
+    fit_set *set = create_set(ctx, rate_low, rate_high);
+    if (set == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t r = 0; r < RATES; r++) {
+        set->value[r] = set->wanted[r] = regimen_of_rate(f, set->rate[r]);
+    }
+    search_times(set, offset_of(f), count, tolerance, out);
+    ddt_free(set);
+    return DDT_OK;
+}
+
+ddt_status regimen_fit_past(ddt_context *ctx, const regimen_past *past, double rate_low, double rate_high, size_t count,
+                            double tolerance, regimen_sum *out, double *weights) {
+    fit_set *set = create_set(ctx, rate_low, rate_high);
+    double offset = INFINITY;
+    if (set == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t r = 0; r < RATES; r++) {
+        set->wanted[r] = 0.0;
+        for (size_t i = 0; i < past->count; i++) {
+            set->wanted[r] += past->amounts[i] * regimen_of_rate(&past->doses[i], set->rate[r]);
+        }
+        set->value[r] = set->wanted[r] + past->next_amount * regimen_of_rate(past->next, set->rate[r]);
+    }
+    for (size_t i = 0; i < past->count; i++) {
+        offset = fmin(offset, offset_of(&past->doses[i]));
+    }
+    search_times(set, offset, count, tolerance, out);
+    for (size_t i = 0; i < past->count; i++) {
+        regimen_sum own = *out;
+        for (size_t r = 0; r < RATES; r++) {
+            set->wanted[r] = regimen_of_rate(&past->doses[i], set->rate[r]);
+        }
+        fit_weights(set, &own);
+        memcpy(weights + i * count, own.weight, count * sizeof *weights);
     }
     ddt_free(set);
     return DDT_OK;

@@ -218,12 +218,8 @@ static void at_time(regimen_exact *m, const regimen_functional *f) {
     }
 }
 
-double regimen_exact_value(regimen_exact *exact, const regimen_functional *f, const double *a, const double *gain,
-                           size_t dosed, double bioavailability) {
-    exact->a = a;
-    memset(exact->dose, 0, exact->n * sizeof *exact->dose);
+static double value_of(regimen_exact *exact, const regimen_functional *f, const double *gain) {
     memset(exact->sum, 0, exact->n * sizeof *exact->sum);
-    exact->dose[dosed] = bioavailability;
     if (f->is_steady) {
         steady_state(exact, f);
     } else {
@@ -232,6 +228,20 @@ double regimen_exact_value(regimen_exact *exact, const regimen_functional *f, co
     double value = 0.0;
     for (size_t i = 0; i < exact->n; i++) {
         value += gain[i] * exact->sum[i];
+    }
+    return value;
+}
+
+double regimen_exact_value(regimen_exact *exact, const regimen_functional *f, const double *a, const double *gain,
+                           size_t dosed, double bioavailability) {
+    exact->a = a;
+    memset(exact->dose, 0, exact->n * sizeof *exact->dose);
+    exact->dose[dosed] = bioavailability;
+    double value = value_of(exact, f, gain);
+    if (f->repeat_h > 0.0) {
+        regimen_functional before = regimen_earlier(f, f->repeat_h);
+        repeat_for_ever(exact, f->repeat_h, exact->dose);
+        value += value_of(exact, &before, gain);
     }
     return value;
 }

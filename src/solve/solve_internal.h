@@ -14,6 +14,7 @@
  *   lower.c     sums of products -> nodes of the circuit
  *   superpose.c the circuit; segments.c the product of exponentials of successive segments
  *   calibrate.c the virtual population through the circuit; errors
+ *   history.c   doses before a recommendation: slots, plan file
  *   solution.c  the public interface; fill.c data -> inputs; layout_file.c the layout in a plan file
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -22,6 +23,7 @@
 #define DDT_SOLVE_INTERNAL_H
 
 #include "ddt/solve.h"
+#include "history.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -34,10 +36,12 @@
         }                                                                                                              \
     } while (0)
 
-#define SOLVE_NONE UINT32_MAX /* no symbol, no input, no record */
+#define SOLVE_NONE UINT32_MAX       /* no symbol, no input, no record */
+#define SOLVE_PACKED_NAME "patient" /* of the one input that carries all others */
 #define SOLVE_MANY (UINT32_MAX - 1)
 
 enum {
+    SOLVE_PACKED_MAX = 32,    /* inputs in one ciphertext */
     SOLVE_LEVELS_MAX = 16,    /* values of a discrete covariate */
     SOLVE_EXPONENTS_MAX = 24, /* symbols in one exponential */
     SOLVE_FACTORS_MAX = 12,
@@ -75,7 +79,8 @@ typedef enum solve_input_kind {
     SOLVE_INPUT_DECAY_TIME,    /* t2 of each slot, where it depends on encrypted values */
     SOLVE_INPUT_INFUSION_TIME, /* time under the infusion, likewise */
     SOLVE_INPUT_FIT,           /* made of levels, fit_fill.c */
-    SOLVE_INPUT_LAST_DOSE      /* AMT of the last dose before each column, podo() */
+    SOLVE_INPUT_LAST_DOSE,     /* AMT of the last dose before each column, podo() */
+    SOLVE_INPUT_HISTORY        /* of the doses before a recommendation, history.h; the last input */
 } solve_input_kind;
 
 /* Whose value an input takes in a slot, where a covariate changes with time. */
@@ -177,7 +182,10 @@ typedef struct solve_layout {
     size_t columns, rows; /* slot = (segment * rows + row) * columns + column */
     size_t segments;      /* a power of two, 1 where covariates that rates depend on do not change */
     bool carries_forward; /* ddt_events.carries_forward */
-    size_t lane_slots;    /* of a lane, where these are more than its segments take (copies of a fit); else 0 */
+    /* 0, or a power of two: one ciphertext, whose slot s holds input s modulo it; a history is one of its own */
+    size_t packed;
+    solve_history *history; /* NULL: none */
+    size_t lane_slots;      /* of a lane, where these are more than its segments take (copies of a fit); else 0 */
     solve_range *ranges;
     size_t range_count;
     solve_input *inputs;
@@ -341,7 +349,8 @@ typedef struct solve_factor {
     uint32_t symbol;
     ddt_expr expression; /* one symbol: the function; otherwise the argument */
     ddt_expr_op
-        op; /* outer function of the argument: POW (argument^power), EXP (exp(power argument)) or op(argument) */
+        op;      /* outer function of the argument: POW (argument^power), EXP (exp(power argument)) or op(argument) */
+    bool is_log; /* one symbol: read from the encryption of its logarithm */
     double power;
     solve_terms *inner;
 } solve_factor;
@@ -637,8 +646,10 @@ ddt_status solve_expand(solve_work *work, ddt_expr e, solve_terms *out);
 ddt_status solve_encode(solve_work *work);
 /* The declared range of a symbol in the layout, added where it is not there. */
 ddt_status solve_add_range(solve_work *work, uint32_t symbol, uint32_t *index);
-/* The encoding of a symbol's value on [-1, 1], SOLVE_NONE where there is none. */
-uint32_t solve_encoding_linear(const solve_work *work, uint32_t symbol);
+/* The encoding of a symbol's value, or of its logarithm, on [-1, 1], SOLVE_NONE where there is none. */
+uint32_t solve_encoding_whole(const solve_work *work, uint32_t symbol, bool is_log);
+/* Whether a function of one symbol is a shorter polynomial of its logarithm. */
+ddt_status solve_prefers_log(solve_work *work, const solve_factor *factor, bool *yes);
 
 /* lower.c */
 typedef struct solve_pairs {
@@ -723,6 +734,11 @@ bool solve_newton_log(const solve_work *work, ddt_expr argument, solve_value *y,
 /* Multiplies by a function of time: a public vector. */
 ddt_status solve_newton_time_factor(solve_work *work, ddt_expr e, solve_product *product);
 ddt_status solve_newton_range(solve_work *work, ddt_expr e, double *low, double *high);
+/* The same for each column (lanes x columns), not widened. */
+ddt_status solve_newton_column_ranges(solve_work *work, ddt_expr e, double *low, double *high);
+/* For exp(e): in columns where it is negligible for the whole population, how much is added to e (shift, lanes x block)
+ * so that its range becomes no wider than what matters. */
+ddt_status solve_newton_window(solve_work *work, ddt_expr e, double *low, double *high, double *shift);
 ddt_status newton_prepare(solve_work *work);
 ddt_status newton_rescale(solve_work *work);
 ddt_status newton_expand(solve_work *work);
@@ -748,6 +764,10 @@ void solve_fill_doses(const solve_layout *layout, size_t lane, const solve_given
 /* The same for amounts alone, where all times are public: each record's amount times its source's weight. */
 void solve_fill_amounts(const solve_layout *layout, size_t lane, const double *record_amounts, double *const *inputs);
 void solve_fill_constant(const solve_layout *layout, size_t lane, double y, double *input);
+/* How many ciphertexts the inputs are. */
+size_t solve_vector_count(const solve_layout *layout);
+/* The same where inputs are packed: in the slots of input `index`. */
+void solve_fill_packed(const solve_layout *layout, size_t lane, size_t index, double y, double *input);
 /* y in every slot of one column. */
 void solve_fill_column(const solve_layout *layout, size_t lane, size_t column, double y, double *input);
 double solve_encode_value(const solve_input *input, double value);

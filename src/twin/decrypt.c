@@ -49,16 +49,20 @@ static ddt_status decryptor_open(ddt_context *ctx, ddt_twin_plan *plan, const tw
  * Our circuits compute real numbers: what stands in the imaginary parts is noise of the size that the plan predicts.
  * Values far above it mean that the result was not computed for this key, or not by this plan.
  */
-static ddt_status take_real_parts(ddt_context *ctx, decryptor *d, const char *result_path) {
-    const double tolerance = fmax(1e3 * d->info.predicted_error, 1e-3);
-    for (size_t i = 0; i < ddt_ckks_slots(d->params); i++) {
-        if (!(fabs(cimag(d->decoded[i])) <= tolerance) || !isfinite(creal(d->decoded[i]))) {
+ddt_status twin_real_parts(ddt_context *ctx, const ddt_twin_plan *plan, const double complex *decoded, const char *path,
+                           double *out) {
+    ddt_plan_info info;
+    ddt_plan_get_info(plan->plan, &info);
+    const double tolerance = fmax(1e3 * info.predicted_error, 1e-3);
+    const size_t slots = (size_t)1 << (info.literal.log_n - 1);
+    for (size_t i = 0; i < slots; i++) {
+        if (!(fabs(cimag(decoded[i])) <= tolerance) || !isfinite(creal(decoded[i]))) {
             return ddt_fail(ctx, DDT_ERR_CORRUPT,
                             "%s does not decrypt to a result: it was made with other keys or was "
                             "not computed by its plan.",
-                            result_path);
+                            path);
         }
-        d->slots[i] = creal(d->decoded[i]);
+        out[i] = creal(decoded[i]);
     }
     return DDT_OK;
 }
@@ -74,7 +78,7 @@ static ddt_status decrypt_ciphertext(ddt_context *ctx, decryptor *d, ddt_reader 
         status = ddt_ckks_decode(ctx, d->params, &plaintext, d->decoded);
     }
     if (status == DDT_OK) {
-        status = take_real_parts(ctx, d, result_path);
+        status = twin_real_parts(ctx, d->plan, d->decoded, result_path, d->slots);
     }
     twin_plaintext_wipe(d->params, &plaintext);
     ddt_ciphertext_destroy(&ciphertext);

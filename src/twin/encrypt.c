@@ -3,19 +3,12 @@
 
 #include <math.h>
 
-/* Either key: the secret one where it is there (half the size), else the public one. */
-typedef struct encryptor {
-    const ddt_ckks_params *params;
-    ddt_secret_key *secret;
-    ddt_public_key public;
-    bool has_public;
-} encryptor;
-
-static void encryptor_close(encryptor *keys) {
+void twin_encryptor_close(twin_encryptor *keys) {
     ddt_secret_key_destroy(keys->secret);
     if (keys->has_public) {
         ddt_public_key_destroy(&keys->public);
     }
+    *keys = (twin_encryptor){0};
 }
 
 /*
@@ -31,8 +24,8 @@ static ddt_status check_keys_directory(ddt_context *ctx, const twin_key_paths *p
     return status == DDT_OK ? twin_check_key_plan(ctx, &digest, paths->plan, &plan->digest, plan->path) : status;
 }
 
-static ddt_status encryptor_open(ddt_context *ctx, const ddt_twin_plan *plan, const twin_key_paths *paths,
-                                 const char *passphrase, encryptor *keys) {
+static ddt_status load_keys(ddt_context *ctx, const ddt_twin_plan *plan, const twin_key_paths *paths,
+                            const char *passphrase, twin_encryptor *keys) {
     ddt_digest digest;
     if (twin_path_exists(paths->secret)) {
         ddt_status status = ddt_secret_key_load(ctx, paths->secret, keys->params, passphrase, &keys->secret, &digest);
@@ -46,7 +39,23 @@ static ddt_status encryptor_open(ddt_context *ctx, const ddt_twin_plan *plan, co
     return status == DDT_OK ? twin_check_key_plan(ctx, &digest, paths->public, &plan->digest, plan->path) : status;
 }
 
-static ddt_status encrypt_vector(ddt_context *ctx, const encryptor *keys, const double *slots, unsigned level,
+ddt_status twin_encryptor_open(ddt_context *ctx, const ddt_twin_plan *plan, const twin_key_paths *paths,
+                               const char *passphrase, twin_encryptor *out) {
+    *out = (twin_encryptor){0};
+    ddt_status status = check_keys_directory(ctx, paths, plan);
+    if (status == DDT_OK) {
+        status = ddt_plan_params(ctx, plan->plan, &out->params);
+    }
+    if (status == DDT_OK) {
+        status = load_keys(ctx, plan, paths, passphrase, out);
+    }
+    if (status != DDT_OK) {
+        twin_encryptor_close(out);
+    }
+    return status;
+}
+
+static ddt_status encrypt_vector(ddt_context *ctx, const twin_encryptor *keys, const double *slots, unsigned level,
                                  ddt_plaintext *plaintext, ddt_writer *writer) {
     const double scale = ddt_ckks_canonical_scale(keys->params, level);
     ddt_status status =
@@ -75,24 +84,21 @@ static ddt_status check_bound(ddt_context *ctx, const ddt_plan_input *input, con
     return DDT_OK;
 }
 
-/* The ciphertext of one input and batch. slots and plaintext are scratch. */
-static ddt_status encrypt_item(ddt_context *ctx, const ddt_twin_plan *plan, const encryptor *keys,
-                               const double *const *inputs, size_t item, double *slots, ddt_plaintext *plaintext,
-                               ddt_writer *writer) {
-    const size_t input_count = ddt_plan_input_count(plan->plan);
-    const size_t index = item % input_count;
-    const ddt_plan_input input = ddt_plan_get_input(plan->plan, index);
-    ddt_plan_pack(plan->plan, item / input_count, inputs[index], slots);
+ddt_status twin_encrypt_input(ddt_context *ctx, const ddt_plan *plan, const twin_encryptor *keys, const double *values,
+                              size_t index, size_t batch, double *slots, ddt_plaintext *plaintext, ddt_writer *writer) {
+    const ddt_plan_input input = ddt_plan_get_input(plan, index);
+    ddt_plan_pack(plan, batch, values, slots);
     ddt_status status = check_bound(ctx, &input, slots, ddt_ckks_slots(keys->params));
     return status == DDT_OK ? encrypt_vector(ctx, keys, slots, input.level, plaintext, writer) : status;
 }
 
-static ddt_status encrypt_batches(ddt_context *ctx, const ddt_twin_plan *plan, const encryptor *keys,
+static ddt_status encrypt_batches(ddt_context *ctx, const ddt_twin_plan *plan, const twin_encryptor *keys,
                                   const double *const *inputs, ddt_writer *writer) {
     ddt_plan_info info;
     ddt_plan_get_info(plan->plan, &info);
     const size_t slot_count = ddt_ckks_slots(keys->params);
-    const size_t total = info.batches * ddt_plan_input_count(plan->plan);
+    const size_t count = ddt_plan_input_count(plan->plan);
+    const size_t total = info.batches * count;
     double *slots = ddt_calloc(slot_count, sizeof *slots);
     if (slots == NULL) {
         return twin_no_memory(ctx);
@@ -102,7 +108,8 @@ static ddt_status encrypt_batches(ddt_context *ctx, const ddt_twin_plan *plan, c
     for (size_t k = 0; status == DDT_OK && k < total; k++) {
         status = ddt_progress(ctx, "encrypt", k, total);
         if (status == DDT_OK) {
-            status = encrypt_item(ctx, plan, keys, inputs, k, slots, &plaintext, writer);
+            status = twin_encrypt_input(ctx, plan->plan, keys, inputs[k % count], k % count, k / count, slots,
+                                        &plaintext, writer);
         }
     }
     if (status == DDT_OK) {
@@ -113,7 +120,7 @@ static ddt_status encrypt_batches(ddt_context *ctx, const ddt_twin_plan *plan, c
     return status;
 }
 
-static ddt_status write_twin(ddt_context *ctx, const ddt_twin_plan *plan, const encryptor *keys,
+static ddt_status write_twin(ddt_context *ctx, const ddt_twin_plan *plan, const twin_encryptor *keys,
                              const ddt_events *events, const double *const *inputs, const char *path, uint64_t *bytes) {
     ddt_plan_info info;
     ddt_plan_get_info(plan->plan, &info);
@@ -151,21 +158,6 @@ static ddt_status fill_inputs(ddt_context *ctx, const ddt_twin_plan *plan, const
     return status;
 }
 
-static ddt_status encrypt_inputs(ddt_context *ctx, ddt_twin_plan *plan, const twin_key_paths *paths,
-                                 const char *passphrase, const ddt_events *events, const double *const *inputs,
-                                 const char *twin_path, uint64_t *bytes) {
-    encryptor keys = {0};
-    ddt_status status = ddt_plan_params(ctx, plan->plan, &keys.params);
-    if (status == DDT_OK) {
-        status = encryptor_open(ctx, plan, paths, passphrase, &keys);
-    }
-    if (status == DDT_OK) {
-        status = write_twin(ctx, plan, &keys, events, inputs, twin_path, bytes);
-    }
-    encryptor_close(&keys);
-    return status;
-}
-
 static ddt_status encrypt_with_plan(ddt_context *ctx, ddt_twin_plan *plan, const twin_key_paths *paths,
                                     const char *passphrase, const char *data_path, const char *twin_path,
                                     uint64_t *bytes) {
@@ -177,13 +169,21 @@ static ddt_status encrypt_with_plan(ddt_context *ctx, ddt_twin_plan *plan, const
     if (inputs == NULL) {
         return twin_no_memory(ctx);
     }
-    ddt_status status = check_keys_directory(ctx, paths, plan);
+    twin_encryptor keys = {0};
+    ddt_status status = twin_plan_check_kind(ctx, plan, false);
+    if (status == DDT_OK) {
+        status = check_keys_directory(ctx, paths, plan);
+    }
     if (status == DDT_OK) {
         status = fill_inputs(ctx, plan, data_path, &events, inputs);
     }
     if (status == DDT_OK) {
-        status = encrypt_inputs(ctx, plan, paths, passphrase, events, (const double *const *)inputs, twin_path, bytes);
+        status = twin_encryptor_open(ctx, plan, paths, passphrase, &keys);
     }
+    if (status == DDT_OK) {
+        status = write_twin(ctx, plan, &keys, events, (const double *const *)inputs, twin_path, bytes);
+    }
+    twin_encryptor_close(&keys);
     ddt_events_destroy(events);
     twin_vectors_destroy(inputs, input_count, info.lanes, info.block);
     return status;

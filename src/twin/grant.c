@@ -9,9 +9,6 @@
 
 /* Bounds what is released, in the circuit's units: public. A metric of 16 times its target is far off anyway. */
 #define RELEASE_MAGNITUDE 16.0
-/* The noise that is flooded, in units of the plan's prediction (8 standard deviations of the noisiest slot): see
- * docs/security.md. */
-#define NOISE_MARGIN 16.0
 #define STEP_COST 1e-3
 #define STEP_PROBABILITY 1e-2
 #define STEP_SHARE 2e-2 /* of the middle of a target's range: 10 mg h/L of a vancomycin AUC of 500 */
@@ -186,7 +183,7 @@ static ddt_status release_ciphertext(grantor *g, ddt_reader *reader, size_t batc
     ddt_status status = ddt_ciphertext_read(g->ctx, reader, g->params, &ciphertext);
     if (status == DDT_OK && set_steps(g, batch, output) > 0) {
         const ddt_release_request request = {.steps = g->steps,
-                                             .noise_bound = NOISE_MARGIN * g->info.predicted_error,
+                                             .noise_bound = g->info.noise_bound,
                                              .magnitude = RELEASE_MAGNITUDE,
                                              .security_bits = SECURITY_BITS};
         status =

@@ -26,6 +26,9 @@ ddt_status ddt_twin_problem_write(ddt_context *ctx, const ddt_twin_problem *prob
 
 ddt_status ddt_twin_compile(ddt_context *ctx, const ddt_twin_options *options, const char *plan_path) {
     ddt_twin_problem *problem = NULL;
+    if (options->purpose == DDT_TWIN_UPDATE) {
+        return twin_update_compile(ctx, options, plan_path);
+    }
     ddt_status status = ddt_twin_problem_create(ctx, options, &problem);
     if (status == DDT_OK) {
         status = ddt_twin_problem_write(ctx, problem, plan_path, NULL);
@@ -42,6 +45,7 @@ void ddt_twin_plan_destroy(ddt_twin_plan *plan) {
     }
     twin_recipe_destroy(&plan->recipe);
     ddt_solution_destroy(plan->solution);
+    ddt_update_destroy(plan->update);
     ddt_plan_destroy(plan->plan);
     ddt_free(plan->path);
     ddt_free(plan);
@@ -54,6 +58,18 @@ ddt_twin_purpose ddt_twin_plan_purpose(const ddt_twin_plan *plan) { return plan-
 const ddt_plan *ddt_twin_plan_program(const ddt_twin_plan *plan) { return plan->plan; }
 
 const ddt_solution *ddt_twin_plan_solution(const ddt_twin_plan *plan) { return plan->solution; }
+
+const ddt_update *ddt_twin_plan_update(const ddt_twin_plan *plan) { return plan->update; }
+
+ddt_status twin_plan_check_kind(ddt_context *ctx, const ddt_twin_plan *plan, bool wants_update) {
+    if (wants_update == (plan->update != NULL)) {
+        return DDT_OK;
+    }
+    return ddt_fail(ctx, DDT_ERR_MISMATCH,
+                    wants_update ? "%s is not a plan of a living twin; ddtwin compile --for update makes one."
+                                 : "%s is a plan of a living twin, which is updated and not run.",
+                    plan->path);
+}
 
 const char *ddt_twin_plan_model_name(const ddt_twin_plan *plan) { return plan->recipe.model_name; }
 
@@ -72,10 +88,18 @@ static ddt_status plan_read_sections(ddt_context *ctx, ddt_reader *reader, ddt_t
             return ddt_fail(ctx, DDT_ERR_SECURITY, "%s has parameters made for testing, which do not protect data.",
                             plan->path);
         }
-        status = ddt_solution_read(ctx, reader, plan->plan, &plan->solution);
+        char tag[4] = {0};
+        status = ddt_reader_peek(reader, tag);
+        if (status == DDT_OK) {
+            status = memcmp(tag, "UPDT", sizeof tag) == 0 ? ddt_update_read(ctx, reader, plan->plan, &plan->update)
+                                                          : ddt_solution_read(ctx, reader, plan->plan, &plan->solution);
+        }
     }
     if (status == DDT_OK) {
         status = twin_recipe_read(ctx, reader, plan->solution, &plan->recipe);
+    }
+    if (status == DDT_OK && (plan->update != NULL) != (plan->recipe.purpose == DDT_TWIN_UPDATE)) {
+        status = ddt_fail(ctx, DDT_ERR_FORMAT, "%s says different things about its purpose.", plan->path);
     }
     if (status == DDT_OK) {
         status = ddt_reader_finish(reader);
@@ -130,6 +154,9 @@ ddt_status twin_result_heading(ddt_context *ctx, const ddt_twin_plan *plan, cons
     uint64_t batches = 0;
     uint32_t outputs = 0;
     ddt_status status = ddt_reader_heading(reader, &digest, &batches, &outputs);
+    if (status == DDT_OK) {
+        status = twin_plan_check_kind(ctx, plan, false);
+    }
     if (status != DDT_OK) {
         return status;
     }

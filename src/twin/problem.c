@@ -101,7 +101,6 @@ static ddt_status problem_plan(ddt_context *ctx, double target_error, ddt_twin_p
     const double relative = target_error > 0 ? target_error : usual_error(problem->recipe.purpose);
     ddt_plan_request request = {.target_error = relative * problem->circuit_scale};
     if (problem->recipe.grantable) {
-        request.target_error = TWIN_TARGET_ERROR_GRANTABLE;
         request.bound_target = TWIN_BOUND_GRANTABLE;
     } else if (target_error == 0) {
         request.accept_error = share_of_bar * twin_error_bar(problem) * problem->circuit_scale;

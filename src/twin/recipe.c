@@ -377,7 +377,7 @@ static ddt_status read_subjects(ddt_context *ctx, ddt_reader *reader, const ddt_
     if (status != DDT_OK) {
         return status;
     }
-    if (count != ddt_solution_subject_count(solution)) {
+    if (count != (solution == NULL ? 0 : ddt_solution_subject_count(solution))) {
         return ddt_fail(ctx, DDT_ERR_FORMAT, "%s says different things about its number of subjects.",
                         ddt_reader_path(reader));
     }
@@ -393,7 +393,7 @@ static ddt_status read_subjects(ddt_context *ctx, ddt_reader *reader, const ddt_
 static ddt_status read_purpose(ddt_context *ctx, ddt_reader *reader, twin_recipe *recipe) {
     uint8_t purpose = 0;
     ddt_status status = ddt_reader_u8(reader, &purpose);
-    if (status == DDT_OK && purpose > DDT_TWIN_RECOMMEND) {
+    if (status == DDT_OK && purpose > DDT_TWIN_UPDATE) {
         return ddt_fail(ctx, DDT_ERR_FORMAT, "%s was made for a purpose that this program does not know.",
                         ddt_reader_path(reader));
     }

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define RANK_TOLERANCE 1e-3 /* twice the noise that plans of recommendations aim at */
+#define RANK_TOLERANCE 1e-3 /* the noise that plans of recommendations aim at */
 
 enum { SHOWN_MAX = 5 };
 
@@ -102,39 +102,46 @@ void ddt_twin_regimen_text(const ddt_model *model, const ddt_recommendation *rec
 
 /* ------------------------------------------------------------------ from the model's file */
 
-static void add_list(twin_text *text, const char *key, const double *values, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        twin_text_add(text, "%s%.10g", i == 0 ? key : ",", values[i]);
-    }
-}
-
-static ddt_status take_text(ddt_context *ctx, twin_text *text, char **out) {
-    if (text->failed) {
-        twin_text_destroy(text);
-        return twin_no_memory(ctx);
-    }
-    *out = text->data;
-    *text = (twin_text){0};
-    return DDT_OK;
-}
-
-static ddt_status product_text(ddt_context *ctx, const ddt_model *model, char **out) {
-    const ddt_product *product = ddt_model_product(model, NULL);
-    twin_text text = {0};
-    if (product == NULL) {
+static ddt_status product_text(ddt_context *ctx, const ddt_model *model, const char *name, char **out) {
+    ddt_recommend_product product;
+    if (name == NULL && ddt_model_product(model, NULL) == NULL) {
         return ddt_fail(ctx, DDT_ERR_MODEL, "%s does not say how the drug is given: use --product.", model->path);
     }
-    twin_text_add(&text, "dose=%.10g:%.10g:%.10g", product->dose_low, product->dose_high, product->step);
-    add_list(&text, "; interval=", product->intervals, product->interval_count);
-    add_list(&text, "; infusion=", product->infusions, product->infusion_count);
-    if (isfinite(product->rate_max)) {
-        twin_text_add(&text, "; rate=%.10g", product->rate_max);
+    ddt_status status = ddt_recommend_product_of(ctx, model, name, &product);
+    return status == DDT_OK ? ddt_recommend_product_text(ctx, &product, out) : status;
+}
+
+static void add_limits(twin_text *text, const ddt_target *target) {
+    if (isfinite(target->low) && target->low > 0) {
+        twin_text_add(text, "%.10g", target->low);
     }
-    if (isfinite(product->daily_max)) {
-        twin_text_add(&text, "; daily=%.10g", product->daily_max);
+    twin_text_add(text, ":");
+    if (isfinite(target->high)) {
+        twin_text_add(text, "%.10g", target->high);
     }
-    twin_text_add(&text, "; cmt=%u", product->compartment + 1);
-    return take_text(ctx, &text, out);
+}
+
+/* What the model aims at where regimens cannot be compared for it as it stands. */
+static ddt_status refuse_measure(ddt_context *ctx, const ddt_model *model, const ddt_target *target) {
+    if (strcmp(target->measure, "auc_cumulative") == 0) {
+        return ddt_fail(
+            ctx, DDT_ERR_MODEL,
+            "%s aims at a cumulative AUC of %g to %g over a course: say how long, --target cumauc@HOURS=%g:%g.",
+            model->path, target->low, target->high, target->low, target->high);
+    }
+    return ddt_fail(ctx, DDT_ERR_MODEL,
+                    "%s aims at the %s of %s, which regimens cannot be compared for: use --target with auc24, trough, "
+                    "peak, average, cumauc@HOURS or fT>mic.",
+                    model->path, target->measure, target->output);
+}
+
+static bool is_comparable(const char *measure) {
+    static const char *const known[] = {"auc24", "trough", "peak", "average", "fT>mic"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        found = found || strcmp(measure, known[i]) == 0;
+    }
+    return found;
 }
 
 static ddt_status target_text(ddt_context *ctx, const ddt_model *model, char **out) {
@@ -143,37 +150,56 @@ static ddt_status target_text(ddt_context *ctx, const ddt_model *model, char **o
     if (target == NULL) {
         return ddt_fail(ctx, DDT_ERR_MODEL, "%s does not say what treatment aims at: use --target.", model->path);
     }
+    if (!is_comparable(target->measure)) {
+        return refuse_measure(ctx, model, target);
+    }
     twin_text_add(&text, "%s=", target->measure);
-    if (isfinite(target->low) && target->low > 0) {
-        twin_text_add(&text, "%.10g", target->low);
-    }
-    twin_text_add(&text, ":");
-    if (isfinite(target->high)) {
-        twin_text_add(&text, "%.10g", target->high);
-    }
+    add_limits(&text, target);
     if (isfinite(target->threshold)) {
         twin_text_add(&text, ",mic=%.10g", target->threshold);
     }
-    return take_text(ctx, &text, out);
+    if (text.failed) {
+        twin_text_destroy(&text);
+        return twin_no_memory(ctx);
+    }
+    *out = text.data;
+    return DDT_OK;
 }
 
-ddt_status ddt_twin_model_product(ddt_context *ctx, const char *model_path, char **text) {
-    ddt_model *model = NULL;
-    ddt_status status = ddt_model_read(ctx, model_path, &model);
+static bool is_specification(const char *product) { return product != NULL && strchr(product, '=') != NULL; }
+
+static ddt_status copy_text(ddt_context *ctx, const char *text, char **out) {
+    *out = ddt_strdup(text);
+    return *out == NULL ? twin_no_memory(ctx) : DDT_OK;
+}
+
+static ddt_status complete(ddt_context *ctx, const ddt_model *model, const char *target, const char *product,
+                           char **target_out, char **product_out) {
+    ddt_status status = target != NULL ? copy_text(ctx, target, target_out) : target_text(ctx, model, target_out);
     if (status == DDT_OK) {
-        status = product_text(ctx, model, text);
+        status = is_specification(product) ? copy_text(ctx, product, product_out)
+                                           : product_text(ctx, model, product, product_out);
     }
-    ddt_model_destroy(model);
     return status;
 }
 
-ddt_status ddt_twin_model_target(ddt_context *ctx, const char *model_path, char **text) {
+ddt_status ddt_twin_complete_question(ddt_context *ctx, const char *model_path, const char *target, const char *product,
+                                      char **target_out, char **product_out) {
     ddt_model *model = NULL;
-    ddt_status status = ddt_model_read(ctx, model_path, &model);
+    ddt_status status = DDT_OK;
+    *target_out = *product_out = NULL;
+    if (target == NULL || !is_specification(product)) {
+        status = ddt_model_read(ctx, model_path, &model);
+    }
     if (status == DDT_OK) {
-        status = target_text(ctx, model, text);
+        status = complete(ctx, model, target, product, target_out, product_out);
     }
     ddt_model_destroy(model);
+    if (status != DDT_OK) {
+        ddt_free(*target_out);
+        ddt_free(*product_out);
+        *target_out = *product_out = NULL;
+    }
     return status;
 }
 

@@ -57,6 +57,9 @@ static void add_plan(json_t *root, const ddt_twin_outcome *outcome) {
     add(root, "rotations", count(plan->rotations));
     add(root, "rotation_keys", count(plan->rotation_keys));
     add(root, "predicted_seconds_one_thread", number(plan->predicted_seconds));
+    add(root, "predicted_engine_bytes", count(plan->engine_bytes));
+    add(root, "predicted_error", number(plan->predicted_error));
+    add(root, "noise_bound", number(plan->noise_bound));
 }
 
 /* A size that was measured, else the plan's prediction. */

@@ -11,6 +11,8 @@
 
 #include "ddt/twin.h"
 
+#include <complex.h>
+
 enum {
     TWIN_MODEL_TEXT_MAX = 1 << 20, /* as ddt_model_read */
     TWIN_NAME_MAX = 4096,
@@ -20,11 +22,10 @@ enum {
 };
 
 #define TWIN_TARGET_ERROR_DEFAULT 1e-4
-#define TWIN_TARGET_ERROR_REGIMEN 2e-4 /* of recommendations, in units of the targets */
-/* Of plans whose results are flooded: what decoding in double precision loses, about; a bound of the provable noise,
- * whatever it is, lets the planner take the scales over two primes that this needs. */
-#define TWIN_TARGET_ERROR_GRANTABLE 0x1p-46
-#define TWIN_BOUND_GRANTABLE 1e30
+#define TWIN_TARGET_ERROR_REGIMEN 1e-3 /* of recommendations, in units of the targets; a bound, seen is 1e-5 */
+/* Of plans whose results are flooded: half of what a release allows for decoding numbers of size 16 in double
+ * precision (docs/security.md). */
+#define TWIN_BOUND_GRANTABLE 0x1p-44
 #define TWIN_FILE_SECRET "secret.ddt"
 #define TWIN_FILE_PUBLIC "public.ddt"
 #define TWIN_FILE_EVAL "eval.ddt"
@@ -103,11 +104,37 @@ struct ddt_twin_plan {
     ddt_digest digest;
     twin_recipe recipe;
     ddt_plan *plan;
-    ddt_solution *solution;
+    ddt_solution *solution; /* NULL: a living twin's, which has */
+    ddt_update *update;
 };
 
 /* ddt_twin_plan_read on a reader just opened. */
 DDT_MUST_CHECK ddt_status twin_plan_read_sections(ddt_context *ctx, ddt_reader *reader, ddt_twin_plan **out);
+
+/* DDT_ERR_MISMATCH for a plan of a living twin where another is wanted, or the other way round. */
+DDT_MUST_CHECK ddt_status twin_plan_check_kind(ddt_context *ctx, const ddt_twin_plan *plan, bool wants_update);
+/* compile --for update. */
+DDT_MUST_CHECK ddt_status twin_update_compile(ddt_context *ctx, const ddt_twin_options *options, const char *plan_path);
+
+/* The secret key where there is one, else the public key. */
+typedef struct twin_encryptor {
+    const ddt_ckks_params *params;
+    ddt_secret_key *secret;
+    ddt_public_key public;
+    bool has_public;
+} twin_encryptor;
+
+/* The real parts of decoded slots; DDT_ERR_CORRUPT, naming the file, where the imaginary ones are no noise. */
+DDT_MUST_CHECK ddt_status twin_real_parts(ddt_context *ctx, const ddt_twin_plan *plan, const double complex *decoded,
+                                          const char *path, double *out);
+/* The subject of that name, or (NULL) the only one. */
+DDT_MUST_CHECK ddt_status twin_pick_subject(ddt_context *ctx, const ddt_events *events, const char *id, size_t *out);
+/* Heading, note and clock of a living twin that must be this plan's; the caller owns *note. */
+DDT_MUST_CHECK ddt_status twin_life_heading(ddt_context *ctx, const ddt_twin_plan *plan, ddt_reader *reader,
+                                            uint8_t **note, size_t *note_length, ddt_wire_clock *clock);
+/* The identifier in a note; NULL without a secret key or a note. The caller owns *id. */
+DDT_MUST_CHECK ddt_status twin_life_identifier(ddt_context *ctx, const ddt_secret_key *secret, const ddt_digest *plan,
+                                               const uint8_t *note, size_t note_length, const char *path, char **id);
 
 /* Reads heading and note of a result that must be this plan's; the caller owns *note. plan_path: for messages. */
 DDT_MUST_CHECK ddt_status twin_result_heading(ddt_context *ctx, const ddt_twin_plan *plan, const char *plan_path,
@@ -148,6 +175,15 @@ DDT_MUST_CHECK ddt_status twin_check_key_plan(ddt_context *ctx, const ddt_digest
                                               const ddt_digest *plan, const char *plan_path);
 /* A plaintext's limbs, wiped and freed. */
 void twin_plaintext_wipe(const ddt_ckks_params *params, ddt_plaintext *plaintext);
+
+/* The keys of a plan; the directory's plan must be that one. On failure there is nothing to close. */
+DDT_MUST_CHECK ddt_status twin_encryptor_open(ddt_context *ctx, const ddt_twin_plan *plan, const twin_key_paths *paths,
+                                              const char *passphrase, twin_encryptor *out);
+void twin_encryptor_close(twin_encryptor *encryptor);
+/* Encrypts one input's values for a batch (lanes x block) and writes the ciphertext. slots, plaintext: scratch. */
+DDT_MUST_CHECK ddt_status twin_encrypt_input(ddt_context *ctx, const ddt_plan *plan, const twin_encryptor *keys,
+                                             const double *values, size_t index, size_t batch, double *slots,
+                                             ddt_plaintext *plaintext, ddt_writer *writer);
 
 /* ------------------------------------------------------------------ profiles */
 

@@ -29,6 +29,10 @@ const char *ddt_wire_kind_name(ddt_wire_kind kind) {
         return "physician's public key";
     case DDT_WIRE_GRANT:
         return "granted recommendation";
+    case DDT_WIRE_UPDATE:
+        return "update of a living twin";
+    case DDT_WIRE_LIFE:
+        return "living twin";
     }
     return "unknown";
 }

@@ -62,3 +62,49 @@ ddt_status ddt_reader_note(ddt_context *ctx, ddt_reader *reader, uint8_t **note,
     }
     return status;
 }
+
+enum { CLOCK_BYTES = 2 * 8 + 2 * 8 + 1 };
+
+ddt_status ddt_writer_clock(ddt_writer *writer, const ddt_wire_clock *clock) {
+    ddt_writer_begin(writer, "CLCK");
+    ddt_writer_f64(writer, clock->from_h);
+    ddt_writer_f64(writer, clock->to_h);
+    ddt_writer_u64(writer, clock->updates);
+    ddt_writer_u64(writer, clock->steps);
+    ddt_writer_u8(writer, clock->begins);
+    return ddt_writer_end(writer);
+}
+
+static ddt_status read_clock(ddt_context *ctx, ddt_reader *reader, ddt_wire_clock *clock) {
+    uint8_t begins = 0;
+    ddt_status status = ddt_reader_f64(reader, &clock->from_h);
+    if (status == DDT_OK) {
+        status = ddt_reader_f64(reader, &clock->to_h);
+    }
+    if (status == DDT_OK) {
+        status = ddt_reader_u64(reader, &clock->updates);
+    }
+    if (status == DDT_OK) {
+        status = ddt_reader_u64(reader, &clock->steps);
+    }
+    if (status == DDT_OK) {
+        status = ddt_reader_u8(reader, &begins);
+    }
+    clock->begins = begins == 1;
+    if (status == DDT_OK && (begins > 1 || clock->to_h < clock->from_h)) {
+        return ddt_fail(ctx, DDT_ERR_FORMAT, "'%s' holds a clock that goes backwards.", ddt_reader_path(reader));
+    }
+    return status == DDT_OK ? ddt_reader_end(reader) : status;
+}
+
+ddt_status ddt_reader_clock(ddt_context *ctx, ddt_reader *reader, ddt_wire_clock *clock) {
+    *clock = (ddt_wire_clock){0};
+    ddt_status status = ddt_reader_begin(reader, "CLCK", CLOCK_BYTES);
+    if (status == DDT_OK) {
+        status = read_clock(ctx, reader, clock);
+    }
+    if (status != DDT_OK) {
+        *clock = (ddt_wire_clock){0};
+    }
+    return status;
+}

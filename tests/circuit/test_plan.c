@@ -310,7 +310,7 @@ static void test_requests(void **state) {
     assert_int_equal(plan_status(ctx, c, (ddt_plan_request){.log_n = 11}), DDT_ERR_ARGUMENT);
     assert_int_equal(plan_status(ctx, c, (ddt_plan_request){.log_n = 18}), DDT_ERR_ARGUMENT);
     assert_int_equal(plan_status(ctx, c, (ddt_plan_request){.scale_bits = 50}), DDT_ERR_ARGUMENT);
-    assert_int_equal(plan_status(ctx, c, (ddt_plan_request){.target_error = 1e-14}), DDT_ERR_CAPACITY);
+    assert_int_equal(plan_status(ctx, c, (ddt_plan_request){.target_error = 1e-30}), DDT_ERR_CAPACITY);
     assert_non_null(strstr(ddt_error_detail(ctx), "cannot be met"));
     /* An unreachable target with a bound that is reachable: the best there is, and it says what it is. */
     ddt_plan *plan = NULL;
@@ -318,8 +318,13 @@ static void test_requests(void **state) {
     assert_ok(ctx, ddt_plan_create(ctx, c, &(ddt_plan_request){.target_error = 1e-14, .accept_error = 1e-6}, &plan));
     assert_true(plan->predicted_error > 1e-14 && plan->predicted_error <= 1e-6);
     ddt_plan_destroy(plan);
-    assert_int_equal(plan_status(ctx, c, (ddt_plan_request){.target_error = 1e-14, .accept_error = 1e-13}),
+    assert_int_equal(plan_status(ctx, c, (ddt_plan_request){.target_error = 1e-30, .accept_error = 1e-29}),
                      DDT_ERR_CAPACITY);
+    /* Where nothing else is accepted the target alone asks for two primes a level. */
+    ddt_context_clear(ctx);
+    assert_ok(ctx, ddt_plan_create(ctx, c, &(ddt_plan_request){.target_error = 1e-14}, &plan));
+    assert_true(plan->predicted_error <= 1e-14 && plan->literal.scale_primes == 2);
+    ddt_plan_destroy(plan);
     assert_int_equal(plan_status(ctx, c, (ddt_plan_request){.accept_error = NAN}), DDT_ERR_ARGUMENT);
     assert_int_equal(plan_status(ctx, c, (ddt_plan_request){.target_error = NAN}), DDT_ERR_ARGUMENT);
     assert_int_equal(plan_status(ctx, c, (ddt_plan_request){.target_error = 1e-9, .insecure_for_testing = true}),

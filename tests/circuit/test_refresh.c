@@ -255,6 +255,7 @@ static void test_encrypted(void **state) {
         print_message("%zu chains, %u bootstraps: error %.2g, predicted %.2g\n", cases[i].chains, info.bootstraps,
                       error, info.predicted_error);
         assert_true(error <= info.predicted_error && error > 1e-3 * info.predicted_error);
+        assert_true(info.predicted_error <= info.noise_bound);
         test_keys_free(&keys);
         test_free_rows(in);
         test_free_rows(expected);
@@ -276,6 +277,10 @@ static void test_carried(void **state) {
     ddt_plan *plan = NULL;
     assert_ok(ctx, ddt_circuit_calibrate(ctx, c, TEST_CONST(in), NULL));
     assert_ok(ctx, ddt_plan_create(ctx, c, &request, &plan));
+    ddt_plan_info info;
+    ddt_plan_get_info(plan, &info);
+    print_message("worst case of a refreshed state: %.2g\n", info.noise_bound);
+    assert_true(info.predicted_error <= info.noise_bound && isfinite(info.noise_bound));
     ddt_plan_output carried = ddt_plan_get_output(plan, 1);
     assert_int_equal(carried.carried, 0);
     assert_int_equal(carried.level, ddt_plan_get_input(plan, 0).level);

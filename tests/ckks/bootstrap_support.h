@@ -4,6 +4,9 @@
 
 #include "ckks/support.h"
 
+#include "bootstrap_internal.h"
+#include "ddt/ckks/bound.h"
+
 typedef struct boot_fixture {
     test_scheme t;
     ddt_bootstrapper *b;
@@ -62,6 +65,16 @@ static inline void boot_result(boot_fixture *f, ddt_ciphertext *out) {
     assert_ok(f->t.ctx, ddt_ciphertext_create(f->t.ctx, f->t.params, ddt_bootstrap_output_level(f->b), 2, out));
 }
 
+/* No slot is worse than the bound, which lies within 2^14 of the root mean square. */
+static inline void boot_assert_bound(const boot_fixture *f, boot_errors e) {
+    enum { TAIL_BITS = 40 };
+    const ddt_bootstrap_literal boot = {f->b->log_slots, f->b->slots_levels, f->b->baby};
+    const double bound = -log2(ddt_ckks_bound_bootstrap(f->t.params, &boot, TAIL_BITS));
+    if (!(e.worst_bits >= bound && bound >= -log2(ddt_ckks_noise_bootstrap(f->t.params)) - 14.0)) {
+        fail_msg("root mean square %.2f bits, worst slot %.2f, bound %.2f", e.rms_bits, e.worst_bits, bound);
+    }
+}
+
 /* Bootstraps a message of this kind from `level` and measures the error. */
 static inline boot_errors boot_check(boot_fixture *f, unsigned kind, unsigned level, bool is_real) {
     ddt_ciphertext a;
@@ -78,7 +91,9 @@ static inline boot_errors boot_check(boot_fixture *f, unsigned kind, unsigned le
     }
     ddt_ciphertext_destroy(&a);
     ddt_ciphertext_destroy(&out);
-    return boot_measure(f->got, f->message, f->t.slots);
+    const boot_errors errors = boot_measure(f->got, f->message, f->t.slots);
+    boot_assert_bound(f, errors);
+    return errors;
 }
 
 #endif

@@ -48,6 +48,71 @@ static inline size_t find_output(const ddt_solution *solution, const char *name)
     return 0;
 }
 
+/* ------------------------------------------------------------------ the reference table */
+
+/* dose, interval, infusion, AUC0-24, AUC24-48, AUC24 and trough at steady state */
+enum { TABLE_FIGURES = 4, TABLE_ROW = 3 + TABLE_FIGURES, TABLE_ROWS_MAX = 64 };
+
+/* One model's patients of data/reference/vancomycin_auc24.csv, and their regimens among others. */
+typedef struct table_problem {
+    problem p;
+    ddt_recommend_options options;
+    size_t count;
+    double rows[TABLE_ROWS_MAX][TABLE_ROW];
+} table_problem;
+
+static inline void table_read(table_problem *t, const char *name, const char *extra, text *events) {
+    char line[512];
+    FILE *file = fopen(DDT_SOURCE_DIR "/data/reference/vancomycin_auc24.csv", "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file) != NULL && t->count < TABLE_ROWS_MAX) {
+        char model[32];
+        double weight = 0.0;
+        double crcl = 0.0;
+        double *r = t->rows[t->count];
+        if (sscanf(line, "%31[^,],%lf,%lf,%*f,%*f,%*f,%*f,%lf,%lf,%lf,%lf,%lf,%lf,%lf", model, &weight, &crcl, &r[0],
+                   &r[1], &r[2], &r[3], &r[4], &r[5], &r[6]) == 3 + TABLE_ROW &&
+            strcmp(model, name) == 0) {
+            text_add(events, "%zu,0,2,%g,%g%s\n", ++t->count, weight, crcl, extra);
+        }
+    }
+    (void)fclose(file);
+}
+
+/* header, extra: columns that the model wants beside weight and creatinine clearance. */
+static inline void table_problem_create(table_problem *t, const char *name, const char *path, const char *header,
+                                        const char *extra) {
+    text events = {0};
+    *t = (table_problem){.options.point_estimate = true};
+    text_add(&events, "%s", header);
+    table_read(t, name, extra, &events);
+    assert_int_equal(t->count, 30);
+    assert_ok(NULL, ddt_context_create(&t->p.ctx));
+    assert_ok(t->p.ctx, ddt_model_read(t->p.ctx, path, &t->p.model));
+    assert_ok(t->p.ctx, ddt_events_parse(t->p.ctx, events.data, events.length, "table", t->p.model, &t->p.events));
+    recommend_request(&t->p, "auc0-24=400:600; auc24-48=400:600; auc24=400:600; trough=10:20",
+                      "dose=750:1500:250; interval=8,12,24; infusion=1,1.5", &t->options);
+    recommend_solve(&t->p, &t->options);
+    text_free(&events);
+}
+
+/* The worst relative difference of the values collected from the table's. */
+static inline double table_worst_error(const table_problem *t) {
+    double worst = 0.0;
+    for (size_t s = 0; s < t->count; s++) {
+        const double *row = t->rows[s];
+        size_t c = find_candidate(&t->options.product, row[0], row[1], row[2]);
+        const double *values = t->p.values[s] + c * ddt_solution_output_count(t->p.solution);
+        for (size_t o = 0; o < TABLE_FIGURES; o++) {
+            double error = fabs(values[o] / row[3 + o] - 1.0);
+            worst = error <= worst ? worst : error;
+        }
+    }
+    return worst;
+}
+
+/* ------------------------------------------------------------------ closed forms */
+
 /* Two compartments: concentration = sum over two rates of part * exp(-rate t) after a unit bolus. */
 typedef struct two_compartments {
     double cl, v1, q, v2;
@@ -83,6 +148,31 @@ static inline double steady_peak(const two_compartments *m, double interval_h, d
         double k = m->rate[i];
         double end = infusion_h > 0.0 ? -expm1(-k * infusion_h) / (k * infusion_h) : 1.0;
         sum += m->part[i] * end / -expm1(-k * interval_h);
+    }
+    return sum;
+}
+
+/* Area from a unit dose until t after it. */
+static inline double area_after_dose(const two_compartments *m, double t, double infusion_h) {
+    double sum = 0.0;
+    for (int i = 0; i < 2 && t > 0.0; i++) {
+        double k = m->rate[i];
+        double during = fmin(t, infusion_h);
+        /* int_0^t of 1/T int_0^min(s, T) exp(-k (s - u)) du ds */
+        double area = (during + expm1(-k * during) / k) / k;
+        area += -expm1(-k * during) / k * -expm1(-k * (t - during)) / k;
+        sum += m->part[i] * area / infusion_h;
+    }
+    return sum;
+}
+
+/* Concentration t after a unit dose. */
+static inline double level_after_dose(const two_compartments *m, double t, double infusion_h) {
+    double sum = 0.0;
+    for (int i = 0; i < 2 && t > 0.0; i++) {
+        double k = m->rate[i];
+        double during = fmin(t, infusion_h);
+        sum += m->part[i] * -expm1(-k * during) / (k * infusion_h) * exp(-k * (t - during));
     }
     return sum;
 }

@@ -57,10 +57,22 @@ static void test_turnover(void **state) {
           "2,0,60,1,a,-0.2\n2,3,.,0,a,-0.2\n2,20,.,0,a,-0.2\n");
 }
 
+/* Zero-order absorption of the last dose: its amount is one more ciphertext, its time is public. */
+static void test_last_dose(void **state) {
+    (void)state;
+    check("last dose",
+          "m <- function() {\n  ini({\n    k <- 0.2\n    eta.k ~ 0.04\n  })\n  model({\n"
+          "    k0 <- podo(gut) / 2\n    if (tad(gut) > 2) k0 <- 0\n    d/dt(gut) <- -k0\n"
+          "    d/dt(a) <- k0 - k * exp(eta.k) * a\n    C <- a\n    C ~ prop(0.1)\n  })\n}\n",
+          "ID,TIME,AMT,EVID,CMT,eta.k\n1,0,100,1,1,0.1\n1,1,.,0,2,0.1\n1,6,80,1,1,0.1\n1,10,.,0,2,0.1\n1,24,.,0,2,0.1\n"
+          "2,0,60,1,1,-0.2\n2,3,.,0,2,-0.2\n2,20,.,0,2,-0.2\n");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_growth),
         cmocka_unit_test(test_turnover),
+        cmocka_unit_test(test_last_dose),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

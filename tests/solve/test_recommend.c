@@ -125,6 +125,16 @@ static void test_own_product(void **state) {
         assert_true(c.dose * 24.0 / c.interval_h <= own->daily_max * (1.0 + 1e-6));
         assert_true(c.dose <= own->rate_max * c.infusion_h * (1.0 + 1e-6));
     }
+    ddt_recommend_product again;
+    char *words = NULL;
+    assert_ok(ctx, ddt_recommend_product_text(ctx, &p, &words));
+    assert_ok(ctx, ddt_recommend_parse_product(ctx, words, &again));
+    assert_memory_equal(again.intervals_h, p.intervals_h, sizeof p.intervals_h);
+    assert_memory_equal(again.infusions_h, p.infusions_h, sizeof p.infusions_h);
+    assert_int_equal(ddt_recommend_candidate_count(&again), ddt_recommend_candidate_count(&p));
+    assert_true(again.dose_low == p.dose_low && again.dose_high == p.dose_high && again.dose_step == p.dose_step);
+    assert_true(again.rate_max == p.rate_max && again.daily_max == p.daily_max && again.compartment == p.compartment);
+    ddt_free(words);
     assert_int_equal(ddt_recommend_product_of(ctx, model, "nothing", &p), DDT_ERR_MODEL);
     ddt_model_destroy(model);
     ddt_context_destroy(ctx);
@@ -178,57 +188,15 @@ static void test_sums(void **state) {
 
 /* ------------------------------------------------------------------ the reference table */
 
-/* dose, interval, infusion, AUC0-24, AUC24-48, AUC24 and trough at steady state */
-enum { FIGURES = 4, ROW = 3 + FIGURES, ROWS_MAX = 64 };
-
-static size_t read_table(const char *name, const char *extra, text *table, double rows[ROWS_MAX][ROW]) {
-    size_t count = 0;
-    char line[512];
-    FILE *file = fopen(DDT_SOURCE_DIR "/data/reference/vancomycin_auc24.csv", "r");
-    assert_non_null(file);
-    while (fgets(line, sizeof line, file) != NULL && count < ROWS_MAX) {
-        char model[32];
-        double weight = 0.0;
-        double crcl = 0.0;
-        double *r = rows[count];
-        if (sscanf(line, "%31[^,],%lf,%lf,%*f,%*f,%*f,%*f,%lf,%lf,%lf,%lf,%lf,%lf,%lf", model, &weight, &crcl, &r[0],
-                   &r[1], &r[2], &r[3], &r[4], &r[5], &r[6]) == 3 + ROW &&
-            strcmp(model, name) == 0) {
-            text_add(table, "%zu,0,2,%g,%g%s\n", ++count, weight, crcl, extra);
-        }
-    }
-    (void)fclose(file);
-    return count;
-}
-
 static void check_table(const char *name, const char *path, const char *header, const char *extra) {
-    problem p = {0};
-    text table = {0};
-    ddt_recommend_options options = {.point_estimate = true};
-    double rows[ROWS_MAX][ROW];
-    text_add(&table, "%s", header);
-    size_t count = read_table(name, extra, &table, rows);
-    assert_int_equal(count, 30);
-    assert_ok(NULL, ddt_context_create(&p.ctx));
-    assert_ok(p.ctx, ddt_model_read(p.ctx, path, &p.model));
-    assert_ok(p.ctx, ddt_events_parse(p.ctx, table.data, table.length, "table", p.model, &p.events));
-    recommend_request(&p, "auc0-24=400:600; auc24-48=400:600; auc24=400:600; trough=10:20",
-                      "dose=750:1500:250; interval=8,12,24; infusion=1,1.5", &options);
-    recommend_solve(&p, &options);
-    problem_run(&p, false);
-    double worst = 0.0;
-    for (size_t s = 0; s < count; s++) {
-        size_t c = find_candidate(&options.product, rows[s][0], rows[s][1], rows[s][2]);
-        const double *values = p.values[s] + c * ddt_solution_output_count(p.solution);
-        for (size_t o = 0; o < FIGURES; o++) {
-            worst = fmax(worst, fabs(values[o] / rows[s][3 + o] - 1.0));
-        }
-    }
+    table_problem t;
+    table_problem_create(&t, name, path, header, extra);
+    problem_run(&t.p, false);
+    double worst = table_worst_error(&t);
     print_message("%s: worst relative error of AUC0-24, AUC24-48, AUC24 and trough over 30 regimens %.1e\n", name,
                   worst);
     assert_true(worst < 2e-3);
-    text_free(&table);
-    problem_free(&p);
+    problem_free(&t.p);
 }
 
 static void test_thomson(void **state) {
@@ -321,6 +289,93 @@ static void test_expectation(void **state) {
     problem_free(&p);
 }
 
+/* ------------------------------------------------------------------ earlier doses */
+
+enum { TREATED = 3 };
+
+typedef struct treated {
+    double weight, crcl, start_h;
+    size_t count;
+    double time_h[4], amount[4], infusion_h[4];
+    double steady_h; /* the first dose is at steady state with this interval; 0: not */
+} treated;
+
+/* What is left of earlier doses and of the new ones at t hours after the new regimen's start; area: from there back. */
+static double level_of(const treated *who, const two_compartments *m, const ddt_recommend_candidate *c, double t) {
+    enum { PAST_MAX = 400 };
+    double sum = 0.0;
+    for (size_t d = 0; d < who->count; d++) {
+        double age = who->start_h - who->time_h[d] + t;
+        for (size_t k = 0; k == 0 || (d == 0 && who->steady_h > 0.0 && k < PAST_MAX); k++) {
+            sum += who->amount[d] * level_after_dose(m, age + (double)k * who->steady_h, who->infusion_h[d]);
+        }
+    }
+    for (size_t k = 0; (double)k * c->interval_h < t; k++) {
+        sum +=
+            c->dose * (k == 0 ? c->loading : 1.0) * level_after_dose(m, t - (double)k * c->interval_h, c->infusion_h);
+    }
+    return sum;
+}
+
+static double area_of(const treated *who, const two_compartments *m, const ddt_recommend_candidate *c, double from,
+                      double to) {
+    const int steps = 4000; /* midpoints: shares nothing with the solver's formulas */
+    double sum = 0.0;
+    for (int i = 0; i < steps; i++) {
+        sum += level_of(who, m, c, from + (to - from) * (i + 0.5) / steps);
+    }
+    return sum * (to - from) / steps;
+}
+
+static void check_treated(const problem *p, const ddt_recommend_product *product, const treated *who, size_t s,
+                          double *worst) {
+    two_compartments m =
+        two_compartments_of(2.99 * (1.0 + 0.0154 * (who->crcl - 66.0)), 0.675 * who->weight, 2.28, 0.732 * who->weight);
+    for (size_t i = 0; i < ddt_recommend_candidate_count(product); i += 3) {
+        ddt_recommend_candidate c = ddt_recommend_candidate_at(product, i);
+        const double *values = p->values[s] + i * ddt_solution_output_count(p->solution);
+        const double right[] = {level_of(who, &m, &c, 24.0), area_of(who, &m, &c, 24.0, 48.0),
+                                area_of(who, &m, &c, 24.0 - c.interval_h, 24.0) / c.interval_h,
+                                24.0 * c.dose / (c.interval_h * m.cl)};
+        const char *names[] = {"trough@24", "auc24@48", "average@24", "auc24"};
+        for (size_t k = 0; k < sizeof right / sizeof *right; k++) {
+            double error = fabs(values[find_output(p->solution, names[k])] / right[k] - 1.0);
+            *worst = error <= *worst ? *worst : error;
+        }
+    }
+}
+
+/* Infusions of other lengths, additional doses, a steady state, doses at the new regimen's start and before a reset. */
+static void test_earlier_doses(void **state) {
+    (void)state;
+    problem p = {0};
+    ddt_recommend_options options = {.point_estimate = true};
+    double worst = 0.0;
+    const char *table = "ID,TIME,AMT,RATE,II,ADDL,SS,EVID,WT,CRCL\n"
+                        "1,0,1250,833.3333333,0,0,0,1,82,110\n1,12,1000,1000,0,0,0,1,82,110\n1,30,0,0,0,0,0,2,82,110\n"
+                        "2,0,2000,0,0,0,0,1,60,40\n2,1,0,0,0,0,0,3,60,40\n2,2,750,750,8,2,0,1,60,40\n"
+                        "2,26,500,500,0,0,0,1,60,40\n"
+                        "3,0,500,500,12,0,1,1,70,66\n3,20,0,0,0,0,0,2,70,66\n";
+    const treated people[TREATED] = {
+        {82.0, 110.0, 30.0, 2, {0.0, 12.0}, {1250.0, 1000.0}, {1.5, 1.0}, 0.0},
+        {60.0, 40.0, 26.0, 3, {2.0, 10.0, 18.0}, {750.0, 750.0, 750.0}, {1.0, 1.0, 1.0}, 0.0},
+        {70.0, 66.0, 20.0, 1, {0.0}, {500.0}, {1.0}, 12.0},
+    };
+    assert_ok(NULL, ddt_context_create(&p.ctx));
+    assert_ok(p.ctx, ddt_model_read(p.ctx, THOMSON, &p.model));
+    assert_ok(p.ctx, ddt_events_parse(p.ctx, table, strlen(table), "table", p.model, &p.events));
+    recommend_request(&p, "trough@24=10:20; auc24@48=400:600; average@24=15:30; auc24=400:600",
+                      "dose=500:1500:250; interval=8,12; infusion=1,2; loading=1,1.5", &options);
+    recommend_solve(&p, &options);
+    problem_run(&p, false);
+    for (size_t s = 0; s < TREATED; s++) {
+        check_treated(&p, &options.product, &people[s], s, &worst);
+    }
+    print_message("targets at given hours after earlier doses: worst relative error %.1e\n", worst);
+    assert_true(worst < 3e-3);
+    problem_free(&p);
+}
+
 /* ------------------------------------------------------------------ refusals */
 
 static void check_refused(const char *model, const char *table, const char *targets, const char *product,
@@ -383,9 +438,10 @@ static void test_rank(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_targets),     cmocka_unit_test(test_products), cmocka_unit_test(test_own_product),
-        cmocka_unit_test(test_sums),        cmocka_unit_test(test_thomson),  cmocka_unit_test(test_goti),
-        cmocka_unit_test(test_expectation), cmocka_unit_test(test_refusals), cmocka_unit_test(test_rank),
+        cmocka_unit_test(test_targets),     cmocka_unit_test(test_products),      cmocka_unit_test(test_own_product),
+        cmocka_unit_test(test_sums),        cmocka_unit_test(test_thomson),       cmocka_unit_test(test_goti),
+        cmocka_unit_test(test_expectation), cmocka_unit_test(test_earlier_doses), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_rank),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

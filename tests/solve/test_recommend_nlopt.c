@@ -7,8 +7,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "encrypted_test.h"
-#include "recommend_test.h"
+#include "recommend_encrypted_test.h"
 
 #include "recommend_internal.h"
 
@@ -129,28 +128,6 @@ static void make_patients(problem *p, patient *patients, size_t count) {
     text_free(&table);
 }
 
-/* Runs under encryption what problem_run has run in the clear. */
-static void run_encrypted(problem *p, uint64_t most_key_bytes) {
-    ddt_plan *plan = NULL;
-    ddt_plan_info info;
-    encrypted_keys k = {0};
-    ddt_plan_request request = {.target_error = 2e-4};
-    assert_ok(p->ctx, ddt_plan_create(p->ctx, ddt_solution_circuit(p->solution), &request, &plan));
-    ddt_plan_get_info(plan, &info);
-    assert_int_equal(info.security_bits, 128);
-    encrypted_make_keys(p, plan, &k);
-    double seconds = encrypted_run(p, plan, &k);
-    ddt_solution_collect(p->solution, (const double *const *)p->outputs, p->values);
-    print_message(
-        "ring degree 2^%u, depth %u, evaluation keys %.0f MB, %zu patients in a batch, %.1f MB of ciphertexts "
-        "a batch, %.1f s a batch\n",
-        info.literal.log_n, info.depth, (double)info.eval_key_bytes / 1e6, info.lanes_per_batch,
-        (double)info.twin_bytes / 1e6 / (double)info.batches, seconds / (double)info.batches);
-    assert_true(info.eval_key_bytes <= most_key_bytes);
-    encrypted_destroy(&k);
-    ddt_plan_destroy(plan);
-}
-
 /* How much more the first of the ranked candidates costs than the oracle's regimen; 0 where they are the same. */
 static double excess_of(problem *p, const ddt_recommend_product *product, size_t subject, objective *o, size_t *order,
                         bool *is_same) {
@@ -183,7 +160,7 @@ static void check(const char *targets, size_t patient_count, bool is_encrypted) 
     assert_int_equal(ddt_circuit_block(ddt_solution_circuit(p.solution)) % POINTS, 0);
     problem_run(&p, false);
     if (is_encrypted) {
-        run_encrypted(&p, (uint64_t)1 << 30);
+        recommend_run_encrypted(&p, (uint64_t)1 << 30);
     }
     size_t *order = calloc(ddt_recommend_candidate_count(&options.product), sizeof *order);
     assert_non_null(order);
@@ -219,30 +196,6 @@ static void test_aim(void **state) {
 
 enum { DOSES = 6, AIMS = 3 };
 
-/* Area from a unit dose until t after it. */
-static double area_until(const two_compartments *m, double t, double infusion_h) {
-    double sum = 0.0;
-    for (int i = 0; i < 2 && t > 0.0; i++) {
-        double k = m->rate[i];
-        double during = fmin(t, infusion_h);
-        /* int_0^t of 1/T int_0^min(s, T) exp(-k (s - u)) du ds */
-        double area = (during + expm1(-k * during) / k) / k;
-        area += -expm1(-k * during) / k * -expm1(-k * (t - during)) / k;
-        sum += m->part[i] * area / infusion_h;
-    }
-    return sum;
-}
-
-static double concentration(const two_compartments *m, double t, double infusion_h) {
-    double sum = 0.0;
-    for (int i = 0; i < 2 && t > 0.0; i++) {
-        double k = m->rate[i];
-        double during = fmin(t, infusion_h);
-        sum += m->part[i] * -expm1(-k * during) / (k * infusion_h) * exp(-k * (t - during));
-    }
-    return sum;
-}
-
 typedef struct course {
     double a[POINTS][AIMS][DOSES]; /* in units of the aim, for doses of dose_high */
     double weight[AIMS];
@@ -259,9 +212,9 @@ static void make_course(const patient *p, double eta[POINTS][ETAS], const ddt_co
             for (size_t j = 0; j < DOSES; j++) {
                 double t = options->times_h[j];
                 double value = target->kind == DDT_METRIC_AUC_WINDOW
-                                   ? area_until(&m, target->to_h - t, options->infusion_h) -
-                                         area_until(&m, target->from_h - t, options->infusion_h)
-                                   : concentration(&m, target->at_h - t, options->infusion_h);
+                                   ? area_after_dose(&m, target->to_h - t, options->infusion_h) -
+                                         area_after_dose(&m, target->from_h - t, options->infusion_h)
+                                   : level_after_dose(&m, target->at_h - t, options->infusion_h);
                 out->a[z][k][j] = value * options->dose_high / sqrt(target->low * target->high);
             }
         }
@@ -352,7 +305,7 @@ static void check_course(size_t patient_count, bool is_encrypted) {
     assert_int_equal(ddt_circuit_block(ddt_solution_circuit(p.solution)), 1 << 15); /* all 32 points */
     problem_run(&p, false);
     if (is_encrypted) {
-        run_encrypted(&p, (uint64_t)2 << 30);
+        recommend_run_encrypted(&p, (uint64_t)1 << 30);
     }
     for (size_t s = 0; s < patient_count; s++) {
         double x[DOSES];

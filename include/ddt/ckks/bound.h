@@ -18,7 +18,7 @@
 #ifndef DDT_CKKS_BOUND_H
 #define DDT_CKKS_BOUND_H
 
-#include "ddt/ckks.h"
+#include "ddt/ckks/bootstrap.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -56,6 +56,20 @@ double ddt_ckks_bound_relinearise_rescale(const ddt_ckks_params *params, unsigne
  */
 double ddt_ckks_bound_chebyshev(const ddt_ckks_params *params, unsigned level, double scale, const double *coefficients,
                                 unsigned degree, double error, unsigned tail_bits);
+/* What it adds of its own to an argument without error, but for the rounding of its constants: that depends on no key.
+ */
+double ddt_ckks_bound_chebyshev_noise(const ddt_ckks_params *params, unsigned level, double scale,
+                                      const double *coefficients, unsigned degree, unsigned tail_bits);
+
+/*
+ * ddt_eval_bootstrap, _real and _pair of messages with real and imaginary parts in [-1, 1]: what the bootstrap adds to
+ * the real or the imaginary part of a slot. Exceeded with probability at most 2^-tail_bits in any slot of one bootstrap
+ * (quotients included: with many tail bits rare large quotients count, whose error is larger); INFINITY for 0, for more
+ * tail bits than the range of quotients gives (137), and where no such bootstrapper can be made.
+ * docs/bootstrapping.md has the derivation.
+ */
+double ddt_ckks_bound_bootstrap(const ddt_ckks_params *params, const ddt_bootstrap_literal *literal,
+                                unsigned tail_bits);
 
 #ifdef __cplusplus
 }

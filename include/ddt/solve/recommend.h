@@ -102,10 +102,14 @@ typedef struct ddt_recommend_product {
  */
 DDT_MUST_CHECK ddt_status ddt_recommend_parse_product(ddt_context *ctx, const char *text, ddt_recommend_product *out);
 
+/* The text that ddt_recommend_parse_product reads as this product; *out belongs to the caller (ddt_free). */
+DDT_MUST_CHECK ddt_status ddt_recommend_product_text(ddt_context *ctx, const ddt_recommend_product *product,
+                                                     char **out);
+
 /*
- * The model's own product (name NULL: its first) as candidates: dose range, a step that gives at most 17 doses (a
- * multiple of the product's), intervals and infusion times (evenly spread ones where there are more than fit), no
- * loading dose. Errors: DDT_ERR_MODEL when the model has no such product.
+ * The model's own product (name NULL: its first) as candidates: doses from the lowest to the highest multiple of the
+ * product's step, in a step that gives at most 17 of them, intervals and infusion times (evenly spread ones where there
+ * are more than fit), no loading dose. Errors: DDT_ERR_MODEL when the model has no such product.
  */
 DDT_MUST_CHECK ddt_status ddt_recommend_product_of(ddt_context *ctx, const ddt_model *model, const char *name,
                                                    ddt_recommend_product *out);
@@ -156,8 +160,12 @@ typedef struct ddt_recommend_options {
 /*
  * Builds and calibrates the circuit. `events` is the template, as for ddt_solve: covariates are encrypted, etas that
  * are columns are, too (a posteriori: the patient's own estimate); etas that are not columns are unknown: the
- * expectation runs over the population's distribution, around 0. Doses and levels up to now are not part of
- * steady-state targets.
+ * expectation runs over the population's distribution, around 0. Estimates may be as large as exp(eta) = 2.7, or two
+ * standard deviations of omega, or what the template has, and no larger.
+ *
+ * The new regimen begins at the time of a subject's last record (of EVID 2, say), which takes the place of a dose at
+ * that time. Doses of the subject's records before it are counted in targets @HOURS: their amounts are encrypted, times
+ * and infusion times are public. Steady-state targets do not see them; levels are not looked at.
  *
  * Outputs, for each subject and candidate: the metrics of the targets at the point estimate, named as the targets;
  * "cost" (sum of weights x expected target costs, plus the dose's) and "p_target" (probability that all targets
@@ -165,8 +173,9 @@ typedef struct ddt_recommend_options {
  * are several targets, "cost(NAME)" for each: any weighting, so the whole Pareto front, is a sum of these.
  *
  * Errors: those of ddt_solve; DDT_ERR_UNSUPPORTED for a model that is not linear, an encrypted lag, a peak after
- * absorption; DDT_ERR_ARGUMENT-free: contradictory or unreachable requests are DDT_ERR_RANGE with one sentence, e.g. a
- * target that no candidate reaches in any patient of the virtual population.
+ * absorption, earlier doses into another compartment or with modelled durations; DDT_ERR_ARGUMENT-free: contradictory
+ * or unreachable requests are DDT_ERR_RANGE with one sentence, e.g. a target that no candidate reaches in any patient
+ * of the virtual population.
  */
 DDT_MUST_CHECK ddt_status ddt_solve_recommend(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
                                               const ddt_recommend_options *options, ddt_solution **out);

@@ -1,0 +1,265 @@
+/*
+ * One subject's records in the order in which they act: stretches of constant covariates and infusions, boluses,
+ * levels.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "update_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A moment at which something begins, ends or is looked at. */
+typedef enum moment_kind { MOMENT_INFUSION_END, MOMENT_DOSE, MOMENT_RECORD } moment_kind;
+
+typedef struct moment {
+    double time_h;
+    size_t rank; /* among moments of one time */
+    moment_kind kind;
+    size_t index; /* of the dose or record */
+} moment;
+
+typedef struct drafter {
+    ddt_context *ctx;
+    const ddt_update *u;
+    const ddt_model *model;
+    const ddt_events *events;
+    const ddt_subject *subject;
+    ddt_schedule schedule;
+    moment *moments;
+    size_t moment_count;
+    double *rates; /* current, a compartment each */
+    update_timeline *out;
+} drafter;
+
+static unsigned line_of(const drafter *d, size_t record) { return d->subject->records[record].line; }
+
+/* ------------------------------------------------------------------ checks */
+
+static ddt_status check_covariates(const drafter *d, size_t record) {
+    const double *values = d->subject->covariate_values + d->subject->records[record].covariates;
+    for (size_t c = 0; c < d->events->covariate_count; c++) {
+        const char *name = d->model->symbols[d->events->covariate_symbols[c]].name;
+        for (size_t r = 0; r < d->u->range_count; r++) {
+            const update_range *range = &d->u->ranges[r];
+            if (strcmp(range->name, name) == 0 && !(values[c] >= range->low && values[c] <= range->high)) {
+                return ddt_fail(d->ctx, DDT_ERR_RANGE,
+                                "'%s', line %u: %s is %.15g, outside its declared range %.15g to %.15g.",
+                                d->events->path, line_of(d, record), name, values[c], range->low, range->high);
+            }
+        }
+    }
+    return DDT_OK;
+}
+
+static ddt_status check_record(const drafter *d, size_t index, double since_h) {
+    const ddt_record *record = &d->subject->records[index];
+    if (record->time_h < since_h) {
+        return ddt_fail(d->ctx, DDT_ERR_RANGE,
+                        "'%s', line %u: the record of time %.15g lies before the twin's clock, which stands at %.15g.",
+                        d->events->path, record->line, record->time_h, since_h);
+    }
+    if (record->evid == 3 || record->evid == 4 || record->steady_state != 0) {
+        return ddt_fail(d->ctx, DDT_ERR_UNSUPPORTED,
+                        "'%s', line %u: resets and steady-state doses cannot be given to a twin that goes on from its "
+                        "past.",
+                        d->events->path, record->line);
+    }
+    if (record->censored != 0) {
+        return ddt_fail(d->ctx, DDT_ERR_UNSUPPORTED,
+                        "'%s', line %u: a level beyond a limit of quantification cannot update a twin; leave it out.",
+                        d->events->path, record->line);
+    }
+    return check_covariates(d, index);
+}
+
+static ddt_status check_dose(const drafter *d, const ddt_dose *dose) {
+    if (dose->rate < 0.0) {
+        return ddt_fail(d->ctx, DDT_ERR_UNSUPPORTED, "'%s', line %u: RATE %g is not for a twin that is updated.",
+                        d->events->path, line_of(d, dose->record), dose->rate);
+    }
+    ddt_expr f = d->model->compartments[dose->compartment].bioavailability;
+    double part = 1.0;
+    if (dose->duration_h > 0.0 && f != DDT_EXPR_NONE && !(ddt_expr_is_const(d->model->pool, f, &part) && part == 1.0)) {
+        return ddt_fail(
+            d->ctx, DDT_ERR_UNSUPPORTED,
+            "'%s', line %u: an infusion into a compartment with a bioavailability is not for a twin that is "
+            "updated.",
+            d->events->path, line_of(d, dose->record));
+    }
+    if (!(dose->amount <= d->u->dose_max[dose->compartment])) {
+        return ddt_fail(d->ctx, DDT_ERR_RANGE,
+                        "'%s', line %u: AMT is %.15g; the plan was made for doses of at most %.15g into %s.",
+                        d->events->path, line_of(d, dose->record), dose->amount, d->u->dose_max[dose->compartment],
+                        d->model->compartments[dose->compartment].name);
+    }
+    return DDT_OK;
+}
+
+/* All doses of the table against what is planned for on average, one dose in advance. */
+static ddt_status check_total(const drafter *d, double span_h) {
+    for (size_t c = 0; c < d->model->compartment_count; c++) {
+        double total = 0.0;
+        double allowed = d->u->dose_max[c] + d->u->dose_rate_max[c] * span_h;
+        for (size_t i = 0; i < d->schedule.dose_count; i++) {
+            total += d->schedule.doses[i].compartment == c ? d->schedule.doses[i].amount : 0.0;
+        }
+        if (!(total <= allowed)) {
+            return ddt_fail(d->ctx, DDT_ERR_RANGE,
+                            "'%s': the doses of %s into %s come to %.6g within %.6g %s; the plan was made for at most "
+                            "%.6g.",
+                            d->events->path, d->subject->id, d->model->compartments[c].name, total, span_h,
+                            d->model->time_unit == NULL ? "h" : d->model->time_unit, allowed);
+        }
+    }
+    return DDT_OK;
+}
+
+static ddt_status check_all(drafter *d, double since_h) {
+    for (size_t i = 0; i < d->subject->record_count; i++) {
+        SOLVE_TRY(check_record(d, i, since_h));
+    }
+    for (size_t i = 0; i < d->schedule.dose_count; i++) {
+        SOLVE_TRY(check_dose(d, &d->schedule.doses[i]));
+    }
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ moments */
+
+static int compare_moments(const void *left, const void *right) {
+    const moment *a = left;
+    const moment *b = right;
+    if (a->time_h != b->time_h) {
+        return a->time_h < b->time_h ? -1 : 1;
+    }
+    return a->rank < b->rank ? -1 : a->rank > b->rank;
+}
+
+static void add_moment(drafter *d, double time_h, size_t rank, moment_kind kind, size_t index) {
+    d->moments[d->moment_count++] = (moment){time_h, rank, kind, index};
+}
+
+/* At one time: ends of infusions, additional doses, then records, each after the dose that it gives. */
+static ddt_status find_moments(drafter *d) {
+    const size_t most = 2 * d->schedule.dose_count + d->subject->record_count;
+    d->moments = ddt_calloc(most, sizeof *d->moments);
+    if (d->moments == NULL) {
+        return solve_no_memory(d->ctx);
+    }
+    for (size_t i = 0; i < d->schedule.dose_count; i++) {
+        const ddt_dose *dose = &d->schedule.doses[i];
+        add_moment(d, dose->time_h, dose->additional > 0 ? 1 : 2 + 2 * dose->record, MOMENT_DOSE, i);
+        if (dose->duration_h > 0.0) {
+            add_moment(d, dose->time_h + dose->duration_h, 0, MOMENT_INFUSION_END, i);
+        }
+    }
+    for (size_t r = 0; r < d->subject->record_count; r++) {
+        add_moment(d, d->subject->records[r].time_h, 3 + 2 * r, MOMENT_RECORD, r);
+    }
+    qsort(d->moments, d->moment_count, sizeof *d->moments, compare_moments);
+    return DDT_OK;
+}
+
+/* ------------------------------------------------------------------ acts */
+
+/* Whose covariates hold over a stretch that ends at time_h. */
+static size_t record_in_force(const drafter *d, double time_h) {
+    size_t r = 0;
+    while (r + 1 < d->subject->record_count && d->subject->records[r].time_h < time_h) {
+        r++;
+    }
+    return d->subject->records[r].time_h < time_h ? r : ddt_events_in_force(d->events, r);
+}
+
+static void add_move(drafter *d, double *now_h, double time_h, size_t stretch) {
+    const size_t n = d->model->compartment_count;
+    double *rates = d->out->rates + stretch * n;
+    memcpy(rates, d->rates, n * sizeof *rates);
+    d->out->acts[d->out->count++] = (update_act){.kind = UPDATE_MOVE,
+                                                 .time_h = time_h,
+                                                 .span_h = time_h - *now_h,
+                                                 .record = record_in_force(d, time_h),
+                                                 .rates = rates};
+    *now_h = time_h;
+}
+
+static void add_dose(drafter *d, const ddt_dose *dose) {
+    if (dose->duration_h > 0.0) {
+        d->rates[dose->compartment] += dose->amount / dose->duration_h;
+        return;
+    }
+    d->out->acts[d->out->count++] = (update_act){.kind = UPDATE_BOLUS,
+                                                 .record = dose->covariate_record,
+                                                 .compartment = dose->compartment,
+                                                 .amount = dose->amount};
+}
+
+static void add_record(drafter *d, size_t index) {
+    const ddt_record *record = &d->subject->records[index];
+    if (record->evid != 0 && record->evid != 2) {
+        return;
+    }
+    d->out->acts[d->out->count++] =
+        (update_act){.kind = record->has_dv ? UPDATE_LEVEL : UPDATE_LOOK, .time_h = record->time_h, .record = index};
+    d->out->level_count += record->has_dv;
+    d->out->look_count++;
+}
+
+static ddt_status draft(drafter *d, double since_h) {
+    const size_t n = d->model->compartment_count;
+    d->out->acts = ddt_calloc(2 * d->moment_count + 1, sizeof *d->out->acts);
+    d->out->rates = ddt_calloc((d->moment_count + 1) * n, sizeof *d->out->rates);
+    d->rates = ddt_calloc(n, sizeof *d->rates);
+    if (d->out->acts == NULL || d->out->rates == NULL || d->rates == NULL) {
+        return solve_no_memory(d->ctx);
+    }
+    double now_h = isnan(since_h) ? d->moments[0].time_h : since_h;
+    d->out->from_h = now_h;
+    for (size_t m = 0; m < d->moment_count; m++) {
+        const moment *at = &d->moments[m];
+        if (at->time_h > now_h) {
+            add_move(d, &now_h, at->time_h, m);
+        }
+        if (at->kind == MOMENT_RECORD) {
+            add_record(d, at->index);
+        } else if (at->kind == MOMENT_DOSE) {
+            add_dose(d, &d->schedule.doses[at->index]);
+        } else {
+            const ddt_dose *dose = &d->schedule.doses[at->index];
+            d->rates[dose->compartment] -= dose->amount / dose->duration_h;
+        }
+    }
+    d->out->to_h = now_h;
+    return check_total(d, now_h - d->out->from_h);
+}
+
+ddt_status update_timeline_create(ddt_context *ctx, const ddt_update *u, const ddt_model *model,
+                                  const ddt_events *events, size_t subject, double since_h, update_timeline *out) {
+    drafter d = {
+        .ctx = ctx, .u = u, .model = model, .events = events, .subject = &events->subjects[subject], .out = out};
+    *out = (update_timeline){0};
+    ddt_status status = ddt_schedule_create(ctx, model, events, subject, &d.schedule);
+    if (status == DDT_OK) {
+        status = check_all(&d, since_h);
+    }
+    if (status == DDT_OK) {
+        status = find_moments(&d);
+    }
+    if (status == DDT_OK) {
+        status = draft(&d, since_h);
+    }
+    ddt_schedule_destroy(&d.schedule);
+    ddt_free(d.moments);
+    ddt_free(d.rates);
+    if (status != DDT_OK) {
+        update_timeline_destroy(out);
+    }
+    return status;
+}
+
+void update_timeline_destroy(update_timeline *timeline) {
+    ddt_free(timeline->acts);
+    ddt_free(timeline->rates);
+    *timeline = (update_timeline){0};
+}
