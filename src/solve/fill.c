@@ -512,6 +512,9 @@ ddt_status ddt_solution_fill(ddt_context *ctx, const ddt_solution *solution, con
     if (status == DDT_OK && solution->fit != NULL) {
         status = solve_fit_fill(ctx, solution, model, events, inputs);
     }
+    if (status == DDT_OK && solution->part != NULL) {
+        status = ddt_solution_fill(ctx, solution->part, model, events, inputs + solve_vector_count(layout));
+    }
     for (size_t i = 0; status != DDT_OK && i < solve_vector_count(layout); i++) {
         memset(inputs[i], 0, layout->lane_count * block_of(layout) * sizeof(double));
     }

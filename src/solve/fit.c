@@ -146,10 +146,10 @@ static size_t feature_room(const fit_work *fw) {
     return most <= 4 ? 256 : 512;
 }
 
-static ddt_status widen_times(fit_work *fw, double **times, size_t block) {
+static ddt_status widen_times(fit_work *fw, const double *times, size_t block, double **out) {
     const solve_layout *layout = &fw->work->solution->layout;
     size_t copy_slots = fit_copy_slots(layout);
-    if (*times == NULL) {
+    if (times == NULL) {
         return DDT_OK;
     }
     double *wide = solve_alloc(fw->work, layout->lane_count * block, sizeof *wide);
@@ -158,10 +158,10 @@ static ddt_status widen_times(fit_work *fw, double **times, size_t block) {
     }
     for (size_t l = 0; l < layout->lane_count; l++) {
         for (size_t c = 0; c < fw->fit->copies; c++) {
-            memcpy(wide + l * block + c * copy_slots, *times + l * copy_slots, copy_slots * sizeof *wide);
+            memcpy(wide + l * block + c * copy_slots, times + l * copy_slots, copy_slots * sizeof *wide);
         }
     }
-    *times = wide;
+    *out = wide;
     return DDT_OK;
 }
 
@@ -184,7 +184,7 @@ double fit_copy_move(size_t eta_count, size_t copy, size_t eta) {
     return 0.0; /* behind the last copy */
 }
 
-static ddt_status choose_block(fit_work *fw, size_t *block) {
+static ddt_status choose_block(fit_work *fw) {
     enum { BLOCK_MAX = 1 << 15 };
     size_t copy_slots = fit_copy_slots(&fw->work->solution->layout);
     fw->fit->eta_count = fw->eta_count;
@@ -193,6 +193,7 @@ static ddt_status choose_block(fit_work *fw, size_t *block) {
     }
     fw->fit->copies = 1 + 2 * fw->eta_count + fw->eta_count * (fw->eta_count - 1) / 2;
     fw->fit->feature_count = feature_room(fw);
+    size_t *block = &fw->least_block;
     *block = 2 * fw->fit->feature_count; /* one half for the windows of the regressions' sums */
     while (*block < fw->fit->copies * copy_slots) {
         *block *= 2;
@@ -204,13 +205,12 @@ static ddt_status choose_block(fit_work *fw, size_t *block) {
                           fw->work->events->path, copy_slots, fw->fit->copies);
 }
 
-/* After training, which knows nothing of copies. */
-static ddt_status make_copies(fit_work *fw, size_t block) {
+ddt_status fit_make_copies(fit_work *fw, size_t block) {
     solve_work *work = fw->work;
-    SOLVE_TRY(widen_times(fw, &work->times.t2, block));
-    SOLVE_TRY(widen_times(fw, &work->times.during, block));
-    SOLVE_TRY(widen_times(fw, &work->times.start, block));
-    SOLVE_TRY(widen_times(fw, &work->times.unit, block));
+    SOLVE_TRY(widen_times(fw, fw->times.t2, block, &work->times.t2));
+    SOLVE_TRY(widen_times(fw, fw->times.during, block, &work->times.during));
+    SOLVE_TRY(widen_times(fw, fw->times.start, block, &work->times.start));
+    SOLVE_TRY(widen_times(fw, fw->times.unit, block, &work->times.unit));
     work->solution->layout.lane_slots = block;
     work->has_nodes = true;
     work->slots = solve_alloc(work, work->solution->layout.lane_count * block, sizeof *work->slots);
@@ -331,6 +331,10 @@ static ddt_status add_output_inputs(fit_work *fw, size_t o) {
     double bounds[FIT_SCORE_MAX + 1];
     level_extremes(fw, o, &low, &high);
     SOLVE_TRY(add_level_range(fw, o, low, high));
+    fit->inverse_input[o] = SOLVE_NONE;
+    if (fw->iterations == 0) {
+        return DDT_OK;
+    }
     fit->score_scale[o] = fw->work->output_scale[o];
     double top = fit_residual_top(r, low);
     double bound = top > 0.0 ? margin * fit->score_scale[o] / top : 1.0;
@@ -344,6 +348,29 @@ static ddt_status add_output_inputs(fit_work *fw, size_t o) {
         SOLVE_TRY(add_input(fw, name, fit->level_range[o], fmax(bounds[k], 1e-9), &fit->score_input[o][k]));
     }
     return DDT_OK;
+}
+
+/* The guess alone reads features: no doses, no covariates. After training, which needs to know doses. */
+static void drop_model_inputs(fit_work *fw) {
+    solve_layout *layout = &fw->work->solution->layout;
+    for (size_t l = 0; l < layout->lane_count; l++) {
+        for (size_t s = 0; s < layout->lanes[l].source_count; s++) {
+            layout->lanes[l].sources[s].input = SOLVE_NONE;
+        }
+    }
+    for (size_t i = 0; i < layout->input_count; i++) {
+        ddt_free(layout->inputs[i].name);
+    }
+    layout->input_count = 0;
+    size_t amounts = fw->work->dosing_count;
+    for (size_t r = 0; r < layout->range_count; r++) {
+        if (r < amounts) {
+            ddt_free(layout->ranges[r].name);
+        } else {
+            layout->ranges[r - amounts] = layout->ranges[r];
+        }
+    }
+    layout->range_count -= amounts;
 }
 
 static ddt_status add_inputs(fit_work *fw) {
@@ -363,20 +390,20 @@ typedef struct trial {
     size_t count;
 } trial;
 
-static void fill_patient(trial *t, size_t lane, const fit_sample *sample) {
-    solve_work *work = t->fw->work;
+static void fill_patient(const fit_work *fw, size_t lane, const fit_sample *sample, double *const *inputs) {
+    const solve_work *work = fw->work;
     const solve_layout *layout = &work->solution->layout;
-    solve_fill_amounts(layout, lane, sample->amounts, t->inputs);
+    solve_fill_amounts(layout, lane, sample->amounts, inputs);
     size_t at = work->dosing_count;
     for (size_t e = 0; e < work->encoding_count; e++) {
         uint32_t symbol = work->encodings[e].symbol;
-        if (work->model->symbols[symbol].kind != DDT_SYMBOL_ETA) {
+        if (fw->iterations > 0 && work->model->symbols[symbol].kind != DDT_SYMBOL_ETA) {
             solve_fill_constant(layout, lane, solve_encode_value(&layout->inputs[at], sample->symbols[symbol]),
-                                t->inputs[at]);
+                                inputs[at]);
             at++;
         }
     }
-    fit_fill_lane(work->solution, lane, sample->y, sample->predicted, sample->symbols, t->inputs);
+    fit_fill_lane(work->solution, lane, sample->y, sample->predicted, sample->symbols, inputs);
 }
 
 /* Largest error of an eta, in standard deviations. */
@@ -402,9 +429,15 @@ static fit_sample *patient_of(const fit_work *fw, size_t lane, size_t round) {
     return &samples[round];
 }
 
-static void fill_round(trial *t, size_t round) {
+const fit_sample *fit_fill_virtual(const fit_work *fw, size_t lane, size_t round, double *const *inputs) {
+    const fit_sample *sample = patient_of(fw, lane, round);
+    fill_patient(fw, lane, sample, inputs);
+    return sample;
+}
+
+static void fill_round(const trial *t, size_t round) {
     for (size_t l = 0; l < t->fw->work->solution->layout.lane_count; l++) {
-        fill_patient(t, l, patient_of(t->fw, l, round));
+        (void)fit_fill_virtual(t->fw, l, round, t->inputs);
     }
 }
 
@@ -448,9 +481,9 @@ static ddt_status build(fit_work *fw, bool *is_scaled) {
     work->solution->functions = NULL;
     SOLVE_TRY(ddt_circuit_create(work->ctx, layout->lane_count, layout->lane_slots, &work->solution->circuit));
     work->circuit = work->solution->circuit;
-    SOLVE_TRY(fit_build(fw));
+    SOLVE_TRY(fit_build(fw, NULL));
     *is_scaled = true;
-    for (size_t o = 0; o < fw->fit->output_count; o++) {
+    for (size_t o = 0; o < fw->fit->output_count && fw->iterations > 0; o++) {
         double ratio = layout->outputs[o].scale / fw->fit->score_scale[o];
         *is_scaled = *is_scaled && ratio == 1.0;
         fw->fit->score_scale[o] = layout->outputs[o].scale;
@@ -459,11 +492,10 @@ static ddt_status build(fit_work *fw, bool *is_scaled) {
     return DDT_OK;
 }
 
-static ddt_status try_iterations(fit_work *fw, unsigned iterations) {
+static ddt_status try_patients(fit_work *fw) {
     solve_work *work = fw->work;
     const solve_layout *layout = &work->solution->layout;
     bool is_scaled = false;
-    fw->iterations = iterations;
     SOLVE_TRY(build(fw, &is_scaled));
     SOLVE_TRY(is_scaled ? DDT_OK : build(fw, &is_scaled));
     const double quantile = 0.95;
@@ -554,17 +586,19 @@ static ddt_status prepare(fit_work *fw, const ddt_fit_options *options) {
         }
     }
     SOLVE_TRY(find_levels(fw));
-    size_t block = 0;
-    SOLVE_TRY(choose_block(fw, &block));
+    SOLVE_TRY(choose_block(fw));
     drop_etas(fw);
     SOLVE_TRY(fit_train(fw));
-    SOLVE_TRY(make_copies(fw, block));
+    fw->times = work->times; /* training knows nothing of copies */
+    SOLVE_TRY(fit_make_copies(fw, fw->least_block));
+    if (fw->iterations == 0) {
+        drop_model_inputs(fw);
+    }
     return add_inputs(fw);
 }
 
-static ddt_status finish(solve_work *work, void *user) {
+ddt_status fit_work_create(solve_work *work, fit_work **out) {
     enum { HELD_OUT = 10 };
-    const ddt_fit_options *options = user;
     fit_work *fw = solve_alloc(work, 1, sizeof *fw);
     work->solution->fit = ddt_calloc(1, sizeof *work->solution->fit);
     if (fw == NULL || work->solution->fit == NULL) {
@@ -573,20 +607,39 @@ static ddt_status finish(solve_work *work, void *user) {
     fw->work = work;
     fw->fit = work->solution->fit;
     fw->held_out = HELD_OUT;
+    *out = fw;
+    return DDT_OK;
+}
+
+ddt_status fit_work_make(fit_work *fw, const ddt_fit_options *options) {
+    fw->iterations = options->iterations;
     SOLVE_TRY(prepare(fw, options));
-    SOLVE_TRY(try_iterations(fw, options->iterations == 0 ? 1 : options->iterations));
+    SOLVE_TRY(try_patients(fw));
     one_row_each(fw);
     return name_outputs(fw);
 }
 
-ddt_status ddt_solve_fit(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
-                         const ddt_fit_options *options, ddt_solution **out) {
+static ddt_status finish(solve_work *work, void *user) {
+    fit_work *fw = NULL;
+    SOLVE_TRY(fit_work_create(work, &fw));
+    return fit_work_make(fw, user);
+}
+
+ddt_status fit_options_set(ddt_context *ctx, const ddt_fit_options *options, ddt_fit_options *out) {
     const double default_tolerance = 1e-4;
-    ddt_fit_options own = options == NULL ? (ddt_fit_options){0} : *options;
-    own.solve.tolerance = own.solve.tolerance == 0.0 ? default_tolerance : own.solve.tolerance;
-    if (own.iterations > 3 || !(own.prior_weight >= 0.0) || !isfinite(own.prior_weight)) {
+    *out = options == NULL ? (ddt_fit_options){0} : *options;
+    out->solve.tolerance = out->solve.tolerance == 0.0 ? default_tolerance : out->solve.tolerance;
+    if (out->iterations > 3 || !(out->prior_weight >= 0.0) || !isfinite(out->prior_weight)) {
         return ddt_fail(ctx, DDT_ERR_ARGUMENT, "A fit takes 0 to 3 iterations and a prior weight of 0 or more.");
     }
+    out->iterations = out->iterations == 0 ? 1 : out->iterations;
+    return DDT_OK;
+}
+
+ddt_status ddt_solve_fit(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
+                         const ddt_fit_options *options, ddt_solution **out) {
+    ddt_fit_options own;
+    SOLVE_TRY(fit_options_set(ctx, options, &own));
     return solve_run(ctx, model, events, &own.solve, finish, &own, out);
 }
 

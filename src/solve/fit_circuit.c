@@ -61,16 +61,16 @@ static void make_inputs(maker *mk) {
         return;
     }
     size_t at = 0;
-    for (size_t d = 0; d < work->dosing_count; d++) {
+    mk->features = nodes[fit->feature_input];
+    for (size_t d = 0; d < work->dosing_count && mk->fw->iterations > 0; d++) {
         work->dosings[d].node = nodes[at++];
     }
-    for (size_t e = 0; e < work->encoding_count; e++) {
+    for (size_t e = 0; e < work->encoding_count && mk->fw->iterations > 0; e++) {
         if (work->model->symbols[work->encodings[e].symbol].kind != DDT_SYMBOL_ETA) {
             work->encodings[e].node = nodes[at++];
         }
     }
-    mk->features = nodes[fit->feature_input];
-    for (size_t o = 0; o < fit->output_count; o++) {
+    for (size_t o = 0; o < fit->output_count && mk->fw->iterations > 0; o++) {
         mk->inverse[o] = nodes[fit->inverse_input[o]];
         for (unsigned k = 0; k <= fit->residuals[o].degree && !fit->residuals[o].is_public; k++) {
             mk->score_inputs[o][k] = nodes[fit->score_input[o][k]];
@@ -385,7 +385,46 @@ static ddt_status newton_step(maker *mk, bool is_guess) {
     return ddt_circuit_status(mk->circuit);
 }
 
-ddt_status fit_build(fit_work *fw) {
+static void add_outputs(maker *mk) {
+    char name[256];
+    size_t n = mk->fw->eta_count;
+    const ddt_model *model = mk->work->model;
+    for (size_t i = 0; i < n; i++) {
+        ddt_circuit_output(mk->circuit, model->symbols[mk->fw->eta_symbols[i]].name, mk->etas[i]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        (void)snprintf(name, sizeof name, "sd.%.200s", model->symbols[mk->fw->eta_symbols[i]].name);
+        ddt_node sd = regression(mk, n + n * (n + 1) / 2 + i);
+        ddt_circuit_output(mk->circuit, name, ddt_circuit_mul(mk->circuit, sd, where_right(mk, false, 1.0)));
+    }
+}
+
+/* A regression in all slots of its lane. */
+static ddt_node everywhere(maker *mk, ddt_node value) {
+    size_t half = mk->block / 2;
+    clear_vector(mk);
+    for (size_t s = 0; s < mk->lanes * mk->block; s++) {
+        mk->vector[s] = s % mk->block < half ? 1.0 : 0.0;
+    }
+    ddt_node lower = ddt_circuit_mul(mk->circuit, value, public_vector(mk));
+    return ddt_circuit_add(mk->circuit, lower, ddt_circuit_rotate(mk->circuit, lower, -(int64_t)half));
+}
+
+static void give_nodes(maker *mk, fit_nodes *out) {
+    size_t n = mk->fw->eta_count;
+    size_t at = 2 * n + n * (n + 1) / 2;
+    for (size_t i = 0; i < n; i++) {
+        out->eta[i] = mk->fw->iterations == 0 ? everywhere(mk, mk->etas[i])
+                                              : ddt_circuit_sum(mk->circuit, mk->etas[i], -1, mk->block);
+    }
+    for (size_t k = 0; k < n; k++) {
+        for (size_t i = k; i < n; i++) {
+            out->factor[i][k] = everywhere(mk, regression(mk, at++));
+        }
+    }
+}
+
+ddt_status fit_build(fit_work *fw, fit_nodes *nodes) {
     solve_work *work = fw->work;
     const solve_layout *layout = &work->solution->layout;
     maker mk = {.fw = fw,
@@ -394,8 +433,6 @@ ddt_status fit_build(fit_work *fw) {
                 .lanes = layout->lane_count,
                 .block = layout->lane_slots,
                 .columns = layout->columns};
-    size_t n = fw->eta_count;
-    char name[256];
     mk.vector = solve_alloc(work, mk.lanes * mk.block, sizeof *mk.vector);
     if (mk.vector == NULL) {
         return DDT_ERR_MEMORY;
@@ -406,13 +443,13 @@ ddt_status fit_build(fit_work *fw) {
     for (unsigned k = 0; k < fw->iterations; k++) {
         SOLVE_TRY(newton_step(&mk, k == 0));
     }
-    for (size_t i = 0; i < n; i++) {
-        ddt_circuit_output(mk.circuit, work->model->symbols[fw->eta_symbols[i]].name, mk.etas[i]);
+    if (nodes != NULL) {
+        give_nodes(&mk, nodes);
+        return ddt_circuit_status(mk.circuit);
     }
-    for (size_t i = 0; i < n; i++) {
-        (void)snprintf(name, sizeof name, "sd.%.200s", work->model->symbols[fw->eta_symbols[i]].name);
-        ddt_node sd = regression(&mk, n + n * (n + 1) / 2 + i);
-        ddt_circuit_output(mk.circuit, name, ddt_circuit_mul(mk.circuit, sd, where_right(&mk, false, 1.0)));
+    for (size_t i = 0; i < fw->eta_count && fw->iterations == 0; i++) {
+        mk.etas[i] = ddt_circuit_mul(mk.circuit, mk.etas[i], where_right(&mk, false, 1.0));
     }
+    add_outputs(&mk);
     return ddt_circuit_status(mk.circuit);
 }

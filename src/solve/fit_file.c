@@ -26,7 +26,8 @@ static void write_residual(ddt_writer *w, const solve_fit *fit, size_t o) {
     ddt_writer_u32(w, fit->inverse_input[o]);
     ddt_writer_f64(w, fit->score_scale[o]);
     ddt_writer_u32(w, fit->level_range[o]);
-    for (unsigned k = 0; k <= r->degree && !r->is_public; k++) {
+    bool has_scores = !r->is_public && fit->inverse_input[o] != SOLVE_NONE;
+    for (unsigned k = 0; k <= r->degree && has_scores; k++) {
         ddt_writer_u32(w, fit->score_input[o][k]);
     }
 }
@@ -89,11 +90,15 @@ static ddt_status bad(const parser *p, const char *what) {
                     ddt_reader_path(p->reader), what);
 }
 
-static ddt_status read_fit_input(const parser *p, uint32_t *index) {
-    SOLVE_TRY(ddt_reader_u32(p->reader, index));
-    return *index < p->layout->input_count && p->layout->inputs[*index].kind == SOLVE_INPUT_FIT
+static ddt_status check_fit_input(const parser *p, uint32_t index) {
+    return index < p->layout->input_count && p->layout->inputs[index].kind == SOLVE_INPUT_FIT
                ? DDT_OK
                : bad(p, "it names an input that does not exist");
+}
+
+static ddt_status read_fit_input(const parser *p, uint32_t *index) {
+    SOLVE_TRY(ddt_reader_u32(p->reader, index));
+    return check_fit_input(p, *index);
 }
 
 static bool is_known(ddt_residual_kind kind) {
@@ -112,7 +117,7 @@ static ddt_status read_residual(const parser *p, size_t o) {
     SOLVE_TRY(ddt_reader_f64(p->reader, &r->pad));
     SOLVE_TRY(ddt_reader_u32(p->reader, &r->degree));
     SOLVE_TRY(ddt_reader_u32(p->reader, &is_public));
-    SOLVE_TRY(read_fit_input(p, &p->fit->inverse_input[o]));
+    SOLVE_TRY(ddt_reader_u32(p->reader, &p->fit->inverse_input[o]));
     SOLVE_TRY(ddt_reader_f64(p->reader, &p->fit->score_scale[o]));
     SOLVE_TRY(ddt_reader_u32(p->reader, &p->fit->level_range[o]));
     r->kind = (ddt_residual_kind)kind;
@@ -121,7 +126,9 @@ static ddt_status read_residual(const parser *p, size_t o) {
         p->fit->level_range[o] >= p->layout->range_count) {
         return bad(p, "a residual error");
     }
-    for (unsigned k = 0; k <= r->degree && !r->is_public; k++) {
+    bool is_guess = p->fit->inverse_input[o] == SOLVE_NONE; /* no step: features are the only input */
+    SOLVE_TRY(is_guess ? DDT_OK : check_fit_input(p, p->fit->inverse_input[o]));
+    for (unsigned k = 0; k <= r->degree && !r->is_public && !is_guess; k++) {
         SOLVE_TRY(read_fit_input(p, &p->fit->score_input[o][k]));
     }
     return DDT_OK;

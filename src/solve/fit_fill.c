@@ -30,7 +30,7 @@ static void fill_level(const ddt_solution *solution, const fit_level *level, siz
     const fit_residual *r = &fit->residuals[level->output];
     size_t at = lane * block_of(layout) + level->column;
     double top = fit_residual_top(r, y);
-    if (!(top > 0.0)) {
+    if (!(top > 0.0) || fit->inverse_input[level->output] == SOLVE_NONE) {
         return;
     }
     for (size_t c = 0; c < fit->copies; c++) {

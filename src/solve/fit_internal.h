@@ -177,7 +177,7 @@ typedef struct fit_sample {
 
 /* Public regressions: lane-major tables of feature_count coefficients. */
 typedef struct fit_tables {
-    size_t count;         /* regressions: etas, then the gain's upper triangle, then standard deviations */
+    size_t count;         /* regressions: etas, factor of the gain, standard deviations, factor of the covariance */
     double *coefficients; /* [regression][lane][feature] */
 } fit_tables;
 
@@ -195,11 +195,28 @@ typedef struct fit_work {
     fit_tables tables;
     solve_numbers numbers;
     solve_exact_buffers buffers;
-    double *record_amounts;
+    size_t least_block;
+    solve_times times; /* of one copy */
 } fit_work;
 
+/* The estimate inside a circuit, right in all slots of its lane; factor: of the covariance, below the diagonal. */
+typedef struct fit_nodes {
+    ddt_node eta[FIT_ETAS_MAX];
+    ddt_node factor[FIT_ETAS_MAX][FIT_ETAS_MAX];
+} fit_nodes;
+
+ddt_status fit_options_set(ddt_context *ctx, const ddt_fit_options *options, ddt_fit_options *out);
+ddt_status fit_work_create(solve_work *work, fit_work **out);
+/* Training, and the circuit with its outputs, calibrated. options->iterations may be 0 here: the guess alone. */
+ddt_status fit_work_make(fit_work *fw, const ddt_fit_options *options);
+/* The copies' times in lanes of `block` slots. */
+ddt_status fit_make_copies(fit_work *fw, size_t block);
+/* The inputs of a lane for the virtual patient of a round. */
+const fit_sample *fit_fill_virtual(const fit_work *fw, size_t lane, size_t round, double *const *inputs);
+
 ddt_status fit_train(fit_work *fw);
-ddt_status fit_build(fit_work *fw);
+/* Appends the fit to work->circuit; nodes NULL: with outputs. */
+ddt_status fit_build(fit_work *fw, fit_nodes *nodes);
 /* Predictions of a lane's levels for a patient. */
 void fit_lane_predict(fit_work *fw, size_t lane, const double *symbols, const double *amounts, double *predictions);
 

@@ -254,28 +254,31 @@ static void solve_normal(double *a, double *b, size_t count, size_t columns) {
     }
 }
 
+/* The lower Cholesky factor of a matrix, in standard deviations, column by column. */
+static void factor_targets(const fit_work *fw, const double *matrix, double *targets) {
+    size_t n = fw->eta_count;
+    double scaled[FIT_ETAS_MAX * FIT_ETAS_MAX];
+    double factor[FIT_ETAS_MAX * FIT_ETAS_MAX];
+    for (size_t i = 0; i < n * n; i++) {
+        scaled[i] = matrix[i] / (fw->sd[i / n] * fw->sd[i % n]);
+    }
+    fit_factorise(scaled, n, factor);
+    for (size_t k = 0; k < n; k++) {
+        for (size_t i = k; i < n; i++) {
+            *targets++ = factor[i * n + k];
+        }
+    }
+}
+
 static void targets_of(const fit_work *fw, const fit_sample *sample, double *targets) {
     size_t n = fw->eta_count;
-    size_t at = 0;
+    size_t triangle = n * (n + 1) / 2;
     for (size_t i = 0; i < n; i++) {
-        targets[at++] = sample->etas[i] / fw->sd[i];
+        targets[i] = sample->etas[i] / fw->sd[i];
+        targets[n + triangle + i] = sqrt(sample->covariance[i * n + i]) / fw->sd[i];
     }
-    double l[FIT_ETAS_MAX * FIT_ETAS_MAX];
-    double k[FIT_ETAS_MAX * FIT_ETAS_MAX];
-    for (size_t i = 0; i < n; i++) {
-        for (size_t j = 0; j < n; j++) {
-            k[i * n + j] = sample->gain[i * n + j] / (fw->sd[i] * fw->sd[j]);
-        }
-    }
-    fit_factorise(k, n, l);
-    for (size_t i = 0; i < n; i++) {
-        for (size_t j = i; j < n; j++) {
-            targets[at++] = l[j * n + i];
-        }
-    }
-    for (size_t i = 0; i < n; i++) {
-        targets[at++] = sqrt(sample->covariance[i * n + i]) / fw->sd[i];
-    }
+    factor_targets(fw, sample->gain, targets + n);
+    factor_targets(fw, sample->covariance, targets + 2 * n + triangle);
 }
 
 typedef struct learner {
@@ -585,7 +588,7 @@ ddt_status fit_train(fit_work *fw) {
     size_t n = fw->eta_count;
     size_t features = fw->fit->feature_count;
     learner t = {.fw = fw, .capacity = 2 * features + SAMPLES_LEAST};
-    fw->tables.count = 2 * n + n * (n + 1) / 2;
+    fw->tables.count = 2 * n + n * (n + 1);
     fw->tables.coefficients = solve_alloc(work, fw->tables.count * fw->fit->lane_count * features, sizeof(double));
     SOLVE_TRY(create_samples(fw, t.capacity, &t.samples));
     SOLVE_TRY(create_samples(fw, fw->held_out * fw->fit->lane_count, &fw->samples));

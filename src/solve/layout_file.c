@@ -34,6 +34,7 @@ static void write_shape(ddt_writer *w, const ddt_solution *solution) {
     ddt_writer_u32(w, (uint32_t)layout->rows);
     ddt_writer_u32(w, (uint32_t)layout->segments);
     ddt_writer_u32(w, layout->carries_forward);
+    ddt_writer_u32(w, solution->part == NULL ? 0 : (uint32_t)solution->part->layout.input_count);
     ddt_writer_u32(w, (uint32_t)layout->lane_count);
     ddt_writer_string(w, solution->info.method);
     ddt_writer_u32(w, solution->info.iterations);
@@ -162,6 +163,7 @@ ddt_status ddt_solution_write(ddt_writer *writer, const ddt_solution *solution) 
     if (solution->layout.history != NULL) {
         SOLVE_TRY(solve_history_write(writer, solution->layout.history));
     }
+    SOLVE_TRY(solution->part == NULL ? DDT_OK : ddt_solution_write(writer, solution->part));
     return solution->fit == NULL ? DDT_OK : solve_fit_write(writer, solution);
 }
 
@@ -172,6 +174,9 @@ typedef struct parser {
     ddt_reader *reader;
     ddt_solution *solution;
     solve_layout *layout;
+    size_t first;        /* of the plan's inputs that are this solution's own */
+    uint32_t part_count; /* inputs of a nested solution, behind its own */
+    bool is_part;
 } parser;
 
 static ddt_status bad(const parser *p, const char *what) {
@@ -210,7 +215,7 @@ static ddt_status read_method(const parser *p, ddt_solve_info *info) {
     return info->method == NULL || is_private > 1 ? bad(p, "it names a method that does not exist") : DDT_OK;
 }
 
-static ddt_status read_axes(const parser *p, size_t *lanes) {
+static ddt_status read_axes(parser *p, size_t *lanes) {
     solve_layout *layout = p->layout;
     uint32_t carries_forward = 0;
     SOLVE_TRY(read_size(p, &layout->columns));
@@ -218,6 +223,7 @@ static ddt_status read_axes(const parser *p, size_t *lanes) {
     SOLVE_TRY(read_size(p, &layout->segments));
     SOLVE_TRY(ddt_reader_u32(p->reader, &carries_forward));
     layout->carries_forward = carries_forward != 0;
+    SOLVE_TRY(ddt_reader_u32(p->reader, &p->part_count));
     return read_size(p, lanes);
 }
 
@@ -235,7 +241,7 @@ static ddt_status read_info(const parser *p) {
     return ddt_reader_f64(p->reader, &info->surrogate_error);
 }
 
-static ddt_status read_shape(const parser *p, const ddt_plan *plan) {
+static ddt_status read_shape(parser *p, const ddt_plan *plan) {
     solve_layout *layout = p->layout;
     size_t lanes = 0;
     SOLVE_TRY(read_axes(p, &lanes));
@@ -306,11 +312,14 @@ static ddt_status read_input(const parser *p, const ddt_plan *plan, size_t index
     SOLVE_TRY(ddt_reader_u32(p->reader, &omits_f));
     bool is_history = kind == SOLVE_INPUT_HISTORY;
     bool is_packed = p->layout->packed > 0 && !is_history;
-    size_t last = ddt_plan_input_count(plan) - 1;
+    if (p->part_count >= ddt_plan_input_count(plan) || p->first + index >= ddt_plan_input_count(plan)) {
+        return bad(p, "the circuit has another number of inputs");
+    }
+    size_t last = ddt_plan_input_count(plan) - p->part_count - 1;
     if (is_history && index + 1 != p->layout->input_count) {
         return bad(p, "earlier doses are not its last input");
     }
-    ddt_plan_input expected = ddt_plan_get_input(plan, is_packed ? 0 : is_history ? last : index);
+    ddt_plan_input expected = ddt_plan_get_input(plan, is_packed ? p->first : is_history ? last : p->first + index);
     const char *name = is_packed ? SOLVE_PACKED_NAME : input->name;
     if (kind > SOLVE_INPUT_HISTORY || role > SOLVE_ROLE_OBSERVATION || giving > SOLVE_GIVING_CONSTANT_MODELLED ||
         omits_f > 1) {
@@ -357,14 +366,16 @@ static ddt_status read_inputs(const parser *p, const ddt_plan *plan) {
         return bad(p, "its inputs are packed in a way that does not exist");
     }
     size_t vectors = packed == 0 ? count : 1 + count - own;
-    return vectors == ddt_plan_input_count(plan) ? DDT_OK : bad(p, "the circuit has another number of inputs");
+    return p->first + vectors + p->part_count == ddt_plan_input_count(plan)
+               ? DDT_OK
+               : bad(p, "the circuit has another number of inputs");
 }
 
 static ddt_status read_outputs(const parser *p, const ddt_plan *plan) {
     const size_t least_bytes = 4 + 8;
     size_t count = 0;
     SOLVE_TRY(ddt_reader_count(p->reader, least_bytes, RANGES_MAX, &count));
-    if (count != ddt_plan_output_count(plan)) {
+    if (count != (p->is_part ? 0 : ddt_plan_output_count(plan))) {
         return bad(p, "the circuit has another number of outputs");
     }
     p->layout->outputs = ddt_calloc(count, sizeof *p->layout->outputs);
@@ -551,7 +562,7 @@ static ddt_status check_places(const parser *p) {
     return DDT_OK;
 }
 
-static ddt_status read_tables(const parser *p, const ddt_plan *plan) {
+static ddt_status read_tables(parser *p, const ddt_plan *plan) {
     SOLVE_TRY(ddt_reader_begin(p->reader, "SOLV", SECTION_MAX_BYTES));
     SOLVE_TRY(read_shape(p, plan));
     SOLVE_TRY(read_ranges(p));
@@ -567,7 +578,9 @@ static ddt_status read_lanes(const parser *p) {
     return DDT_OK;
 }
 
-static ddt_status read_all(const parser *p, const ddt_plan *plan) {
+static ddt_status read_part(const parser *p, const ddt_plan *plan);
+
+static ddt_status read_all(parser *p, const ddt_plan *plan) {
     SOLVE_TRY(read_tables(p, plan));
     SOLVE_TRY(ddt_reader_begin(p->reader, "SUBJ", SECTION_MAX_BYTES));
     SOLVE_TRY(read_subjects(p));
@@ -580,10 +593,31 @@ static ddt_status read_all(const parser *p, const ddt_plan *plan) {
     if (has_history(p->layout)) {
         SOLVE_TRY(solve_history_read(p->ctx, p->reader, p->layout));
     }
+    if (p->part_count > 0) {
+        SOLVE_TRY(read_part(p, plan));
+    }
     if (!solve_fit_expected(p->layout)) {
         return p->layout->lane_slots == 0 ? DDT_OK : bad(p, "its shape is not the circuit's");
     }
     return solve_fit_read(p->ctx, p->reader, p->solution);
+}
+
+/* A fit whose inputs follow; one level deep. */
+static ddt_status read_part(const parser *p, const ddt_plan *plan) {
+    if (p->is_part) {
+        return bad(p, "a part has parts");
+    }
+    p->solution->part = ddt_calloc(1, sizeof *p->solution->part);
+    if (p->solution->part == NULL) {
+        return solve_no_memory(p->ctx);
+    }
+    parser part = {.ctx = p->ctx,
+                   .reader = p->reader,
+                   .solution = p->solution->part,
+                   .layout = &p->solution->part->layout,
+                   .first = ddt_plan_input_count(plan) - p->part_count,
+                   .is_part = true};
+    return read_all(&part, plan);
 }
 
 ddt_status ddt_solution_read(ddt_context *ctx, ddt_reader *reader, const ddt_plan *plan, ddt_solution **out) {

@@ -276,7 +276,7 @@ static ddt_status create_scratch(solve_work *work) {
     return work->slots == NULL || work->state_values == NULL ? DDT_ERR_MEMORY : DDT_OK;
 }
 
-static ddt_status solve_all(solve_work *work) {
+ddt_status solve_work_run(solve_work *work) {
     const double exponential_part = 0.5; /* entries of the exponential, corners included; tightened where it shows */
     SOLVE_TRY(read_problem(work));
     work->exponential_tolerance = exponential_part * work->options.tolerance;
@@ -330,7 +330,7 @@ ddt_status solve_run(ddt_context *ctx, const ddt_model *model, const ddt_events 
     if (work.solution == NULL) {
         return solve_no_memory(ctx);
     }
-    ddt_status status = solve_all(&work);
+    ddt_status status = solve_work_run(&work);
     solve_work_clear(&work);
     if (status != DDT_OK) {
         ddt_solution_destroy(work.solution);
@@ -353,6 +353,7 @@ void ddt_solution_destroy(ddt_solution *solution) {
         solve_functions_destroy(solution->functions);
         solve_layout_clear(&solution->layout);
         solve_fit_destroy(solution->fit);
+        ddt_solution_destroy(solution->part);
         ddt_free(solution);
     }
 }

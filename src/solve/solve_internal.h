@@ -236,6 +236,7 @@ struct ddt_solution {
     solve_layout layout;
     ddt_solve_info info;
     struct solve_fit *fit; /* NULL unless it is a fit */
+    struct ddt_solution *part; /* a fit whose inputs follow this solution's own, NULL without (fit_part.h) */
 };
 
 /* ------------------------------------------------------------------ symbols */
@@ -505,6 +506,7 @@ typedef struct solve_work {
     solve_terms *extra_terms;    /* what it wants encoded, too */
     size_t extra_count;
     /* A fit instead of a simulation, fit_internal.h. NULL: a simulation. */
+    bool fits; /* finish is a fit's: the custodian fills what depends on covariates that change */
     ddt_status (*finish)(struct solve_work *work, void *user);
     void *finish_user;
     bool has_nodes;      /* dosings and encodings have their nodes already */
@@ -613,6 +615,8 @@ ddt_status solve_run(ddt_context *ctx, const ddt_model *model, const ddt_events 
                      const ddt_solve_options *options, ddt_status (*finish)(solve_work *work, void *user), void *user,
                      ddt_solution **out);
 
+/* Its steps, for a work that is kept. */
+ddt_status solve_work_run(solve_work *work);
 ddt_status solve_set_options(ddt_context *ctx, const ddt_solve_options *options, ddt_solve_options *out);
 ddt_status solve_expand_all(solve_work *work);
 ddt_status solve_check_used_covariates(solve_work *work);
