@@ -60,6 +60,7 @@ static void write_tables(ddt_writer *w, const solve_layout *layout) {
         }
     }
     ddt_writer_u32(w, (uint32_t)layout->packed);
+    ddt_writer_u32(w, layout->posterior != NULL);
     ddt_writer_u32(w, (uint32_t)layout->input_count);
     for (size_t i = 0; i < layout->input_count; i++) {
         const solve_input *input = &layout->inputs[i];
@@ -162,6 +163,9 @@ ddt_status ddt_solution_write(ddt_writer *writer, const ddt_solution *solution) 
     if (solution->layout.history != NULL) {
         SOLVE_TRY(solve_history_write(writer, solution->layout.history));
     }
+    if (solution->layout.posterior != NULL) {
+        SOLVE_TRY(solve_posterior_write(writer, solution->layout.posterior));
+    }
     return solution->fit == NULL ? DDT_OK : solve_fit_write(writer, solution);
 }
 
@@ -172,6 +176,7 @@ typedef struct parser {
     ddt_reader *reader;
     ddt_solution *solution;
     solve_layout *layout;
+    uint32_t has_posterior;
 } parser;
 
 static ddt_status bad(const parser *p, const char *what) {
@@ -334,11 +339,12 @@ static ddt_status read_input(const parser *p, const ddt_plan *plan, size_t index
     return DDT_OK;
 }
 
-static ddt_status read_inputs(const parser *p, const ddt_plan *plan) {
+static ddt_status read_inputs(parser *p, const ddt_plan *plan) {
     const size_t least_bytes = 7 * 4 + 3 * 8;
     size_t count = 0;
     uint32_t packed = 0;
     SOLVE_TRY(ddt_reader_u32(p->reader, &packed));
+    SOLVE_TRY(ddt_reader_u32(p->reader, &p->has_posterior));
     SOLVE_TRY(ddt_reader_count(p->reader, least_bytes, RANGES_MAX, &count));
     if ((packed & (packed - 1)) != 0 || packed > SOLVE_PACKED_MAX) {
         return bad(p, "its inputs are packed in a way that does not exist");
@@ -551,7 +557,7 @@ static ddt_status check_places(const parser *p) {
     return DDT_OK;
 }
 
-static ddt_status read_tables(const parser *p, const ddt_plan *plan) {
+static ddt_status read_tables(parser *p, const ddt_plan *plan) {
     SOLVE_TRY(ddt_reader_begin(p->reader, "SOLV", SECTION_MAX_BYTES));
     SOLVE_TRY(read_shape(p, plan));
     SOLVE_TRY(read_ranges(p));
@@ -567,7 +573,7 @@ static ddt_status read_lanes(const parser *p) {
     return DDT_OK;
 }
 
-static ddt_status read_all(const parser *p, const ddt_plan *plan) {
+static ddt_status read_all(parser *p, const ddt_plan *plan) {
     SOLVE_TRY(read_tables(p, plan));
     SOLVE_TRY(ddt_reader_begin(p->reader, "SUBJ", SECTION_MAX_BYTES));
     SOLVE_TRY(read_subjects(p));
@@ -579,6 +585,12 @@ static ddt_status read_all(const parser *p, const ddt_plan *plan) {
     SOLVE_TRY(check_places(p));
     if (has_history(p->layout)) {
         SOLVE_TRY(solve_history_read(p->ctx, p->reader, p->layout));
+    }
+    if (p->has_posterior != 0) {
+        size_t slots = p->layout->rows * p->layout->columns; /* read_shape has seen that this is no overflow */
+        SOLVE_TRY(p->has_posterior == 1 && p->layout->segments == 1 && p->layout->lane_slots == 0
+                      ? solve_posterior_read(p->ctx, p->reader, slots, &p->layout->posterior)
+                      : bad(p, "its points do not fill a lane"));
     }
     if (!solve_fit_expected(p->layout)) {
         return p->layout->lane_slots == 0 ? DDT_OK : bad(p, "its shape is not the circuit's");
