@@ -121,38 +121,41 @@ static ddt_status add_range(ddt_context *ctx, const ddt_model *model, const ddt_
     return DDT_OK;
 }
 
+/* What one compartment gets of one subject's doses. */
+static bool take_doses(const ddt_schedule *schedule, size_t compartment, double span_h, ddt_update *u) {
+    const double allowance = 2.0;
+    double total = 0.0;
+    double first_h = INFINITY;
+    double last_h = -INFINITY;
+    size_t count = 0;
+    for (size_t i = 0; i < schedule->dose_count; i++) {
+        const ddt_dose *dose = &schedule->doses[i];
+        if (dose->compartment == compartment && dose->amount > 0.0) {
+            u->dose_max[compartment] = fmax(u->dose_max[compartment], allowance * dose->amount);
+            total += dose->amount;
+            first_h = fmin(first_h, dose->time_h);
+            last_h = fmax(last_h, dose->time_h);
+            count++;
+        }
+    }
+    /* n doses over their span and one interval more; one dose: over the table's span */
+    double over_h = count > 1 && last_h > first_h ? (last_h - first_h) * (double)count / (double)(count - 1) : span_h;
+    if (count > 0 && over_h > 0.0) {
+        u->dose_rate_max[compartment] = fmax(u->dose_rate_max[compartment], allowance * total / over_h);
+    }
+    return count > 0;
+}
+
 /* Twice the template's largest dose, and twice what the subject who gets most gets on average. */
 static ddt_status find_doses(ddt_context *ctx, const ddt_model *model, const ddt_events *events, ddt_update *u) {
-    const double allowance = 2.0;
     bool any = false;
     for (size_t s = 0; s < events->subject_count; s++) {
+        const ddt_subject *subject = &events->subjects[s];
+        const double span_h = subject->records[subject->record_count - 1].time_h - subject->records[0].time_h;
         ddt_schedule schedule;
         SOLVE_TRY(ddt_schedule_create(ctx, model, events, s, &schedule));
         for (size_t c = 0; c < model->compartment_count; c++) {
-            double total = 0.0;
-            double first_h = INFINITY;
-            double last_h = -INFINITY;
-            size_t count = 0;
-            for (size_t i = 0; i < schedule.dose_count; i++) {
-                const ddt_dose *dose = &schedule.doses[i];
-                if (dose->compartment != c || !(dose->amount > 0.0)) {
-                    continue;
-                }
-                u->dose_max[c] = fmax(u->dose_max[c], allowance * dose->amount);
-                total += dose->amount;
-                first_h = fmin(first_h, dose->time_h);
-                last_h = fmax(last_h, dose->time_h);
-                count++;
-            }
-            const ddt_subject *subject = &events->subjects[s];
-            double span_h = subject->records[subject->record_count - 1].time_h - subject->records[0].time_h;
-            /* n doses over their span and one interval more; one dose: over the table's span */
-            double over_h =
-                count > 1 && last_h > first_h ? (last_h - first_h) * (double)count / (double)(count - 1) : span_h;
-            if (count > 0 && over_h > 0.0) {
-                u->dose_rate_max[c] = fmax(u->dose_rate_max[c], allowance * total / over_h);
-            }
-            any |= count > 0;
+            any |= take_doses(&schedule, c, span_h, u);
         }
         ddt_schedule_destroy(&schedule);
     }
@@ -214,17 +217,18 @@ static ddt_status virtual_levels(calibration *k, size_t subject, uint64_t draw, 
         candidates += is_level(k, from, r);
     }
     const size_t stride = (candidates + STEPS_PER_DRAW - 1) / STEPS_PER_DRAW;
-    for (size_t r = 0; r < from->record_count; r++) {
+    ddt_status status = DDT_OK;
+    for (size_t r = 0; r < from->record_count && status == DDT_OK; r++) {
         records[r] = from->records[r];
         records[r].has_dv = false;
         records[r].censored = 0;
         if (is_level(k, from, r) && next++ % stride == 0) {
-            SOLVE_TRY(virtual_level(k, next + draw, k->values + observation * outputs, &records[r]));
+            status = virtual_level(k, next + draw, k->values + observation * outputs, &records[r]);
             k->level_count += records[r].has_dv;
         }
         observation += records[r].evid == 0 || records[r].evid == 2;
     }
-    return DDT_OK;
+    return status;
 }
 
 static ddt_status draw_steps(calibration *k, size_t subject, uint64_t draw, ddt_update_steps *out) {
