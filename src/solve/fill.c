@@ -503,11 +503,14 @@ ddt_status ddt_solution_fill(ddt_context *ctx, const ddt_solution *solution, con
     if (status == DDT_OK) {
         status = fill_symbols(&f, inputs);
     }
-    if (status == DDT_OK && layout->packed == 0 && layout->history == NULL) {
+    if (status == DDT_OK && layout->packed == 0 && layout->history == NULL && layout->posterior == NULL) {
         status = fill_doses(&f, inputs);
     }
     if (status == DDT_OK && layout->history != NULL) {
         status = fill_history(&f, inputs);
+    }
+    if (status == DDT_OK && layout->posterior != NULL) {
+        status = solve_posterior_fill(ctx, solution, model, events, inputs);
     }
     if (status == DDT_OK && solution->fit != NULL) {
         status = solve_fit_fill(ctx, solution, model, events, inputs);

@@ -232,5 +232,6 @@ void solve_layout_clear(solve_layout *layout) {
     ddt_free(layout->subjects);
     ddt_free(layout->lanes);
     solve_history_destroy(layout->history);
+    solve_posterior_destroy(layout->posterior);
     *layout = (solve_layout){0};
 }

@@ -61,6 +61,7 @@ static void write_tables(ddt_writer *w, const solve_layout *layout) {
         }
     }
     ddt_writer_u32(w, (uint32_t)layout->packed);
+    ddt_writer_u32(w, layout->posterior != NULL);
     ddt_writer_u32(w, (uint32_t)layout->input_count);
     for (size_t i = 0; i < layout->input_count; i++) {
         const solve_input *input = &layout->inputs[i];
@@ -163,6 +164,9 @@ ddt_status ddt_solution_write(ddt_writer *writer, const ddt_solution *solution) 
     if (solution->layout.history != NULL) {
         SOLVE_TRY(solve_history_write(writer, solution->layout.history));
     }
+    if (solution->layout.posterior != NULL) {
+        SOLVE_TRY(solve_posterior_write(writer, solution->layout.posterior));
+    }
     SOLVE_TRY(solution->part == NULL ? DDT_OK : ddt_solution_write(writer, solution->part));
     return solution->fit == NULL ? DDT_OK : solve_fit_write(writer, solution);
 }
@@ -177,6 +181,7 @@ typedef struct parser {
     size_t first;        /* of the plan's inputs that are this solution's own */
     uint32_t part_count; /* inputs of a nested solution, behind its own */
     bool is_part;
+    uint32_t has_posterior;
 } parser;
 
 static ddt_status bad(const parser *p, const char *what) {
@@ -343,11 +348,12 @@ static ddt_status read_input(const parser *p, const ddt_plan *plan, size_t index
     return DDT_OK;
 }
 
-static ddt_status read_inputs(const parser *p, const ddt_plan *plan) {
+static ddt_status read_inputs(parser *p, const ddt_plan *plan) {
     const size_t least_bytes = 7 * 4 + 3 * 8;
     size_t count = 0;
     uint32_t packed = 0;
     SOLVE_TRY(ddt_reader_u32(p->reader, &packed));
+    SOLVE_TRY(ddt_reader_u32(p->reader, &p->has_posterior));
     SOLVE_TRY(ddt_reader_count(p->reader, least_bytes, RANGES_MAX, &count));
     if ((packed & (packed - 1)) != 0 || packed > SOLVE_PACKED_MAX) {
         return bad(p, "its inputs are packed in a way that does not exist");
@@ -592,6 +598,12 @@ static ddt_status read_all(parser *p, const ddt_plan *plan) {
     SOLVE_TRY(check_places(p));
     if (has_history(p->layout)) {
         SOLVE_TRY(solve_history_read(p->ctx, p->reader, p->layout));
+    }
+    if (p->has_posterior != 0) {
+        size_t slots = p->layout->rows * p->layout->columns; /* read_shape has seen that this is no overflow */
+        SOLVE_TRY(p->has_posterior == 1 && p->layout->segments == 1 && p->layout->lane_slots == 0
+                      ? solve_posterior_read(p->ctx, p->reader, slots, &p->layout->posterior)
+                      : bad(p, "its points do not fill a lane"));
     }
     if (p->part_count > 0) {
         SOLVE_TRY(read_part(p, plan));

@@ -54,6 +54,7 @@ static ddt_status choose_output(recommend_work *r, const ddt_model *model) {
         return ddt_fail(r->work.ctx, DDT_ERR_MODEL, "'%s' has no output %s.", model->path, name == NULL ? "" : name);
     }
     r->output = model->outputs[o];
+    r->whole_model = model;
     r->model = *model;
     r->model.outputs = &r->output;
     r->model.output_count = 1;
@@ -83,6 +84,46 @@ static ddt_status find_free_etas(recommend_work *r) {
         r->free_symbol[r->free_count] = model->etas[i];
         r->free_index[r->free_count++] = i;
     }
+    return DDT_OK;
+}
+
+static bool has_levels(const ddt_events *events) {
+    bool found = false;
+    for (size_t s = 0; s < events->subject_count; s++) {
+        for (size_t i = 0; i < events->subjects[s].record_count; i++) {
+            found = found || events->subjects[s].records[i].has_dv;
+        }
+    }
+    return found;
+}
+
+/* Estimates with the levels that they come from leave a posterior, which the custodian can sum up. */
+static ddt_status find_posterior(recommend_work *r) {
+    solve_work *work = &r->work;
+    const ddt_model *model = work->model;
+    size_t count = 0;
+    bool is_certain = r->options->point_estimate || r->options->metrics_only || r->course != NULL;
+    bool is_known = !is_certain && r->free_count == 0 && has_levels(work->events);
+    for (size_t o = 0; o < r->whole_model->output_count; o++) {
+        is_known = is_known && r->whole_model->outputs[o].residual != DDT_RESIDUAL_NONE;
+    }
+    for (size_t i = 0; i < model->eta_count && is_known; i++) {
+        if (work->symbols[model->etas[i]].is_encrypted) {
+            is_known = count < RECOMMEND_POSTERIOR_MAX;
+            r->posterior_symbol[count] = model->etas[i];
+            r->free_index[count++] = i;
+        }
+    }
+    r->has_posterior = is_known && count > 0;
+    if (!r->has_posterior) {
+        return DDT_OK;
+    }
+    solve_posterior *p = ddt_calloc(1, sizeof *p);
+    if (p == NULL) {
+        return solve_no_memory(work->ctx);
+    }
+    work->solution->layout.posterior = p;
+    p->eta_count = count;
     return DDT_OK;
 }
 
@@ -250,7 +291,7 @@ static ddt_status choose_shape(recommend_work *r) {
         candidate_shape(r);
     }
     size_t unit = r->row_slots * r->columns;
-    r->points = r->free_count > 0 ? POINTS_MAX : 1;
+    r->points = r->free_count > 0 || r->has_posterior ? POINTS_MAX : 1;
     while (r->points > POINTS_MIN && r->points * unit > r->work.options.block_max) {
         r->points /= 2;
     }
@@ -470,6 +511,7 @@ static ddt_status linear_system(recommend_work *r) {
     SOLVE_TRY(solve_symbols_create(work));
     SOLVE_TRY(find_free_etas(r));
     narrow_estimates(r);
+    SOLVE_TRY(find_posterior(r));
     SOLVE_TRY(solve_schedules_create(work));
     SOLVE_TRY(find_dosing(r));
     SOLVE_TRY(solve_linear_create(work));

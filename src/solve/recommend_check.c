@@ -117,9 +117,7 @@ static void look_at_point(recommend_work *r, size_t point, limits *l) {
 }
 
 static void look_at_patient(recommend_work *r, size_t patient, limits *l) {
-    const solve_work *work = &r->work;
-    memcpy(l->symbols, work->samples + patient * r->patient_stride * work->symbol_count,
-           work->symbol_count * sizeof *l->symbols);
+    recommend_load(r, patient, l->symbols);
     for (size_t p = 0; p < r->points; p++) {
         look_at_point(r, p, l);
         for (size_t c = 0; patient == 0 && p == 0 && c < r->metric_count * r->shapes; c++) {
@@ -220,8 +218,7 @@ static void compare_lane(trial *t, size_t lane) {
     for (size_t s = 0; s < r->shapes; s++) {
         dose_cost_scale = fmax(dose_cost_scale, recommend_daily_dose(product, s, r->doses - 1));
     }
-    memcpy(t->symbols, r->work.samples + t->sample[lane] * r->work.symbol_count,
-           r->work.symbol_count * sizeof *t->symbols);
+    recommend_load(r, t->sample[lane] / r->patient_stride, t->symbols);
     for (size_t z = 0; z < r->points; z++) {
         column_values values = values_at(r, &t->values, z);
         recommend_exact_columns(r, z, t->symbols, &t->numbers, values.own);

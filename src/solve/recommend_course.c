@@ -50,8 +50,7 @@ static void exact_quadratic(course *c, size_t patient, double *h, double *b) {
     recommend_work *r = c->r;
     memset(h, 0, sizeof(double) * SIDE * SIDE);
     memset(b, 0, sizeof(double) * SIDE);
-    memcpy(c->symbols, r->work.samples + patient * r->patient_stride * r->work.symbol_count,
-           r->work.symbol_count * sizeof *c->symbols);
+    recommend_load(r, patient, c->symbols);
     for (size_t z = 0; z < r->points; z++) {
         recommend_exact_columns(r, z, c->symbols, &c->numbers, c->values);
         for (size_t k = 0; k < c->targets; k++) {

@@ -210,6 +210,21 @@ ddt_status recommend_bind_inputs(recommend_work *r) {
     return ddt_circuit_status(work->circuit);
 }
 
+/* The etas of a virtual patient's points. */
+static void fill_points(recommend_work *r, size_t lane, size_t patient, double *const *inputs) {
+    const solve_layout *layout = &r->work.solution->layout;
+    double *symbols = r->scratch_symbols;
+    recommend_load(r, patient, symbols);
+    for (size_t point = 0; point < r->points; point++) {
+        recommend_set_point(r, point, symbols);
+        for (size_t i = 0; i < r->work.encoding_count; i++) { /* no eta is free: encodings are inputs */
+            uint32_t symbol = r->work.encodings[i].symbol;
+            double *slots = inputs[layout->packed > 0 ? 0 : i] + lane * r->block;
+            solve_posterior_slots(layout, i, point, solve_encode_value(&layout->inputs[i], symbols[symbol]), slots);
+        }
+    }
+}
+
 void recommend_fill_lane(recommend_work *r, size_t lane, size_t sample, double *const *inputs) {
     const solve_work *work = &r->work;
     const solve_layout *layout = &work->solution->layout;
@@ -226,6 +241,9 @@ void recommend_fill_lane(recommend_work *r, size_t lane, size_t sample, double *
             }
             next++;
         }
+    }
+    if (r->has_posterior) {
+        fill_points(r, lane, sample / r->patient_stride, inputs);
     }
     if (r->history != NULL) {
         double *slots = inputs[solve_vector_count(layout) - 1] + lane * r->block;

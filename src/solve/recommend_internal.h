@@ -25,7 +25,8 @@ enum {
     RECOMMEND_ROWS_MAX = 32, /* exponentials in a sum */
     RECOMMEND_GRID = 16,     /* times of an interval at which the concentration is compared with the MIC */
     RECOMMEND_SHAPES_MAX = 128,
-    RECOMMEND_ETAS_MAX = 16
+    RECOMMEND_ETAS_MAX = 16,
+    RECOMMEND_POSTERIOR_MAX = 8 /* of estimates with a posterior */
 };
 
 /* ------------------------------------------------------------------ candidates */
@@ -121,6 +122,7 @@ typedef struct recommend_metric {
 typedef struct recommend_work {
     solve_work work;
     ddt_model model; /* with the one output that targets look at */
+    const ddt_model *whole_model;
     ddt_output output;
     const ddt_recommend_options *options;
     const ddt_course_options *course; /* NULL: candidates */
@@ -129,6 +131,13 @@ typedef struct recommend_work {
     size_t free_count; /* etas that are not columns of the data */
     uint32_t free_symbol[RECOMMEND_ETAS_MAX];
     size_t free_index[RECOMMEND_ETAS_MAX]; /* in model.etas */
+
+    /* Where the estimates of all etas are columns and there are levels: each patient has points of its own. */
+    bool has_posterior;
+    uint32_t posterior_symbol[RECOMMEND_ETAS_MAX];
+    double base[RECOMMEND_ETAS_MAX], spread; /* of the virtual patient at hand */
+    double *prior_root;                      /* lower triangular, of omega */
+    double *scratch_symbols;
 
     size_t shapes, doses, points;
     size_t shape_slots, metric_count, metric_slots, sum_rows, row_slots, columns, block;
@@ -154,6 +163,9 @@ typedef struct recommend_work {
 /* count x dimensions standard normal numbers; the first and the last point are the centre. */
 void recommend_standard_points(size_t count, size_t dimensions, double *z);
 ddt_status recommend_points_create(recommend_work *r);
+/* Takes a virtual patient to hand: symbols are the sample's. */
+void recommend_load(recommend_work *r, size_t patient, double *symbols);
+/* Moves the symbols of the patient at hand to a point. */
 void recommend_set_point(const recommend_work *r, size_t point, double *symbols);
 ddt_status recommend_samples_create(recommend_work *r);
 ddt_status recommend_rates(recommend_work *r);

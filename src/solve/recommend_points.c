@@ -55,10 +55,9 @@ void recommend_standard_points(size_t count, size_t dimensions, double *z) {
     }
 }
 
-/* Lower triangular square root of the free etas' covariance. */
-static ddt_status covariance_root(recommend_work *r, double *root) {
+/* Lower triangular square root of the covariance of the etas in free_index. */
+static ddt_status covariance_root(recommend_work *r, size_t n, double *root) {
     const ddt_model *model = r->work.model;
-    size_t n = r->free_count;
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j <= i; j++) {
             double sum = model->omega[r->free_index[i] * model->eta_count + r->free_index[j]];
@@ -74,7 +73,26 @@ static ddt_status covariance_root(recommend_work *r, double *root) {
     return DDT_OK;
 }
 
+/* The points that each patient's own posterior is seen through. */
+static ddt_status posterior_create(recommend_work *r) {
+    solve_posterior *p = r->work.solution->layout.posterior;
+    size_t n = p->eta_count;
+    p->points = r->points;
+    p->point_slots = r->row_slots * r->columns;
+    p->z = ddt_calloc(p->points * n, sizeof *p->z);
+    if (p->z == NULL) {
+        return solve_no_memory(r->work.ctx);
+    }
+    recommend_standard_points(p->points, n, p->z);
+    r->prior_root = solve_alloc(&r->work, n * n, sizeof *r->prior_root);
+    r->scratch_symbols = solve_alloc(&r->work, r->work.symbol_count, sizeof *r->scratch_symbols);
+    return r->prior_root == NULL || r->scratch_symbols == NULL ? DDT_ERR_MEMORY : covariance_root(r, n, r->prior_root);
+}
+
 ddt_status recommend_points_create(recommend_work *r) {
+    if (r->has_posterior) {
+        return posterior_create(r);
+    }
     size_t n = r->free_count;
     double *root = solve_alloc(&r->work, n * n, sizeof *root);
     double *z = solve_alloc(&r->work, r->points * n, sizeof *z);
@@ -82,7 +100,7 @@ ddt_status recommend_points_create(recommend_work *r) {
     if (root == NULL || z == NULL || r->point_eta == NULL) {
         return DDT_ERR_MEMORY;
     }
-    SOLVE_TRY(covariance_root(r, root));
+    SOLVE_TRY(covariance_root(r, n, root));
     recommend_standard_points(r->points, n, z);
     for (size_t p = 0; p < r->points; p++) {
         for (size_t i = 0; i < n; i++) {
@@ -103,7 +121,51 @@ ddt_status recommend_points_create(recommend_work *r) {
     return DDT_OK;
 }
 
+/* How much of the prior's spread is left behind a virtual patient's estimate: as levels may tell much or little. */
+static double spread_of(size_t patient) {
+    const double least = 0.25;
+    const double most = 0.95;
+    const double golden = 0.6180339887;
+    double x = golden * (double)patient;
+    return least + (most - least) * (x - floor(x));
+}
+
+void recommend_load(recommend_work *r, size_t patient, double *symbols) {
+    const solve_work *work = &r->work;
+    memcpy(symbols, work->samples + patient * r->patient_stride * work->symbol_count,
+           work->symbol_count * sizeof *symbols);
+    if (r->has_posterior) {
+        r->spread = spread_of(patient);
+        for (size_t i = 0; i < work->solution->layout.posterior->eta_count; i++) {
+            r->base[i] = symbols[r->posterior_symbol[i]];
+        }
+    }
+}
+
+static void set_posterior_point(const recommend_work *r, size_t point, double *symbols) {
+    const solve_posterior *p = r->work.solution->layout.posterior;
+    size_t n = p->eta_count;
+    double factor[RECOMMEND_POSTERIOR_MAX * RECOMMEND_POSTERIOR_MAX] = {0};
+    double low[RECOMMEND_POSTERIOR_MAX] = {0};
+    double high[RECOMMEND_POSTERIOR_MAX] = {0};
+    double etas[RECOMMEND_POSTERIOR_MAX];
+    for (size_t i = 0; i < n; i++) {
+        low[i] = r->work.symbols[r->posterior_symbol[i]].low;
+        high[i] = r->work.symbols[r->posterior_symbol[i]].high;
+        for (size_t k = 0; k < n; k++) {
+            factor[i * n + k] = r->spread * r->prior_root[i * n + k];
+        }
+    }
+    solve_posterior_point(p, point, r->base, factor, low, high, etas);
+    for (size_t i = 0; i < n; i++) {
+        symbols[r->posterior_symbol[i]] = etas[i];
+    }
+}
+
 void recommend_set_point(const recommend_work *r, size_t point, double *symbols) {
+    if (r->has_posterior) {
+        set_posterior_point(r, point, symbols);
+    }
     for (size_t i = 0; i < r->free_count; i++) {
         symbols[r->free_symbol[i]] = r->point_eta[point * r->free_count + i];
     }
@@ -143,6 +205,16 @@ static ddt_status add_mild_corners(recommend_work *r) {
     return DDT_OK;
 }
 
+/* The estimates of draws: what levels tell of the etas. */
+static void shrink_estimates(recommend_work *r, size_t patient, double *symbols) {
+    r->spread = spread_of(patient);
+    for (size_t i = 0; r->has_posterior && i < r->work.solution->layout.posterior->eta_count; i++) {
+        double told = patient < r->work.options.draws ? sqrt(1.0 - r->spread * r->spread) : 1.0;
+        symbols[r->posterior_symbol[i]] *= told;
+        r->base[i] = symbols[r->posterior_symbol[i]];
+    }
+}
+
 /*
  * Virtual patients differ in what is encrypted; each of them comes with several of the points for its free etas. The
  * first of each has the centre.
@@ -171,6 +243,7 @@ ddt_status recommend_samples_create(recommend_work *r) {
     for (size_t s = 0; s < work->sample_count; s++) {
         size_t copy = s % r->patient_stride;
         memcpy(work->samples + s * width, patients + s / r->patient_stride * width, width * sizeof *patients);
+        shrink_estimates(r, s / r->patient_stride, work->samples + s * width);
         recommend_set_point(r, copy == 0 ? 0 : s * stride % r->points, work->samples + s * width);
     }
     return DDT_OK;
@@ -219,18 +292,18 @@ ddt_status recommend_rates(recommend_work *r) {
     solve_work *work = &r->work;
     size_t n = work->linear.n;
     double *scratch = solve_alloc(work, 4 * n * n + 2 * n, sizeof *scratch);
+    double *symbols = solve_alloc(work, work->symbol_count, sizeof *symbols);
     solve_numbers numbers;
-    if (scratch == NULL) {
+    if (scratch == NULL || symbols == NULL) {
         return DDT_ERR_MEMORY;
     }
     SOLVE_TRY(solve_numbers_create(work, &numbers));
     r->rate_low = INFINITY;
     r->rate_high = 0.0;
     for (size_t s = 0; s < r->likely_count * r->points; s++) {
-        double *symbols = work->samples + s / r->points * r->patient_stride * work->symbol_count;
+        recommend_load(r, s / r->points, symbols);
         recommend_set_point(r, s % r->points, symbols);
         solve_numbers_of(work, symbols, &numbers);
-        recommend_set_point(r, 0, symbols);
         SOLVE_TRY(solve_numbers_check(work, &numbers));
         double high = spectral_radius(numbers.a, n, scratch);
         /* exp(A t) decays with the smallest rate: its own largest eigenvalue tells it, at a time at which it matters.

@@ -14,7 +14,7 @@
  *   lower.c     sums of products -> nodes of the circuit
  *   superpose.c the circuit; segments.c the product of exponentials of successive segments
  *   calibrate.c the virtual population through the circuit; errors
- *   history.c   doses before a recommendation: slots, plan file
+ *   history.c   doses before a recommendation: slots, plan file; posterior.c likewise, points behind estimates
  *   solution.c  the public interface; fill.c data -> inputs; layout_file.c the layout in a plan file
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -24,6 +24,7 @@
 
 #include "ddt/solve.h"
 #include "history.h"
+#include "posterior.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -184,8 +185,9 @@ typedef struct solve_layout {
     bool carries_forward; /* ddt_events.carries_forward */
     /* 0, or a power of two: one ciphertext, whose slot s holds input s modulo it; a history is one of its own */
     size_t packed;
-    solve_history *history; /* NULL: none */
-    size_t lane_slots;      /* of a lane, where these are more than its segments take (copies of a fit); else 0 */
+    solve_history *history;     /* NULL: none */
+    solve_posterior *posterior; /* NULL: etas are the same in all slots */
+    size_t lane_slots;          /* of a lane, where these are more than its segments take (copies of a fit); else 0 */
     solve_range *ranges;
     size_t range_count;
     solve_input *inputs;

@@ -15,7 +15,7 @@
 
 #include <string.h>
 
-enum { DRAWS_DEFAULT = 6, STEPS_PER_DRAW = 12 };
+enum { DRAWS_DEFAULT = 4, STEPS_PER_DRAW = 8 };
 
 /* ------------------------------------------------------------------ the circuit */
 
@@ -121,38 +121,41 @@ static ddt_status add_range(ddt_context *ctx, const ddt_model *model, const ddt_
     return DDT_OK;
 }
 
+/* What one compartment gets of one subject's doses. */
+static bool take_doses(const ddt_schedule *schedule, size_t compartment, double span_h, ddt_update *u) {
+    const double allowance = 2.0;
+    double total = 0.0;
+    double first_h = INFINITY;
+    double last_h = -INFINITY;
+    size_t count = 0;
+    for (size_t i = 0; i < schedule->dose_count; i++) {
+        const ddt_dose *dose = &schedule->doses[i];
+        if (dose->compartment == compartment && dose->amount > 0.0) {
+            u->dose_max[compartment] = fmax(u->dose_max[compartment], allowance * dose->amount);
+            total += dose->amount;
+            first_h = fmin(first_h, dose->time_h);
+            last_h = fmax(last_h, dose->time_h);
+            count++;
+        }
+    }
+    /* n doses over their span and one interval more; one dose: over the table's span */
+    double over_h = count > 1 && last_h > first_h ? (last_h - first_h) * (double)count / (double)(count - 1) : span_h;
+    if (count > 0 && over_h > 0.0) {
+        u->dose_rate_max[compartment] = fmax(u->dose_rate_max[compartment], allowance * total / over_h);
+    }
+    return count > 0;
+}
+
 /* Twice the template's largest dose, and twice what the subject who gets most gets on average. */
 static ddt_status find_doses(ddt_context *ctx, const ddt_model *model, const ddt_events *events, ddt_update *u) {
-    const double allowance = 2.0;
     bool any = false;
     for (size_t s = 0; s < events->subject_count; s++) {
+        const ddt_subject *subject = &events->subjects[s];
+        const double span_h = subject->records[subject->record_count - 1].time_h - subject->records[0].time_h;
         ddt_schedule schedule;
         SOLVE_TRY(ddt_schedule_create(ctx, model, events, s, &schedule));
         for (size_t c = 0; c < model->compartment_count; c++) {
-            double total = 0.0;
-            double first_h = INFINITY;
-            double last_h = -INFINITY;
-            size_t count = 0;
-            for (size_t i = 0; i < schedule.dose_count; i++) {
-                const ddt_dose *dose = &schedule.doses[i];
-                if (dose->compartment != c || !(dose->amount > 0.0)) {
-                    continue;
-                }
-                u->dose_max[c] = fmax(u->dose_max[c], allowance * dose->amount);
-                total += dose->amount;
-                first_h = fmin(first_h, dose->time_h);
-                last_h = fmax(last_h, dose->time_h);
-                count++;
-            }
-            const ddt_subject *subject = &events->subjects[s];
-            double span_h = subject->records[subject->record_count - 1].time_h - subject->records[0].time_h;
-            /* n doses over their span and one interval more; one dose: over the table's span */
-            double over_h =
-                count > 1 && last_h > first_h ? (last_h - first_h) * (double)count / (double)(count - 1) : span_h;
-            if (count > 0 && over_h > 0.0) {
-                u->dose_rate_max[c] = fmax(u->dose_rate_max[c], allowance * total / over_h);
-            }
-            any |= count > 0;
+            any |= take_doses(&schedule, c, span_h, u);
         }
         ddt_schedule_destroy(&schedule);
     }
@@ -169,38 +172,63 @@ typedef struct calibration {
     const ddt_events *events;
     ddt_update *u;
     ddt_update_steps *draws; /* draw_count */
-    size_t draw_count;
+    size_t draw_count, level_count;
     double *symbols, *values;
     ddt_expr *expressions;
 } calibration;
+
+/* Which records get levels: the template's own; all observations of a model with one output where it has none. */
+static bool is_level(const calibration *k, const ddt_subject *subject, size_t r) {
+    bool any = false;
+    for (size_t i = 0; i < subject->record_count; i++) {
+        any |= subject->records[i].has_dv;
+    }
+    const ddt_record *record = &subject->records[r];
+    bool is_observation = record->evid == 0 || record->evid == 2;
+    return any ? record->has_dv : is_observation && k->model->output_count == 1;
+}
+
+/* A level of a virtual patient: the prediction, or one standard deviation beside it. */
+static ddt_status virtual_level(calibration *k, uint64_t pattern, const double *predicted, ddt_record *record) {
+    const double least = 0.05; /* of its prediction */
+    const unsigned patterns = 3;
+    uint32_t o = 0;
+    fit_residual residual;
+    SOLVE_TRY(fit_output_of(k->ctx, k->model, k->events, record, &o));
+    SOLVE_TRY(fit_residual_of(k->ctx, k->model, &k->model->outputs[o], &residual));
+    double f = fmax(predicted[o], 0.0);
+    double deviations = (double)(pattern % patterns) - 1.0;
+    record->dv = fmax(f + deviations * fit_residual_sd(&residual, f), least * f);
+    record->has_dv = record->dv > 0.0;
+    return DDT_OK;
+}
 
 /* The template's subject with levels as this virtual patient would have them: the records are a copy. */
 static ddt_status virtual_levels(calibration *k, size_t subject, uint64_t draw, ddt_record *records) {
     const ddt_subject *from = &k->events->subjects[subject];
     const size_t outputs = k->model->output_count;
+    size_t candidates = 0;
+    size_t observation = 0;
+    size_t next = 0;
     SOLVE_TRY(ddt_population_draw(k->ctx, k->model, draw, k->symbols));
     SOLVE_TRY(ddt_reference_simulate_with(k->ctx, k->model, k->events, subject, k->symbols, true, k->expressions,
                                           outputs, k->values));
-    size_t observation = 0;
-    size_t levels = 0;
     for (size_t r = 0; r < from->record_count; r++) {
-        records[r] = from->records[r];
-        if (records[r].evid != 0 && records[r].evid != 2) {
-            continue;
-        }
-        uint32_t o = 0;
-        SOLVE_TRY(records[r].has_dv ? fit_output_of(k->ctx, k->model, k->events, &records[r], &o) : DDT_OK);
-        fit_residual residual;
-        SOLVE_TRY(fit_residual_of(k->ctx, k->model, &k->model->outputs[o], &residual));
-        double f = fmax(k->values[observation * outputs + o], 0.0);
-        double sign = (levels + draw) % 3 == 0 ? -1.0 : (double)((levels + draw) % 3) - 1.0;
-        records[r].dv = fmax(f + sign * fit_residual_sd(&residual, f), 0.05 * f);
-        records[r].has_dv = records[r].evid == 0 && records[r].dv > 0.0 && levels < STEPS_PER_DRAW;
-        records[r].censored = 0;
-        levels += records[r].has_dv;
-        observation++;
+        candidates += is_level(k, from, r);
     }
-    return DDT_OK;
+    const size_t stride = (candidates + STEPS_PER_DRAW - 1) / STEPS_PER_DRAW;
+    ddt_status status = DDT_OK;
+    for (size_t r = 0; r < from->record_count && status == DDT_OK; r++) {
+        records[r] = from->records[r];
+        records[r].has_dv = false;
+        records[r].censored = 0;
+        if (is_level(k, from, r) && next++ % stride == 0) {
+            status = virtual_level(k, next + draw, k->values + observation * outputs, &records[r]);
+            k->level_count += records[r].has_dv;
+        }
+        observation += records[r].evid == 0 || records[r].evid == 2;
+    }
+    return status;
 }
 
 static ddt_status draw_steps(calibration *k, size_t subject, uint64_t draw, ddt_update_steps *out) {
@@ -238,6 +266,10 @@ static ddt_status draw_all(calibration *k) {
     for (size_t i = 0; i < k->draw_count; i++) {
         SOLVE_TRY(ddt_progress(k->ctx, "solve", i, k->draw_count));
         SOLVE_TRY(draw_steps(k, i % k->events->subject_count, i, &k->draws[i]));
+    }
+    if (k->level_count == 0) {
+        return ddt_fail(k->ctx, DDT_ERR_DATA, "'%s' has no level; the template shows what will be measured.",
+                        k->events->path);
     }
     return ddt_progress(k->ctx, "solve", k->draw_count, k->draw_count);
 }
@@ -333,6 +365,24 @@ static ddt_status live(calibration *k, bool calibrates, double *drop) {
     return status;
 }
 
+/* A refresh adds an error of about 2^-25 of the scale: where levels can take very much, old ones are forgotten sooner.
+ */
+static ddt_status choose_log_scale(calibration *k, double drop) {
+    const double largest = 0x1p20;
+    const double memory_least = 2.0;
+    ddt_update *u = k->u;
+    if (drop * memory_least > largest) {
+        return ddt_fail(
+            k->ctx, DDT_ERR_UNSUPPORTED,
+            "'%s': a level excludes some patients by %.2g in log likelihood, more than a refreshed twin can "
+            "hold; its residual error is too small.",
+            k->model->path, drop);
+    }
+    u->memory = fmin(u->memory, largest / drop);
+    set_log_scale(k, exp2(ceil(log2(u->memory * drop))));
+    return DDT_OK;
+}
+
 /*
  * Likelihoods are kept in units of what levels like those of virtual patients can take from the worst point before it
  * is forgotten. A level of another kind may drive some points beyond 1: they are lost anyway, and a few large slots do
@@ -348,7 +398,7 @@ static ddt_status calibrate(calibration *k) {
     find_bounds(k, bounds);
     SOLVE_TRY(build(k->ctx, k->u, bounds));
     SOLVE_TRY(live(k, false, &drop));
-    set_log_scale(k, exp2(ceil(log2(k->u->memory * fmax(drop * k->u->log_scale, 1.0)))));
+    SOLVE_TRY(choose_log_scale(k, fmax(drop * k->u->log_scale, 1.0)));
     find_bounds(k, bounds);
     ddt_circuit_destroy(k->u->circuit);
     k->u->circuit = NULL;

@@ -12,10 +12,8 @@
 
 enum {
     SAMPLES = 1024,
-    BASIS_MAX = 1 + DDT_UPDATE_ETAS_MAX + DDT_UPDATE_ETAS_MAX * (DDT_UPDATE_ETAS_MAX + 1) / 2 +
-                DDT_UPDATE_ETAS_MAX * (DDT_UPDATE_ETAS_MAX + 1) * (DDT_UPDATE_ETAS_MAX + 2) / 6,
-    CUBIC = 3,
-    QUADRATIC = 2
+    DEGREE_MAX = 3,
+    BASIS_MAX = 165 /* monomials of 8 etas up to that degree */
 };
 
 typedef struct ranked_point {
@@ -38,33 +36,36 @@ typedef struct surface {
 
 /* ------------------------------------------------------------------ polynomials */
 
+/* (n + degree) over degree: monomials of n variables. */
 static size_t basis_count(size_t n, unsigned degree) {
-    size_t count = 1 + n + n * (n + 1) / 2;
-    return degree == CUBIC ? count + n * (n + 1) * (n + 2) / 6 : count;
+    size_t count = 1;
+    for (unsigned k = 1; k <= degree; k++) {
+        count = count * (n + k) / k;
+    }
+    return count;
 }
 
+/* All monomials, those of each degree from those of the one before: times every variable not before the last one. */
 static void basis_at(const surface *s, const double *etas, double *out) {
     const size_t n = s->u->etas;
     double z[DDT_UPDATE_ETAS_MAX];
-    size_t at = 0;
+    size_t last[BASIS_MAX];
+    size_t from = 0;
+    size_t count = 1;
     for (size_t i = 0; i < n; i++) {
         z[i] = (etas[i] - s->centre[i]) / s->width[i];
     }
-    out[at++] = 1.0;
-    for (size_t i = 0; i < n; i++) {
-        out[at++] = z[i];
-    }
-    for (size_t i = 0; i < n; i++) {
-        for (size_t j = i; j < n; j++) {
-            out[at++] = z[i] * z[j];
-        }
-    }
-    for (size_t i = 0; i < n && s->degree == CUBIC; i++) {
-        for (size_t j = i; j < n; j++) {
-            for (size_t k = j; k < n; k++) {
-                out[at++] = z[i] * z[j] * z[k];
+    out[0] = 1.0;
+    last[0] = 0;
+    for (unsigned degree = 1; degree <= s->degree; degree++) {
+        const size_t end = count;
+        for (size_t m = from; m < end; m++) {
+            for (size_t i = last[m]; i < n; i++) {
+                last[count] = i;
+                out[count++] = out[m] * z[i];
             }
         }
+        from = end;
     }
 }
 
@@ -237,32 +238,27 @@ static void rank_points(surface *s) {
     qsort(s->ranked, u->points, sizeof *s->ranked, compare_points);
 }
 
-/* Weights fall with the distance from the best, more slowly than the posterior does. */
+/* Weights fall with the distance from the best as the posterior does, or (flatter below 1) more slowly. */
 static void weigh(surface *s, double flatter) {
     for (size_t k = 0; k < s->used; k++) {
         s->weights[k] = exp(flatter * (s->ranked[k].posterior - s->ranked[0].posterior)) + 1e-6;
     }
 }
 
-static bool find_maximum(surface *s, unsigned degree, double flatter, ddt_update_estimate *out) {
-    enum { POINTS_PER_TERM = 6, POINTS_MAX = 1000 };
+/* buffer: room for a number a point. */
+static bool find_maximum(surface *s, unsigned degree, double flatter, double *buffer, ddt_update_estimate *out) {
+    enum { POINTS_PER_TERM = 10 }; /* few: close to the maximum; many: noise is averaged out */
     double coefficients[BASIS_MAX];
     size_t wanted = POINTS_PER_TERM * basis_count(s->u->etas, degree);
-    wanted = wanted < POINTS_MAX ? wanted : POINTS_MAX;
     s->used = wanted < s->u->points ? wanted : s->u->points;
     weigh(s, flatter);
     if (!prepare(s, degree)) {
         return false;
     }
-    double *posterior = ddt_calloc(s->used, sizeof *posterior);
-    if (posterior == NULL) {
-        return false;
-    }
     for (size_t k = 0; k < s->used; k++) {
-        posterior[k] = s->ranked[k].posterior - s->ranked[0].posterior;
+        buffer[k] = s->ranked[k].posterior - s->ranked[0].posterior;
     }
-    fit_values(s, posterior, coefficients);
-    ddt_free(posterior);
+    fit_values(s, buffer, coefficients);
     return climb(s, coefficients, out->eta, out->covariance);
 }
 
@@ -336,7 +332,7 @@ static double effective_points(const surface *s) {
 
 static ddt_status allocate(ddt_context *ctx, surface *s, double **normal, double **buffer, ddt_update_estimate *out) {
     const size_t points = s->u->points;
-    const size_t basis = basis_count(s->u->etas, CUBIC);
+    const size_t basis = basis_count(s->u->etas, DEGREE_MAX);
     const size_t longest = points > SAMPLES ? points : SAMPLES;
     *out = (ddt_update_estimate){.eta_count = s->u->etas, .state_count = s->u->states, .sample_count = SAMPLES};
     s->ranked = ddt_calloc(points, sizeof *s->ranked);
@@ -354,8 +350,8 @@ static ddt_status allocate(ddt_context *ctx, surface *s, double **normal, double
 static ddt_status read_surface(ddt_context *ctx, surface *s, const double *normal, double *buffer,
                                ddt_update_estimate *out) {
     rank_points(s);
-    bool is_found = find_maximum(s, CUBIC, 0.5, out) || find_maximum(s, QUADRATIC, 0.5, out) ||
-                    find_maximum(s, QUADRATIC, 0.1, out);
+    bool is_found = find_maximum(s, DEGREE_MAX, 1.0, buffer, out) || find_maximum(s, 2, 0.5, buffer, out) ||
+                    find_maximum(s, 2, 0.1, buffer, out);
     if (!is_found) {
         return ddt_fail(ctx, DDT_ERR_DATA,
                         "The twin's values have no maximum: they are not a twin's, or its levels "

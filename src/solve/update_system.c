@@ -108,6 +108,10 @@ ddt_status update_system_create(ddt_context *ctx, const ddt_model *model, update
     if (status == DDT_OK) {
         status = read_system(&r);
     }
+    if (ddt_expr_pool_status(model->pool) != DDT_OK) {
+        status = ddt_fail(ctx, ddt_expr_pool_status(model->pool), "'%s' needs more expressions than there is room for.",
+                          model->path);
+    }
     if (status == DDT_OK) {
         status = ddt_expr_compile(ctx, model->pool, r.list, count, &out->program);
     }

@@ -6,6 +6,8 @@
  */
 #include "recommend_test.h"
 
+#include "ddt/solve/fit.h"
+
 #include "recommend_internal.h"
 
 /* ------------------------------------------------------------------ texts */
@@ -289,6 +291,128 @@ static void test_expectation(void **state) {
     problem_free(&p);
 }
 
+/* ------------------------------------------------------------------ estimates with levels */
+
+enum { FITTED = 3, FITTED_ETAS = 4, FITTED_POINTS = 32 };
+
+typedef struct fitted {
+    covariates person;
+    double etas[FITTED_ETAS], covariance[FITTED_ETAS * FITTED_ETAS];
+} fitted;
+
+/* Replaces the events. */
+static void parse_table(problem *p, text *table) {
+    ddt_events_destroy(p->events);
+    p->events = NULL;
+    assert_ok(p->ctx, ddt_events_parse(p->ctx, table->data, table->length, "table", p->model, &p->events));
+    text_free(table);
+}
+
+static void estimate_subject(const problem *p, size_t subject, fitted *f) {
+    assert_ok(p->ctx, ddt_fit_exact(p->ctx, p->model, p->events, subject, 1.0, f->etas, f->covariance, NULL));
+}
+
+/* Three patients as in data/vancomycin_levels.csv, with the estimates as columns. */
+static void read_fitted(problem *p, fitted *people) {
+    static const char *const records[] = {
+        "a,0,1250,833.333,1,.,82,110", "a,12,1250,833.333,1,.,82,110", "a,24,1250,833.333,1,.,82,110",
+        "a,27,.,.,0,21.8,82,110",      "a,35.5,.,.,0,6.6,82,110",      "b,0,1000,1000,1,.,70,66",
+        "b,12,1000,1000,1,.,70,66",    "b,26.5,.,.,0,24.7,70,66",      "c,0,750,750,1,.,58,24",
+        "c,24,750,750,1,.,58,24",      "c,50.5,.,.,0,26.6,58,24",      "c,71.5,.,.,0,13.1,58,24"};
+    const size_t first[FITTED + 1] = {0, 5, 8, 12};
+    const covariates whose[FITTED] = {{82.0, 110.0}, {70.0, 66.0}, {58.0, 24.0}};
+    text table = {0};
+    text with_etas = {0};
+    text_add(&table, "ID,TIME,AMT,RATE,EVID,DV,WT,CRCL\n");
+    text_add(&with_etas, "ID,TIME,AMT,RATE,EVID,DV,WT,CRCL,eta_cl,eta_v1,eta_q,eta_v2\n");
+    for (size_t i = 0; i < first[FITTED]; i++) {
+        text_add(&table, "%s\n", records[i]);
+    }
+    parse_table(p, &table);
+    for (size_t s = 0; s < FITTED; s++) {
+        people[s].person = whose[s];
+        estimate_subject(p, s, &people[s]);
+        for (size_t i = first[s]; i < first[s + 1]; i++) {
+            const double *eta = people[s].etas;
+            text_add(&with_etas, "%s,%.12g,%.12g,%.12g,%.12g\n", records[i], eta[0], eta[1], eta[2], eta[3]);
+        }
+    }
+    parse_table(p, &with_etas);
+}
+
+/* Cholesky's factor. */
+static void root_of(const double *a, size_t n, double *l) {
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j <= i; j++) {
+            double sum = a[i * n + j];
+            for (size_t k = 0; k < j; k++) {
+                sum -= l[i * n + k] * l[j * n + k];
+            }
+            l[i * n + j] = i == j ? sqrt(sum) : sum / l[j * n + j];
+        }
+    }
+}
+
+static two_compartments at_point(const fitted *f, const double *root, const double *z) {
+    /* Two deviations of omega, or a factor of e where that is more: but not beyond four deviations. */
+    const double reach[FITTED_ETAS] = {1.0, 0.6, 1.0, 2.6};
+    double eta[FITTED_ETAS];
+    for (size_t i = 0; i < FITTED_ETAS; i++) {
+        eta[i] = f->etas[i];
+        for (size_t k = 0; k <= i; k++) {
+            eta[i] += root[i * FITTED_ETAS + k] * z[k];
+        }
+        eta[i] = fmin(fmax(eta[i], -reach[i]), reach[i]);
+    }
+    return two_compartments_of(2.99 * (1.0 + 0.0154 * (f->person.crcl - 66.0)) * exp(eta[0]),
+                               0.675 * f->person.weight * exp(eta[1]), 2.28 * exp(eta[2]),
+                               0.732 * f->person.weight * exp(eta[3]));
+}
+
+/* Cost and P(target) are means over the posterior that the levels leave, point by point from the closed form. */
+static void test_posterior(void **state) {
+    (void)state;
+    problem p = {0};
+    fitted people[FITTED];
+    ddt_recommend_options options = {0};
+    assert_ok(NULL, ddt_context_create(&p.ctx));
+    assert_ok(p.ctx, ddt_model_read(p.ctx, THOMSON, &p.model));
+    double z[FITTED_POINTS * FITTED_ETAS];
+    double worst_cost = 0.0;
+    double worst_p = 0.0;
+    read_fitted(&p, people);
+    recommend_request(&p, "auc24=400:600; trough=10:20", "dose=500:1500:250; interval=8,12; infusion=1", &options);
+    recommend_solve(&p, &options);
+    problem_run(&p, false);
+    recommend_standard_points(FITTED_POINTS, FITTED_ETAS, z);
+    size_t outputs = ddt_solution_output_count(p.solution);
+    for (size_t s = 0; s < FITTED; s++) {
+        double root[FITTED_ETAS * FITTED_ETAS] = {0.0};
+        root_of(people[s].covariance, FITTED_ETAS, root);
+        for (size_t c = 0; c < ddt_recommend_candidate_count(&options.product); c++) {
+            ddt_recommend_candidate r = ddt_recommend_candidate_at(&options.product, c);
+            double cost = 0.0;
+            double attained = 0.0;
+            for (size_t i = 0; i < FITTED_POINTS; i++) {
+                two_compartments m = at_point(&people[s], root, z + i * FITTED_ETAS);
+                double auc = r.dose * 24.0 / r.interval_h / m.cl;
+                double trough = r.dose * steady_trough(&m, r.interval_h, r.infusion_h);
+                const ddt_recommend_target *t = options.targets.items;
+                cost +=
+                    (ddt_recommend_target_cost(&t[0], auc) + ddt_recommend_target_cost(&t[1], trough)) / FITTED_POINTS;
+                attained += ddt_recommend_attained(&t[0], auc) * ddt_recommend_attained(&t[1], trough) / FITTED_POINTS;
+            }
+            const double *values = p.values[s] + c * outputs;
+            worst_cost = fmax(worst_cost, fabs(values[find_output(p.solution, "cost")] - cost));
+            worst_p = fmax(worst_p, fabs(values[find_output(p.solution, "p_target")] - attained));
+        }
+    }
+    print_message("expectations over the posterior: error of the cost %.1e, of P(target) %.1e\n", worst_cost, worst_p);
+    assert_true(worst_cost < 2e-3);
+    assert_true(worst_p < 1e-2);
+    problem_free(&p);
+}
+
 /* ------------------------------------------------------------------ earlier doses */
 
 enum { TREATED = 3 };
@@ -438,10 +562,10 @@ static void test_rank(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_targets),     cmocka_unit_test(test_products),      cmocka_unit_test(test_own_product),
-        cmocka_unit_test(test_sums),        cmocka_unit_test(test_thomson),       cmocka_unit_test(test_goti),
-        cmocka_unit_test(test_expectation), cmocka_unit_test(test_earlier_doses), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_rank),
+        cmocka_unit_test(test_targets),     cmocka_unit_test(test_products),  cmocka_unit_test(test_own_product),
+        cmocka_unit_test(test_sums),        cmocka_unit_test(test_thomson),   cmocka_unit_test(test_goti),
+        cmocka_unit_test(test_expectation), cmocka_unit_test(test_posterior), cmocka_unit_test(test_earlier_doses),
+        cmocka_unit_test(test_refusals),    cmocka_unit_test(test_rank),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

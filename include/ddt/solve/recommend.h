@@ -161,11 +161,14 @@ typedef struct ddt_recommend_options {
  * Builds and calibrates the circuit. `events` is the template, as for ddt_solve: covariates are encrypted, etas that
  * are columns are, too (a posteriori: the patient's own estimate); etas that are not columns are unknown: the
  * expectation runs over the population's distribution, around 0. Estimates may be as large as exp(eta) = 2.7, or two
- * standard deviations of omega, or what the template has, and no larger.
+ * standard deviations of omega, or what the template has, and no larger. Where all etas that vary are columns and the
+ * data have levels (DV), the expectation runs over what these levels leave of each patient: the custodian sums up prior
+ * and expected information at filling (ddt_fit_exact), and encrypts the etas of each point (inside the ranges above)
+ * instead of one value. Without levels the estimates are taken as certain.
  *
  * The new regimen begins at the time of a subject's last record (of EVID 2, say), which takes the place of a dose at
  * that time. Doses of the subject's records before it are counted in targets @HOURS: their amounts are encrypted, times
- * and infusion times are public. Steady-state targets do not see them; levels are not looked at.
+ * and infusion times are public. Steady-state targets do not see them.
  *
  * Outputs, for each subject and candidate: the metrics of the targets at the point estimate, named as the targets;
  * "cost" (sum of weights x expected target costs, plus the dose's) and "p_target" (probability that all targets

@@ -26,9 +26,10 @@ enum { DDT_UPDATE_ETAS_MAX = 8, DDT_UPDATE_STATES_MAX = 15, DDT_UPDATE_STEPS_MAX
 
 typedef struct ddt_update_options {
     size_t points; /* support points, a power of two from 64 to 16384; 0: as many as fit a ring of 2^16, at most 8192 */
-    double memory; /* each level makes what older levels say weigh 1 - 1 / memory as much; 0: 64 */
+    double memory; /* each level makes what older levels say weigh 1 - 1 / memory as much; 0: 64. Shortened where levels
+                      tell so much that the noise of refreshing would drown in it */
     double half_life_h; /* besides, it weighs half as much after that time (the model's unit); 0: no such drift */
-    unsigned draws;     /* virtual patients for calibration; 0: 6 */
+    unsigned draws;     /* virtual patients for calibration; 0: 4 */
 } ddt_update_options;
 
 typedef struct ddt_update_info {
