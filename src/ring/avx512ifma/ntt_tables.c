@@ -25,13 +25,17 @@ size_t ddt_avx512ifma_table_words(unsigned log_n) {
     return log_n < LOG_N_VECTOR ? ddt_scalar_table_words(log_n) : ddt_avx512ifma_plan(log_n).words;
 }
 
-static uint64_t to_montgomery(const ddt_modulus *modulus, uint64_t w) {
-    return ddt_modulus_mul(modulus, w, modulus->montgomery_52);
+vec ddt_avx512ifma_multiples(uint64_t q) {
+    uint64_t multiples[LANES];
+    for (uint64_t i = 0; i < LANES; i++) {
+        multiples[i] = (i << MULTIPLE_BITS) / q * q;
+    }
+    return load(multiples);
 }
 
 static void put_pair(const ddt_modulus *modulus, uint64_t *pair, uint64_t w) {
-    pair[0] = to_montgomery(modulus, w);
-    pair[1] = pair[0] * modulus->inverse_52 & WORD_MASK;
+    pair[0] = w;
+    pair[1] = ddt_modulus_quotient(modulus, w, WORD_BITS);
 }
 
 /* The pairs of one group: `layers` layers below node `node` of the layer that has `nodes` nodes. Returns the next free
@@ -60,7 +64,7 @@ static uint64_t *put_lanes(const ddt_modulus *modulus, const uint64_t *roots, ui
     for (unsigned layer = 0; layer < 3; layer++) {
         for (size_t i = 0; i < (size_t)1 << layer; i++, table += LANES) {
             for (size_t lane = 0; lane < LANES; lane++) {
-                table[lane] = to_montgomery(modulus, roots[((node + lane) << layer) + i]);
+                table[lane] = ddt_modulus_quotient(modulus, roots[((node + lane) << layer) + i], WORD_BITS);
             }
         }
     }
