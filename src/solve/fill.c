@@ -48,7 +48,7 @@ static bool depends_on_doses(const solve_input *input) {
 static void clear_doses(const solve_layout *layout, size_t lane, double *const *inputs) {
     size_t block = block_of(layout);
     for (size_t i = 0; i < layout->input_count; i++) {
-        if (depends_on_doses(&layout->inputs[i])) {
+        if (depends_on_doses(&layout->inputs[i]) && layout->inputs[i].kind != SOLVE_INPUT_FIT) {
             memset(inputs[i] + lane * block, 0, block * sizeof(double));
         }
     }
@@ -109,6 +109,7 @@ typedef struct filler {
     const solve_layout *layout;
     const ddt_model *model;
     const ddt_events *events;
+    const double *etas; /* instead of the data's, NULL without */
 } filler;
 
 static ddt_status mismatch(const filler *f, const ddt_subject *subject, const ddt_record *record, const char *what,
@@ -346,6 +347,11 @@ static void parts_of(const filler *f, const solve_lane *lane, const solve_lane_s
                      solve_dose_parts *out) {
     const ddt_compartment *c = &f->model->compartments[f->layout->inputs[source->input].compartment];
     ddt_events_symbols(f->model, f->events, lane->subject, source->covariate_record, symbols);
+    for (size_t i = 0, k = 0; f->etas != NULL && i < f->model->eta_count; i++) {
+        bool varies = f->model->symbols[f->model->etas[i]].omega2 > 0.0;
+        symbols[f->model->etas[i]] = varies ? f->etas[k] : 0.0;
+        k += varies;
+    }
     const struct {
         ddt_expr e;
         double absent, *value;
@@ -429,6 +435,21 @@ static void fill_last_doses(const filler *f, size_t lane_index, const solve_give
             solve_fill_column(layout, lane_index, k, (amount - input->mid) / input->half, inputs[i]);
         }
     }
+}
+
+ddt_status solve_fill_data_doses(ddt_context *ctx, const solve_layout *layout, const ddt_model *model,
+                                 const ddt_events *events, size_t lane, const double *etas, solve_given *givens,
+                                 double *const *inputs) {
+    filler f = {.ctx = ctx, .layout = layout, .model = model, .events = events, .etas = etas};
+    double *symbols = ddt_calloc(model->symbol_count, sizeof *symbols);
+    double *t2_h = ddt_calloc(layout->segments, sizeof *t2_h);
+    ddt_status status = symbols == NULL || t2_h == NULL ? solve_no_memory(ctx) : give(&f, lane, symbols, givens);
+    if (status == DDT_OK) {
+        solve_fill_doses(layout, lane, givens, t2_h, inputs);
+    }
+    ddt_free(symbols);
+    ddt_free(t2_h);
+    return status;
 }
 
 static ddt_status fill_doses(const filler *f, double *const *inputs) {

@@ -32,7 +32,8 @@ void fit_factorise(const double *omega, size_t n, double *l) {
             for (size_t k = 0; k < j; k++) {
                 sum -= l[i * n + k] * l[j * n + k];
             }
-            l[i * n + j] = i == j ? sqrt(fmax(sum, 0.0)) : sum / l[j * n + j];
+            double root = l[j * n + j];
+            l[i * n + j] = i == j ? sqrt(fmax(sum, 0.0)) : root > 0.0 ? sum / root : 0.0;
         }
     }
 }
@@ -225,7 +226,7 @@ static void drop_etas(fit_work *fw) {
     solve_layout *layout = &work->solution->layout;
     size_t kept = 0;
     for (size_t i = 0; i < layout->input_count; i++) {
-        bool is_eta = i >= work->dosing_count &&
+        bool is_eta = i >= work->dosing_count && i < work->dosing_count + work->encoding_count &&
                       work->model->symbols[work->encodings[i - work->dosing_count].symbol].kind == DDT_SYMBOL_ETA;
         if (is_eta) {
             ddt_free(layout->inputs[i].name);
@@ -390,7 +391,24 @@ typedef struct trial {
     size_t count;
 } trial;
 
-static void fill_patient(const fit_work *fw, size_t lane, const fit_sample *sample, double *const *inputs) {
+/* Which doses have begun at each level, by the guess: as the custodian does it. */
+static void fill_begun(fit_work *fw, size_t lane, const fit_sample *sample, double *const *inputs) {
+    const solve_work *work = fw->work;
+    const solve_layout *layout = &work->solution->layout;
+    double etas[FIT_ETAS_MAX];
+    double t2_h = 0.0;
+    (void)fit_guess(fw->fit, &fw->fit->lanes[lane], inputs[fw->fit->feature_input] + lane * layout->lane_slots, etas);
+    for (size_t i = 0; i < fw->eta_count; i++) {
+        sample->symbols[fw->eta_symbols[i]] = etas[i];
+    }
+    solve_numbers_of(work, sample->symbols, &fw->numbers);
+    solve_lane_givens(work, lane, &fw->numbers, sample->amounts, fw->buffers.givens);
+    solve_fill_doses(layout, lane, fw->buffers.givens, &t2_h, inputs);
+    fit_lag_mark(layout, lane, fw->buffers.givens, inputs[fit_lag_input(layout)]);
+    fit_repeat_copies(layout, fw->fit, lane, inputs);
+}
+
+static void fill_patient(fit_work *fw, size_t lane, const fit_sample *sample, double *const *inputs) {
     const solve_work *work = fw->work;
     const solve_layout *layout = &work->solution->layout;
     solve_fill_amounts(layout, lane, sample->amounts, inputs);
@@ -404,6 +422,9 @@ static void fill_patient(const fit_work *fw, size_t lane, const fit_sample *samp
         }
     }
     fit_fill_lane(work->solution, lane, sample->y, sample->predicted, sample->symbols, inputs);
+    if (fit_lag_input(layout) != SOLVE_NONE) {
+        fill_begun(fw, lane, sample, inputs);
+    }
 }
 
 /* Largest error of an eta, in standard deviations. */
@@ -429,7 +450,7 @@ static fit_sample *patient_of(const fit_work *fw, size_t lane, size_t round) {
     return &samples[round];
 }
 
-const fit_sample *fit_fill_virtual(const fit_work *fw, size_t lane, size_t round, double *const *inputs) {
+const fit_sample *fit_fill_virtual(fit_work *fw, size_t lane, size_t round, double *const *inputs) {
     const fit_sample *sample = patient_of(fw, lane, round);
     fill_patient(fw, lane, sample, inputs);
     return sample;
@@ -587,6 +608,9 @@ static ddt_status prepare(fit_work *fw, const ddt_fit_options *options) {
     }
     SOLVE_TRY(find_levels(fw));
     SOLVE_TRY(choose_block(fw));
+    if (work->times.is_private) {
+        fit_lag_times(work);
+    }
     drop_etas(fw);
     SOLVE_TRY(fit_train(fw));
     fw->times = work->times; /* training knows nothing of copies */
@@ -640,7 +664,21 @@ ddt_status ddt_solve_fit(ddt_context *ctx, const ddt_model *model, const ddt_eve
                          const ddt_fit_options *options, ddt_solution **out) {
     ddt_fit_options own;
     SOLVE_TRY(fit_options_set(ctx, options, &own));
-    return solve_run(ctx, model, events, &own.solve, finish, &own, out);
+    solve_work work = {
+        .ctx = ctx, .model = model, .events = events, .finish = finish, .finish_user = &own, .fits = true};
+    SOLVE_TRY(solve_set_options(ctx, &own.solve, &work.options));
+    work.solution = ddt_calloc(1, sizeof *work.solution);
+    if (work.solution == NULL) {
+        return solve_no_memory(ctx);
+    }
+    ddt_status status = solve_work_run(&work);
+    solve_work_clear(&work);
+    if (status != DDT_OK) {
+        ddt_solution_destroy(work.solution);
+        return status;
+    }
+    *out = work.solution;
+    return DDT_OK;
 }
 
 bool ddt_solution_is_fit(const ddt_solution *solution) { return solution->fit != NULL; }

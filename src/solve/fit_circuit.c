@@ -70,6 +70,8 @@ static void make_inputs(maker *mk) {
             work->encodings[e].node = nodes[at++];
         }
     }
+    uint32_t begun = fit_lag_input(layout);
+    work->times.begun_node = begun == SOLVE_NONE ? DDT_NODE_NONE : nodes[begun];
     for (size_t o = 0; o < fit->output_count && mk->fw->iterations > 0; o++) {
         mk->inverse[o] = nodes[fit->inverse_input[o]];
         for (unsigned k = 0; k <= fit->residuals[o].degree && !fit->residuals[o].is_public; k++) {

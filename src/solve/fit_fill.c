@@ -13,7 +13,7 @@ static size_t block_of(const solve_layout *layout) {
 }
 
 /* What the model reads lies in the first copy: the same in all others. */
-static void repeat_copies(const solve_layout *layout, const solve_fit *fit, size_t lane, double *const *inputs) {
+void fit_repeat_copies(const solve_layout *layout, const solve_fit *fit, size_t lane, double *const *inputs) {
     size_t copy_slots = fit_copy_slots(layout);
     for (size_t i = 0; i < layout->input_count; i++) {
         double *slots = inputs[i] + lane * block_of(layout);
@@ -56,7 +56,7 @@ void fit_fill_lane(const ddt_solution *solution, size_t lane, const double *leve
     for (size_t i = fit->feature_input; i < layout->input_count; i++) {
         memset(inputs[i] + lane * block, 0, block * sizeof(double));
     }
-    repeat_copies(layout, fit, lane, inputs);
+    fit_repeat_copies(layout, fit, lane, inputs);
     for (size_t k = 0; k < l->level_count; k++) {
         fill_level(solution, &l->levels[k], lane, levels[k], inputs);
     }
@@ -144,6 +144,22 @@ static size_t count_levels(const ddt_subject *subject) {
     return count;
 }
 
+/* Which doses have begun at each level, by the guess. */
+static ddt_status fill_begun(const filler *f, size_t lane, const double *etas) {
+    const solve_layout *layout = &f->solution->layout;
+    solve_given *givens = ddt_calloc(layout->rows, sizeof *givens);
+    if (givens == NULL) {
+        return solve_no_memory(f->ctx);
+    }
+    ddt_status status = solve_fill_data_doses(f->ctx, layout, f->model, f->events, lane, etas, givens, f->inputs);
+    if (status == DDT_OK) {
+        fit_lag_mark(layout, lane, givens, f->inputs[fit_lag_input(layout)]);
+        fit_repeat_copies(layout, f->solution->fit, lane, f->inputs);
+    }
+    ddt_free(givens);
+    return status;
+}
+
 /* The circuit's polynomials hold where the guess predicts a level well enough; other levels would spoil the results of
  * all subjects that share a ciphertext. */
 static ddt_status check_guess(const filler *f, size_t lane, const double *levels) {
@@ -157,6 +173,7 @@ static ddt_status check_guess(const filler *f, size_t lane, const double *levels
         return ddt_fail(f->ctx, DDT_ERR_RANGE, "'%s': the levels of the subject %s ask for etas outside their ranges.",
                         f->events->path, s->id);
     }
+    SOLVE_TRY(fit_lag_input(&solution->layout) == SOLVE_NONE ? DDT_OK : fill_begun(f, lane, etas));
     SOLVE_TRY(predict(f, lane, etas, predictions));
     size_t k = fit_uncovered(solution->fit, l, levels, predictions);
     return k == l->level_count

@@ -5,6 +5,8 @@
  *   fit_map.c       the estimate in double precision, by Newton's method; fit_exact.c with the reference solver
  *   fit_train.c     virtual patients, their estimates, and the public regressions made from them
  *   fit_circuit.c   the circuit; fit.c ddt_solve_fit from beginning to end
+ *   fit_lag.c       lags that depend on etas
+ *   fit_part.c      a fit inside another circuit
  *   fit_fill.c      data -> inputs; fit_file.c the fit's section of a plan file
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -212,7 +214,15 @@ ddt_status fit_work_make(fit_work *fw, const ddt_fit_options *options);
 /* The copies' times in lanes of `block` slots. */
 ddt_status fit_make_copies(fit_work *fw, size_t block);
 /* The inputs of a lane for the virtual patient of a round. */
-const fit_sample *fit_fill_virtual(const fit_work *fw, size_t lane, size_t round, double *const *inputs);
+const fit_sample *fit_fill_virtual(fit_work *fw, size_t lane, size_t round, double *const *inputs);
+
+/* fit_lag.c */
+void fit_lag_times(solve_work *work);
+void fit_lag_mark(const solve_layout *layout, size_t lane, const solve_given *givens, double *input);
+/* The input that fit_lag_mark writes, SOLVE_NONE without lags. */
+uint32_t fit_lag_input(const solve_layout *layout);
+/* What the model reads, from the first copy into all others. */
+void fit_repeat_copies(const solve_layout *layout, const solve_fit *fit, size_t lane, double *const *inputs);
 
 ddt_status fit_train(fit_work *fw);
 /* Appends the fit to work->circuit; nodes NULL: with outputs. */

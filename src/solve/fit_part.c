@@ -119,7 +119,7 @@ ddt_status fit_part_build(fit_part *part, ddt_circuit *circuit, fit_part_nodes *
 }
 
 void fit_part_draw(const fit_part *part, size_t round, double *const *inputs, double *symbols) {
-    const fit_work *fw = part->fw;
+    fit_work *fw = part->fw;
     size_t count = part->work.model->symbol_count;
     for (size_t l = 0; l < fit_part_lanes(part); l++) {
         const fit_sample *sample = fit_fill_virtual(fw, l, round, inputs);

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { SAMPLES_LEAST = 720 };
+enum { SAMPLES_LEAST = 720, ATTEMPTS_MAX = 100 };
 
 /* ------------------------------------------------------------------ random numbers */
 
@@ -99,6 +99,15 @@ static double draw_level(const fit_residual *r, double f, uint64_t *random) {
     return fmax(f + fit_residual_sd(r, f) * z, least * f);
 }
 
+/* Where errors are relative a level is never 0: no dose has a lag that a level before it contradicts. */
+static bool has_levels(const fit_work *fw, const fit_lane *lane, const double *f) {
+    bool has_all = true;
+    for (size_t k = 0; k < lane->level_count; k++) {
+        has_all = has_all && (f[k] > 0.0 || !fw->fit->residuals[lane->levels[k].output].is_public);
+    }
+    return has_all;
+}
+
 static ddt_status draw_sample(fit_work *fw, size_t lane, size_t index, fit_sample *sample) {
     solve_work *work = fw->work;
     const fit_lane *l = &fw->fit->lanes[lane];
@@ -110,10 +119,14 @@ static ddt_status draw_sample(fit_work *fw, size_t lane, size_t index, fit_sampl
     memcpy(sample->symbols, work->samples + patient_of * work->symbol_count,
            work->symbol_count * sizeof *sample->symbols);
     const double wider = 1.5; /* what regressions learn from: the population's tails, too */
-    draw_etas(fw, index < fw->held_out ? 1.0 : wider, &random, etas);
     draw_amounts(fw, lane, &random, sample->amounts);
     patient who = {fw, lane, sample->symbols, sample->amounts};
-    SOLVE_TRY(predict(&who, etas, f));
+    bool is_measurable = false;
+    for (int attempt = 0; attempt < ATTEMPTS_MAX && !is_measurable; attempt++) {
+        draw_etas(fw, index < fw->held_out ? 1.0 : wider, &random, etas);
+        SOLVE_TRY(predict(&who, etas, f));
+        is_measurable = has_levels(fw, l, f);
+    }
     for (size_t k = 0; k < l->level_count; k++) {
         levels[k].residual = &fw->fit->residuals[l->levels[k].output];
         sample->y[k] = levels[k].y = draw_level(levels[k].residual, f[k], &random);

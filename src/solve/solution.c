@@ -257,8 +257,11 @@ static ddt_status encode_problem(solve_work *work) {
     SOLVE_TRY(solve_feeds_create(work));
     SOLVE_TRY(solve_expand_all(work));
     SOLVE_TRY(work->newton != NULL ? newton_expand(work) : DDT_OK);
+    if (work->fits && work->times.is_private && work->newton == NULL) {
+        SOLVE_TRY(fit_lag_expand(work));
+    }
     SOLVE_TRY(solve_encode(work));
-    SOLVE_TRY(work->finish != NULL && work->times.is_private ? refuse_private_times(work) : DDT_OK);
+    SOLVE_TRY(work->finish != NULL && !work->fits && work->times.is_private ? refuse_private_times(work) : DDT_OK);
     bool has_roles = work->newton == NULL && work->finish == NULL;
     SOLVE_TRY(has_roles ? DDT_OK : solve_check_used_covariates(work));
     SOLVE_TRY(add_dosing_ranges(work));

@@ -324,6 +324,7 @@ typedef struct solve_times {
     double *unit;   /* lanes x block: 1 where the row is the start of an epoch: the unit state */
     double t2_max, during_max;
     ddt_node t2_node, during_node;
+    ddt_node begun_node; /* of a fit with a lag (fit_lag.c): 1 where a dose has begun; t2 is the time since it was given */
 } solve_times;
 
 /* Amount inputs: one for each dosed compartment and way of dosing. */
@@ -508,7 +509,7 @@ typedef struct solve_work {
     solve_terms *extra_terms;    /* what it wants encoded, too */
     size_t extra_count;
     /* A fit instead of a simulation, fit_internal.h. NULL: a simulation. */
-    bool fits; /* finish is a fit's: the custodian fills what depends on covariates that change */
+    bool fits; /* finish is a fit's: it takes lags that depend on etas */
     ddt_status (*finish)(struct solve_work *work, void *user);
     void *finish_user;
     bool has_nodes;      /* dosings and encodings have their nodes already */
@@ -777,5 +778,13 @@ void solve_fill_packed(const solve_layout *layout, size_t lane, size_t index, do
 /* y in every slot of one column. */
 void solve_fill_column(const solve_layout *layout, size_t lane, size_t column, double y, double *input);
 double solve_encode_value(const solve_input *input, double value);
+/* A lane's doses from the data; givens: rows, what was filled. etas (may be NULL: the data's): of those that vary, in
+ * the model's order. */
+ddt_status solve_fill_data_doses(ddt_context *ctx, const solve_layout *layout, const ddt_model *model,
+                                 const ddt_events *events, size_t lane, const double *etas, solve_given *givens,
+                                 double *const *inputs);
+/* fit_lag.c: the time since a lagged dose began. */
+ddt_status fit_lag_expand(solve_work *work);
+ddt_status solve_lagged_time(solve_work *work, solve_value *out);
 
 #endif
