@@ -63,6 +63,7 @@ ddt_status newton_design(solve_work *work) {
                 symbols[i] = design_value(&work->symbols[i], spread(s, dimension++, dimensions));
             }
         }
+        solve_threshold_settle(work, symbols);
     }
     work->samples = samples;
     work->newton->design_start = before;
