@@ -116,7 +116,8 @@ double ddt_clock_s(void);
 /*
  * Allocates count * size bytes, 64-byte aligned, uninitialised (ddt_alloc) or zero (ddt_calloc). Returns NULL when the
  * product overflows, is larger than PTRDIFF_MAX, or memory is short; a zero size yields a unique pointer. Not for
- * secrets: those live in custody. Free with ddt_free.
+ * secrets: those live in custody. Free with ddt_free, which keeps up to 64 MiB of large blocks for the next allocations
+ * of their size.
  */
 DDT_MUST_CHECK void *ddt_alloc(size_t count, size_t size);
 DDT_MUST_CHECK void *ddt_calloc(size_t count, size_t size);

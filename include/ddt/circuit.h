@@ -167,6 +167,8 @@ typedef struct ddt_plan_request {
     /* 0: any; else the plan must have noise_bound <= it. Where one prime a level is too coarse for this or for
      * target_error the plan takes two (composite scaling, scales up to 2^98). */
     double bound_target;
+    /* 0: none; else plans whose run takes more bytes of memory (engine_bytes) are made only where no others fit */
+    uint64_t memory_limit;
     /* 0, or the most levels that the plan may use: what is deeper is refreshed (ddt_circuit_refresh) */
     unsigned levels;
 } ddt_plan_request;
@@ -190,7 +192,8 @@ typedef struct ddt_plan_info {
      */
     double noise_bound;
     size_t instructions;
-    uint64_t engine_bytes; /* ciphertexts alive at once at most, for one batch; evaluation keys come on top */
+    /* Memory of a run at most, predicted: ciphertexts of one batch, evaluation keys, matrices, scratch, tables. */
+    uint64_t engine_bytes;
 } ddt_plan_info;
 
 /*

@@ -285,7 +285,8 @@ typedef struct ddt_recommendation {
     const char *target_text, *product_text; /* as asked; they belong to the problem or plan */
 } ddt_recommendation;
 
-/* Ranks the candidates of a problem by a profile of it (decrypted, or of a run in the clear). */
+/* Ranks the candidates of a problem by a profile of it (decrypted, or of a run in the clear). Of doses per unit of a
+ * covariate those come first that the subject can be given within 5 % of rounding (ddt_twin_given_dose). */
 DDT_MUST_CHECK ddt_status ddt_twin_rank(ddt_context *ctx, const ddt_twin_problem *problem, const ddt_profile *profile,
                                         ddt_recommendation *out);
 /* The same by a plan file; model: from ddt_twin_plan_model. */
@@ -296,6 +297,12 @@ void ddt_recommendation_destroy(ddt_recommendation *recommendation);
 enum { DDT_REGIMEN_TEXT_MAX = 160 };
 void ddt_twin_regimen_text(const ddt_model *model, const ddt_recommendation *recommendation, size_t candidate,
                            char text[DDT_REGIMEN_TEXT_MAX]);
+/*
+ * One dose for this subject. Where doses are per unit of a covariate (--product per=WT): times the subject's own,
+ * rounded to the step of the model's product that is given in doses of that size; NAN where the outcome has no events.
+ */
+double ddt_twin_given_dose(const ddt_twin_outcome *outcome, const ddt_recommendation *recommendation, size_t subject,
+                           size_t candidate);
 /* recommendation.json; docs/commands.md lists the fields. The caller owns *json (ddt_free). */
 DDT_MUST_CHECK ddt_status ddt_twin_recommendation_json(ddt_context *ctx, const ddt_twin_outcome *outcome,
                                                        const ddt_recommendation *recommendation, char **json);

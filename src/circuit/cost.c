@@ -11,11 +11,11 @@
 #include <string.h>
 
 /* Nanoseconds for each coefficient (the transforms: for each coefficient and layer). */
-static const double transform_ns = 0.1;
-static const double conversion_ns = 0.1;
-static const double inner_product_ns = 1.0; /* a digit times both halves of a key */
-static const double pass_ns = 0.9;          /* memory, not arithmetic */
-static const double encode_ns = 12.0;       /* without the transforms */
+static const double transform_ns = 0.115;
+static const double conversion_ns = 0.115;
+static const double inner_product_ns = 1.15; /* a digit times both halves of a key */
+static const double pass_ns = 1.05;          /* memory, not arithmetic */
+static const double encode_ns = 14.0;        /* without the transforms */
 
 typedef struct cost_model {
     double n;
@@ -52,12 +52,6 @@ static double encoding(const cost_model *m, unsigned level) {
 
 /* ------------------------------------------------------------------ polynomials */
 
-typedef struct polynomial_work {
-    bool made[CIRCUIT_DEGREE_MAX + 1]; /* powers of the operand */
-    unsigned relinearisations;
-    unsigned rescales;
-} polynomial_work;
-
 static void count_power(polynomial_work *w, unsigned i) {
     if (i > 1 && !w->made[i]) {
         w->made[i] = true;
@@ -90,7 +84,7 @@ static void count_sum(polynomial_work *w, unsigned degree, unsigned baby) {
     }
 }
 
-static void count_polynomials(const ddt_plan *plan, const plan_instruction *instruction, polynomial_work *best) {
+void plan_count_polynomials(const ddt_plan *plan, const plan_instruction *instruction, polynomial_work *best) {
     const double rescale_weight = 0.3;
     double best_cost = INFINITY;
     for (unsigned baby = 2; baby <= CIRCUIT_DEGREE_MAX + 1; baby *= 2) {
@@ -109,7 +103,7 @@ static void count_polynomials(const ddt_plan *plan, const plan_instruction *inst
 
 static double polynomial_cost(const cost_model *m, const ddt_plan *plan, const plan_instruction *instruction) {
     polynomial_work work;
-    count_polynomials(plan, instruction, &work);
+    plan_count_polynomials(plan, instruction, &work);
     unsigned top = plan->levels[instruction->operand];
     unsigned bottom = top;
     for (size_t r = 0; r < instruction->results; r++) {
@@ -230,58 +224,9 @@ size_t plan_multiplications(const ddt_plan *plan) {
         count += instruction->product_count;
         if (instruction->opcode == PLAN_POLYNOMIAL) {
             polynomial_work work;
-            count_polynomials(plan, instruction, &work);
+            plan_count_polynomials(plan, instruction, &work);
             count += work.relinearisations;
         }
     }
     return count;
-}
-
-/* ------------------------------------------------------------------ memory */
-
-typedef struct peak_state {
-    const ddt_plan *plan;
-    uint32_t *uses;
-    uint64_t limbs;
-} peak_state;
-
-/* Of both parts. */
-static uint64_t value_limbs(const ddt_plan *plan, uint32_t value) {
-    return 2 * ((uint64_t)plan_prime_level(&plan->literal, plan->levels[value]) + 1);
-}
-
-static void release(void *user, uint32_t value) {
-    peak_state *state = user;
-    if (--state->uses[value] == 0) {
-        state->limbs -= value_limbs(state->plan, value);
-    }
-}
-
-uint64_t plan_peak_limbs(const ddt_plan *plan, const uint32_t *order, uint32_t *uses) {
-    uint64_t peak = 0;
-    peak_state state = {.plan = plan, .uses = uses};
-    memcpy(uses, plan->use_counts, plan->value_count * sizeof *uses);
-    for (size_t i = 0; i < plan->input_count; i++) {
-        state.limbs += value_limbs(plan, (uint32_t)i);
-    }
-    for (size_t i = 0; i < plan->instruction_count; i++) {
-        const plan_instruction *instruction = &plan->instructions[order[i]];
-        for (uint32_t r = 0; r < instruction->results; r++) {
-            state.limbs += value_limbs(plan, instruction->first + r);
-        }
-        peak = state.limbs > peak ? state.limbs : peak;
-        plan_operands(plan, instruction, release, &state);
-        for (uint32_t r = 0; r < instruction->results; r++) {
-            bool unused = plan->use_counts[instruction->first + r] == 0;
-            state.limbs -= unused ? value_limbs(plan, instruction->first + r) : 0;
-        }
-    }
-    return peak;
-}
-
-uint64_t plan_peak_bytes(const ddt_plan *plan) {
-    uint32_t *uses = ddt_alloc(plan->value_count, sizeof *uses);
-    uint64_t peak = uses == NULL ? 0 : plan_peak_limbs(plan, plan->order, uses);
-    ddt_free(uses);
-    return peak * sizeof(uint64_t) << plan->literal.log_n;
 }

@@ -3,9 +3,6 @@
 
 #include <string.h>
 
-/* What encoded vectors may take; beyond it they are encoded each time. */
-static const uint64_t cache_bytes_max = (uint64_t)512 << 20;
-
 typedef struct cache_entry {
     struct cache_entry *next;
     size_t batch;
@@ -129,7 +126,7 @@ static ddt_status encode(ddt_context *ctx, const ddt_plan *plan, size_t batch, u
 static bool reserve(const ddt_plan *plan, plan_cache *cache, uint32_t vector, unsigned level) {
     bool again = cache->uses[vector] > 1 || (is_shared(plan, vector) && plan->batches > 1);
     uint64_t bytes = plaintext_bytes(plan, level);
-    if (!again || cache->bytes + bytes > cache_bytes_max) {
+    if (!again || cache->bytes + bytes > PLAN_CACHE_BYTES_MAX) {
         return false;
     }
     cache->bytes += bytes;

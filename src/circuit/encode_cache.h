@@ -8,6 +8,9 @@
 
 #include "plan.h"
 
+/* What encoded vectors may take; beyond it they are encoded each time. */
+#define PLAN_CACHE_BYTES_MAX (UINT64_C(512) << 20)
+
 /* Makes the plan's cache on first use, and forgets what was encoded for another batch. Not while a run is under way. */
 DDT_MUST_CHECK ddt_status plan_cache_begin(ddt_context *ctx, ddt_plan *plan, size_t batch);
 

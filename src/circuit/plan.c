@@ -184,7 +184,7 @@ ddt_status plan_derive(ddt_context *ctx, ddt_plan *plan) {
     plan->order = NULL;
     plan->wave_begin = NULL;
     plan->use_counts = NULL;
-    if (!derive_keys(plan) || !derive_uses(plan) || !plan_schedule(plan)) {
+    if (!derive_keys(plan) || !derive_uses(plan) || !plan_schedule(plan) || !plan_measure_values(plan)) {
         return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short for a plan of %zu instructions.",
                         plan->instruction_count);
     }
@@ -304,7 +304,7 @@ void ddt_plan_get_info(const ddt_plan *plan, ddt_plan_info *info) {
                             .predicted_error = plan->predicted_error,
                             .noise_bound = plan->noise_bound,
                             .instructions = plan->instruction_count,
-                            .engine_bytes = plan_peak_bytes(plan)};
+                            .engine_bytes = (uint64_t)plan_memory(plan, &plan->literal)};
     info->predicted_seconds = (double)plan->batches * plan_cost(plan, &plan->literal);
     count_work(plan, info);
 }

@@ -121,7 +121,8 @@ struct ddt_plan {
     uint32_t *order;    /* instructions, wave by wave */
     size_t *wave_begin; /* wave_count + 1 entries into order */
     size_t wave_count;
-    uint32_t *use_counts; /* of each value, outputs included */
+    uint32_t *use_counts;  /* of each value, outputs included */
+    uint64_t value_levels; /* levels + 1 of the ciphertexts that a run has at once, summed */
 
     ddt_ckks_params *params; /* created on first use, as the others */
     ddt_bootstrapper *bootstrapper;
@@ -294,11 +295,20 @@ double plan_cost(const ddt_plan *plan, const ddt_ckks_literal *literal);
 size_t plan_bootstraps(const ddt_plan *plan);
 /* Products of ciphertexts, those inside polynomials included. */
 size_t plan_multiplications(const ddt_plan *plan);
+/* What a polynomial instruction takes. */
+typedef struct polynomial_work {
+    bool made[CIRCUIT_DEGREE_MAX + 1]; /* powers of the operand */
+    unsigned relinearisations;
+    unsigned rescales;
+} polynomial_work;
+void plan_count_polynomials(const ddt_plan *plan, const plan_instruction *instruction, polynomial_work *best);
 /* Limbs of ciphertexts alive at once at most when instructions run one after the other in this order; `uses` is room
  * for a number for each value. */
 uint64_t plan_peak_limbs(const ddt_plan *plan, const uint32_t *order, uint32_t *uses);
-/* The same in bytes, for one batch in the plan's own order. */
-uint64_t plan_peak_bytes(const ddt_plan *plan);
+/* Fills value_levels of a plan that has an order; false when memory is short. */
+bool plan_measure_values(ddt_plan *plan);
+/* Bytes that a run with parameters p takes at most, evaluation keys and everything included. */
+double plan_memory(const ddt_plan *plan, const ddt_ckks_literal *p);
 
 /* ------------------------------------------------------------------ running */
 

@@ -12,6 +12,15 @@
 
 /* ------------------------------------------------------------------ memory of values */
 
+/* Freed ciphertexts that are kept for what comes next. More would only lie there while levels fall: where a program has
+ * held many large values at once, that memory is wanted for the scratch of what follows. */
+enum { SPARE_MAX = 6 };
+
+static void destroy_value(ddt_ciphertext *ciphertext) {
+    ddt_ciphertext_destroy(ciphertext);
+    ddt_free(ciphertext);
+}
+
 static void drop_spare(engine_run *run) {
     ddt_ciphertext *spare = NULL;
     (void)pthread_mutex_lock(&run->lock);
@@ -19,8 +28,7 @@ static void drop_spare(engine_run *run) {
         spare = run->spare[--run->spare_count];
     }
     (void)pthread_mutex_unlock(&run->lock);
-    ddt_ciphertext_destroy(spare);
-    ddt_free(spare);
+    destroy_value(spare);
 }
 
 ddt_status engine_take(engine_run *run, unsigned level, ddt_ciphertext **out) {
@@ -58,8 +66,14 @@ ddt_status engine_take(engine_run *run, unsigned level, ddt_ciphertext **out) {
 
 void engine_give(engine_run *run, ddt_ciphertext *ciphertext) {
     (void)pthread_mutex_lock(&run->lock);
-    run->spare[run->spare_count++] = ciphertext;
+    bool is_kept = run->spare_count < SPARE_MAX;
+    if (is_kept) {
+        run->spare[run->spare_count++] = ciphertext;
+    }
     (void)pthread_mutex_unlock(&run->lock);
+    if (!is_kept) {
+        destroy_value(ciphertext);
+    }
 }
 
 static void drop(engine_run *run, uint32_t value) {

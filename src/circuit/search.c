@@ -33,6 +33,7 @@ typedef struct candidate {
     double error;
     double bound; /* of the noise, where the request wants one */
     double seconds;
+    bool roomy; /* within the memory limit */
     bool found;
 } candidate;
 
@@ -131,12 +132,21 @@ static ddt_status estimate_scale(const search *s, unsigned log_n, unsigned *scal
 
 /* ------------------------------------------------------------------ candidates */
 
-static void consider(ddt_plan *plan, const ddt_ckks_literal *literal, candidate *best) {
+/* What fits the memory comes first, then what takes less time. */
+static bool is_better(const candidate *a, const candidate *b) {
+    return !b->found || a->roomy > b->roomy || (a->roomy == b->roomy && a->seconds < b->seconds);
+}
+
+static void consider(const search *s, ddt_plan *plan, const ddt_ckks_literal *literal, candidate *best) {
     size_t room = ((size_t)1 << (literal->log_n - 1)) / plan->pool.block;
     size_t batches = (plan->pool.lanes + room - 1) / room;
-    double seconds = (double)batches * plan_cost(plan, literal);
-    if (!best->found || seconds < best->seconds) {
-        *best = (candidate){.plan = plan, .literal = *literal, .seconds = seconds, .found = true};
+    candidate next = {.plan = plan, .literal = *literal, .roomy = true, .found = true};
+    next.seconds = (double)batches * plan_cost(plan, literal);
+    if (s->request.memory_limit > 0) {
+        next.roomy = plan_memory(plan, literal) <= (double)s->request.memory_limit;
+    }
+    if (is_better(&next, best)) {
+        *best = next;
     }
 }
 
@@ -163,7 +173,7 @@ static void consider_size(const search *s, ddt_plan *plan, ddt_ckks_literal lite
         literal.first_bits = first;
         if (headroom_ok(s, first, literal.scale_bits) && ceil(plan_nominal_bits(&literal)) + 1.0 <= allowed) {
             if (literal.boot_levels == 0 || keys_ok(s, &literal)) {
-                consider(plan, &literal, best);
+                consider(s, plan, &literal, best);
             }
             break;
         }
@@ -304,7 +314,7 @@ static bool all_lanes_fit(const search *s, unsigned log_n) {
 
 /* The best that was found becomes the owner of its program. */
 static void take(search *s, const candidate *found, candidate *best) {
-    if (!found->found || (best->found && best->seconds <= found->seconds)) {
+    if (!found->found || !is_better(found, best)) {
         return;
     }
     if (best->plan != found->plan) {
@@ -334,10 +344,10 @@ static ddt_status search_plain(search *s, candidate *best) {
     for (unsigned log_n = range.from; log_n <= range.to && status == DDT_OK; log_n++) {
         candidate found;
         status = try_degree(s, log_n, &least_scale, &found);
-        if (status == DDT_OK && found.found && (!winner.found || found.seconds < winner.seconds)) {
+        if (status == DDT_OK && found.found && is_better(&found, &winner)) {
             winner = found;
         }
-        /* Twice the degree is more than twice the work: it pays only where it halves the batches. */
+        /* Twice the degree is more than twice the work, and memory: it pays only where it halves the batches. */
         if (found.found && all_lanes_fit(s, log_n)) {
             break;
         }

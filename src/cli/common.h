@@ -39,7 +39,6 @@ typedef struct cli_arguments {
     const char *to;         /* a physician's public key */
     const char *grant;      /* a granted recommendation */
     const char *news;       /* what happened to a living twin */
-    const char *around;     /* a living twin whose posterior patients are drawn from */
     double grid_h;
     double memory, half_life; /* of a living twin */
     uint64_t points;          /* of a living twin */
@@ -49,7 +48,6 @@ typedef struct cli_arguments {
     bool terminal_plot;
     bool grantable;  /* plan with the precision that ddtwin grant needs */
     bool clear;      /* run the program unencrypted */
-    bool bands_only; /* percentiles from encrypted moments */
     bool physician;  /* keys of a physician instead of a plan's */
     bool json;
     bool help;
@@ -95,8 +93,6 @@ typedef uint64_t cli_option;
 #define CLI_HALF_LIFE (UINT64_C(1) << 30)
 #define CLI_POINTS (UINT64_C(1) << 31)
 #define CLI_POPULATION (UINT64_C(1) << 32)
-#define CLI_BANDS_ONLY (UINT64_C(1) << 33)
-#define CLI_AROUND (UINT64_C(1) << 34)
 
 typedef struct cli_command {
     const char *name;

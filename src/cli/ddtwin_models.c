@@ -123,6 +123,23 @@ ddt_status ddtwin_models(ddt_context *ctx, const cli_arguments *arguments) {
 
 /* ------------------------------------------------------------------ info */
 
+static void print_life(const ddt_twin_plan *plan) {
+    const ddt_update *update = ddt_twin_plan_update(plan);
+    ddt_update_info info;
+    ddt_update_get_info(update, &info);
+    (void)printf("model        %s; a living twin: %zu support points, %zu etas, %zu compartments\n",
+                 ddt_twin_plan_model_name(plan), info.points, info.etas, info.states);
+    (void)printf("drift        a level counts 1/%.4g less with each later one", info.memory);
+    if (info.half_life_h > 0) {
+        (void)printf(", and half after %.4g", info.half_life_h);
+    }
+    (void)printf("\n");
+    for (size_t r = 0; r < ddt_update_range_count(update); r++) {
+        const ddt_declared_range range = ddt_update_range(update, r);
+        (void)printf("%-12s %s from %.6g to %.6g\n", r == 0 ? "encrypted" : "", range.name, range.low, range.high);
+    }
+}
+
 static void print_layout(const ddt_twin_plan *plan) {
     const ddt_solution *solution = ddt_twin_plan_solution(plan);
     (void)printf("model        %s; outputs", ddt_twin_plan_model_name(plan));
@@ -146,7 +163,7 @@ ddt_status ddtwin_info(ddt_context *ctx, const cli_arguments *arguments) {
         ddt_twin_plan *plan = NULL;
         status = ddt_twin_plan_read(ctx, arguments->positional, &plan);
         if (status == DDT_OK) {
-            print_layout(plan);
+            (ddt_twin_plan_update(plan) != NULL ? print_life : print_layout)(plan);
         }
         ddt_twin_plan_destroy(plan);
     }

@@ -17,6 +17,10 @@ static void print_text(const ddt_twin_outcome *outcome, const ddt_recommendation
         const size_t best = r->ranking[s][0];
         ddt_twin_regimen_text(outcome->model, r, best, regimen);
         (void)printf("%-12s %s;", profile->subject_ids[s], regimen);
+        if (r->product.per[0] != '\0') {
+            (void)printf(" here %.6g %s;", ddt_twin_given_dose(outcome, r, s, best),
+                         outcome->model->dose_unit == NULL ? "" : outcome->model->dose_unit);
+        }
         for (size_t o = 0; o < profile->output_count; o++) {
             (void)printf(" %s %.4g%s", profile->output_names[o], profile->values[s][best * profile->output_count + o],
                          o + 1 < profile->output_count ? "," : "\n");

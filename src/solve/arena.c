@@ -66,6 +66,11 @@ ddt_status solve_pool_failure(const solve_work *work) {
     return solve_no_memory(work->ctx);
 }
 
+bool solve_is_floored(const solve_symbol *symbol) {
+    const double below_zero = 2e-3;
+    return symbol->is_state && symbol->low < 0.0 && symbol->low >= -below_zero * symbol->high;
+}
+
 bool solve_is_varying(const solve_symbol *symbol) { return symbol->is_state || symbol->is_time; }
 
 bool solve_is_constant(const solve_work *work, ddt_expr e, double value) {

@@ -82,6 +82,14 @@ static int compare_doubles(const void *left, const void *right) {
     return (a > b) - (a < b);
 }
 
+/* Rounds of the trial: every patient once, each lane with several. */
+static size_t round_count(const solve_work *work) {
+    enum { ROUNDS_MIN = 2 };
+    size_t lanes = work->solution->layout.lane_count;
+    size_t rounds = (work->sample_count + lanes - 1) / lanes;
+    return rounds < ROUNDS_MIN ? ROUNDS_MIN : rounds;
+}
+
 /* One amount for every record of the largest subject. */
 static ddt_status create_amounts(solve_work *work, double **amounts) {
     size_t most = 0;
@@ -128,6 +136,7 @@ static void output_maxima(const solve_work *work, size_t lane, const double *out
 
 static ddt_status scale_outputs(solve_work *work) {
     const double state_margin = 1.25;
+    const double below_zero = 1e-4;
     size_t outputs = work->model->output_count;
     double *amounts = NULL;
     double *maxima = solve_alloc(work, outputs * work->draw_count, sizeof *maxima);
@@ -140,13 +149,15 @@ static ddt_status scale_outputs(solve_work *work) {
     SOLVE_TRY(create_amounts(work, &amounts));
     SOLVE_TRY(solve_exact_create(work, &buffers));
     SOLVE_TRY(solve_numbers_create(work, &numbers));
-    for (size_t s = 0; s < work->sample_count; s++) {
-        size_t lane = s % work->solution->layout.lane_count;
+    size_t lanes = work->solution->layout.lane_count;
+    for (size_t r = 0; r < lanes * round_count(work); r++) { /* the pairs that the trial has */
+        size_t s = r % work->sample_count;
+        size_t lane = r % lanes;
         solve_numbers_of(work, work->samples + s * work->symbol_count, &numbers);
         set_amounts(work, lane, 1.0, amounts);
         solve_lane_exact(work, lane, &numbers, amounts, &buffers);
         widen_states(work, lane, buffers.states);
-        if (s < work->draw_count) {
+        if (r < work->draw_count) {
             set_amounts(work, lane, typical_amount, amounts);
             solve_lane_exact(work, lane, &numbers, amounts, &buffers);
             output_maxima(work, lane, buffers.outputs, s, maxima);
@@ -164,7 +175,8 @@ static ddt_status scale_outputs(solve_work *work) {
         work->state_high[i] *= state_margin;
         if (c != SOLVE_UNIT) {
             solve_symbol *symbol = &work->symbols[work->model->compartments[c].symbol];
-            symbol->low = work->state_low[i];
+            bool is_positive = work->state_low[i] >= 0.0; /* but for the circuit's own errors */
+            symbol->low = is_positive ? -below_zero * work->state_high[i] : work->state_low[i];
             symbol->high = work->state_high[i] > work->state_low[i] ? work->state_high[i] : work->state_low[i] + 1.0;
         }
     }
@@ -309,12 +321,7 @@ static ddt_status run_round(trial *t, size_t round) {
         fill_patient(t, l, (round * lanes + l) % work->sample_count);
     }
     SOLVE_TRY(ddt_circuit_calibrate(work->ctx, work->circuit, (const double *const *)t->inputs, &violations));
-    if (violations > 0) {
-        return ddt_fail(
-            work->ctx, DDT_ERR_UNSUPPORTED,
-            "'%s': %llu values of the virtual population left the range of a function; narrow the declared ranges.",
-            work->model->path, (unsigned long long)violations);
-    }
+    t->errors.violations += violations;
     enum { EXACT_ROUNDS = 4 }; /* one round in four tells the exponential's part of the error */
     for (int exact = round % EXACT_ROUNDS == 0 ? 1 : 0; exact >= 0; exact--) {
         SOLVE_TRY(
@@ -331,11 +338,8 @@ static ddt_status run_round(trial *t, size_t round) {
 }
 
 ddt_status solve_calibrate(solve_work *work, solve_errors *errors) {
-    enum { ROUNDS_MIN = 2 };
     trial *t = work->trial;
-    size_t lanes = work->solution->layout.lane_count;
-    size_t rounds = (work->sample_count + lanes - 1) / lanes;
-    rounds = rounds < ROUNDS_MIN ? ROUNDS_MIN : rounds;
+    size_t rounds = round_count(work);
     t->random = 1;
     t->errors = (solve_errors){0};
     for (size_t r = 0; r < rounds; r++) {

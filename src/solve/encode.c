@@ -337,7 +337,7 @@ ddt_status solve_add_range(solve_work *work, uint32_t symbol, uint32_t *index) {
         return solve_no_memory(work->ctx);
     }
     layout->ranges = ranges;
-    const solve_symbol *s = &work->symbols[symbol];
+    const solve_symbol *s = &work->symbols[work->symbols[symbol].origin];
     solve_range range = {.name = ddt_strdup(name), .low = s->low, .high = s->high, .level_count = s->level_count};
     if (range.name == NULL) {
         return solve_no_memory(work->ctx);
@@ -365,6 +365,16 @@ static ddt_status input_name(const solve_work *work, uint32_t index, char **name
     return *name == NULL ? solve_no_memory(work->ctx) : DDT_OK;
 }
 
+static solve_input_kind kind_of(const solve_symbol *symbol, const solve_encoding *e) {
+    if (symbol->is_dose) {
+        return SOLVE_INPUT_LAST_DOSE;
+    }
+    if (symbol->is_threshold) {
+        return SOLVE_INPUT_THRESHOLD;
+    }
+    return e->is_log ? SOLVE_INPUT_LOG : SOLVE_INPUT_LINEAR;
+}
+
 static ddt_status make_inputs(solve_work *work) {
     solve_layout *layout = &work->solution->layout;
     size_t count = layout->input_count + work->encoding_count;
@@ -376,9 +386,8 @@ static ddt_status make_inputs(solve_work *work) {
     for (uint32_t i = 0; i < work->encoding_count; i++) {
         const solve_encoding *e = &work->encodings[i];
         const solve_symbol *symbol = &work->symbols[e->symbol];
-        solve_input input = {.kind = symbol->is_dose ? SOLVE_INPUT_LAST_DOSE
-                                     : e->is_log     ? SOLVE_INPUT_LOG
-                                                     : SOLVE_INPUT_LINEAR,
+        solve_input input = {.kind = kind_of(symbol, e),
+                             .threshold = symbol->threshold,
                              .compartment = symbol->is_dose ? work->model->symbols[e->symbol].compartment : 0,
                              .mid = e->mid,
                              .half = e->half,

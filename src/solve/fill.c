@@ -42,7 +42,7 @@ size_t solve_vector_count(const solve_layout *layout) {
 }
 
 static bool depends_on_doses(const solve_input *input) {
-    return input->kind != SOLVE_INPUT_LINEAR && input->kind != SOLVE_INPUT_LOG;
+    return input->kind != SOLVE_INPUT_LINEAR && input->kind != SOLVE_INPUT_LOG && input->kind != SOLVE_INPUT_THRESHOLD;
 }
 
 static void clear_doses(const solve_layout *layout, size_t lane, double *const *inputs) {
@@ -277,6 +277,14 @@ static uint32_t record_for(const solve_layout *layout, const solve_lane *lane, s
     }
 }
 
+/* What stands for a covariate's value in an input. */
+static double encoded(const solve_input *input, double value) {
+    if (input->kind == SOLVE_INPUT_THRESHOLD) {
+        value = value >= input->threshold ? 1.0 : 0.0;
+    }
+    return solve_encode_value(input, value);
+}
+
 static void fill_lane_symbol(const filler *f, const solve_input *input, size_t lane_index, size_t column,
                              double *values) {
     const solve_layout *layout = f->layout;
@@ -285,7 +293,7 @@ static void fill_lane_symbol(const filler *f, const solve_input *input, size_t l
     for (size_t at = 0; at < block_of(layout); at++) {
         size_t row = at % part_of(layout) / layout->columns;
         uint32_t record = record_for(layout, lane, input->role, at / part_of(layout), row, at % layout->columns);
-        slots[at] = solve_encode_value(input, value_at(f, lane->subject, record, column));
+        slots[at] = encoded(input, value_at(f, lane->subject, record, column));
     }
 }
 
@@ -324,7 +332,7 @@ static ddt_status fill_symbol(const filler *f, size_t index, double *const *inpu
         size_t subject = layout->lanes[l].subject;
         SOLVE_TRY(check_changes(f, input, place, subject));
         if (layout->packed > 0) {
-            double y = solve_encode_value(input, value_at(f, subject, 0, place.column));
+            double y = encoded(input, value_at(f, subject, 0, place.column));
             solve_fill_packed(layout, l, index, y, inputs[0]);
         } else {
             fill_lane_symbol(f, input, l, place.column, inputs[index]);

@@ -149,6 +149,7 @@ static solve_fact symbol_fact(const solve_work *work, uint32_t index) {
     const solve_symbol *symbol = &work->symbols[index];
     solve_fact fact = {.symbol = SOLVE_NONE, .low = symbol->low, .high = symbol->high};
     fact.symbol = symbol->is_time ? work->time_symbol : index; /* functions of public times are public */
+    fact.low = solve_is_floored(symbol) ? 0.0 : symbol->low;
     fact.has_state = symbol->is_state;
     fact.has_time = symbol->is_time || symbol->is_dose;
     return fact;

@@ -71,6 +71,7 @@ static void write_tables(ddt_writer *w, const solve_layout *layout) {
         ddt_writer_f64(w, input->mid);
         ddt_writer_f64(w, input->half);
         ddt_writer_f64(w, input->bound);
+        ddt_writer_f64(w, input->threshold);
         ddt_writer_u32(w, (uint32_t)input->role);
         ddt_writer_u32(w, (uint32_t)input->giving);
         ddt_writer_u32(w, input->compartment);
@@ -299,8 +300,7 @@ static bool has_history(const solve_layout *layout) {
     return layout->input_count > 0 && layout->inputs[layout->input_count - 1].kind == SOLVE_INPUT_HISTORY;
 }
 
-static ddt_status read_input(const parser *p, const ddt_plan *plan, size_t index) {
-    solve_input *input = &p->layout->inputs[index];
+static ddt_status read_input_fields(const parser *p, solve_input *input) {
     uint32_t kind = 0;
     uint32_t role = 0;
     uint32_t giving = 0;
@@ -311,35 +311,49 @@ static ddt_status read_input(const parser *p, const ddt_plan *plan, size_t index
     SOLVE_TRY(ddt_reader_f64(p->reader, &input->mid));
     SOLVE_TRY(ddt_reader_f64(p->reader, &input->half));
     SOLVE_TRY(ddt_reader_f64(p->reader, &input->bound));
+    SOLVE_TRY(ddt_reader_f64(p->reader, &input->threshold));
     SOLVE_TRY(ddt_reader_u32(p->reader, &role));
     SOLVE_TRY(ddt_reader_u32(p->reader, &giving));
     SOLVE_TRY(ddt_reader_u32(p->reader, &input->compartment));
     SOLVE_TRY(ddt_reader_u32(p->reader, &omits_f));
-    bool is_history = kind == SOLVE_INPUT_HISTORY;
-    bool is_packed = p->layout->packed > 0 && !is_history;
+    if (kind > SOLVE_INPUT_THRESHOLD || role > SOLVE_ROLE_OBSERVATION || giving > SOLVE_GIVING_CONSTANT_MODELLED ||
+        omits_f > 1) {
+        return bad(p, "an input is of a kind that does not exist");
+    }
+    input->kind = (solve_input_kind)kind;
+    input->role = (solve_role)role;
+    input->giving = (solve_giving)giving;
+    input->omits_f = omits_f != 0;
+    return DDT_OK;
+}
+
+/* The circuit has an input of this name where this one belongs. */
+static ddt_status check_name(const parser *p, const ddt_plan *plan, size_t index, bool is_packed) {
+    const solve_input *input = &p->layout->inputs[index];
     if (p->part_count >= ddt_plan_input_count(plan) || p->first + index >= ddt_plan_input_count(plan)) {
         return bad(p, "the circuit has another number of inputs");
     }
+    bool is_history = input->kind == SOLVE_INPUT_HISTORY;
     size_t last = ddt_plan_input_count(plan) - p->part_count - 1;
     if (is_history && index + 1 != p->layout->input_count) {
         return bad(p, "earlier doses are not its last input");
     }
     ddt_plan_input expected = ddt_plan_get_input(plan, is_packed ? p->first : is_history ? last : p->first + index);
     const char *name = is_packed ? SOLVE_PACKED_NAME : input->name;
-    if (kind > SOLVE_INPUT_HISTORY || role > SOLVE_ROLE_OBSERVATION || giving > SOLVE_GIVING_CONSTANT_MODELLED ||
-        omits_f > 1) {
-        return bad(p, "an input is of a kind that does not exist");
-    }
-    bool has_range = kind <= SOLVE_INPUT_AMOUNT || kind >= SOLVE_INPUT_FIT;
-    if (input->range >= (has_range ? p->layout->range_count : 1) || !(input->half > 0.0) || expected.name == NULL ||
-        strcmp(name, expected.name) != 0) {
+    return expected.name == NULL || strcmp(name, expected.name) != 0 ? bad(p, "an input is not the circuit's") : DDT_OK;
+}
+
+static ddt_status read_input(const parser *p, const ddt_plan *plan, size_t index) {
+    solve_input *input = &p->layout->inputs[index];
+    SOLVE_TRY(read_input_fields(p, input));
+    bool is_packed = p->layout->packed > 0 && input->kind != SOLVE_INPUT_HISTORY;
+    SOLVE_TRY(check_name(p, plan, index, is_packed));
+    bool has_range = input->kind <= SOLVE_INPUT_AMOUNT || input->kind >= SOLVE_INPUT_FIT;
+    if (input->range >= (has_range ? p->layout->range_count : 1) || !(input->half > 0.0)) {
         return bad(p, "an input is not the circuit's");
     }
-    input->kind = (solve_input_kind)kind;
-    input->role = (solve_role)role;
-    input->giving = (solve_giving)giving;
-    input->omits_f = omits_f != 0;
-    if (is_packed && (input->kind > SOLVE_INPUT_LOG || input->role != SOLVE_ROLE_SUBJECT)) {
+    bool is_symbol = input->kind <= SOLVE_INPUT_LOG || input->kind == SOLVE_INPUT_THRESHOLD;
+    if (is_packed && (!is_symbol || input->role != SOLVE_ROLE_SUBJECT)) {
         return bad(p, "an input that changes within a subject is packed");
     }
     if (input->kind == SOLVE_INPUT_LOG && !(p->layout->ranges[input->range].low > 0.0)) {
@@ -349,7 +363,7 @@ static ddt_status read_input(const parser *p, const ddt_plan *plan, size_t index
 }
 
 static ddt_status read_inputs(parser *p, const ddt_plan *plan) {
-    const size_t least_bytes = 7 * 4 + 3 * 8;
+    const size_t least_bytes = 7 * 4 + 4 * 8;
     size_t count = 0;
     uint32_t packed = 0;
     SOLVE_TRY(ddt_reader_u32(p->reader, &packed));

@@ -304,6 +304,21 @@ static ddt_status fill_linear(solve_work *work, const full_system *full) {
 
 /* ------------------------------------------------------------------ outputs */
 
+/* Where the equations do not read the last dose, its columns are not kept. */
+static ddt_status check_output(solve_work *work, size_t o, ddt_expr value) {
+    for (uint32_t i = 0; i < work->symbol_count && work->newton == NULL; i++) {
+        bool is_history =
+            work->symbols[i].is_dose || (work->symbols[i].is_time && work->model->symbols[i].kind != DDT_SYMBOL_TIME);
+        if (is_history && ddt_expr_depends_on(work->pool, value, i)) {
+            return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED,
+                            "'%s': the output %s reads the last dose (%s), which is supported where the equations are "
+                            "not linear or depend on time, but not here.",
+                            work->model->path, work->model->outputs[o].name, work->model->symbols[i].name);
+        }
+    }
+    return DDT_OK;
+}
+
 static ddt_status make_output(solve_work *work, const full_system *full, size_t o) {
     solve_linear *linear = &work->linear;
     solve_linear_output *output = &linear->outputs[o];
@@ -318,11 +333,8 @@ static ddt_status make_output(solve_work *work, const full_system *full, size_t 
     output->value = at_zero(work, full->outputs[o], dropped);
     solve_fact fact;
     SOLVE_TRY(solve_fact_of(work, output->value, &fact));
-    if (fact.has_time && work->newton == NULL) {
-        return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED, "'%s': the output %s depends on time explicitly.",
-                        work->model->path, work->model->outputs[o].name);
-    }
-    output->is_linear = !fact.decides_on_state;
+    SOLVE_TRY(check_output(work, o, output->value));
+    output->is_linear = !fact.decides_on_state && !fact.has_time;
     for (size_t i = 0; i < linear->n; i++) {
         size_t c = linear->compartment[i];
         output->gain[i] = c == SOLVE_UNIT ? ddt_expr_const(work->pool, 0.0)
@@ -331,6 +343,9 @@ static ddt_status make_output(solve_work *work, const full_system *full, size_t 
         output->is_linear &= !fact.has_state;
     }
     output->offset = at_zero(work, output->value, NULL);
+    if (!output->is_linear && work->newton == NULL) {
+        SOLVE_TRY(solve_rewrite_saturations(work, output->value, &output->value));
+    }
     return output->offset == DDT_EXPR_NONE ? solve_pool_failure(work) : DDT_OK;
 }
 

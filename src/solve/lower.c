@@ -37,7 +37,7 @@ double solve_function_eval(double x, const void *function) {
     case SOLVE_FUNCTION_EXP:
         return f->scale * exp(argument);
     case SOLVE_FUNCTION_EXPRESSION:
-        argument = f->is_log ? exp(argument) : argument;
+        argument = f->is_log ? exp(argument) : f->is_floored ? fmax(argument, 0.0) : argument;
         ddt_expr_program_run(f->program, &argument, &value);
         return f->scale * value;
     case SOLVE_FUNCTION_LEVELS:
@@ -258,6 +258,7 @@ static ddt_status expression_function(solve_work *work, const solve_factor *fact
         return solve_pool_failure(work);
     }
     SOLVE_TRY(ddt_expr_compile(work->ctx, work->pool, &e, 1, &f->program));
+    f->is_floored = solve_is_floored(s) && !isfinite(solve_function_eval(-1.0, f));
     f->level_count = s->level_count;
     for (size_t l = 0; l < s->level_count; l++) {
         f->levels[l] = s->levels[l];
@@ -303,10 +304,40 @@ ddt_status solve_prefers_log(solve_work *work, const solve_factor *factor, bool 
     return DDT_OK;
 }
 
+/* A function of time at each observation, in all rows. */
+static ddt_status observation_time_factor(solve_work *work, ddt_expr e, solve_product *product) {
+    const solve_layout *layout = &work->solution->layout;
+    size_t block = layout->segments * layout->rows * layout->columns;
+    double *symbols = solve_alloc(work, work->symbol_count, sizeof *symbols);
+    double *vector = solve_alloc(work, layout->lane_count * block, sizeof *vector);
+    double largest = 0.0;
+    if (symbols == NULL || vector == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t l = 0; l < layout->lane_count; l++) {
+        for (size_t k = 0; k < layout->lanes[l].column_count; k++) {
+            symbols[work->time_symbol] = layout->lanes[l].columns[k].time_h;
+            double value = ddt_expr_eval(work->pool, e, symbols, NULL);
+            if (!isfinite(value)) {
+                return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED, "'%s': %s is not finite at time %g.", work->model->path,
+                                solve_print(work, e), symbols[work->time_symbol]);
+            }
+            largest = fmax(largest, fabs(value));
+            for (size_t at = k; at < block; at += layout->columns) {
+                vector[l * block + at] = value;
+            }
+        }
+    }
+    product->coefficient *= largest;
+    product->values[product->count++] = solve_public(work, vector, largest > 0.0 ? 1.0 / largest : 1.0);
+    return ddt_circuit_status(work->circuit);
+}
+
 static ddt_status lower_symbol_factor(solve_work *work, const solve_factor *factor, solve_product *product) {
     solve_value x;
     if (work->symbols[factor->symbol].is_time) {
-        return solve_newton_time_factor(work, factor->expression, product);
+        return work->newton != NULL ? solve_newton_time_factor(work, factor->expression, product)
+                                    : observation_time_factor(work, factor->expression, product);
     }
     double mid = 0.0;
     double half = 1.0;
@@ -314,6 +345,18 @@ static ddt_status lower_symbol_factor(solve_work *work, const solve_factor *fact
     SOLVE_TRY(symbol_value(work, factor, &x, &mid, &half));
     SOLVE_TRY(expression_function(work, factor, mid, half, &f));
     return multiply_function(work, f, x, solve_print(work, factor->expression), product);
+}
+
+static ddt_status interval_range(solve_work *work, ddt_expr e, solve_fact fact, double *low, double *high) {
+    const double slack = 0.01; /* the argument itself is approximated */
+    if (!isfinite(fact.low) || !isfinite(fact.high)) {
+        return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED, "'%s': the range of %s is not bounded by the declared ranges.",
+                        work->model->path, solve_print(work, e));
+    }
+    double margin = slack * (fact.high - fact.low) + 1e-6 * fmax(1.0, fabs(fact.low));
+    *low = fact.low > 0.0 ? fact.low * (1.0 - slack) : fact.low - margin;
+    *high = fact.high + margin;
+    return DDT_OK;
 }
 
 /* The values that the argument of an outer function takes: where interval arithmetic is loose, over the virtual
@@ -324,6 +367,9 @@ static ddt_status argument_range(solve_work *work, ddt_expr e, double *low, doub
     SOLVE_TRY(solve_fact_of(work, e, &fact));
     if ((fact.has_state || fact.has_time) && work->newton != NULL) {
         return solve_newton_range(work, e, low, high);
+    }
+    if (fact.has_state || fact.has_time) { /* samples are of neither: their ranges must do */
+        return interval_range(work, e, fact, low, high);
     }
     double seen_low = INFINITY;
     double seen_high = -INFINITY;

@@ -22,7 +22,7 @@
 
 enum {
     NEWTON_ITERATIONS_MAX = 4,
-    NEWTON_TERMS_MAX = 220, /* monomials of a guess */
+    NEWTON_TERMS_MAX = 400, /* monomials of a guess */
     NEWTON_DEGREE_MAX = 9,
     NEWTON_FEATURES_MAX = 12,
     NEWTON_PARTS_MAX = 8,                       /* inputs in one feature */

@@ -269,76 +269,107 @@ static ddt_status leave_logarithm(maker *mk) {
 }
 
 /*
- * How many features of a monomial the inner sums take where the largest has `most`: a polynomial is
- * sum_outer outer * (sum_inner c * inner), which wants one value for each outer monomial, not one for each term. The
- * shallowest split, and of these the one with the fewest outer monomials.
+ * A polynomial in the features is sum_outer outer * (polynomial of lower degree), and so on inside: few values are
+ * alive at once, however many terms there are. How many features the inner polynomial has at most where the whole has
+ * `most`: the shallowest split, and of these the one with the fewest outer monomials.
  */
 static unsigned inner_features(unsigned most) {
-    unsigned best = 1;
-    unsigned best_depth = UINT_MAX;
-    for (unsigned inner = 1; inner < most; inner++) {
-        unsigned below = newton_ceil_log2(inner) + 1; /* their coefficients */
-        unsigned beside = newton_ceil_log2(most - inner);
-        unsigned depth = below > beside ? below : beside;
-        if (depth <= best_depth) {
-            best = inner;
-            best_depth = depth;
+    unsigned depth[NEWTON_DEGREE_MAX + 1] = {0, 1};
+    unsigned split[NEWTON_DEGREE_MAX + 1] = {0};
+    for (unsigned n = 2; n <= most; n++) {
+        depth[n] = UINT_MAX;
+        for (unsigned k = 1; k < n; k++) {
+            unsigned outer = newton_ceil_log2(n - k);
+            unsigned whole = 1 + (depth[k] > outer ? depth[k] : outer);
+            split[n] = whole <= depth[n] ? k : split[n];
+            depth[n] = whole <= depth[n] ? whole : depth[n];
         }
     }
-    return best;
+    return split[most];
 }
 
-/* How many features of a monomial are in its outer part: the first ones. */
-static unsigned outer_features(const newton_monomial *monomial, unsigned inner) {
-    return monomial->count > inner ? monomial->count - inner : 0;
+/* Terms of a guess that have their first features, `from` of them, in common. */
+typedef struct terms_of {
+    const size_t *items;
+    size_t count;
+    unsigned from;
+} terms_of;
+
+/* How many features of a term behind the common ones go into the outer monomial. */
+static unsigned outer_features(const maker *mk, size_t term, unsigned from, unsigned inner) {
+    unsigned left = mk->nw->monomials[term].count - from;
+    return left > inner ? left - inner : 0;
 }
 
-/* The sum of all terms that have the outer part of term `first`, without it. */
-static ddt_status inner_sum(maker *mk, size_t b, size_t first, unsigned inner, bool *done, solve_value *out) {
-    const newton_monomial *all = mk->nw->monomials;
-    unsigned outer = outer_features(&all[first], inner);
+/* Those of the terms from the first on that share its outer monomial; they are marked as done. */
+static terms_of group_of(const maker *mk, terms_of all, size_t first, unsigned inner, bool *done, size_t *members) {
+    const newton_monomial *monomials = mk->nw->monomials;
+    const uint8_t *outer = monomials[all.items[first]].features + all.from;
+    unsigned length = outer_features(mk, all.items[first], all.from, inner);
+    terms_of group = {.items = members, .from = all.from + length};
+    for (size_t i = first; i < all.count; i++) {
+        size_t t = all.items[i];
+        if (!done[i] && outer_features(mk, t, all.from, inner) == length &&
+            memcmp(monomials[t].features + all.from, outer, length) == 0) {
+            done[i] = true;
+            members[group.count++] = t;
+        }
+    }
+    return group;
+}
+
+static unsigned most_features(const maker *mk, terms_of terms) {
+    unsigned most = 0;
+    for (size_t i = 0; i < terms.count; i++) {
+        unsigned left = mk->nw->monomials[terms.items[i]].count - terms.from;
+        most = left > most ? left : most;
+    }
+    return most;
+}
+
+/* The sum of terms of state b without their common features: degrees shrink, so this ends. */
+static ddt_status polynomial(maker *mk, size_t b, terms_of terms, solve_value *out) { // NOLINT(misc-no-recursion)
+    unsigned most = most_features(mk, terms);
     solve_pairs pairs = {0};
-    for (size_t t = first; t < mk->nw->monomial_count; t++) {
-        const newton_monomial *m = &all[t];
-        if (outer_features(m, inner) == outer && memcmp(m->features, all[first].features, outer) == 0) {
-            done[t] = true;
-            SOLVE_TRY(solve_pairs_add(mk->work, &pairs, monomial_node(mk, m->features + outer, m->count - outer),
-                                      coefficient(mk, t, b)));
+    if (most <= 1) {
+        for (size_t i = 0; i < terms.count; i++) {
+            const newton_monomial *m = &mk->nw->monomials[terms.items[i]];
+            SOLVE_TRY(solve_pairs_add(mk->work, &pairs,
+                                      monomial_node(mk, m->features + terms.from, m->count - terms.from),
+                                      coefficient(mk, terms.items[i], b)));
+        }
+        return finish(mk, &pairs, out);
+    }
+    unsigned inner = inner_features(most);
+    bool *done = solve_alloc(mk->work, terms.count, sizeof *done);
+    size_t *members = solve_alloc(mk->work, terms.count, sizeof *members);
+    if (done == NULL || members == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t i = 0; i < terms.count; i++) {
+        if (!done[i]) {
+            solve_value sum;
+            terms_of group = group_of(mk, terms, i, inner, done, members);
+            const uint8_t *outer = mk->nw->monomials[terms.items[i]].features + terms.from;
+            SOLVE_TRY(polynomial(mk, b, group, &sum));
+            SOLVE_TRY(solve_pairs_add(mk->work, &pairs, monomial_node(mk, outer, group.from - terms.from), sum));
         }
     }
     return finish(mk, &pairs, out);
 }
 
-/* z of one state (or its logarithm) as a polynomial in the features. */
-static ddt_status guess_state(maker *mk, size_t b, unsigned inner, bool *done) {
-    const solve_newton *nw = mk->nw;
-    solve_pairs pairs = {0};
-    memset(done, 0, nw->monomial_count * sizeof *done);
-    for (size_t t = 0; t < nw->monomial_count; t++) {
-        solve_value sum;
-        if (done[t]) {
-            continue;
-        }
-        SOLVE_TRY(inner_sum(mk, b, t, inner, done, &sum));
-        unsigned outer = outer_features(&nw->monomials[t], inner);
-        SOLVE_TRY(solve_pairs_add(mk->work, &pairs, monomial_node(mk, nw->monomials[t].features, outer), sum));
-    }
-    return finish(mk, &pairs, &mk->z[b]);
-}
-
 static ddt_status make_guess(maker *mk) {
     const solve_newton *nw = mk->nw;
-    unsigned most = 0;
-    for (size_t t = 0; t < nw->monomial_count; t++) {
-        most = nw->monomials[t].count > most ? nw->monomials[t].count : most;
-    }
-    bool *done = solve_alloc(mk->work, nw->monomial_count, sizeof *done);
-    if (done == NULL) {
+    size_t *all = solve_alloc(mk->work, nw->monomial_count, sizeof *all);
+    if (all == NULL) {
         return DDT_ERR_MEMORY;
+    }
+    for (size_t t = 0; t < nw->monomial_count; t++) {
+        all[t] = t;
     }
     SOLVE_TRY(make_features(mk));
     for (size_t b = 0; b < mk->m; b++) {
-        SOLVE_TRY(guess_state(mk, b, inner_features(most), done));
+        SOLVE_TRY(polynomial(mk, b, (terms_of){.items = all, .count = nw->monomial_count}, &mk->z[b]));
     }
     return nw->argument == DDT_EXPR_NONE ? DDT_OK : leave_logarithm(mk);
 }

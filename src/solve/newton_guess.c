@@ -63,6 +63,7 @@ ddt_status newton_design(solve_work *work) {
                 symbols[i] = design_value(&work->symbols[i], spread(s, dimension++, dimensions));
             }
         }
+        solve_threshold_settle(work, symbols);
     }
     work->samples = samples;
     work->newton->design_start = before;
@@ -154,6 +155,10 @@ static void normalise_lane(const solve_work *work, size_t lane, double *weights)
     }
 }
 
+static bool is_one_of_several(const solve_lane *l, size_t row) {
+    return l->sources[row].input != SOLVE_NONE && rows_of_input(l, l->sources[row].input) > 1;
+}
+
 /* Weights of a lane's doses for the patient whose symbols the probe holds. The only dose of its kind needs none. */
 static ddt_status weigh_lane(solve_work *work, size_t lane, const probe *p, double *weights) {
     solve_newton *nw = work->newton;
@@ -161,11 +166,8 @@ static ddt_status weigh_lane(solve_work *work, size_t lane, const probe *p, doub
     typical_amounts(work, lane, SIZE_MAX, p->amounts);
     SOLVE_TRY(newton_trajectory(work, lane, p->symbols, p->amounts, p->z));
     for (size_t row = 0; row < l->source_count; row++) {
-        uint32_t input = l->sources[row].input;
-        if (input != SOLVE_NONE && rows_of_input(l, input) > 1) {
-            nw->weighs_doses = true;
-            SOLVE_TRY(dose_sensitivity(work, lane, row, p, weights));
-        }
+        SOLVE_TRY(is_one_of_several(l, row) ? dose_sensitivity(work, lane, row, p, weights) : DDT_OK);
+        nw->weighs_doses |= is_one_of_several(l, row);
     }
     normalise_lane(work, lane, weights);
     return DDT_OK;
@@ -389,50 +391,57 @@ static ddt_status balances(solve_work *work, uint32_t input, uint32_t other, dou
  * Symbols of which only a weighted sum moves z act as one, like a weight and an eta of one capacity. Which sum that may
  * be is told by an exponential that has both.
  */
-static ddt_status joins_feature(solve_work *work, uint32_t input, const probe *p, bool *joins) {
+static ddt_status joins(solve_work *work, uint32_t input, newton_feature *feature, const probe *p, bool *yes) {
+    *yes = false;
+    if (feature->is_amount || feature->count == NEWTON_PARTS_MAX || input < work->dosing_count) {
+        return DDT_OK;
+    }
+    double ratio = ratio_of(work, input, feature->index, yes);
+    if (ratio != 0.0 && work->newton->argument == DDT_EXPR_NONE) { /* else what is fitted is not z alone */
+        SOLVE_TRY(balances(work, input, feature->index, ratio, p, yes));
+    }
+    if (*yes) {
+        feature->inputs[feature->count] = input;
+        feature->weights[feature->count++] = ratio;
+    }
+    return DDT_OK;
+}
+
+/* Whether an input needs no feature of its own: another encoding of the same symbol has one, or the doses' means speak
+ * for it. */
+static bool is_told(const solve_layout *layout, uint32_t input) {
+    bool is_amount = layout->inputs[input].kind == SOLVE_INPUT_AMOUNT;
+    bool told = layout->inputs[input].kind == SOLVE_INPUT_LAST_DOSE;
+    for (uint32_t j = 0; j < input && !is_amount; j++) {
+        told |= layout->inputs[j].kind != SOLVE_INPUT_AMOUNT && layout->inputs[j].range == layout->inputs[input].range;
+    }
+    return told;
+}
+
+static ddt_status add_feature(solve_work *work, uint32_t input, const probe *p) {
     solve_newton *nw = work->newton;
-    *joins = false;
-    for (size_t f = 0; f < nw->feature_count && input >= work->dosing_count && !*joins; f++) {
-        newton_feature *feature = &nw->features[f];
-        bool always = false;
-        if (feature->is_amount || feature->count == NEWTON_PARTS_MAX) {
-            continue;
-        }
-        double ratio = ratio_of(work, input, feature->index, &always);
-        if (ratio == 0.0) {
-            continue;
-        }
-        *joins = always;
-        if (nw->argument == DDT_EXPR_NONE) { /* else what is fitted is not z alone */
-            SOLVE_TRY(balances(work, input, feature->index, ratio, p, joins));
-        }
-        if (*joins) {
-            feature->inputs[feature->count] = input;
-            feature->weights[feature->count++] = ratio;
-        }
+    bool joined = false;
+    for (size_t f = 0; f < nw->feature_count && !joined; f++) {
+        SOLVE_TRY(joins(work, input, &nw->features[f], p, &joined));
+    }
+    if (!joined && nw->feature_count < NEWTON_FEATURES_MAX) {
+        nw->features[nw->feature_count++] =
+            (newton_feature){.is_amount = work->solution->layout.inputs[input].kind == SOLVE_INPUT_AMOUNT,
+                             .index = input,
+                             .count = 1,
+                             .inputs = {input},
+                             .weights = {1.0}};
     }
     return DDT_OK;
 }
 
 static ddt_status find_features(solve_work *work) {
-    solve_newton *nw = work->newton;
     const solve_layout *layout = &work->solution->layout;
     probe p;
     SOLVE_TRY(probe_create(work, &p));
-    nw->feature_count = 0;
+    work->newton->feature_count = 0;
     for (uint32_t i = 0; i < layout->input_count; i++) {
-        bool is_amount = layout->inputs[i].kind == SOLVE_INPUT_AMOUNT;
-        bool known = layout->inputs[i].kind == SOLVE_INPUT_LAST_DOSE; /* the doses' means speak for it */
-        for (uint32_t j = 0; j < i && !is_amount; j++) {
-            known |= layout->inputs[j].kind != SOLVE_INPUT_AMOUNT && layout->inputs[j].range == layout->inputs[i].range;
-        }
-        if (!known) {
-            SOLVE_TRY(joins_feature(work, i, &p, &known));
-        }
-        if (!known && nw->feature_count < NEWTON_FEATURES_MAX) {
-            nw->features[nw->feature_count++] =
-                (newton_feature){.is_amount = is_amount, .index = i, .count = 1, .inputs = {i}, .weights = {1.0}};
-        }
+        SOLVE_TRY(is_told(layout, i) ? DDT_OK : add_feature(work, i, &p));
     }
     return DDT_OK;
 }

@@ -98,7 +98,7 @@ static ddt_status rewrite_vanishing(solve_work *work, ddt_expr n, ddt_expr a, bo
     return *done && *out == DDT_EXPR_NONE ? solve_pool_failure(work) : DDT_OK;
 }
 
-static ddt_status rewrite(solve_work *work, ddt_expr e, ddt_expr *out) {
+ddt_status solve_rewrite_saturations(solve_work *work, ddt_expr e, ddt_expr *out) {
     ddt_expr_node node = *ddt_expr_get(work->pool, e);
     ddt_expr operands[3] = {node.a, node.b, node.c};
     unsigned arity = ddt_expr_arity(node.op);
@@ -109,7 +109,7 @@ static ddt_status rewrite(solve_work *work, ddt_expr e, ddt_expr *out) {
         return DDT_OK;
     }
     for (unsigned k = 0; k < arity; k++) {
-        SOLVE_TRY(rewrite(work, operands[k], &operands[k]));
+        SOLVE_TRY(solve_rewrite_saturations(work, operands[k], &operands[k]));
     }
     ddt_expr_node under = {0};
     if (node.op == DDT_EXPR_DIV) {
@@ -194,7 +194,7 @@ static ddt_status split_term(splitter *s, ddt_expr e, double sign) {
         }
     }
     ddt_expr better = e;
-    SOLVE_TRY(rewrite(s->work, e, &better));
+    SOLVE_TRY(solve_rewrite_saturations(s->work, e, &better));
     s->rest = ddt_expr_binary(pool, sign > 0.0 ? DDT_EXPR_ADD : DDT_EXPR_SUB, s->rest, better);
     return DDT_OK;
 }

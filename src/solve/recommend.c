@@ -190,6 +190,26 @@ static ddt_status find_dosing(recommend_work *r) {
     return DDT_OK;
 }
 
+/* Doses per unit of a covariate: what is given is that many times larger, as bioavailability would make it. */
+static ddt_status scale_doses(recommend_work *r) {
+    solve_work *work = &r->work;
+    const char *name = r->options->product.per;
+    if (name[0] == '\0') {
+        return DDT_OK;
+    }
+    int64_t symbol = ddt_model_find_symbol(work->model, name);
+    if (symbol < 0 || work->model->symbols[symbol].kind != DDT_SYMBOL_COVARIATE) {
+        return ddt_fail(work->ctx, DDT_ERR_RANGE, "'%s' has no covariate %s that doses could be given per unit of.",
+                        work->model->path, name);
+    }
+    if (!(work->symbols[symbol].low > 0.0)) {
+        return ddt_fail(work->ctx, DDT_ERR_RANGE, "Doses per %s need a covariate that is positive.", name);
+    }
+    ddt_expr *f = &work->linear.bioavailability[r->dosed_compartment];
+    *f = ddt_expr_binary(work->pool, DDT_EXPR_MUL, *f, ddt_expr_symbol(work->pool, (uint32_t)symbol));
+    return *f == DDT_EXPR_NONE ? solve_pool_failure(work) : DDT_OK;
+}
+
 /* One dosing of unit amount, given as boluses: infusions are in the sums of exponentials. */
 static ddt_status make_dosing(recommend_work *r) {
     solve_work *work = &r->work;
@@ -517,6 +537,7 @@ static ddt_status linear_system(recommend_work *r) {
     SOLVE_TRY(solve_linear_create(work));
     SOLVE_TRY(check_linear(r));
     SOLVE_TRY(recommend_history_find(r));
+    SOLVE_TRY(scale_doses(r));
     return make_dosing(r);
 }
 

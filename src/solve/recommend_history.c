@@ -127,6 +127,12 @@ ddt_status recommend_history_find(recommend_work *r) {
         records = own > records ? own : records;
     }
     r->record_amounts = solve_alloc(&r->work, records, sizeof *r->record_amounts);
+    if (doses > 0 && r->options->product.per[0] != '\0') {
+        return ddt_fail(r->work.ctx, DDT_ERR_UNSUPPORTED,
+                        "Targets at given hours do not see earlier doses where new ones are per %s: leave one of them "
+                        "out.",
+                        r->options->product.per);
+    }
     r->history = doses > 0 ? h : NULL;
     return r->record_amounts == NULL ? DDT_ERR_MEMORY : DDT_OK;
 }

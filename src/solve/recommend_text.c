@@ -391,6 +391,16 @@ static ddt_status parse_doses(ddt_context *ctx, span text, ddt_recommend_product
     return DDT_OK;
 }
 
+static ddt_status parse_per(ddt_context *ctx, span text, ddt_recommend_product *product) {
+    size_t length = (size_t)(text.end - text.begin);
+    if (length == 0 || length >= sizeof product->per) {
+        return refuse(ctx, text, "is no covariate's name");
+    }
+    memcpy(product->per, text.begin, length);
+    product->per[length] = '\0';
+    return DDT_OK;
+}
+
 static ddt_status parse_product_key(ddt_context *ctx, span part, ddt_recommend_product *product) {
     const double least_interval_h = 0.1;
     const double least_loading = 0.01;
@@ -414,6 +424,9 @@ static ddt_status parse_product_key(ddt_context *ctx, span part, ddt_recommend_p
         return parse_list(ctx, value, product->loadings, DDT_RECOMMEND_LOADINGS_MAX, &product->loading_count,
                           least_loading);
     }
+    if (equals(key, "per")) {
+        return parse_per(ctx, value, product);
+    }
     if (!is_number(value, &number) || !(number > 0.0)) {
         return refuse(ctx, part, "is not a positive number");
     }
@@ -424,7 +437,8 @@ static ddt_status parse_product_key(ddt_context *ctx, span part, ddt_recommend_p
     } else if (equals(key, "cmt") && number == floor(number) && number < UINT16_MAX) {
         product->compartment = (unsigned)number;
     } else {
-        return refuse(ctx, part, "is not understood: dose, interval, infusion, loading, rate, daily and cmt are known");
+        return refuse(ctx, part,
+                      "is not understood: dose, interval, infusion, loading, rate, daily, cmt and per are known");
     }
     return DDT_OK;
 }
@@ -482,6 +496,9 @@ ddt_status ddt_recommend_product_text(ddt_context *ctx, const ddt_recommend_prod
     write_numbers(&w, "; rate=", &product->rate_max, product->rate_max > 0.0);
     write_numbers(&w, "; daily=", &product->daily_max, product->daily_max > 0.0);
     write_numbers(&w, "; cmt=", &compartment, product->compartment > 0);
+    if (product->per[0] != '\0' && w.used < w.room) {
+        (void)snprintf(w.text + w.used, w.room - w.used, "; per=%s", product->per);
+    }
     *out = w.text;
     return DDT_OK;
 }

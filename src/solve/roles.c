@@ -85,9 +85,10 @@ static ddt_status add_roles(solve_work *work, ddt_symbol *all, uint32_t count, u
 ddt_status solve_roles_create(solve_work *work) {
     const ddt_model *given = work->model;
     uint32_t count = (uint32_t)given->symbol_count;
+    size_t most = (1 + EXTRA_ROLES) * (size_t)count + SOLVE_THRESHOLDS_MAX;
     ddt_model *copy = solve_alloc(work, 1, sizeof *copy);
-    ddt_symbol *all = solve_alloc(work, (1 + EXTRA_ROLES) * (size_t)count, sizeof *all);
-    work->symbols = solve_alloc(work, (1 + EXTRA_ROLES) * (size_t)count, sizeof *work->symbols);
+    ddt_symbol *all = solve_alloc(work, most, sizeof *all);
+    work->symbols = solve_alloc(work, most, sizeof *work->symbols);
     if (copy == NULL || all == NULL || work->symbols == NULL) {
         return DDT_ERR_MEMORY;
     }
@@ -100,6 +101,7 @@ ddt_status solve_roles_create(solve_work *work) {
     copy->symbols = all;
     copy->symbol_count = next;
     work->model = copy;
+    work->own_model = copy;
     work->symbol_count = next;
     return DDT_OK;
 }

@@ -58,6 +58,7 @@ static ddt_status draw(solve_work *work, const ddt_model *model, uint64_t index,
             symbols[i] = fmin(fmax(symbols[i], symbol->low), symbol->high);
         }
     }
+    solve_threshold_settle(work, symbols);
     return DDT_OK;
 }
 
@@ -87,6 +88,7 @@ static void add_corners(solve_work *work, size_t count, const double *typical, d
         for (int side = 0; work->symbols[i].is_encrypted && side < 2; side++, out += width) {
             memcpy(out, typical, width * sizeof *out);
             out[i] = side == 0 ? work->symbols[i].low : work->symbols[i].high;
+            solve_threshold_settle(work, out);
         }
     }
     uint64_t state = 1;
@@ -94,6 +96,7 @@ static void add_corners(solve_work *work, size_t count, const double *typical, d
     for (size_t c = 0; c < joint; c++, out += width) {
         memcpy(out, typical, width * sizeof *out);
         joint_corner(work, count > CORNER_SYMBOLS_MAX ? next_random(&state) : c, out);
+        solve_threshold_settle(work, out);
     }
 }
 
@@ -382,6 +385,9 @@ static void read_outputs(const solve_work *work, const solve_lane *lane, double 
             if (work->linear.compartment[i] != SOLVE_UNIT) {
                 symbols[work->model->compartments[work->linear.compartment[i]].symbol] = states[k * n + i];
             }
+        }
+        if (work->time_symbol != SOLVE_NONE) {
+            symbols[work->time_symbol] = lane->columns[k].time_h;
         }
         ddt_expr_program_run(work->output_program, symbols, values);
         for (size_t o = 0; o < outputs; o++) {

@@ -124,7 +124,10 @@ static ddt_status tighten(solve_work *work, const solve_errors *errors) {
         work->exponential_checks += 2; /* unstable between the times that were looked at */
         return solve_exponential_choose(work);
     }
-    if (errors->exponential > exponential_part * work->options.tolerance) {
+    if (errors->violations > 0) { /* what a state's errors did, or a function's: both shrink */
+        work->tolerance *= tightening;
+    }
+    if (errors->violations > 0 || errors->exponential > exponential_part * work->options.tolerance) {
         work->exponential_tolerance *= tightening;
         return solve_exponential_choose(work);
     }
@@ -147,7 +150,8 @@ static ddt_status build(solve_work *work) {
     for (int k = 0; k < ATTEMPTS_MAX; k++) {
         SOLVE_TRY(attempt(work, &errors));
         work->solution->info.surrogate_error = errors.draws;
-        if (errors.draws <= wanted && errors.corners <= corner_allowance * wanted) {
+        bool is_accurate = errors.draws <= wanted && errors.corners <= corner_allowance * wanted;
+        if (is_accurate && errors.violations == 0) {
             return DDT_OK;
         }
         SOLVE_TRY(tighten(work, &errors));
@@ -155,8 +159,8 @@ static ddt_status build(solve_work *work) {
     return ddt_fail(
         work->ctx, DDT_ERR_UNSUPPORTED,
         "'%s': the virtual population shows an error of %g of an output's maximum (%g at the corners of the "
-        "declared ranges) where %g is wanted; narrow the ranges.",
-        work->model->path, errors.draws, errors.corners, wanted);
+        "declared ranges, %llu values beyond a function's range) where %g is wanted; narrow the ranges.",
+        work->model->path, errors.draws, errors.corners, (unsigned long long)errors.violations, wanted);
 }
 
 /* ------------------------------------------------------------------ steps */

@@ -2,6 +2,7 @@
  * Inside of the room: what the steps of ddt_solve share.
  *
  *   symbols.c   which symbols are encrypted, their ranges; the model's expressions with public numbers put in
+ *   threshold.c comparisons of covariates as symbols of their own
  *   interval.c  facts about expressions: what they depend on, which values they can take
  *   linear.c    dx/dt = A x + c, x(0), outputs: symbolic, with a refusal for everything else
  *   sample.c    the virtual population and the linear system's numbers for each of its patients
@@ -50,7 +51,8 @@ enum {
     SOLVE_INTEGER_MAX = 64, /* integers that multiply without a level (circuit) */
     SOLVE_BLOCK_DEFAULT = 16384,
     SOLVE_DRAWS_DEFAULT = 200,
-    SOLVE_SQUARINGS_MAX = 24
+    SOLVE_SQUARINGS_MAX = 24,
+    SOLVE_THRESHOLDS_MAX = 32 /* comparisons of covariates */
 };
 
 /* ------------------------------------------------------------------ arena */
@@ -81,7 +83,8 @@ typedef enum solve_input_kind {
     SOLVE_INPUT_INFUSION_TIME, /* time under the infusion, likewise */
     SOLVE_INPUT_FIT,           /* made of levels, fit_fill.c */
     SOLVE_INPUT_LAST_DOSE,     /* AMT of the last dose before each column, podo() */
-    SOLVE_INPUT_HISTORY        /* of the doses before a recommendation, history.h; the last input */
+    SOLVE_INPUT_HISTORY,       /* of the doses before a recommendation, history.h; the last input */
+    SOLVE_INPUT_THRESHOLD      /* 1 where a covariate has reached the threshold, else 0; then as LINEAR */
 } solve_input_kind;
 
 /* Whose value an input takes in a slot, where a covariate changes with time. */
@@ -112,6 +115,7 @@ typedef struct solve_input {
     solve_input_kind kind;
     uint32_t range; /* times: none, 0 */
     double mid, half, bound;
+    double threshold; /* SOLVE_INPUT_THRESHOLD */
     solve_role role;
     solve_giving giving;  /* amounts only */
     uint32_t compartment; /* likewise, and of last doses: whose, UINT32_MAX for those into any */
@@ -218,7 +222,8 @@ typedef struct solve_function {
     solve_function_kind kind;
     double a, b, scale, power;
     ddt_expr_op op;
-    bool is_log; /* decode: exp(b + a x) instead of b + a x */
+    bool is_log;     /* decode: exp(b + a x) instead of b + a x */
+    bool is_floored; /* decode: 0 where that is negative */
     ddt_expr_program *program;
     size_t level_count;
     double levels[SOLVE_LEVELS_MAX], values[SOLVE_LEVELS_MAX];
@@ -251,8 +256,10 @@ typedef struct solve_symbol {
     bool is_compared; /* by == or as a condition in the model */
     bool changes;     /* the template's values change within a subject */
     solve_role role;
-    uint32_t origin; /* the model's symbol: its own index but for roles.c's */
-    bool is_known;   /* its node will be public: the points of an expectation */
+    uint32_t origin;   /* the model's symbol: its own index but for roles.c's */
+    bool is_threshold; /* 1 where its origin is at least `threshold`, else 0 */
+    double threshold;
+    bool is_known; /* its node will be public: the points of an expectation */
     double low, high;
     double sd; /* ETA */
     size_t level_count;
@@ -449,6 +456,7 @@ typedef struct solve_exponential {
 typedef struct solve_work {
     ddt_context *ctx;
     const ddt_model *model;
+    ddt_model *own_model; /* the same, a copy with further symbols */
     const ddt_events *events;
     ddt_solve_options options;
     solve_arena arena;
@@ -457,6 +465,8 @@ typedef struct solve_work {
     ddt_expr_pool *pool;
     solve_symbol *symbols; /* model->symbol_count */
     size_t symbol_count;
+    bool has_ranges;      /* of all symbols: comparisons can be told apart */
+    bool is_complete;     /* there will be no further symbols */
     uint32_t time_symbol; /* stands for all that are public times in solve_fact.symbol, SOLVE_NONE without any */
     solve_fact *facts;
     size_t fact_count, fact_capacity;
@@ -528,6 +538,8 @@ const char *solve_print(solve_work *work, ddt_expr e);
 const char *solve_print_from(solve_work *work, const ddt_expr_pool *pool, ddt_expr e);
 /* Neither encrypted nor constant: what circuits compute, or columns know. */
 bool solve_is_varying(const solve_symbol *symbol);
+/* A state that is never negative: its range reaches a little below 0 for the circuit's own errors. */
+bool solve_is_floored(const solve_symbol *symbol);
 bool solve_is_constant(const solve_work *work, ddt_expr e, double value);
 
 /* symbols.c */
@@ -537,6 +549,11 @@ ddt_status solve_check_covariates(ddt_context *ctx, const ddt_model *model, cons
                                   uint32_t symbol, size_t column);
 /* Index of a symbol's column in the table, or SIZE_MAX. */
 size_t solve_column(const ddt_events *events, uint32_t symbol);
+
+/* threshold.c: comparisons, min, max and abs that depend on one covariate become symbols that are 0 or 1. */
+ddt_status solve_threshold_rewrite(solve_work *work, ddt_expr e, ddt_expr *out);
+/* Gives a patient's thresholds the values that follow from the covariates. */
+void solve_threshold_settle(const solve_work *work, double *symbols);
 
 /* interval.c */
 ddt_status solve_fact_of(solve_work *work, ddt_expr e, solve_fact *out);
@@ -724,6 +741,7 @@ ddt_status solve_vectors_create(solve_work *work, size_t count, double ***out);
  * instead of their polynomials. */
 typedef struct solve_errors {
     double draws, corners, exponential;
+    uint64_t violations; /* values beyond the range that a function is approximated on */
 } solve_errors;
 ddt_status solve_calibrate(solve_work *work, solve_errors *errors);
 
@@ -734,11 +752,14 @@ ddt_status solve_newton_logarithms(solve_work *work, size_t count, ddt_expr *rhs
                                    const bool *is_needed);
 /* Leaves the linear part in rhs; work->newton keeps the rest, NULL where there is none. */
 ddt_status solve_newton_split(solve_work *work, size_t count, ddt_expr *rhs, const bool *is_needed);
+/* e with every saturable term n / (a + b), a of compartments and b not, written so that one function of a / b remains.
+ */
+ddt_status solve_rewrite_saturations(solve_work *work, ddt_expr e, ddt_expr *out);
 bool solve_newton_forces(const solve_work *work, size_t compartment);
 /* Values that an expression takes in the virtual population, at the current iterate. */
 /* Where the logarithm of an argument is known at the current iterate: y = (log - mid) / half. */
 bool solve_newton_log(const solve_work *work, ddt_expr argument, solve_value *y, double *mid, double *half);
-/* Multiplies by a function of time: a public vector. */
+/* Multiplies by a function of time: a public vector. Where nothing else is: of the time at each observation. */
 ddt_status solve_newton_time_factor(solve_work *work, ddt_expr e, solve_product *product);
 ddt_status solve_newton_range(solve_work *work, ddt_expr e, double *low, double *high);
 /* The same for each column (lanes x columns), not widened. */

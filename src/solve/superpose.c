@@ -448,6 +448,34 @@ static ddt_status combined_output(builder *b, size_t o, solve_value *out) {
     return solve_pairs_node(work, &pairs, out);
 }
 
+/* Rows beyond the first of a lane hold sums that mix lanes: functions are not made for those. They become the middle of
+ * the state's range. */
+static ddt_status keep_first_row(builder *b, size_t i, solve_value *value) {
+    solve_work *work = b->work;
+    const solve_layout *layout = &work->solution->layout;
+    size_t part = layout->rows * layout->columns;
+    size_t slots = layout->lane_count * layout->segments * part;
+    if (layout->segments * layout->rows == 1) {
+        return DDT_OK;
+    }
+    const solve_symbol *symbol = &work->symbols[work->model->compartments[work->linear.compartment[i]].symbol];
+    double middle = 0.5 * (symbol->low + symbol->high) / work->state_scale[i];
+    double *first = solve_alloc(work, 2 * slots, sizeof *first);
+    if (first == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    double *other = first + slots;
+    for (size_t at = 0; at < slots; at++) {
+        bool is_first = at % (layout->segments * part) < layout->columns;
+        first[at] = is_first ? 1.0 : 0.0;
+        other[at] = is_first ? 0.0 : middle;
+    }
+    value->node = ddt_circuit_mul(work->circuit, value->node, solve_public(work, first, 1.0).node);
+    value->node = ddt_circuit_add(work->circuit, value->node, solve_public(work, other, 1.0).node);
+    value->depth += 1.0;
+    return ddt_circuit_status(work->circuit);
+}
+
 /* An output that is not linear in the states: a function of them after the sum over sources. */
 static ddt_status nonlinear_output(builder *b, size_t o, solve_value *out) {
     solve_work *work = b->work;
@@ -461,7 +489,9 @@ static ddt_status nonlinear_output(builder *b, size_t o, solve_value *out) {
         }
         solve_value value;
         SOLVE_TRY(state_value(b, f, i, &value));
-        work->state_values[i] = sum_over_sources(b, value);
+        value = sum_over_sources(b, value);
+        SOLVE_TRY(keep_first_row(b, i, &value));
+        work->state_values[i] = value;
     }
     solve_sum sum = {0};
     SOLVE_TRY(solve_lower(work, &work->offset_terms[o], &sum));

@@ -265,15 +265,22 @@ ddt_status solve_import(solve_work *work, const ddt_expr *from, size_t count, dd
         ddt_free(order);
         return solve_no_memory(work->ctx);
     }
+    ddt_status status = DDT_OK;
     for (size_t i = 0; i < order_count; i++) {
         images[order[i]] = import_node(work, ddt_expr_get(source, order[i]), images);
+        if (status == DDT_OK && images[order[i]] != DDT_EXPR_NONE) {
+            status = solve_threshold_rewrite(work, images[order[i]], &images[order[i]]);
+        }
     }
     for (size_t i = 0; i < count; i++) {
         to[i] = images[from[i]];
     }
     ddt_free(images);
     ddt_free(order);
-    return ddt_expr_pool_status(work->pool) == DDT_OK ? DDT_OK : solve_pool_failure(work);
+    if (status == DDT_OK && ddt_expr_pool_status(work->pool) != DDT_OK) {
+        status = solve_pool_failure(work);
+    }
+    return status;
 }
 
 /* Everything that the model says, so that comparisons anywhere in it are seen. */
@@ -326,6 +333,10 @@ ddt_status solve_symbols_create(solve_work *work) {
     for (uint32_t i = 0; i < work->symbol_count; i++) {
         SOLVE_TRY(find_range(work, i));
     }
+    solve_facts_reset(work); /* they were of symbols without ranges */
+    work->has_ranges = true;
+    SOLVE_TRY(import_all(work));
+    work->is_complete = true;
     return DDT_OK;
 }
 

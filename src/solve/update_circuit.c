@@ -216,7 +216,7 @@ static ddt_status virtual_levels(calibration *k, size_t subject, uint64_t draw, 
     for (size_t r = 0; r < from->record_count; r++) {
         candidates += is_level(k, from, r);
     }
-    const size_t stride = (candidates + STEPS_PER_DRAW - 1) / STEPS_PER_DRAW;
+    const size_t stride = candidates / STEPS_PER_DRAW + 1;
     ddt_status status = DDT_OK;
     for (size_t r = 0; r < from->record_count && status == DDT_OK; r++) {
         records[r] = from->records[r];
@@ -528,6 +528,13 @@ void ddt_update_get_info(const ddt_update *u, ddt_update_info *info) {
 /* Amounts are to be right to 1e-4 of what a patient has, who may have a hundredth of what the plan allows for. */
 ddt_plan_request ddt_update_request(void) {
     return (ddt_plan_request){.target_error = 1e-6, .accept_error = 2e-5, .public_key_inputs = true};
+}
+
+size_t ddt_update_range_count(const ddt_update *update) { return update->range_count; }
+
+ddt_declared_range ddt_update_range(const ddt_update *update, size_t range) {
+    const update_range *r = &update->ranges[range];
+    return (ddt_declared_range){r->name, r->low, r->high};
 }
 
 const char *ddt_update_eta_name(const ddt_update *update, size_t eta) { return update->eta_names[eta]; }

@@ -99,7 +99,7 @@ static double usual_error(ddt_twin_purpose purpose) {
 static ddt_status problem_plan(ddt_context *ctx, double target_error, ddt_twin_problem *problem) {
     const double share_of_bar = 0.9;
     const double relative = target_error > 0 ? target_error : usual_error(problem->recipe.purpose);
-    ddt_plan_request request = {.target_error = relative * problem->circuit_scale};
+    ddt_plan_request request = {.target_error = relative * problem->circuit_scale, .memory_limit = TWIN_MEMORY_LIMIT};
     if (problem->recipe.grantable) {
         request.bound_target = TWIN_BOUND_GRANTABLE;
     } else if (target_error == 0) {

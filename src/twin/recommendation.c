@@ -10,6 +10,67 @@
 
 enum { SHOWN_MAX = 5 };
 
+/* ------------------------------------------------------------------ doses per unit of a covariate */
+
+/* To the step of the model's product that is given in doses of this size. */
+static double rounded_dose(const ddt_model *model, double dose) {
+    for (size_t i = 0; i < model->product_count; i++) {
+        const ddt_product *product = &model->products[i];
+        if (dose >= product->dose_low && dose <= product->dose_high) {
+            return ddt_product_round(product, dose);
+        }
+    }
+    return dose;
+}
+
+/* The subject's own value of the covariate that doses are per unit of, 1 where they are per none; NAN: not known. */
+static double size_of(const ddt_model *model, const ddt_events *events, const ddt_recommend_product *product,
+                      size_t subject) {
+    const int64_t per = product->per[0] == '\0' ? -1 : ddt_model_find_symbol(model, product->per);
+    if (per < 0 || events == NULL || subject >= events->subject_count) {
+        return per < 0 ? 1 : NAN;
+    }
+    const ddt_subject *s = &events->subjects[subject];
+    for (size_t i = 0; i < events->covariate_count && s->record_count > 0; i++) {
+        if (events->covariate_symbols[i] == (uint32_t)per) {
+            return s->covariate_values[s->records[0].covariates + i];
+        }
+    }
+    return NAN;
+}
+
+double ddt_twin_given_dose(const ddt_twin_outcome *outcome, const ddt_recommendation *recommendation, size_t subject,
+                           size_t candidate) {
+    const ddt_recommend_product *product = &recommendation->product;
+    const double dose = ddt_recommend_candidate_at(product, candidate).dose;
+    const double own = dose * size_of(outcome->model, outcome->events, product, subject);
+    return product->per[0] == '\0' ? dose : rounded_dose(outcome->model, own);
+}
+
+/* Candidates that this patient can be given without much rounding come first; their order is kept. */
+static ddt_status put_givable_first(ddt_context *ctx, const ddt_model *model, const ddt_events *events, size_t subject,
+                                    const ddt_recommendation *r) {
+    const double allowance = 0.05; /* of the dose */
+    const double size = size_of(model, events, &r->product, subject);
+    size_t *order = ddt_calloc(r->candidate_count, sizeof *order);
+    size_t count = 0;
+    if (order == NULL) {
+        return twin_no_memory(ctx);
+    }
+    for (int wants = 1; wants >= 0; wants--) {
+        for (size_t i = 0; i < r->candidate_count; i++) {
+            const double own = size * ddt_recommend_candidate_at(&r->product, r->ranking[subject][i]).dose;
+            const bool is_near = fabs(rounded_dose(model, own) - own) <= allowance * own;
+            if (is_near == (wants == 1)) {
+                order[count++] = r->ranking[subject][i];
+            }
+        }
+    }
+    memcpy(r->ranking[subject], order, r->candidate_count * sizeof *order);
+    ddt_free(order);
+    return DDT_OK;
+}
+
 /* ------------------------------------------------------------------ ranking */
 
 void ddt_recommendation_destroy(ddt_recommendation *recommendation) {
@@ -72,7 +133,14 @@ ddt_status twin_rank(ddt_context *ctx, const twin_recipe *recipe, const ddt_mode
 
 ddt_status ddt_twin_rank(ddt_context *ctx, const ddt_twin_problem *problem, const ddt_profile *profile,
                          ddt_recommendation *out) {
-    return twin_rank(ctx, &problem->recipe, problem->model, problem->solution, profile, out);
+    ddt_status status = twin_rank(ctx, &problem->recipe, problem->model, problem->solution, profile, out);
+    for (size_t s = 0; status == DDT_OK && out->product.per[0] != '\0' && s < out->subject_count; s++) {
+        status = put_givable_first(ctx, problem->model, problem->events, s, out);
+    }
+    if (status != DDT_OK) {
+        ddt_recommendation_destroy(out);
+    }
+    return status;
 }
 
 ddt_status ddt_twin_plan_rank(ddt_context *ctx, const ddt_twin_plan *plan, const ddt_model *model,
@@ -84,11 +152,24 @@ ddt_status ddt_twin_plan_rank(ddt_context *ctx, const ddt_twin_plan *plan, const
 
 static const char *dose_unit(const ddt_model *model) { return model->dose_unit == NULL ? "" : model->dose_unit; }
 
+/* "mg", or "mg/kg" where doses are per unit of a covariate. */
+static void regimen_unit(const ddt_model *model, const ddt_recommend_product *product,
+                         char unit[DDT_REGIMEN_TEXT_MAX]) {
+    const int64_t per = product->per[0] == '\0' ? -1 : ddt_model_find_symbol(model, product->per);
+    if (per < 0) {
+        (void)snprintf(unit, DDT_REGIMEN_TEXT_MAX, "%s", dose_unit(model));
+        return;
+    }
+    const char *of = model->symbols[per].unit;
+    (void)snprintf(unit, DDT_REGIMEN_TEXT_MAX, "%s/%s", dose_unit(model), of == NULL ? product->per : of);
+}
+
 void ddt_twin_regimen_text(const ddt_model *model, const ddt_recommendation *recommendation, size_t candidate,
                            char text[DDT_REGIMEN_TEXT_MAX]) {
     const ddt_recommend_candidate c = ddt_recommend_candidate_at(&recommendation->product, candidate);
-    const char *unit = dose_unit(model);
+    char unit[DDT_REGIMEN_TEXT_MAX];
     const char *time = twin_time_unit(model);
+    regimen_unit(model, &recommendation->product, unit);
     int used = snprintf(text, DDT_REGIMEN_TEXT_MAX, "%.6g %s every %.6g %s", c.dose, unit, c.interval_h, time);
     if (c.infusion_h > 0 && used < DDT_REGIMEN_TEXT_MAX) {
         used +=
@@ -209,32 +290,38 @@ static json_t *number(double value) { return isfinite(value) ? json_real(value) 
 
 static void add(json_t *object, const char *key, json_t *value) { (void)json_object_set_new(object, key, value); }
 
-static json_t *candidate_json(const ddt_model *model, const ddt_profile *profile, const ddt_recommendation *r, size_t s,
+static json_t *candidate_json(const ddt_twin_outcome *outcome, const ddt_recommendation *r, size_t s,
                               size_t candidate) {
+    const ddt_model *model = outcome->model;
+    const ddt_profile *profile = outcome->profile;
     const ddt_recommend_candidate c = ddt_recommend_candidate_at(&r->product, candidate);
     char text[DDT_REGIMEN_TEXT_MAX];
     ddt_twin_regimen_text(model, r, candidate, text);
     json_t *out = json_pack("{s:s, s:f, s:f, s:f, s:f}", "regimen", text, "dose", c.dose, "interval_h", c.interval_h,
                             "infusion_h", c.infusion_h, "first_dose", c.loading * c.dose);
+    if (r->product.per[0] != '\0') {
+        add(out, "dose_per", json_string(r->product.per));
+        add(out, "given_dose", number(ddt_twin_given_dose(outcome, r, s, candidate)));
+    }
     for (size_t o = 0; o < profile->output_count; o++) {
         add(out, profile->output_names[o], number(profile->values[s][candidate * profile->output_count + o]));
     }
     return out;
 }
 
-static json_t *subject_json(const ddt_model *model, const ddt_profile *profile, const ddt_recommendation *r, size_t s) {
+static json_t *subject_json(const ddt_twin_outcome *outcome, const ddt_recommendation *r, size_t s) {
     json_t *alternatives = json_array();
     for (size_t i = 1; i < r->candidate_count && i < SHOWN_MAX; i++) {
-        (void)json_array_append_new(alternatives, candidate_json(model, profile, r, s, r->ranking[s][i]));
+        (void)json_array_append_new(alternatives, candidate_json(outcome, r, s, r->ranking[s][i]));
     }
-    return json_pack("{s:s, s:o, s:o}", "id", profile->subject_ids[s], "recommended",
-                     candidate_json(model, profile, r, s, r->ranking[s][0]), "alternatives", alternatives);
+    return json_pack("{s:s, s:o, s:o}", "id", outcome->profile->subject_ids[s], "recommended",
+                     candidate_json(outcome, r, s, r->ranking[s][0]), "alternatives", alternatives);
 }
 
-static json_t *subjects_json(const ddt_model *model, const ddt_profile *profile, const ddt_recommendation *r) {
+static json_t *subjects_json(const ddt_twin_outcome *outcome, const ddt_recommendation *r) {
     json_t *subjects = json_array();
     for (size_t s = 0; s < r->subject_count; s++) {
-        (void)json_array_append_new(subjects, subject_json(model, profile, r, s));
+        (void)json_array_append_new(subjects, subject_json(outcome, r, s));
     }
     return subjects;
 }
@@ -246,7 +333,7 @@ ddt_status ddt_twin_recommendation_json(ddt_context *ctx, const ddt_twin_outcome
     add(root, "product", json_string(recommendation->product_text));
     add(root, "dose_unit", json_string(dose_unit(outcome->model)));
     add(root, "candidates", json_integer((json_int_t)recommendation->candidate_count));
-    add(root, "recommendations", subjects_json(outcome->model, outcome->profile, recommendation));
+    add(root, "recommendations", subjects_json(outcome, recommendation));
     return twin_json_text(ctx, root, json);
 }
 

@@ -26,6 +26,8 @@ enum {
 /* Of plans whose results are flooded: half of what a release allows for decoding numbers of size 16 in double
  * precision (docs/security.md). */
 #define TWIN_BOUND_GRANTABLE 0x1p-44
+/* Plans that take more memory are made only where no others fit. The same everywhere: a plan is a plan. */
+#define TWIN_MEMORY_LIMIT (UINT64_C(16) << 30)
 #define TWIN_FILE_SECRET "secret.ddt"
 #define TWIN_FILE_PUBLIC "public.ddt"
 #define TWIN_FILE_EVAL "eval.ddt"

@@ -280,6 +280,39 @@ static void test_entropy(void **state) {
     ddt_context_destroy(ctx);
 }
 
+/* Large blocks are kept and handed out again: always large enough, whole, aligned, zero where that was asked for, and
+ * never to two owners. */
+static void test_large_blocks(void **state) {
+    (void)state;
+    enum { BLOCKS = 7, ROUNDS = 40 };
+    const size_t unit = (size_t)1 << 20;
+    uint8_t *blocks[BLOCKS] = {NULL};
+    size_t bytes[BLOCKS] = {0};
+    uint32_t seed = 1;
+    for (int round = 0; round < ROUNDS * BLOCKS; round++) {
+        seed = seed * 1664525 + 1013904223;
+        const size_t i = seed >> 8 & 0xff;
+        const size_t at = i % BLOCKS;
+        if (blocks[at] != NULL) {
+            assert_int_equal(blocks[at][0], (int)at);
+            assert_int_equal(blocks[at][bytes[at] - 1], (int)at);
+            ddt_free(blocks[at]);
+        }
+        bytes[at] = (1 + (seed >> 16) % 5) * unit + (seed >> 20) % 1000;
+        const bool cleared = (seed >> 24) % 2 == 0;
+        blocks[at] = cleared ? ddt_calloc(bytes[at], 1) : ddt_alloc(bytes[at], 1);
+        assert_non_null(blocks[at]);
+        assert_int_equal((uintptr_t)blocks[at] % 64, 0);
+        for (size_t k = 0; cleared && k < bytes[at]; k += 999) {
+            assert_int_equal(blocks[at][k], 0);
+        }
+        memset(blocks[at], (int)at, bytes[at]);
+    }
+    for (size_t i = 0; i < BLOCKS; i++) {
+        ddt_free(blocks[i]);
+    }
+}
+
 static void test_clock(void **state) {
     (void)state;
     double before = ddt_clock_s();
@@ -300,6 +333,7 @@ int main(void) {
         cmocka_unit_test(test_reallocation),
         cmocka_unit_test(test_allocation_failures),
         cmocka_unit_test(test_checked_sizes),
+        cmocka_unit_test(test_large_blocks),
         cmocka_unit_test(test_entropy),
         cmocka_unit_test(test_clock),
     };

@@ -300,6 +300,30 @@ static ddt_status plan_status(ddt_context *ctx, const ddt_circuit *c, ddt_plan_r
     return status;
 }
 
+/* The plan knows what its run takes, and takes less where it may. */
+static void test_memory(void **state) {
+    ddt_context *ctx = *state;
+    ddt_circuit *c = powers(ctx, 6, 3, 64, 1.0);
+    ddt_plan_info free_choice;
+    ddt_plan_info tight;
+    ddt_plan *plan = NULL;
+    assert_ok(ctx, ddt_plan_create(ctx, c, &(ddt_plan_request){.log_n = 15}, &plan));
+    ddt_plan_get_info(plan, &free_choice);
+    ddt_plan_destroy(plan);
+    assert_true(free_choice.engine_bytes > 2 * free_choice.eval_key_bytes);
+    const uint64_t limit = free_choice.engine_bytes - 1;
+    assert_ok(ctx, ddt_plan_create(ctx, c, &(ddt_plan_request){.log_n = 15, .memory_limit = limit}, &plan));
+    ddt_plan_get_info(plan, &tight);
+    ddt_plan_destroy(plan);
+    assert_true(tight.engine_bytes <= limit && tight.predicted_seconds > free_choice.predicted_seconds);
+    /* No plan is small enough: the limit is no reason to refuse. */
+    assert_ok(ctx, ddt_plan_create(ctx, c, &(ddt_plan_request){.log_n = 15, .memory_limit = 1}, &plan));
+    ddt_plan_get_info(plan, &tight);
+    ddt_plan_destroy(plan);
+    assert_true(tight.predicted_seconds == free_choice.predicted_seconds);
+    ddt_circuit_destroy(c);
+}
+
 static void test_requests(void **state) {
     ddt_context *ctx = *state;
     ddt_circuit *c = powers(ctx, 6, 3, 64, 1.0);
@@ -517,6 +541,7 @@ int main(void) {
         cmocka_unit_test_setup(test_late_levels, clear_errors),
         cmocka_unit_test_setup(test_families, clear_errors),
         cmocka_unit_test_setup(test_secure_parameters, clear_errors),
+        cmocka_unit_test_setup(test_memory, clear_errors),
         cmocka_unit_test_setup(test_requests, clear_errors),
         cmocka_unit_test_setup(test_headroom, clear_errors),
         cmocka_unit_test_setup(test_batches, clear_errors),

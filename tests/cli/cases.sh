@@ -44,8 +44,10 @@ case_help_teaches() {
             grep -q -e "$option" "$SOURCE/docs/commands.md" || [ "$option" = --help ] || fail "$option is not in commands.md"
         done
     done
-    engine run --help | grep -oE '^  --?[a-z-]+' | tr -d ' ' | while read -r option; do
-        tr -d '\134' <"$SOURCE/man/ddtwin-engine.1" | grep -q -e "$option" || fail "$option is not in ddtwin-engine.1"
+    for command in run update info; do
+        engine $command --help | grep -oE '^  --?[a-z-]+' | tr -d ' ' | while read -r option; do
+            tr -d '\134' <"$SOURCE/man/ddtwin-engine.1" | grep -q -e "$option" || fail "$option is not in ddtwin-engine.1"
+        done
     done
     ddtwin --version | grep -q '^ddtwin [0-9]'
     engine --version | grep -q '^ddtwin-engine [0-9]'
@@ -241,6 +243,47 @@ case_result_of_another_key() {
     refused 1 "$WORK/result.ddt" ddtwin decrypt --keys keys --result "$WORK/result.ddt" -o out
 }
 
+# Every command, with a file that is not there, and with files in each other's places.
+case_missing_files() {
+    P=$WORK/plan.ddt K=$WORK/keys T=$WORK/twin.ddt
+    refused 1 nowhere ddtwin check nowhere.R
+    refused 1 nowhere ddtwin check "$model" --data nowhere.csv
+    refused 1 nowhere ddtwin simulate "$model" --data nowhere.csv -o out
+    refused 1 nowhere ddtwin compile "$model" --data-template nowhere.csv -o plan.ddt
+    refused 1 nowhere ddtwin compile "$model" --data-template nowhere.csv --for update -o plan.ddt
+    refused 1 nowhere ddtwin keygen --plan nowhere.ddt -o keys
+    refused 1 nowhere ddtwin encrypt --plan nowhere.ddt --keys "$K" --data "$WORK/table.csv" -o t.ddt
+    refused 1 nowhere ddtwin encrypt --plan "$P" --keys nowhere --data "$WORK/table.csv" -o t.ddt
+    refused 1 nowhere ddtwin encrypt --plan "$P" --keys "$K" --data nowhere.csv -o t.ddt
+    refused 1 nowhere ddtwin encrypt --plan "$P" --keys "$K" --model nowhere.R --data "$WORK/table.csv" -o t.ddt
+    refused 1 nowhere ddtwin decrypt --keys nowhere --result "$WORK/result.ddt" -o out
+    refused 1 nowhere ddtwin decrypt --keys "$K" --result nowhere.ddt -o out
+    refused 1 nowhere ddtwin fit "$model" --data nowhere.csv -o out
+    refused 1 nowhere ddtwin recommend "$model" --data nowhere.csv --target trough=1:3 --product "$product" -o out
+    refused 1 nowhere ddtwin grant --keys nowhere --result "$WORK/result.ddt" --to "$P" -o grant.ddt
+    refused 1 nowhere ddtwin open --keys nowhere --grant "$P"
+    refused 1 nowhere ddtwin info nowhere.ddt
+    refused 1 nowhere ddtwin models nowhere
+    refused 1 nowhere engine run --plan nowhere.ddt --eval-keys "$K/eval.ddt" --twin "$T" -o r.ddt
+    refused 1 nowhere engine run --plan "$P" --eval-keys nowhere.ddt --twin "$T" -o r.ddt
+    refused 1 nowhere engine run --plan "$P" --eval-keys "$K/eval.ddt" --twin nowhere.ddt -o r.ddt
+    refused 1 nowhere engine update --plan nowhere.ddt --eval-keys "$K/eval.ddt" --new "$T" -o r.ddt
+}
+case_swapped_files() {
+    P=$WORK/plan.ddt K=$WORK/keys T=$WORK/twin.ddt R=$WORK/result.ddt
+    refused 1 "$T" ddtwin keygen --plan "$T" -o keys
+    refused 1 "$T" ddtwin encrypt --plan "$T" --keys "$K" --data "$WORK/table.csv" -o t.ddt
+    refused 1 "$P" ddtwin encrypt --plan "$P" --keys "$K" --data "$P" -o t.ddt
+    refused 1 "$P" ddtwin check "$P"
+    refused 1 "$WORK/table.csv" ddtwin check "$WORK/table.csv"
+    refused 1 "$model" ddtwin check "$model" --data "$model"
+    refused 1 "$T" ddtwin decrypt --keys "$K" --result "$T" -o out
+    refused 1 "$R" engine run --plan "$P" --eval-keys "$K/eval.ddt" --twin "$R" -o r.ddt
+    refused 1 "$T" engine run --plan "$P" --eval-keys "$T" --twin "$T" -o r.ddt
+    refused 1 "$P" engine update --plan "$P" --eval-keys "$K/eval.ddt" --new "$T" -o r.ddt
+    refused 1 "$K/public.ddt" engine run --plan "$P" --eval-keys "$K/public.ddt" --twin "$T" -o r.ddt
+}
+
 # ------------------------------------------------------------------ damaged files
 
 # damaged KIND FILE: a copy cut at several places and with flipped bits at several places is refused by whoever reads it.
@@ -380,6 +423,19 @@ case_no_folder() {
     : >file
     refused 1 file ddtwin simulate "$model" --data "$WORK/table.csv" -o file
 }
+# Places where nothing can be made, whoever asks: a device that is always full, a folder without room for files, a name that is too long.
+case_nowhere_to_write() {
+    [ -e /dev/full ] || exit 77
+    P=$WORK/plan.ddt K=$WORK/keys T=$WORK/twin.ddt
+    long=$(printf '%0300d' 0)
+    for out in /dev/full /proc/nowhere.ddt "$long"; do
+        refused 1 "$out" ddtwin compile "$model" --data-template "$WORK/table.csv" -o "$out"
+        refused 1 "$out" ddtwin encrypt --plan "$P" --keys "$K" --data "$WORK/table.csv" -o "$out"
+        refused 1 "$out" engine run --plan "$P" --eval-keys "$K/eval.ddt" --twin "$T" -o "$out"
+        refused 1 "$out" ddtwin decrypt --keys "$K" --result "$WORK/result.ddt" -o "$out"
+        refused 1 "$out" ddtwin keygen --plan "$P" -o "$out"
+    done
+}
 case_folder_of_somebody_else() {
     mkdir out
     echo precious >out/notes.txt
@@ -398,6 +454,99 @@ case_interrupt() {
     if [ $status -ne 0 ]; then
         [ "$before" = "$(find . | sort)" ] || fail "an interrupted run left files: $(find .)"
     fi
+}
+
+# Killed without a chance to clean up: what was there is there, whole.
+case_killed() {
+    cp "$WORK/result.ddt" result.ddt
+    for after in 0 0.02 0.05 0.1 0.2; do
+        "$BIN/ddtwin-engine" run --plan "$WORK/plan.ddt" --eval-keys "$WORK/keys/eval.ddt" --twin "$WORK/twin.ddt" -o result.ddt \
+            >/dev/null 2>&1 &
+        pid=$!
+        sleep $after
+        kill -KILL $pid 2>/dev/null || true
+        wait $pid 2>/dev/null || true
+        cmp -s result.ddt "$WORK/result.ddt" || fail "a run that was killed after $after s left another result"
+    done
+    ddtwin decrypt --keys "$WORK/keys" --result result.ddt -o out
+}
+
+# ------------------------------------------------------------------ living twins
+
+life_table='ID,TIME,AMT,EVID,DV
+9,0,100,1,.
+9,0.5,.,0,11.0
+9,1,.,2,.'
+case_update_plans() {
+    printf '%s\n' "$life_table" >life.csv
+    set -- --data-template life.csv --for update -o plan.ddt
+    refused 2 100 ddtwin compile "$model" "$@" --points 100
+    refused 2 "--memory" ddtwin compile "$model" "$@" --memory -1
+    refused 2 "--grid" ddtwin compile "$model" "$@" --grid 1
+    refused 1 "not linear" ddtwin compile "$SOURCE/models/phenytoin_yukawa1990.R" \
+        --data-template "$SOURCE/data/phenytoin_events.csv" --for update -o plan.ddt
+    refused 2 "--twin" ddtwin encrypt --plan "$WORK/plan.ddt" --keys "$WORK/keys" --data "$WORK/table.csv" --twin x -o t.ddt
+    refused 2 "--data" ddtwin decrypt --keys "$WORK/keys" --result "$WORK/result.ddt" --data "$WORK/table.csv" -o out
+    ddtwin compile "$model" "$@" --points 64 --half-life 24 >/dev/null
+    ddtwin info plan.ddt | grep -q "living twin: 64 support points, 1 etas, 1 compartments" || fail "info says nothing of a living twin"
+    refused 1 "$WORK/keys" ddtwin encrypt --plan plan.ddt --keys "$WORK/keys" --data life.csv -o t.ddt
+    refused 1 "$WORK/twin.ddt" engine run --plan plan.ddt --eval-keys "$WORK/keys/eval.ddt" --twin "$WORK/twin.ddt" -o r.ddt
+}
+# From birth on: updates in their order, each once, of one patient; what is killed has not happened.
+case_long_living_twin() {
+    printf '%s\n' "$life_table" >one.csv
+    printf 'ID,TIME,AMT,EVID,DV\n9,2,50,1,.\n9,2.5,.,0,8.9\n' >two.csv
+    printf 'ID,TIME,AMT,EVID,DV\n8,2,50,1,.\n8,2.5,.,0,8.9\n' >stranger.csv
+    printf 'ID,TIME,AMT,EVID,DV\n9,3,50,1,.\n9,3.5,.,0,.\n9,4.5,.,0,.\n' >next.csv
+    ddtwin compile "$model" --data-template one.csv --for update --points 64 --memory 1000 -o plan.ddt >/dev/null
+    ddtwin keygen --plan plan.ddt -o keys >/dev/null
+    set -- --plan plan.ddt --keys keys
+    ddtwin encrypt "$@" --data one.csv -o one.ddt >/dev/null
+    update="--plan plan.ddt --eval-keys keys/eval.ddt"
+    # shellcheck disable=SC2086 # options
+    engine update $update --new one.ddt -o twin.ddt >/dev/null
+    ddtwin info twin.ddt | grep -q "to 1, 1 updates" || fail "info does not tell the twin's clock"
+    refused 1 "another patient" ddtwin encrypt "$@" --twin twin.ddt --data stranger.csv -o t.ddt
+    refused 1 "before the twin's clock" ddtwin encrypt "$@" --twin twin.ddt --data one.csv -o t.ddt
+    refused 2 "--twin" ddtwin encrypt --plan "$WORK/plan.ddt" --keys "$WORK/keys" --twin twin.ddt --data "$WORK/table.csv" -o t.ddt
+    ddtwin encrypt "$@" --twin twin.ddt --data two.csv -o two.ddt >/dev/null
+    # shellcheck disable=SC2086
+    {
+        refused 1 "--twin must name" engine update $update --new two.ddt -o t.ddt
+        refused 1 "begins a twin" engine update $update --twin twin.ddt --new one.ddt -o t.ddt
+        refused 1 one.ddt engine update $update --twin one.ddt --new two.ddt -o t.ddt
+        head -c 100000 two.ddt >cut.ddt
+        refused 1 cut.ddt engine update $update --twin twin.ddt --new cut.ddt -o t.ddt
+        refused 1 /dev/full engine update $update --twin twin.ddt --new two.ddt -o /dev/full
+        refused 1 space limited 16 "$BIN/ddtwin-engine" update $update --twin twin.ddt --new two.ddt -o t.ddt
+    }
+    cp twin.ddt old.ddt
+    for after in 0.05 0.5 2; do
+        # shellcheck disable=SC2086
+        "$BIN/ddtwin-engine" update $update --twin twin.ddt --new two.ddt -o twin.ddt >/dev/null 2>&1 &
+        pid=$!
+        sleep $after
+        kill -KILL $pid 2>/dev/null || fail "the update was over before it was killed"
+        wait $pid 2>/dev/null || true
+        cmp twin.ddt old.ddt || fail "an update that was killed after $after s changed the twin"
+    done
+    rm -f ./*.tmp-*
+    # shellcheck disable=SC2086
+    {
+        engine update $update --twin twin.ddt --new two.ddt -o twin.ddt >/dev/null
+        refused 1 "has had 2" engine update $update --twin twin.ddt --new two.ddt -o twin.ddt
+    }
+    ddtwin decrypt --keys keys --result twin.ddt --data next.csv -o out >text
+    for file in twin.json etas.csv uncertainty.csv state.csv forecast.csv; do
+        [ -s out/$file ] || fail "no $file"
+    done
+    grep -q "^out: 9 at 2.5 h, after 2 updates" text || fail "decrypt says: $(head -n 1 text)"
+    [ "$(wc -l <out/forecast.csv)" -eq 3 ] || fail "forecast.csv does not hold two times"
+    # All levels at once give the same estimate: within 0.01, as a fit must.
+    { cat one.csv; tail -n +2 two.csv; } >all.csv
+    ddtwin fit "$model" --data all.csv --clear -o fit >/dev/null
+    paste -d, out/etas.csv fit/etas.csv | tail -n +2 |
+        awk -F, '{ d = $2 - $4; if (d < -0.01 || d > 0.01) exit 1 }' || fail "$(paste -d, out/etas.csv fit/etas.csv) differ"
 }
 
 # ------------------------------------------------------------------ what works

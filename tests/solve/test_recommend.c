@@ -98,6 +98,7 @@ static void test_products(void **state) {
         {"dose=250:1000:250;frequency=3", "not understood"},
         {"dose=250:1000:250;interval=8;infusion=9", "No candidate"},
         {"dose=250:1000:250;rate=-1", "positive"},
+        {"dose=250:1000:250;per=", "no covariate"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         ddt_context_clear(ctx);
@@ -500,6 +501,37 @@ static void test_earlier_doses(void **state) {
     problem_free(&p);
 }
 
+/* ------------------------------------------------------------------ doses per kg */
+
+/* One table of doses per kg for patients of 45 to 130 kg. */
+static void test_per_weight(void **state) {
+    (void)state;
+    problem p = {0};
+    covariates patients[PATIENTS];
+    ddt_recommend_options options = {.point_estimate = true};
+    double worst = 0.0;
+    read_patients(&p, patients);
+    recommend_request(&p, "auc24=400:600; trough=10:20", "dose=5:25:5; interval=8,12; infusion=1; per=WT", &options);
+    recommend_solve(&p, &options);
+    problem_run(&p, false);
+    for (size_t s = 0; s < PATIENTS; s++) {
+        const double cl = 2.99 * (1.0 + 0.0154 * (patients[s].crcl - 66.0)) * exp(0.1);
+        two_compartments m =
+            two_compartments_of(cl, 0.675 * patients[s].weight * exp(-0.1), 2.28, 0.732 * patients[s].weight);
+        for (size_t c = 0; c < ddt_recommend_candidate_count(&options.product); c++) {
+            ddt_recommend_candidate r = ddt_recommend_candidate_at(&options.product, c);
+            const double *values = p.values[s] + c * ddt_solution_output_count(p.solution);
+            double dose = r.dose * patients[s].weight;
+            double trough = dose * steady_trough(&m, r.interval_h, r.infusion_h);
+            worst = fmax(worst, fabs(values[0] / (dose * 24.0 / (r.interval_h * cl)) - 1.0));
+            worst = fmax(worst, fabs(values[1] / trough - 1.0));
+        }
+    }
+    print_message("doses per kg: worst relative error %.1e\n", worst);
+    assert_true(worst < 2e-3);
+    problem_free(&p);
+}
+
 /* ------------------------------------------------------------------ refusals */
 
 static void check_refused(const char *model, const char *table, const char *targets, const char *product,
@@ -524,6 +556,11 @@ static void test_refusals(void **state) {
     check_refused(THOMSON, patient, "trough=0.001:0.002", "dose=250:1000:250", DDT_ERR_RANGE, "out of reach");
     check_refused(THOMSON, patient, "trough@20=10:20", "dose=250:1000:250;interval=8,12", DDT_ERR_RANGE, "not the end");
     check_refused(THOMSON, patient, "trough=10:20", "dose=250:1000:250;cmt=7", DDT_ERR_RANGE, "does not exist");
+    check_refused(THOMSON, patient, "trough=10:20", "dose=5:10:5;per=AGE", DDT_ERR_RANGE, "no covariate AGE");
+    check_refused(THOMSON, "ID,TIME,AMT,EVID,WT,CRCL\n1,0,500,1,70,66\n1,9,0,2,70,66\n", "trough@24=10:20",
+                  "dose=5:10:5;interval=12;per=WT", DDT_ERR_UNSUPPORTED, "do not see earlier doses");
+    check_refused(THOMSON, "ID,TIME,AMT,CMT,EVID,WT,CRCL\n1,0,500,2,1,70,66\n1,9,0,2,2,70,66\n", "trough@24=10:20",
+                  "dose=250:1000:250;interval=12", DDT_ERR_UNSUPPORTED, "went elsewhere");
     check_refused(DDT_SOURCE_DIR "/models/phenytoin_yukawa1990.R", "ID,TIME,EVID,WT\n1,0,2,70\n", "trough=10:20",
                   "dose=50:400:50", DDT_ERR_UNSUPPORTED, "not linear");
     check_refused(DDT_SOURCE_DIR "/models/theophylline.R", "ID,TIME,EVID\n1,0,2\n", "average=10:20",
@@ -565,7 +602,7 @@ int main(void) {
         cmocka_unit_test(test_targets),     cmocka_unit_test(test_products),  cmocka_unit_test(test_own_product),
         cmocka_unit_test(test_sums),        cmocka_unit_test(test_thomson),   cmocka_unit_test(test_goti),
         cmocka_unit_test(test_expectation), cmocka_unit_test(test_posterior), cmocka_unit_test(test_earlier_doses),
-        cmocka_unit_test(test_refusals),    cmocka_unit_test(test_rank),
+        cmocka_unit_test(test_per_weight),  cmocka_unit_test(test_refusals),  cmocka_unit_test(test_rank),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -93,12 +93,15 @@ typedef struct ddt_recommend_product {
     double daily_max;     /* all doses of 24 h at most; 0: no limit */
     double rate_max;      /* dose / infusion time at most; 0: no limit */
     unsigned compartment; /* 1-based CMT; 0: the compartment that doses go to by default */
+    /* A covariate that doses (and limits) are per unit of, "WT" for mg/kg: one table for patients of all sizes, whose
+     * size stays encrypted. "": doses are as they stand. */
+    char per[DDT_RECOMMEND_NAME_BYTES];
 } ddt_recommend_product;
 
 /*
  * Reads the same from text, for --product: "dose=250:2000:250; interval=8,12,24; infusion=1,2; loading=1,2;
- * rate=1000; daily=4500; cmt=1". Keys may be left out: interval 24, infusion 0, loading 1. One sentence for every
- * mistake (DDT_ERR_USAGE): contradictory bounds, a step that is not positive, too many candidates ...
+ * rate=1000; daily=4500; cmt=1; per=WT". Keys may be left out: interval 24, infusion 0, loading 1. One sentence for
+ * every mistake (DDT_ERR_USAGE): contradictory bounds, a step that is not positive, too many candidates ...
  */
 DDT_MUST_CHECK ddt_status ddt_recommend_parse_product(ddt_context *ctx, const char *text, ddt_recommend_product *out);
 

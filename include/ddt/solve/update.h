@@ -13,8 +13,7 @@
 #ifndef DDT_SOLVE_UPDATE_H
 #define DDT_SOLVE_UPDATE_H
 
-#include "ddt/circuit.h"
-#include "ddt/pharma.h"
+#include "ddt/solve.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -53,6 +52,9 @@ const ddt_circuit *ddt_update_circuit(const ddt_update *update);
 void ddt_update_get_info(const ddt_update *update, ddt_update_info *info);
 /* What plans of updates should ask for. */
 ddt_plan_request ddt_update_request(void);
+/* The covariates' ranges, which the custodian enforces. */
+size_t ddt_update_range_count(const ddt_update *update);
+ddt_declared_range ddt_update_range(const ddt_update *update, size_t range);
 const char *ddt_update_eta_name(const ddt_update *update, size_t eta);
 /* Input 0 of the circuit and its only output are the twin; the others are a step's. */
 size_t ddt_update_input_count(const ddt_update *update);
