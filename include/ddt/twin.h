@@ -214,10 +214,12 @@ typedef struct ddt_assessment {
     double error_bar; /* what total must not exceed: 1e-3 for linear models, 1e-2 for nonlinear ones and for etas */
 } ddt_assessment;
 
-/* Compares a decrypted profile of the problem's own data (NULL: none) with clear runs and CVODE. Progress stage
- * "reference". */
+/*
+ * Compares a decrypted profile of the problem's own data (NULL: none) with clear runs and CVODE. clear: what
+ * ddt_twin_run_clear gave without `exact`, where that is at hand (NULL: it is run here). Progress stage "reference".
+ */
 DDT_MUST_CHECK ddt_status ddt_twin_assess(ddt_context *ctx, const ddt_twin_problem *problem,
-                                          const ddt_profile *decrypted, ddt_assessment *out);
+                                          const ddt_profile *decrypted, const ddt_profile *clear, ddt_assessment *out);
 void ddt_assessment_destroy(ddt_assessment *assessment);
 
 /* ------------------------------------------------------------------ telling it */

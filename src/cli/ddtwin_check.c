@@ -25,7 +25,7 @@ ddt_status ddtwin_check(ddt_context *ctx, const cli_arguments *arguments) {
         status = ddt_twin_problem_create(ctx, &options, &problem);
     }
     if (status == DDT_OK) {
-        status = ddt_twin_assess(ctx, problem, NULL, &assessment);
+        status = ddt_twin_assess(ctx, problem, NULL, NULL, &assessment);
     }
     if (status == DDT_OK) {
         status = tell(ctx, arguments, problem, &assessment);

@@ -88,7 +88,8 @@ static ddt_status conclude(ddtwin_chain *c, const cli_arguments *arguments, cons
     ddt_assessment assessment = {0};
     ddt_twin_outcome outcome;
     const double clock_s = ddt_clock_s();
-    ddt_status status = ddt_twin_assess(c->ctx, c->problem, arguments->clear ? NULL : fit, &assessment);
+    ddt_status status =
+        ddt_twin_assess(c->ctx, c->problem, arguments->clear ? NULL : fit, arguments->clear ? fit : NULL, &assessment);
     c->run.check_s = ddt_clock_s() - clock_s;
     c->run.total_s = ddt_clock_s() - c->started_s;
     ddt_twin_problem_outcome(c->problem, &outcome);

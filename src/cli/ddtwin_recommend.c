@@ -99,7 +99,8 @@ static ddt_status conclude(ddtwin_chain *c, const cli_arguments *arguments, cons
     ddt_assessment assessment = {0};
     ddt_recommendation recommendation = {0};
     ddt_twin_outcome outcome;
-    ddt_status status = ddt_twin_assess(c->ctx, c->problem, arguments->clear ? NULL : profile, &assessment);
+    ddt_status status = ddt_twin_assess(c->ctx, c->problem, arguments->clear ? NULL : profile,
+                                        arguments->clear ? profile : NULL, &assessment);
     if (status == DDT_OK) {
         status = ddt_twin_rank(c->ctx, c->problem, profile, &recommendation);
     }

@@ -120,19 +120,21 @@ ddt_status ddt_physician_keys_generate(ddt_context *ctx, const char *secret_path
 
 /* ------------------------------------------------------------------ reading keys */
 
-static ddt_status read_public(ddt_context *ctx, const char *path, uint8_t public[PUBLIC_BYTES]) {
+/* The public key of either file: a secret key's begins with the public half, which needs no passphrase. */
+static ddt_status read_public(ddt_context *ctx, const char *path, ddt_wire_kind kind, uint8_t public[PUBLIC_BYTES]) {
+    const bool is_half = kind == DDT_WIRE_PHYSICIAN_KEY;
     ddt_reader *reader = NULL;
-    ddt_status status = ddt_reader_open(ctx, path, DDT_WIRE_PHYSICIAN_PUBLIC, &reader);
+    ddt_status status = ddt_reader_open(ctx, path, kind, &reader);
     if (status == DDT_OK) {
-        status = ddt_reader_begin(reader, "PHPK", KEY_SECTION_BYTES);
+        status = ddt_reader_begin(reader, is_half ? "PHSK" : "PHPK", KEY_SECTION_BYTES);
     }
     if (status == DDT_OK) {
         status = ddt_reader_bytes(reader, public, PUBLIC_BYTES);
     }
-    if (status == DDT_OK) {
+    if (status == DDT_OK && !is_half) {
         status = ddt_reader_end(reader);
     }
-    if (status == DDT_OK) {
+    if (status == DDT_OK && !is_half) {
         status = ddt_reader_finish(reader);
     }
     ddt_reader_close(reader);
@@ -192,26 +194,12 @@ static ddt_status read_secret(ddt_context *ctx, const char *path, const char *pa
     return status;
 }
 
-/* A secret key's file begins with the public half, which needs no passphrase. */
-static ddt_status read_public_half(ddt_context *ctx, const char *path, uint8_t public[PUBLIC_BYTES]) {
-    ddt_reader *reader = NULL;
-    ddt_status status = ddt_reader_open(ctx, path, DDT_WIRE_PHYSICIAN_KEY, &reader);
-    if (status == DDT_OK) {
-        status = ddt_reader_begin(reader, "PHSK", KEY_SECTION_BYTES);
-    }
-    if (status == DDT_OK) {
-        status = ddt_reader_bytes(reader, public, PUBLIC_BYTES);
-    }
-    ddt_reader_close(reader);
-    return status;
-}
-
 ddt_status ddt_physician_id_read(ddt_context *ctx, const char *path, ddt_physician_id *id) {
     uint8_t public[PUBLIC_BYTES] = {0};
     ddt_wire_kind kind = DDT_WIRE_PHYSICIAN_PUBLIC;
     ddt_status status = ddt_wire_probe(ctx, path, &kind);
     if (status == DDT_OK) {
-        status = kind == DDT_WIRE_PHYSICIAN_KEY ? read_public_half(ctx, path, public) : read_public(ctx, path, public);
+        status = read_public(ctx, path, kind == DDT_WIRE_PHYSICIAN_KEY ? kind : DDT_WIRE_PHYSICIAN_PUBLIC, public);
     }
     if (status == DDT_OK) {
         id_of(public, id);
@@ -244,7 +232,7 @@ ddt_status ddt_grant_write(ddt_context *ctx, const char *public_path, const char
     if (length > DDT_GRANT_TEXT_MAX) {
         return ddt_fail(ctx, DDT_ERR_CAPACITY, "A grant of %zu bytes is longer than %d.", length, DDT_GRANT_TEXT_MAX);
     }
-    ddt_status status = read_public(ctx, public_path, public);
+    ddt_status status = read_public(ctx, public_path, DDT_WIRE_PHYSICIAN_PUBLIC, public);
     if (status != DDT_OK) {
         return status;
     }

@@ -182,13 +182,15 @@ static void compare(const ddt_profile *exact, const ddt_profile *polynomial, con
 }
 
 static ddt_status assess_into(ddt_context *ctx, const ddt_twin_problem *problem, const ddt_profile *decrypted,
-                              ddt_profile *exact, ddt_profile *polynomial, ddt_assessment *out) {
+                              const ddt_profile *clear, ddt_profile *exact, ddt_profile *polynomial,
+                              ddt_assessment *out) {
     ddt_status status = twin_profile_create(ctx, problem->solution, &problem->recipe, &out->reference);
     if (status == DDT_OK) {
         status = ddt_twin_run_clear(ctx, problem, true, exact);
     }
-    if (status == DDT_OK) {
+    if (status == DDT_OK && clear == NULL) {
         status = ddt_twin_run_clear(ctx, problem, false, polynomial);
+        clear = polynomial;
     }
     if (status == DDT_OK) {
         status = run_reference(ctx, problem, exact, &out->reference);
@@ -196,8 +198,8 @@ static ddt_status assess_into(ddt_context *ctx, const ddt_twin_problem *problem,
     if (status != DDT_OK) {
         return status;
     }
-    if (decrypted != NULL && !same_shape(decrypted, &out->reference)) {
-        return ddt_fail(ctx, DDT_ERR_MISMATCH, "The decrypted profile is not one of this problem.");
+    if (!same_shape(clear, &out->reference) || (decrypted != NULL && !same_shape(decrypted, &out->reference))) {
+        return ddt_fail(ctx, DDT_ERR_MISMATCH, "The profile is not one of this problem.");
     }
     out->output_count = out->reference.output_count;
     out->output_maximum = ddt_calloc(out->output_count, sizeof *out->output_maximum);
@@ -210,17 +212,17 @@ static ddt_status assess_into(ddt_context *ctx, const ddt_twin_problem *problem,
     ddt_twin_problem_info(problem, &plan, &solve);
     out->measured = decrypted != NULL;
     out->error_bar = twin_error_bar(problem);
-    compare(exact, polynomial, decrypted, plan.predicted_error / problem->circuit_scale,
+    compare(exact, clear, decrypted, plan.predicted_error / problem->circuit_scale,
             problem->recipe.purpose == DDT_TWIN_FIT, out);
     return DDT_OK;
 }
 
 ddt_status ddt_twin_assess(ddt_context *ctx, const ddt_twin_problem *problem, const ddt_profile *decrypted,
-                           ddt_assessment *out) {
+                           const ddt_profile *clear, ddt_assessment *out) {
     ddt_profile exact = {0};
     ddt_profile polynomial = {0};
     *out = (ddt_assessment){0};
-    ddt_status status = assess_into(ctx, problem, decrypted, &exact, &polynomial, out);
+    ddt_status status = assess_into(ctx, problem, decrypted, clear, &exact, &polynomial, out);
     ddt_profile_destroy(&exact);
     ddt_profile_destroy(&polynomial);
     if (status != DDT_OK) {

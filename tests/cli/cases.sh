@@ -260,7 +260,7 @@ case_missing_files() {
     refused 1 nowhere ddtwin decrypt --keys "$K" --result nowhere.ddt -o out
     refused 1 nowhere ddtwin fit "$model" --data nowhere.csv -o out
     refused 1 nowhere ddtwin recommend "$model" --data nowhere.csv --target trough=1:3 --product "$product" -o out
-    refused 1 nowhere ddtwin grant --keys nowhere --result "$WORK/result.ddt" --to "$P" -o grant.ddt
+    refused 1 nowhere ddtwin grant --keys "$K" --result "$WORK/result.ddt" --to nowhere.ddt -o grant.ddt
     refused 1 nowhere ddtwin open --keys nowhere --grant "$P"
     refused 1 nowhere ddtwin info nowhere.ddt
     refused 1 nowhere ddtwin models nowhere
@@ -490,7 +490,7 @@ case_update_plans() {
     ddtwin compile "$model" "$@" --points 64 --half-life 24 >/dev/null
     ddtwin info plan.ddt | grep -q "living twin: 64 support points, 1 etas, 1 compartments" || fail "info says nothing of a living twin"
     refused 1 "$WORK/keys" ddtwin encrypt --plan plan.ddt --keys "$WORK/keys" --data life.csv -o t.ddt
-    refused 1 "$WORK/twin.ddt" engine run --plan plan.ddt --eval-keys "$WORK/keys/eval.ddt" --twin "$WORK/twin.ddt" -o r.ddt
+    refused 1 "$WORK/keys/eval.ddt" engine run --plan plan.ddt --eval-keys "$WORK/keys/eval.ddt" --twin "$WORK/twin.ddt" -o r.ddt
 }
 # From birth on: updates in their order, each once, of one patient; what is killed has not happened.
 case_long_living_twin() {
@@ -655,7 +655,7 @@ case_check() {
     ddtwin check "$model" >text
     grep -q '^verdict' text || fail "no verdict without data"
     ddtwin check "$model" --data "$WORK/table.csv" >text
-    for word in method encrypted circuit security sizes time error verdict; do
+    for word in method encrypted circuit security sizes engine error verdict; do
         grep -q "^$word" text || fail "check does not print '$word'"
     done
     ddtwin check "$model" --data "$WORK/table.csv" --json | grep -q '"measured": false'

@@ -34,7 +34,7 @@ static int teardown(void **state) {
 static void test_prediction(void **state) {
     (void)state;
     ddt_assessment a;
-    assert_int_equal(ddt_twin_assess(ctx, problem, NULL, &a), DDT_OK);
+    assert_int_equal(ddt_twin_assess(ctx, problem, NULL, NULL, &a), DDT_OK);
     assert_false(a.measured);
     assert_int_equal(a.output_count, 1);
     assert_true(a.error_bar == 1e-3);
@@ -51,9 +51,17 @@ static void test_known_difference(void **state) {
     (void)state;
     ddt_assessment a;
     ddt_assessment b;
-    assert_int_equal(ddt_twin_assess(ctx, problem, NULL, &a), DDT_OK);
+    assert_int_equal(ddt_twin_assess(ctx, problem, NULL, NULL, &a), DDT_OK);
     a.reference.values[3][5] += 0.25;
-    assert_int_equal(ddt_twin_assess(ctx, problem, &a.reference, &b), DDT_OK);
+    assert_int_equal(ddt_twin_assess(ctx, problem, &a.reference, NULL, &b), DDT_OK);
+    /* A clear run that is at hand takes the place of another one. */
+    ddt_profile clear;
+    ddt_assessment same;
+    assert_int_equal(ddt_twin_run_clear(ctx, problem, false, &clear), DDT_OK);
+    assert_int_equal(ddt_twin_assess(ctx, problem, NULL, &clear, &same), DDT_OK);
+    assert_true(same.worst.total == a.worst.total && same.worst.surrogate == a.worst.surrogate);
+    ddt_assessment_destroy(&same);
+    ddt_profile_destroy(&clear);
     assert_true(b.measured);
     const double expected = 0.25 / b.output_maximum[0];
     assert_true(fabs(b.worst.total - expected) < 1e-9);
@@ -63,12 +71,12 @@ static void test_known_difference(void **state) {
     ddt_assessment_destroy(&b);
     /* A value that is not a number never looks good. */
     a.reference.values[3][5] = NAN;
-    assert_int_equal(ddt_twin_assess(ctx, problem, &a.reference, &b), DDT_OK);
+    assert_int_equal(ddt_twin_assess(ctx, problem, &a.reference, NULL, &b), DDT_OK);
     assert_true(isinf(b.worst.total));
     assert_false(b.worst.total <= b.error_bar);
     ddt_assessment_destroy(&b);
     a.reference.observation_counts[2]--;
-    assert_int_equal(ddt_twin_assess(ctx, problem, &a.reference, &b), DDT_ERR_MISMATCH);
+    assert_int_equal(ddt_twin_assess(ctx, problem, &a.reference, NULL, &b), DDT_ERR_MISMATCH);
     a.reference.observation_counts[2]++;
     ddt_assessment_destroy(&a);
 }
