@@ -330,15 +330,16 @@ static ddt_status read_input_fields(const parser *p, solve_input *input) {
 /* The circuit has an input of this name where this one belongs. */
 static ddt_status check_name(const parser *p, const ddt_plan *plan, size_t index, bool is_packed) {
     const solve_input *input = &p->layout->inputs[index];
-    if (p->part_count >= ddt_plan_input_count(plan) || p->first + index >= ddt_plan_input_count(plan)) {
-        return bad(p, "the circuit has another number of inputs");
-    }
+    const size_t inputs = ddt_plan_input_count(plan);
     bool is_history = input->kind == SOLVE_INPUT_HISTORY;
-    size_t last = ddt_plan_input_count(plan) - p->part_count - 1;
     if (is_history && index + 1 != p->layout->input_count) {
         return bad(p, "earlier doses are not its last input");
     }
-    ddt_plan_input expected = ddt_plan_get_input(plan, is_packed ? p->first : is_history ? last : p->first + index);
+    size_t at = is_packed ? p->first : is_history ? inputs - p->part_count - 1 : p->first + index;
+    if (p->part_count >= inputs || at >= inputs) {
+        return bad(p, "the circuit has another number of inputs");
+    }
+    ddt_plan_input expected = ddt_plan_get_input(plan, at);
     const char *name = is_packed ? SOLVE_PACKED_NAME : input->name;
     return expected.name == NULL || strcmp(name, expected.name) != 0 ? bad(p, "an input is not the circuit's") : DDT_OK;
 }
