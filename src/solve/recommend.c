@@ -470,6 +470,25 @@ static ddt_status make_times(recommend_work *r) {
 
 /* ------------------------------------------------------------------ attempts */
 
+/* Where metrics reach from far below their targets to far above, no polynomial tells apart what lies near them. */
+static ddt_status check_costs(recommend_work *r) {
+    const double cost_most = 0.02;
+    const double probability_most = 0.05;
+    double weight = 0.0;
+    double largest = 0.0;
+    for (size_t t = 0; t < r->options->targets.count; t++) {
+        weight += r->options->targets.items[t].weight;
+        largest = fmax(largest, r->metric_max[t]);
+    }
+    return r->cost_error <= cost_most * weight && r->p_error <= probability_most
+               ? DDT_OK
+               : ddt_fail(r->work.ctx, DDT_ERR_RANGE,
+                          "The doses give up to %.3g times what is aimed at in some patient of the model's population, "
+                          "which is too wide a range to compare regimens in: take fewer or smaller doses, or doses per "
+                          "unit of a covariate (per=WT).",
+                          largest);
+}
+
 static ddt_status build_all(recommend_work *r) {
     enum { ATTEMPTS_MAX = 8 };
     const double loosest = 4.0;
@@ -481,7 +500,7 @@ static ddt_status build_all(recommend_work *r) {
         SOLVE_TRY(recommend_build(r));
         SOLVE_TRY(recommend_calibrate(r));
         if (recommend_is_accurate(r)) {
-            return DDT_OK;
+            return check_costs(r);
         }
         work->tolerance *= tightening;
         work->exponential_tolerance *= tightening;

@@ -205,7 +205,8 @@ static void exact_candidate(const trial *t, size_t shape, size_t dose_index, dou
 static double at_least(double error, double worst) { return error <= worst ? worst : error; /* NaN stays */ }
 
 static void compare_lane(trial *t, size_t lane) {
-    const double least = 0.05; /* of a target's unit: smaller metrics need no relative accuracy */
+    const double least = 0.05;    /* of a target's unit: smaller metrics need no relative accuracy */
+    const double time_part = 0.1; /* parts of an interval are counted in percents */
     recommend_work *r = t->r;
     bool is_likely = t->sample[lane] / r->patient_stride < r->likely_count;
     double *metric_error = is_likely ? &r->metric_error : &r->corner_error;
@@ -240,6 +241,7 @@ static void compare_lane(trial *t, size_t lane) {
             for (size_t k = 0; k < targets; k++) {
                 double unit = outputs[k].scale;
                 double error = fabs(t->outputs[k][slot] * unit - metrics[k]) / fmax(fabs(metrics[k]), least * unit);
+                error *= r->metrics[k].count > 1 ? time_part : 1.0;
                 *metric_error = at_least(error, *metric_error);
             }
             if (r->options->metrics_only || !is_likely) {
