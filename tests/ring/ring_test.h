@@ -78,7 +78,7 @@ static inline uint64_t pow_mod(uint64_t a, uint64_t e, uint64_t q) {
 }
 
 /* Sizes of moduli that every test walks through; the last is the largest NTT prime below 2^50. */
-static const double modulus_bits[] = {30, 33.5, 36, 40, 42.2, 45, 46, 46.99, 47.4, 48, 48.9, 49.3, 49.99, 50};
+static const double modulus_bits[] = {30, 33.5, 36, 40, 42.2, 45, 46, 46.99, 47.4, 48, 48.4, 48.9, 49.3, 49.99, 50};
 enum { MODULI = sizeof modulus_bits / sizeof modulus_bits[0] };
 
 static inline void make_moduli(unsigned log_n, uint64_t *moduli) {

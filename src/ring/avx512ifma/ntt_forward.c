@@ -291,7 +291,7 @@ DDT_INLINE void sweep_reduced(uint64_t *a, size_t part, int layers, const uint64
                               unsigned reduced) {
     if (reduced == 0) {
         sweep_layers(a, part, layers, t, c, (schedule){first, 0});
-    } else if (reduced == 1 && !first) {
+    } else if (reduced == 1) {
         sweep_layers(a, part, layers, t, c, (schedule){first, 1});
     } else if (reduced == 2) {
         sweep_layers(a, part, layers, t, c, (schedule){first, 2});
@@ -304,7 +304,8 @@ DDT_INLINE void sweep_reduced(uint64_t *a, size_t part, int layers, const uint64
 
 DDT_INLINE void sweep(const transform *job, uint64_t *a, size_t part, unsigned layers, const uint64_t *t, bool first,
                       unsigned left) {
-    const unsigned reduced = reduced_layers(job->bits, layers, left);
+    const unsigned biased = first ? 1 : 0; /* in place of a reduction in the first layer */
+    const unsigned reduced = reduced_layers(job->bits, layers, left) & ~biased;
     if (layers == 4) {
         sweep_reduced(a, part, 4, t, &job->c, first, reduced);
     } else if (layers == 3) {

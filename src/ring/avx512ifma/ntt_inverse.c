@@ -22,8 +22,8 @@
  * addition. The first layers of all, between lanes, have W = 1 and need L to be whole; see lower_bound().
  *
  * Reductions are either two multiply-adds (quotient and remainder, to a width of 2) or a shift, a look-up and a
- * subtraction (see ddt_avx512ifma_multiples(); the width is 2 where that is checked): the former where they are few and
- * in the tails, which are full of shuffles, the latter where multipliers have no slot left.
+ * subtraction (see ddt_avx512ifma_multiples(); the width is 2 where that is checked): the former where they are few,
+ * where groups end and in the tails, which are full of shuffles, the latter where multipliers have no slot left.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -201,17 +201,18 @@ DDT_INLINE void settle_sums(form f, vec *v, int entry, int layer, int layers, in
     const destination *to_r = last ? to : within_group(f, r, layer, layers, c);
     const bool reduce_p = is_reduced(f, entry, p, layer, layers);
     const bool reduce_r = is_reduced(f, entry, r, layer, layers);
+    const bool look_up = f.look_up && !last; /* both kinds in turn leave neither shuffles nor multipliers idle */
     if (reduce_p && reduce_r) {
-        reduce(&v[p], to_p, &v[r], to_r, c, f.look_up);
+        reduce(&v[p], to_p, &v[r], to_r, c, look_up);
         return;
     }
     if (reduce_p) {
-        reduce_one(&v[p], to_p, c, f.look_up);
+        reduce_one(&v[p], to_p, c, look_up);
     } else if (last) {
         v[p] = add(v[p], to->bias);
     }
     if (reduce_r) {
-        reduce_one(&v[r], to_r, c, f.look_up);
+        reduce_one(&v[r], to_r, c, look_up);
     } else if (last) {
         v[r] = add(v[r], to->bias);
     }

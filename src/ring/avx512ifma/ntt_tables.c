@@ -6,7 +6,7 @@
 ntt_plan ddt_avx512ifma_plan(unsigned log_n) {
     /* for log_n - LOG_TAIL = 2 ... 10 */
     static const unsigned char layers[][SWEEPS_MAX] = {{2, 0, 0}, {3, 0, 0}, {4, 0, 0}, {2, 3, 0}, {3, 3, 0},
-                                                       {3, 4, 0}, {3, 3, 2}, {3, 3, 3}, {3, 3, 4}};
+                                                       {3, 4, 0}, {2, 3, 3}, {3, 3, 3}, {3, 3, 4}};
     ntt_plan plan = {0};
     size_t words = TABLE_HEAD_WORDS;
     size_t nodes = 1;
