@@ -38,12 +38,14 @@ double ddt_ckks_special_bits(const ddt_ckks_literal *literal) {
 static unsigned step_of(const ddt_ckks_literal *p) { return p->scale_primes > 1 ? p->scale_primes : 1; }
 
 static ddt_status check_composite(ddt_context *ctx, const ddt_ckks_literal *p) {
-    if (p->scale_primes > 2 || (p->scale_primes == 2 && (p->levels % 2 == 0 || p->boot_levels != 0))) {
-        return ddt_fail(
-            ctx, DDT_ERR_ARGUMENT,
-            "Scales over %u primes are not possible with %u and %u levels: over two primes they want an odd "
-            "number and no bootstrapping.",
-            p->scale_primes, p->levels, p->boot_levels);
+    if (p->scale_primes > 2) {
+        return ddt_fail(ctx, DDT_ERR_ARGUMENT, "Scales are over one prime or two, not %u.", p->scale_primes);
+    }
+    if (p->scale_primes == 2 && (p->levels % 2 == 0 || p->boot_levels != 0)) {
+        return ddt_fail(ctx, DDT_ERR_ARGUMENT,
+                        "Scales over two primes want an odd number of levels, not %u, and cannot be bootstrapped: %u "
+                        "levels of bootstrapping are asked for.",
+                        p->levels, p->boot_levels);
     }
     return DDT_OK;
 }
