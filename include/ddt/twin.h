@@ -339,6 +339,15 @@ DDT_MUST_CHECK ddt_status ddt_twin_complete_question(ddt_context *ctx, const cha
 /* The summary as JSON text, NUL-terminated, owned by the caller (ddt_free). docs/commands.md lists the fields. */
 DDT_MUST_CHECK ddt_status ddt_twin_summary(ddt_context *ctx, const ddt_twin_outcome *outcome, char **json);
 DDT_MUST_CHECK ddt_status ddt_twin_write_summary(ddt_context *ctx, const ddt_twin_outcome *outcome, const char *path);
+/*
+ * Populations: an event table of 2 to DDT_POPULATION_MAX virtual patients under the regimen of the first subject in
+ * options->data_path, their covariates and etas (ddt_population_draw, from draw 1 on) as columns; and what comes of its
+ * profile: bands.csv (TIME, percentiles 5, 50 and 95 of each output) and a page that draws them.
+ */
+DDT_MUST_CHECK ddt_status ddt_twin_population_table(ddt_context *ctx, const ddt_twin_options *options, size_t patients,
+                                                    const char *path);
+DDT_MUST_CHECK ddt_status ddt_twin_write_population(ddt_context *ctx, const ddt_twin_outcome *outcome,
+                                                    const char *csv_path, const char *report_path);
 /* One standalone HTML file: curves, errors, parameters, who sees what. */
 DDT_MUST_CHECK ddt_status ddt_twin_write_report(ddt_context *ctx, const ddt_twin_outcome *outcome, const char *path);
 /* The report's curves alone, as one SVG file. */

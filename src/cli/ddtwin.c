@@ -37,7 +37,7 @@ static const cli_command commands[] = {
                     "named like an eta gives individual parameters.",
      .example = "ddtwin simulate models/theophylline.R --data data/theophylline_events.csv -o out/theophylline",
      .out = "DIR",
-     .allowed = CLI_DATA | CLI_OUT | PROBLEM | CLI_PLOT | CLI_TERMINAL_PLOT | COMMON,
+     .allowed = CLI_DATA | CLI_OUT | PROBLEM | CLI_PLOT | CLI_TERMINAL_PLOT | CLI_POPULATION | COMMON,
      .required = CLI_DATA | CLI_OUT,
      .run = ddtwin_simulate},
     {.name = "compile",

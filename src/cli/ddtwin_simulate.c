@@ -1,6 +1,9 @@
 /* simulate: the whole chain, a report at its end. SPDX-License-Identifier: Apache-2.0 */
 #include "ddtwin.h"
 
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static ddt_status tell(const ddtwin_chain *c, const cli_arguments *arguments, const ddt_twin_outcome *outcome) {
@@ -15,13 +18,37 @@ static ddt_status tell(const ddtwin_chain *c, const cli_arguments *arguments, co
     return DDT_OK;
 }
 
+/* The patients' own profiles, their bands, and a page of these in place of everyone's curves. */
+static ddt_status write_population(const ddtwin_chain *c, const ddt_twin_outcome *outcome) {
+    char *profile = ddtwin_join(c->ctx, c->folder.files, "profile.csv");
+    char *summary = ddtwin_join(c->ctx, c->folder.files, "summary.json");
+    char *bands = ddtwin_join(c->ctx, c->folder.files, "bands.csv");
+    char *report = ddtwin_join(c->ctx, c->folder.files, "report.html");
+    ddt_status status = profile == NULL || summary == NULL || bands == NULL || report == NULL ? DDT_ERR_MEMORY : DDT_OK;
+    if (status == DDT_OK) {
+        status = ddt_profile_write_csv(c->ctx, outcome->profile, profile);
+    }
+    if (status == DDT_OK) {
+        status = ddt_twin_write_summary(c->ctx, outcome, summary);
+    }
+    if (status == DDT_OK) {
+        status = ddt_twin_write_population(c->ctx, outcome, bands, report);
+    }
+    ddt_free(profile);
+    ddt_free(summary);
+    ddt_free(bands);
+    ddt_free(report);
+    return status == DDT_OK ? ddtwin_folder_commit(c->ctx, &c->folder) : status;
+}
+
 static ddt_status write_all(const ddtwin_chain *c, const cli_arguments *arguments, const ddt_twin_outcome *outcome) {
     ddt_status status = DDT_OK;
     if (arguments->plot != NULL) {
         status = ddt_twin_write_figure(c->ctx, outcome, arguments->plot);
     }
     if (status == DDT_OK) {
-        status = ddtwin_write_results(c->ctx, &c->folder, outcome);
+        status = arguments->population > 0 ? write_population(c, outcome)
+                                           : ddtwin_write_results(c->ctx, &c->folder, outcome);
         if (status != DDT_OK && arguments->plot != NULL) {
             (void)unlink(arguments->plot);
         }
@@ -51,22 +78,53 @@ static ddt_status conclude(ddtwin_chain *c, const cli_arguments *arguments, cons
     return status;
 }
 
-ddt_status ddtwin_simulate(ddt_context *ctx, const cli_arguments *arguments) {
-    ddt_setting *settings = NULL;
-    ddt_twin_options options;
+static ddt_status simulate(ddt_context *ctx, const cli_arguments *arguments, const ddt_twin_options *options) {
     ddtwin_chain c;
     ddt_profile profile = {0};
-    ddt_status status = ddtwin_options(ctx, arguments, DDTWIN_REPORT_POINTS, &settings, &options);
+    ddt_status status = ddtwin_chain_open(ctx, options, arguments->out, &c);
     if (status == DDT_OK) {
-        status = ddtwin_chain_open(ctx, &options, arguments->out, &c);
-    }
-    if (status == DDT_OK) {
-        status = ddtwin_chain_run(&c, arguments->data, &profile);
+        status = ddtwin_chain_run(&c, options->data_path, &profile);
         if (status == DDT_OK) {
             status = conclude(&c, arguments, &profile);
         }
         ddt_profile_destroy(&profile);
         ddtwin_chain_close(&c);
+    }
+    return status;
+}
+
+/* Virtual patients in place of the table's: their table is a private file that goes when we are done. */
+static ddt_status simulate_population(ddt_context *ctx, const cli_arguments *arguments, ddt_twin_options *options) {
+    const char *folder = getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp";
+    char *path = ddtwin_join(ctx, folder, "ddtwin-population-XXXXXX");
+    if (path == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    int descriptor = mkstemp(path);
+    if (descriptor < 0) {
+        ddt_status status = ddt_fail(ctx, DDT_ERR_IO, "Nothing can be written to %s: %s.", folder, strerror(errno));
+        ddt_free(path);
+        return status;
+    }
+    (void)close(descriptor);
+    options->grid_points = 0; /* the report draws bands over the table's own times */
+    ddt_status status = ddt_twin_population_table(ctx, options, (size_t)arguments->population, path);
+    if (status == DDT_OK) {
+        options->data_path = path;
+        status = simulate(ctx, arguments, options);
+    }
+    (void)unlink(path);
+    ddt_free(path);
+    return status;
+}
+
+ddt_status ddtwin_simulate(ddt_context *ctx, const cli_arguments *arguments) {
+    ddt_setting *settings = NULL;
+    ddt_twin_options options;
+    ddt_status status = ddtwin_options(ctx, arguments, DDTWIN_REPORT_POINTS, &settings, &options);
+    if (status == DDT_OK) {
+        status = arguments->population > 0 ? simulate_population(ctx, arguments, &options)
+                                           : simulate(ctx, arguments, &options);
     }
     ddt_free(settings);
     return status;

@@ -625,6 +625,21 @@ case_simulate() {
     [ "$(grep -c '<svg class="panel"' deep/out/report.html)" -eq 2 ] || fail "the report does not draw both subjects"
     [ "$(find . -name '.ddtwin-*')" = "" ] || fail "the private folder was left"
 }
+# Bands of virtual patients: exact percentiles of the decrypted ensemble.
+case_population() {
+    refused 2 "2 to" ddtwin simulate "$model" --data "$WORK/table.csv" --population 1 -o out
+    mkdir private
+    TMPDIR=$HERE/private ddtwin simulate "$model" --data "$WORK/table.csv" --population 21 -o out >/dev/null
+    [ "$(head -n 1 out/bands.csv)" = TIME,cp.p05,cp.p50,cp.p95 ] || fail "bands.csv begins with $(head -n 1 out/bands.csv)"
+    grep -q '<polygon' out/report.html || fail "the report draws no band"
+    # The median of 21 is the 11th, the 5th percentile the 2nd.
+    time=$(sed -n 3p out/bands.csv | cut -d, -f1)
+    awk -F, -v t="$time" 'NR > 1 && $2 == t { print $3 }' out/profile.csv | sort -g >sorted
+    [ "$(wc -l <sorted)" -eq 21 ] || fail "$(wc -l <sorted) patients at $time"
+    [ "$(sed -n 2p sorted),$(sed -n 11p sorted),$(sed -n 20p sorted)" = "$(sed -n 3p out/bands.csv | cut -d, -f2-)" ] ||
+        fail "the bands at $time are not the percentiles"
+    [ "$(ls private)" = "" ] || fail "the table of the population was left"
+}
 # Twelve patients, as the demo runs them.
 case_theophylline() {
     ddtwin simulate "$SOURCE/models/theophylline.R" --data "$SOURCE/data/theophylline_events.csv" -o out >text
