@@ -46,22 +46,27 @@ static void narrow_etas(solve_work *work) {
     }
 }
 
+/* The smallest amount of one dosing in the template; infinite where it has none. */
+static double least_amount(const solve_work *work, size_t dosing) {
+    const solve_layout *layout = &work->solution->layout;
+    double least = INFINITY;
+    for (size_t l = 0; l < layout->lane_count; l++) {
+        const solve_lane *lane = &layout->lanes[l];
+        const ddt_record *records = work->events->subjects[lane->subject].records;
+        for (size_t row = 0; row < lane->source_count; row++) {
+            bool counts = lane->sources[row].input == dosing;
+            least = counts ? fmin(least, records[lane->sources[row].record].amount) : least;
+        }
+    }
+    return least;
+}
+
 /* Amounts below half of the smallest in the template are refused: iterates are calibrated on what is likely. */
 static void raise_amounts(solve_work *work) {
-    solve_layout *layout = &work->solution->layout;
     for (size_t i = 0; i < work->dosing_count; i++) {
-        double least = INFINITY;
-        for (size_t l = 0; l < layout->lane_count; l++) {
-            const solve_lane *lane = &layout->lanes[l];
-            for (size_t row = 0; row < lane->source_count; row++) {
-                if (lane->sources[row].input == i) {
-                    least =
-                        fmin(least, work->events->subjects[lane->subject].records[lane->sources[row].record].amount);
-                }
-            }
-        }
+        double least = least_amount(work, i);
         if (isfinite(least)) {
-            layout->ranges[i].low = -solve_round_up(-amount_low * least);
+            work->solution->layout.ranges[i].low = -solve_round_up(-amount_low * least);
         }
     }
 }
@@ -130,7 +135,7 @@ static ddt_status find_columns(solve_work *work, size_t room, size_t *columns, d
     size_t last = 0;
     bool is_short = true; /* steps of the grid before */
     *error = INFINITY;
-    for (size_t next = COLUMNS_MIN; next <= 2 * COLUMNS_MAX && !(*error <= grid_tolerance); next = 2 * last) {
+    for (size_t next = COLUMNS_MIN; next <= (size_t)2 * COLUMNS_MAX && !(*error <= grid_tolerance); next = 2 * last) {
         SOLVE_TRY(measure_columns(work, next));
         double *now = solve_alloc(work, nw->lanes * nw->samples * room, sizeof *now);
         if (now == NULL) {
@@ -192,19 +197,24 @@ ddt_status newton_rescale(solve_work *work) {
 
 /* ------------------------------------------------------------------ expansions */
 
+/* Expands one entry of the Jacobian; *yes becomes false where it has too many terms. */
+static ddt_status expand_entry(solve_work *work, ddt_expr e, solve_terms *out, bool *yes) {
+    ddt_status status = solve_expand(work, e, out);
+    if (status == DDT_ERR_UNSUPPORTED) {
+        ddt_context_clear(work->ctx);
+        *yes = false;
+        status = DDT_OK;
+    }
+    return status;
+}
+
 /* The patient's own Jacobian is out of the question where its entries have too many terms. */
 static ddt_status expand_jacobian(solve_work *work) {
     solve_newton *nw = work->newton;
     size_t count = nw->m * nw->m;
     nw->may_own = nw->m <= OWN_BLOCK_MAX;
     for (size_t i = 0; i < count && nw->may_own; i++) {
-        ddt_status status = solve_expand(work, nw->jacobian[i], &nw->jacobian_terms[i]);
-        if (status == DDT_ERR_UNSUPPORTED) {
-            ddt_context_clear(work->ctx);
-            nw->may_own = false;
-        } else {
-            SOLVE_TRY(status);
-        }
+        SOLVE_TRY(expand_entry(work, nw->jacobian[i], &nw->jacobian_terms[i], &nw->may_own));
     }
     for (size_t i = 0; i < count && !nw->may_own; i++) {
         nw->jacobian_terms[i] = (solve_terms){0};
@@ -212,10 +222,21 @@ static ddt_status expand_jacobian(solve_work *work) {
     return DDT_OK;
 }
 
+/* N and the linear rates of one state of the block. */
+static ddt_status expand_state(solve_work *work, size_t b) {
+    const solve_newton *nw = work->newton;
+    size_t n = work->linear.n;
+    SOLVE_TRY(solve_expand(work, nw->n[b], &nw->n_terms[b]));
+    for (size_t c = 0; c < nw->m; c++) {
+        ddt_expr rate = work->linear.a[nw->block[b] * n + nw->block[c]];
+        SOLVE_TRY(solve_expand(work, rate, &nw->rate_terms[b * nw->m + c]));
+    }
+    return DDT_OK;
+}
+
 ddt_status newton_expand(solve_work *work) {
     solve_newton *nw = work->newton;
     size_t m = nw->m;
-    size_t n = work->linear.n;
     nw->n_terms = solve_alloc(work, m + 2 * m * m + 1, sizeof *nw->n_terms);
     if (nw->n_terms == NULL) {
         return DDT_ERR_MEMORY;
@@ -223,10 +244,7 @@ ddt_status newton_expand(solve_work *work) {
     nw->jacobian_terms = nw->n_terms + m;
     nw->rate_terms = nw->jacobian_terms + m * m;
     for (size_t b = 0; b < m; b++) {
-        SOLVE_TRY(solve_expand(work, nw->n[b], &nw->n_terms[b]));
-        for (size_t c = 0; c < m; c++) {
-            SOLVE_TRY(solve_expand(work, work->linear.a[nw->block[b] * n + nw->block[c]], &nw->rate_terms[b * m + c]));
-        }
+        SOLVE_TRY(expand_state(work, b));
     }
     SOLVE_TRY(expand_jacobian(work));
     nw->inverse_terms = nw->rate_terms + m * m;
@@ -308,8 +326,18 @@ static ddt_status try_iterations(solve_work *work, newton_variant v, choice *c) 
     return DDT_OK;
 }
 
+/* One kind of Jacobian with the guess of one degree, where that may be the shallowest. */
+static ddt_status try_jacobian(solve_work *work, newton_variant v, choice *c) {
+    bool may_be_best = iteration_depth(work, v) < c->strict.depth && (v.is_public || work->newton->may_own);
+    return may_be_best ? try_iterations(work, v, c) : DDT_OK;
+}
+
+static ddt_status try_jacobians(solve_work *work, unsigned degree, choice *c) {
+    SOLVE_TRY(try_jacobian(work, (newton_variant){.is_public = true, .degree = degree}, c));
+    return try_jacobian(work, (newton_variant){.is_public = false, .degree = degree}, c);
+}
+
 static ddt_status try_variants(solve_work *work, choice *c) {
-    const solve_newton *nw = work->newton;
     for (unsigned degree = 0; degree <= NEWTON_DEGREE_MAX; degree++) {
         newton_variant least = {.is_public = true, .degree = degree};
         bool fits = false;
@@ -317,12 +345,7 @@ static ddt_status try_variants(solve_work *work, choice *c) {
             break;
         }
         SOLVE_TRY(newton_fit(work, degree, &fits));
-        for (int is_public = 1; fits && is_public >= 0; is_public--) {
-            newton_variant v = {.is_public = is_public != 0, .degree = degree};
-            if (iteration_depth(work, v) < c->strict.depth && (v.is_public || nw->may_own)) {
-                SOLVE_TRY(try_iterations(work, v, c));
-            }
-        }
+        SOLVE_TRY(fits ? try_jacobians(work, degree, c) : DDT_OK);
         SOLVE_TRY(ddt_progress(work->ctx, "variants", degree + 1, NEWTON_DEGREE_MAX + 1));
     }
     return DDT_OK;

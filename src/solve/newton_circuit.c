@@ -328,7 +328,7 @@ static unsigned most_features(const maker *mk, terms_of terms) {
 }
 
 /* The sum of terms of state b without their common features: degrees shrink, so this ends. */
-static ddt_status polynomial(maker *mk, size_t b, terms_of terms, solve_value *out) { // NOLINT(misc-no-recursion)
+static ddt_status polynomial(maker *mk, size_t b, terms_of terms, solve_value *out) {
     unsigned most = most_features(mk, terms);
     solve_pairs pairs = {0};
     if (most <= 1) {

@@ -98,44 +98,58 @@ static ddt_status rewrite_vanishing(solve_work *work, ddt_expr n, ddt_expr a, bo
     return *done && *out == DDT_EXPR_NONE ? solve_pool_failure(work) : DDT_OK;
 }
 
+/* n / (a + b) where one of a and b has states: *done where there is a better form. */
+static ddt_status rewrite_saturation(solve_work *work, ddt_expr n, ddt_expr under, bool *done, ddt_expr *out) {
+    const double rounding = 1e-9;
+    const ddt_expr_node sum = *ddt_expr_get(work->pool, under);
+    bool first = false;
+    bool second = false;
+    double b = 1.0;
+    *done = false;
+    if (sum.op != DDT_EXPR_ADD) {
+        return DDT_OK;
+    }
+    SOLVE_TRY(reads_state(work, sum.a, &first));
+    SOLVE_TRY(reads_state(work, sum.b, &second));
+    if (first == second) {
+        return DDT_OK;
+    }
+    ddt_expr with = first ? sum.a : sum.b;
+    ddt_expr without = first ? sum.b : sum.a;
+    bool is_constant = ddt_expr_is_const(work->pool, without, &b);
+    if (is_constant && fabs(b) < rounding) {
+        SOLVE_TRY(rewrite_vanishing(work, n, with, done, out));
+    }
+    if (!is_constant) {
+        *done = true;
+        SOLVE_TRY(rewrite_quotient(work, n, with, without, out));
+    }
+    return DDT_OK;
+}
+
 ddt_status solve_rewrite_saturations(solve_work *work, ddt_expr e, ddt_expr *out) {
     ddt_expr_node node = *ddt_expr_get(work->pool, e);
-    ddt_expr operands[3] = {node.a, node.b, node.c};
+    enum { OPERANDS = 3 };
+    ddt_expr operands[OPERANDS] = {node.a, node.b, node.c};
     unsigned arity = ddt_expr_arity(node.op);
     bool has_state = false;
+    bool done = false;
     SOLVE_TRY(reads_state(work, e, &has_state));
     *out = e;
     if (!has_state || arity == 0) {
         return DDT_OK;
     }
-    for (unsigned k = 0; k < arity; k++) {
+    for (unsigned k = 0; k < arity && k < OPERANDS; k++) {
         SOLVE_TRY(solve_rewrite_saturations(work, operands[k], &operands[k]));
     }
-    ddt_expr_node under = {0};
-    if (node.op == DDT_EXPR_DIV) {
-        under = *ddt_expr_get(work->pool, node.b);
+    if (node.op == DDT_EXPR_DIV) { /* the divisor as the model has it */
+        SOLVE_TRY(rewrite_saturation(work, operands[0], node.b, &done, out));
     }
-    if (node.op == DDT_EXPR_DIV && under.op == DDT_EXPR_ADD) {
-        bool first = false;
-        bool second = false;
-        SOLVE_TRY(reads_state(work, under.a, &first));
-        SOLVE_TRY(reads_state(work, under.b, &second));
-        const double rounding = 1e-9;
-        double b = 1.0;
-        if (first != second && ddt_expr_is_const(work->pool, first ? under.b : under.a, &b) && fabs(b) < rounding) {
-            bool done = false;
-            SOLVE_TRY(rewrite_vanishing(work, operands[0], first ? under.a : under.b, &done, out));
-            if (done) {
-                return DDT_OK;
-            }
-        }
-        if (first != second && !ddt_expr_is_const(work->pool, first ? under.b : under.a, NULL)) {
-            return rewrite_quotient(work, operands[0], first ? under.a : under.b, first ? under.b : under.a, out);
-        }
+    if (!done) {
+        *out = arity == 1   ? ddt_expr_unary(work->pool, node.op, operands[0])
+               : arity == 2 ? ddt_expr_binary(work->pool, node.op, operands[0], operands[1])
+                            : ddt_expr_if(work->pool, operands[0], operands[1], operands[2]);
     }
-    *out = arity == 1   ? ddt_expr_unary(work->pool, node.op, operands[0])
-           : arity == 2 ? ddt_expr_binary(work->pool, node.op, operands[0], operands[1])
-                        : ddt_expr_if(work->pool, operands[0], operands[1], operands[2]);
     return *out == DDT_EXPR_NONE ? solve_pool_failure(work) : DDT_OK;
 }
 
