@@ -142,10 +142,13 @@ DDT_MUST_CHECK ddt_status ddt_twin_encrypt(ddt_context *ctx, const char *plan_pa
  * another patient's); NULL: a new twin begins with this file. subject: NULL, the only one in the table. Progress stages
  * "steps", "encrypt".
  */
-DDT_MUST_CHECK ddt_status ddt_twin_encrypt_update(ddt_context *ctx, const char *plan_path, const char *keys_directory,
-                                                  const char *passphrase, const char *model_path, const char *life_path,
-                                                  const char *data_path, const char *subject, const char *update_path,
-                                                  uint64_t *bytes);
+typedef struct ddt_twin_news {
+    const char *plan_path, *keys_directory;
+    const char *model_path; /* NULL, or the plan must be for that model */
+    const char *life_path, *data_path, *subject;
+} ddt_twin_news;
+DDT_MUST_CHECK ddt_status ddt_twin_encrypt_update(ddt_context *ctx, const ddt_twin_news *news, const char *passphrase,
+                                                  const char *update_path, uint64_t *bytes);
 
 /* What a living twin says, decrypted. */
 typedef struct ddt_twin_life {

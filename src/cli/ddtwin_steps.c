@@ -155,8 +155,13 @@ static ddt_status encrypt_step(ddt_context *ctx, const cli_arguments *arguments,
         return status;
     }
     if (is_update) {
-        return ddt_twin_encrypt_update(ctx, arguments->plan, arguments->keys, passphrase, arguments->model,
-                                       arguments->twin, arguments->data, arguments->subject, arguments->out, result);
+        const ddt_twin_news news = {.plan_path = arguments->plan,
+                                    .keys_directory = arguments->keys,
+                                    .model_path = arguments->model,
+                                    .life_path = arguments->twin,
+                                    .data_path = arguments->data,
+                                    .subject = arguments->subject};
+        return ddt_twin_encrypt_update(ctx, &news, passphrase, arguments->out, result);
     }
     if (arguments->twin != NULL || arguments->subject != NULL) {
         return ddt_fail(ctx, DDT_ERR_USAGE,

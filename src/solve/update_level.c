@@ -75,8 +75,9 @@ void update_level_of(const fit_residual *r, double y, double highest, update_lev
     }
 }
 
-/* Least squares of a parabola in d, or of a line where `count` is 2; false where the points do not tell. */
-static bool fit_parabola(const double *d, const double *value, const double *weight, int count, double *c) {
+/* Least squares of a parabola in d, or of a line; false where the points do not tell. */
+static bool fit_parabola(const double *d, const double *value, const double *weight, bool is_line, double *c) {
+    const int count = is_line ? 2 : 3;
     double m[3][4];
     memset(m, 0, sizeof m);
     for (size_t i = 0; i < UPDATE_LEVEL_POINTS; i++) {
@@ -143,10 +144,10 @@ void update_root_of(const ddt_update *u, const fit_residual *r, const update_lev
         weight[i] = !is_near ? 1.0 : f <= reach ? level->weight[i] : 0.0;
         d[i] = (update_transform(u, fmin(f / reach, 1.0)) - origin) / width;
     }
-    if (fit_parabola(d, root, weight, 3, c) && take_root(c, origin, width, out)) {
+    if (fit_parabola(d, root, weight, false, c) && take_root(c, origin, width, out)) {
         return;
     }
-    if (!(fit_parabola(d, root, weight, 2, c) && take_root(c, origin, width, out))) {
+    if (!(fit_parabola(d, root, weight, true, c) && take_root(c, origin, width, out))) {
         /* too little to go by: a line through the two ends */
         double slope = (root[UPDATE_LEVEL_POINTS - 1] - root[0]) / (d[UPDATE_LEVEL_POINTS - 1] - d[0]);
         *out = (update_root){.weight = slope / width, .target = origin - root[0] / slope * width + d[0] * width};

@@ -198,26 +198,32 @@ static void set_corner(bounder *b, uint64_t index) {
     }
 }
 
+static ddt_status bound_corner(bounder *b, size_t point, uint64_t corner) {
+    update_numbers numbers;
+    set_corner(b, corner);
+    update_system_numbers(b->system, b->symbols, b->block, &numbers);
+    SOLVE_TRY(find_bounds(b, &numbers));
+    widen(b, &numbers, point);
+    return DDT_OK;
+}
+
 static ddt_status bound_points(bounder *b) {
     enum { CORNER_BITS_MAX = 6 };
     ddt_update *u = b->u;
     size_t corners = (size_t)1 << (u->range_count < CORNER_BITS_MAX ? u->range_count : CORNER_BITS_MAX);
-    update_numbers numbers;
+    ddt_status status = DDT_OK;
     for (size_t i = 0; i < b->model->symbol_count; i++) {
         const ddt_symbol *symbol = &b->model->symbols[i];
         b->symbols[i] = symbol->kind == DDT_SYMBOL_THETA ? symbol->value : 0.0;
     }
     for (size_t j = 0; j < u->points; j++) {
         update_set_etas(u, j, b->symbols);
-        for (size_t c = 0; c < corners; c++) {
+        for (size_t c = 0; c < corners && status == DDT_OK; c++) {
             /* of more than six covariates the others follow them in turn */
-            set_corner(b, c | c << CORNER_BITS_MAX | c << (2 * CORNER_BITS_MAX));
-            update_system_numbers(b->system, b->symbols, b->block, &numbers);
-            SOLVE_TRY(find_bounds(b, &numbers));
-            widen(b, &numbers, j);
+            status = bound_corner(b, j, c | c << CORNER_BITS_MAX | c << (2 * CORNER_BITS_MAX));
         }
     }
-    return DDT_OK;
+    return status;
 }
 
 ddt_status update_reaches(ddt_context *ctx, const ddt_model *model, const update_system *system, ddt_update *u) {
@@ -226,9 +232,12 @@ ddt_status update_reaches(ddt_context *ctx, const ddt_model *model, const update
     u->reach = ddt_calloc(u->outputs * u->points, sizeof *u->reach);
     b.symbols = ddt_calloc(model->symbol_count, sizeof *b.symbols);
     b.block = ddt_calloc(system->values, sizeof *b.block);
-    ddt_status status = u->scale == NULL || u->reach == NULL || b.symbols == NULL || b.block == NULL
-                            ? solve_no_memory(ctx)
-                            : bound_points(&b);
+    if (u->scale == NULL || u->reach == NULL || b.symbols == NULL || b.block == NULL) {
+        ddt_free(b.symbols);
+        ddt_free(b.block);
+        return solve_no_memory(ctx);
+    }
+    ddt_status status = bound_points(&b);
     ddt_free(b.symbols);
     ddt_free(b.block);
     if (status != DDT_OK) {

@@ -101,13 +101,15 @@ ddt_status update_system_create(ddt_context *ctx, const ddt_model *model, update
     reader r = {.ctx = ctx, .model = model, .count = count};
     r.in_set = ddt_calloc(model->symbol_count, sizeof *r.in_set);
     r.list = ddt_calloc(count, sizeof *r.list);
-    ddt_status status = r.in_set == NULL || r.list == NULL ? solve_no_memory(ctx) : DDT_OK;
-    for (size_t i = 0; status == DDT_OK && i < model->symbol_count; i++) {
+    if (r.in_set == NULL || r.list == NULL) {
+        ddt_free(r.in_set);
+        ddt_free(r.list);
+        return solve_no_memory(ctx);
+    }
+    for (size_t i = 0; i < model->symbol_count; i++) {
         r.in_set[i] = model->symbols[i].kind == DDT_SYMBOL_STATE;
     }
-    if (status == DDT_OK) {
-        status = read_system(&r);
-    }
+    ddt_status status = read_system(&r);
     if (ddt_expr_pool_status(model->pool) != DDT_OK) {
         status = ddt_fail(ctx, ddt_expr_pool_status(model->pool), "'%s' needs more expressions than there is room for.",
                           model->path);

@@ -57,7 +57,10 @@ static void table_patient(twin_text *text, const ddt_model *model, const ddt_sub
 static ddt_status table_of(ddt_context *ctx, const ddt_model *model, const ddt_events *events, size_t patients,
                            twin_text *text) {
     double *symbols = ddt_calloc(model->symbol_count, sizeof *symbols);
-    ddt_status status = symbols == NULL ? twin_no_memory(ctx) : DDT_OK;
+    if (symbols == NULL) {
+        return twin_no_memory(ctx);
+    }
+    ddt_status status = DDT_OK;
     table_header(text, model);
     for (size_t k = 0; status == DDT_OK && k < patients; k++) {
         /* the draws but for the typical patient, who is no draw */

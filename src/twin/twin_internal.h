@@ -181,7 +181,7 @@ void twin_plaintext_wipe(const ddt_ckks_params *params, ddt_plaintext *plaintext
 /* The keys of a plan; the directory's plan must be that one. On failure there is nothing to close. */
 DDT_MUST_CHECK ddt_status twin_encryptor_open(ddt_context *ctx, const ddt_twin_plan *plan, const twin_key_paths *paths,
                                               const char *passphrase, twin_encryptor *out);
-void twin_encryptor_close(twin_encryptor *encryptor);
+void twin_encryptor_close(twin_encryptor *keys);
 /* Encrypts one input's values for a batch (lanes x block) and writes the ciphertext. slots, plaintext: scratch. */
 DDT_MUST_CHECK ddt_status twin_encrypt_input(ddt_context *ctx, const ddt_plan *plan, const twin_encryptor *keys,
                                              const double *values, size_t index, size_t batch, double *slots,

@@ -277,21 +277,19 @@ static ddt_status encrypt_with(updater *u, const twin_key_paths *paths, const ch
     return status;
 }
 
-ddt_status ddt_twin_encrypt_update(ddt_context *ctx, const char *plan_path, const char *keys_directory,
-                                   const char *passphrase, const char *model_path, const char *life_path,
-                                   const char *data_path, const char *subject, const char *update_path,
-                                   uint64_t *bytes) {
-    updater u = {.ctx = ctx, .life_path = life_path, .data_path = data_path, .path = update_path};
+ddt_status ddt_twin_encrypt_update(ddt_context *ctx, const ddt_twin_news *news, const char *passphrase,
+                                   const char *update_path, uint64_t *bytes) {
+    updater u = {.ctx = ctx, .life_path = news->life_path, .data_path = news->data_path, .path = update_path};
     twin_key_paths paths = {0};
-    ddt_status status = twin_key_paths_create(ctx, keys_directory, &paths);
+    ddt_status status = twin_key_paths_create(ctx, news->keys_directory, &paths);
     if (status == DDT_OK) {
-        status = ddt_twin_plan_read(ctx, plan_path, &u.plan);
+        status = ddt_twin_plan_read(ctx, news->plan_path, &u.plan);
     }
-    if (status == DDT_OK && model_path != NULL) {
-        status = ddt_twin_plan_check_model(ctx, u.plan, model_path);
+    if (status == DDT_OK && news->model_path != NULL) {
+        status = ddt_twin_plan_check_model(ctx, u.plan, news->model_path);
     }
     if (status == DDT_OK) {
-        status = encrypt_with(&u, &paths, passphrase, subject, bytes);
+        status = encrypt_with(&u, &paths, passphrase, news->subject, bytes);
     }
     ddt_twin_plan_destroy(u.plan);
     twin_key_paths_destroy(&paths);
