@@ -198,15 +198,26 @@ static ddt_status encode_symbol(solve_work *work, const solve_exponent *like) {
     return DDT_OK;
 }
 
+/* One part after another; a family of coefficients that is not the part's own leaves it open for the next. */
+static ddt_status encode_part(solve_work *work, const solve_group_part *part, const solve_exponent *like) {
+    while (part->encoding == SOLVE_NONE) {
+        SOLVE_TRY(encode_symbol(work, like));
+    }
+    return DDT_OK;
+}
+
+static ddt_status encode_group(solve_work *work, size_t g) {
+    for (size_t i = 0; i < work->groups[g].count; i++) {
+        solve_exponent like = work->groups[g].exponents[i];
+        bool is_open = !work->symbols[like.symbol].is_state;
+        SOLVE_TRY(is_open ? encode_part(work, &work->groups[g].parts[i], &like) : DDT_OK);
+    }
+    return DDT_OK;
+}
+
 static ddt_status encode_groups(solve_work *work) {
     for (size_t g = 0; g < work->group_count; g++) {
-        for (size_t i = 0; i < work->groups[g].count; i++) {
-            while (work->groups[g].parts[i].encoding == SOLVE_NONE &&
-                   !work->symbols[work->groups[g].exponents[i].symbol].is_state) {
-                solve_exponent like = work->groups[g].exponents[i];
-                SOLVE_TRY(encode_symbol(work, &like));
-            }
-        }
+        SOLVE_TRY(encode_group(work, g));
     }
     return DDT_OK;
 }
@@ -222,6 +233,19 @@ static bool shares_encoding(const solve_group *a, const solve_group *b) {
     return false;
 }
 
+/* Takes the widest domain of those that a group shares an encoding with. */
+static bool widen_domain(const solve_work *work, solve_group *group) {
+    bool changes = false;
+    for (size_t h = 0; h < work->group_count; h++) {
+        const solve_group *other = &work->groups[h];
+        if (other->domain > group->domain && shares_encoding(group, other)) {
+            group->domain = other->domain;
+            changes = true;
+        }
+    }
+    return changes;
+}
+
 /* Exponentials that share an encoding share the scale of their arguments: that of the widest. */
 static void set_domains(solve_work *work) {
     for (size_t g = 0; g < work->group_count; g++) {
@@ -231,13 +255,7 @@ static void set_domains(solve_work *work) {
     while (changes) {
         changes = false;
         for (size_t g = 0; g < work->group_count; g++) {
-            for (size_t h = 0; h < work->group_count; h++) {
-                if (work->groups[h].domain > work->groups[g].domain &&
-                    shares_encoding(&work->groups[g], &work->groups[h])) {
-                    work->groups[g].domain = work->groups[h].domain;
-                    changes = true;
-                }
-            }
+            changes |= widen_domain(work, &work->groups[g]);
         }
     }
     for (size_t g = 0; g < work->group_count; g++) {
@@ -266,14 +284,27 @@ static void finish_encodings(solve_work *work) {
 
 typedef ddt_status (*term_visitor)(solve_work *work, solve_term *term);
 
-static ddt_status visit_terms(solve_work *work, solve_terms *terms, term_visitor visit) {
+static ddt_status visit_terms(solve_work *work, const solve_terms *terms, term_visitor visit);
+
+static ddt_status visit_term(solve_work *work, solve_term *term, term_visitor visit) {
+    SOLVE_TRY(visit(work, term));
+    for (size_t i = 0; i < term->factor_count; i++) {
+        const solve_terms *inner = term->factors[i].inner;
+        SOLVE_TRY(inner != NULL ? visit_terms(work, inner, visit) : DDT_OK);
+    }
+    return DDT_OK;
+}
+
+static ddt_status visit_terms(solve_work *work, const solve_terms *terms, term_visitor visit) {
     for (solve_term *t = terms->first; t != NULL; t = t->next) {
-        SOLVE_TRY(visit(work, t));
-        for (size_t i = 0; i < t->factor_count; i++) {
-            if (t->factors[i].inner != NULL) {
-                SOLVE_TRY(visit_terms(work, t->factors[i].inner, visit));
-            }
-        }
+        SOLVE_TRY(visit_term(work, t, visit));
+    }
+    return DDT_OK;
+}
+
+static ddt_status visit_list(solve_work *work, const solve_terms *terms, size_t count, term_visitor visit) {
+    for (size_t i = 0; i < count; i++) {
+        SOLVE_TRY(visit_terms(work, &terms[i], visit));
     }
     return DDT_OK;
 }
@@ -292,9 +323,7 @@ static ddt_status visit_all(solve_work *work, term_visitor visit) {
                  {work->offset_terms, outputs},
                  {work->extra_terms, work->extra_count}};
     for (size_t k = 0; k < sizeof lists / sizeof *lists; k++) {
-        for (size_t i = 0; i < lists[k].count; i++) {
-            SOLVE_TRY(visit_terms(work, &lists[k].terms[i], visit));
-        }
+        SOLVE_TRY(visit_list(work, lists[k].terms, lists[k].count, visit));
     }
     return DDT_OK;
 }

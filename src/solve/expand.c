@@ -177,13 +177,18 @@ static ddt_status raise_term(const solve_work *work, solve_term *term, double po
     return DDT_OK;
 }
 
+static ddt_status append_products(solve_work *work, const solve_term *x, const solve_terms *b, solve_terms *out) {
+    for (const solve_term *y = b->first; y != NULL; y = y->next) {
+        solve_term product = *x;
+        SOLVE_TRY(multiply_terms(work, &product, y));
+        SOLVE_TRY(append(work, out, &product));
+    }
+    return DDT_OK;
+}
+
 static ddt_status expand_product(solve_work *work, const solve_terms *a, const solve_terms *b, solve_terms *out) {
     for (const solve_term *x = a->first; x != NULL; x = x->next) {
-        for (const solve_term *y = b->first; y != NULL; y = y->next) {
-            solve_term product = *x;
-            SOLVE_TRY(multiply_terms(work, &product, y));
-            SOLVE_TRY(append(work, out, &product));
-        }
+        SOLVE_TRY(append_products(work, x, b, out));
     }
     return DDT_OK;
 }
@@ -201,6 +206,13 @@ static ddt_expr outside_condition(solve_work *work, ddt_expr_op op, ddt_expr arg
 
 static bool is_condition(const solve_work *work, ddt_expr e) { return ddt_expr_get(work->pool, e)->op == DDT_EXPR_IF; }
 
+static ddt_status append_all(solve_work *work, const solve_terms *terms, solve_terms *out) {
+    for (const solve_term *t = terms->first; t != NULL; t = t->next) {
+        SOLVE_TRY(append(work, out, t));
+    }
+    return DDT_OK;
+}
+
 /* base^power, where base depends on several symbols or is a product. */
 static ddt_status expand_power(solve_work *work, ddt_expr base, double power, solve_terms *out) {
     solve_terms inner = {0};
@@ -211,20 +223,15 @@ static ddt_status expand_power(solve_work *work, ddt_expr base, double power, so
     if (inner.count == 0) {
         return append_constant(work, out, pow(0.0, power));
     }
-    if (inner.count == 1) {
-        bool yes = false;
-        SOLVE_TRY(distributes(work, inner.first, power, &yes));
-        if (yes) {
-            solve_term term = *inner.first;
-            SOLVE_TRY(raise_term(work, &term, power));
-            return append(work, out, &term);
-        }
+    bool yes = false;
+    SOLVE_TRY(inner.count == 1 ? distributes(work, inner.first, power, &yes) : DDT_OK);
+    if (yes) {
+        solve_term term = *inner.first;
+        SOLVE_TRY(raise_term(work, &term, power));
+        return append(work, out, &term);
     }
     if (power == 1.0) {
-        for (const solve_term *t = inner.first; t != NULL; t = t->next) {
-            SOLVE_TRY(append(work, out, t));
-        }
-        return DDT_OK;
+        return append_all(work, &inner, out);
     }
     return append_outer(work, out, DDT_EXPR_POW, base, power);
 }
@@ -312,6 +319,28 @@ static ddt_expr expression_of(const solve_work *work, const solve_term *term) {
     return e;
 }
 
+/* exp(a term of one symbol, or a constant) as a part of result; *is_apart: it is of several symbols. */
+static ddt_status multiply_exp(solve_work *work, const solve_term *t, solve_term *result, bool *is_apart) {
+    solve_exponent x;
+    double constant = 0.0;
+    *is_apart = false;
+    if (t->exponent_count + t->factor_count == 0) {
+        result->coefficient *= exp(t->coefficient);
+        return DDT_OK;
+    }
+    if (exponent_of(work, t, &x, &constant)) {
+        result->coefficient *= exp(constant);
+        return add_exponent(work, result, x.symbol, x.is_log, x.coefficient);
+    }
+    *is_apart = symbol_of_term(t) == SOLVE_MANY;
+    if (*is_apart) {
+        return DDT_OK;
+    }
+    ddt_expr e = ddt_expr_unary(work->pool, DDT_EXPR_EXP, expression_of(work, t));
+    solve_factor factor = {.symbol = symbol_of_term(t), .expression = e, .power = 1.0};
+    return e == DDT_EXPR_NONE ? solve_pool_failure(work) : add_factor(work, result, &factor);
+}
+
 /* exp(sum of terms). What is neither linear nor of one symbol stays together under one exponential. */
 static ddt_status expand_exp(solve_work *work, ddt_expr argument, solve_terms *out) {
     solve_terms inner = {0};
@@ -321,25 +350,34 @@ static ddt_status expand_exp(solve_work *work, ddt_expr argument, solve_terms *o
     SOLVE_TRY(expand(work, argument, &inner));
     solve_term result = constant_term(1.0);
     for (const solve_term *t = inner.first; t != NULL; t = t->next) {
-        solve_exponent x;
-        double constant = 0.0;
-        if (t->exponent_count + t->factor_count == 0) {
-            result.coefficient *= exp(t->coefficient);
-        } else if (exponent_of(work, t, &x, &constant)) {
-            result.coefficient *= exp(constant);
-            SOLVE_TRY(add_exponent(work, &result, x.symbol, x.is_log, x.coefficient));
-        } else if (symbol_of_term(t) != SOLVE_MANY) {
-            ddt_expr e = ddt_expr_unary(work->pool, DDT_EXPR_EXP, expression_of(work, t));
-            solve_factor factor = {.symbol = symbol_of_term(t), .expression = e, .power = 1.0};
-            if (e == DDT_EXPR_NONE) {
-                return solve_pool_failure(work);
-            }
-            SOLVE_TRY(add_factor(work, &result, &factor));
-        } else {
+        bool is_apart = false;
+        SOLVE_TRY(multiply_exp(work, t, &result, &is_apart));
+        if (is_apart) {
             return append_outer(work, out, DDT_EXPR_EXP, argument, 1.0);
         }
     }
     return append(work, out, &result);
+}
+
+/* log(x^a) or log(exp(a x)) */
+static ddt_status append_log_of_power(solve_work *work, const solve_exponent *x, solve_terms *out) {
+    ddt_expr e = ddt_expr_symbol(work->pool, x->symbol);
+    e = x->is_log ? ddt_expr_unary(work->pool, DDT_EXPR_LOG, e) : e;
+    e = ddt_expr_binary(work->pool, DDT_EXPR_MUL, ddt_expr_const(work->pool, x->coefficient), e);
+    return append_function(work, out, x->symbol, e);
+}
+
+static ddt_status append_log_of_factor(solve_work *work, const solve_factor *f, solve_terms *out) {
+    if (f->inner == NULL) {
+        return append_function(work, out, f->symbol, ddt_expr_unary(work->pool, DDT_EXPR_LOG, f->expression));
+    }
+    solve_terms part = {0};
+    SOLVE_TRY(f->op == DDT_EXPR_EXP ? expand(work, f->expression, &part)
+                                    : append_outer(work, &part, DDT_EXPR_LOG, f->expression, 1.0));
+    for (solve_term *p = part.first; p != NULL; p = p->next) {
+        p->coefficient *= f->power;
+    }
+    return append_all(work, &part, out);
 }
 
 /* log(product) = sum of logarithms, where every factor is positive. */
@@ -350,36 +388,17 @@ static ddt_status expand_log(solve_work *work, ddt_expr argument, solve_terms *o
     }
     SOLVE_TRY(expand(work, argument, &inner));
     bool positive = false;
-    if (inner.count == 1) {
-        SOLVE_TRY(is_positive(work, inner.first, &positive));
-    }
+    SOLVE_TRY(inner.count == 1 ? is_positive(work, inner.first, &positive) : DDT_OK);
     if (!positive) {
         return append_outer(work, out, DDT_EXPR_LOG, argument, 1.0);
     }
     const solve_term *t = inner.first;
     SOLVE_TRY(append_constant(work, out, log(t->coefficient)));
     for (size_t i = 0; i < t->exponent_count; i++) {
-        const solve_exponent *x = &t->exponents[i];
-        ddt_expr e = ddt_expr_symbol(work->pool, x->symbol);
-        e = x->is_log ? ddt_expr_unary(work->pool, DDT_EXPR_LOG, e) : e;
-        e = ddt_expr_binary(work->pool, DDT_EXPR_MUL, ddt_expr_const(work->pool, x->coefficient), e);
-        solve_terms one = {0};
-        SOLVE_TRY(append_function(work, &one, x->symbol, e));
-        SOLVE_TRY(append(work, out, one.first));
+        SOLVE_TRY(append_log_of_power(work, &t->exponents[i], out));
     }
     for (size_t i = 0; i < t->factor_count; i++) {
-        const solve_factor *f = &t->factors[i];
-        if (f->inner == NULL) {
-            SOLVE_TRY(append_function(work, out, f->symbol, ddt_expr_unary(work->pool, DDT_EXPR_LOG, f->expression)));
-            continue;
-        }
-        solve_terms part = {0};
-        SOLVE_TRY(f->op == DDT_EXPR_EXP ? expand(work, f->expression, &part)
-                                        : append_outer(work, &part, DDT_EXPR_LOG, f->expression, 1.0));
-        for (solve_term *p = part.first; p != NULL; p = p->next) {
-            p->coefficient *= f->power;
-            SOLVE_TRY(append(work, out, p));
-        }
+        SOLVE_TRY(append_log_of_factor(work, &t->factors[i], out));
     }
     return DDT_OK;
 }
@@ -417,10 +436,19 @@ static ddt_expr level_indicator(solve_work *work, uint32_t symbol, const ddt_exp
     return sum;
 }
 
+static ddt_status append_level(solve_work *work, uint32_t symbol, const ddt_expr *values, ddt_expr value,
+                               solve_terms *out) {
+    solve_terms indicator = {0};
+    solve_terms inner = {0};
+    SOLVE_TRY(append_function(work, &indicator, symbol, level_indicator(work, symbol, values, value)));
+    SOLVE_TRY(expand(work, value, &inner));
+    return expand_product(work, &inner, &indicator, out);
+}
+
 /* e = sum over the values of e at the levels of a discrete symbol of [symbol has such a level] value: exact. */
 static ddt_status expand_levels(solve_work *work, ddt_expr e, uint32_t symbol, solve_terms *out) {
     const solve_symbol *s = &work->symbols[symbol];
-    ddt_expr values[SOLVE_LEVELS_MAX];
+    ddt_expr values[SOLVE_LEVELS_MAX] = {0};
     for (size_t l = 0; l < s->level_count; l++) {
         values[l] = ddt_expr_substitute(work->pool, e, symbol, ddt_expr_const(work->pool, s->levels[l]));
         if (values[l] == DDT_EXPR_NONE) {
@@ -432,13 +460,7 @@ static ddt_status expand_levels(solve_work *work, ddt_expr e, uint32_t symbol, s
         for (size_t k = 0; k < l; k++) {
             is_first &= values[k] != values[l];
         }
-        solve_terms indicator = {0};
-        solve_terms inner = {0};
-        if (is_first) {
-            SOLVE_TRY(append_function(work, &indicator, symbol, level_indicator(work, symbol, values, values[l])));
-            SOLVE_TRY(expand(work, values[l], &inner));
-            SOLVE_TRY(expand_product(work, &inner, &indicator, out));
-        }
+        SOLVE_TRY(is_first ? append_level(work, symbol, values, values[l], out) : DDT_OK);
     }
     return DDT_OK;
 }
@@ -608,65 +630,79 @@ static ddt_status expand(solve_work *work, ddt_expr e, solve_terms *out) {
 
 /* ------------------------------------------------------------------ tidying up */
 
-/* Terms in one and the same symbol become one function of it, unless there is one only. */
-static ddt_status merge_symbol(solve_work *work, solve_terms *terms, uint32_t symbol) {
+static size_t count_terms(const solve_terms *terms, uint32_t symbol) {
     size_t count = 0;
     for (const solve_term *t = terms->first; t != NULL; t = t->next) {
         count += symbol_of_term(t) == symbol;
     }
-    if (count < 2) {
+    return count;
+}
+
+/* Terms without a symbol become one. */
+static ddt_status merge_constants(solve_work *work, solve_terms *terms) {
+    solve_terms rest = {0};
+    double constant = 0.0;
+    if (count_terms(terms, SOLVE_NONE) < 2) {
+        return DDT_OK;
+    }
+    for (const solve_term *t = terms->first; t != NULL; t = t->next) {
+        bool is_constant = symbol_of_term(t) == SOLVE_NONE;
+        constant += is_constant ? t->coefficient : 0.0;
+        SOLVE_TRY(is_constant ? DDT_OK : append(work, &rest, t));
+    }
+    SOLVE_TRY(append_constant(work, &rest, constant));
+    *terms = rest;
+    return DDT_OK;
+}
+
+/* Terms in one and the same symbol become one function of it, unless there is one only. */
+static ddt_status merge_symbol(solve_work *work, solve_terms *terms, uint32_t symbol) {
+    if (count_terms(terms, symbol) < 2) {
         return DDT_OK;
     }
     solve_terms rest = {0};
     ddt_expr sum = ddt_expr_const(work->pool, 0.0);
-    double constant = 0.0;
     for (const solve_term *t = terms->first; t != NULL; t = t->next) {
-        if (symbol_of_term(t) == symbol && symbol != SOLVE_NONE) {
-            sum = ddt_expr_binary(work->pool, DDT_EXPR_ADD, sum, expression_of(work, t));
-        } else if (symbol_of_term(t) == symbol) {
-            constant += t->coefficient;
-        } else {
-            SOLVE_TRY(append(work, &rest, t));
-        }
+        bool is_own = symbol_of_term(t) == symbol;
+        sum = is_own ? ddt_expr_binary(work->pool, DDT_EXPR_ADD, sum, expression_of(work, t)) : sum;
+        SOLVE_TRY(is_own ? DDT_OK : append(work, &rest, t));
     }
-    if (symbol == SOLVE_NONE) {
-        SOLVE_TRY(append_constant(work, &rest, constant));
-    } else if (!solve_is_constant(work, sum, 0.0)) {
-        SOLVE_TRY(append_function(work, &rest, symbol, sum));
-    }
+    SOLVE_TRY(solve_is_constant(work, sum, 0.0) ? DDT_OK : append_function(work, &rest, symbol, sum));
     *terms = rest;
+    return DDT_OK;
+}
+
+/* Whether a factor is positive at both values of a symbol that has two: values. */
+static ddt_status binary_values(solve_work *work, const solve_factor *f, double *values, bool *yes) {
+    *yes = f->inner == NULL && work->symbols[f->symbol].level_count == 2;
+    double *symbols = solve_alloc(work, work->symbol_count, sizeof *symbols);
+    if (symbols == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t l = 0; l < 2 && *yes; l++) {
+        symbols[f->symbol] = work->symbols[f->symbol].levels[l];
+        values[l] = ddt_expr_eval(work->pool, f->expression, symbols, NULL);
+        *yes = values[l] > 0.0 && isfinite(values[l]);
+    }
     return DDT_OK;
 }
 
 /* A positive function of a symbol with two values is exp(a + b symbol): it merges with the other exponents. */
 static ddt_status merge_binary(solve_work *work, solve_term *term) {
     for (size_t i = 0; i < term->factor_count;) {
-        const solve_factor *f = &term->factors[i];
-        const solve_symbol *s = f->inner == NULL ? &work->symbols[f->symbol] : NULL;
-        if (s == NULL || s->level_count != 2) {
+        double values[2] = {1.0, 1.0};
+        bool yes = false;
+        uint32_t symbol = term->factors[i].symbol;
+        SOLVE_TRY(binary_values(work, &term->factors[i], values, &yes));
+        if (!yes) {
             i++;
             continue;
         }
-        double values[2];
-        double *symbols = solve_alloc(work, work->symbol_count, sizeof *symbols);
-        if (symbols == NULL) {
-            return DDT_ERR_MEMORY;
-        }
-        for (size_t l = 0; l < 2; l++) {
-            symbols[f->symbol] = s->levels[l];
-            values[l] = ddt_expr_eval(work->pool, f->expression, symbols, NULL);
-        }
-        if (!(values[0] > 0.0) || !(values[1] > 0.0) || !isfinite(values[0]) || !isfinite(values[1])) {
-            i++;
-            continue;
-        }
+        const solve_symbol *s = &work->symbols[symbol];
         double slope = log(values[1] / values[0]) / (s->levels[1] - s->levels[0]);
         term->coefficient *= values[0] * exp(-slope * s->levels[0]);
-        uint32_t symbol = f->symbol;
         term->factors[i] = term->factors[--term->factor_count];
-        if (slope != 0.0) {
-            SOLVE_TRY(add_exponent(work, term, symbol, false, slope));
-        }
+        SOLVE_TRY(slope != 0.0 ? add_exponent(work, term, symbol, false, slope) : DDT_OK);
     }
     return DDT_OK;
 }
@@ -730,20 +766,24 @@ static ddt_status tidy_term(solve_work *work, solve_term *term) {
     return DDT_OK;
 }
 
+static ddt_status tidy(solve_work *work, solve_terms *terms);
+
+static ddt_status tidy_factors(solve_work *work, const solve_term *term) {
+    for (size_t i = 0; i < term->factor_count; i++) {
+        SOLVE_TRY(term->factors[i].inner != NULL ? tidy(work, term->factors[i].inner) : DDT_OK);
+    }
+    return DDT_OK;
+}
+
 static ddt_status tidy(solve_work *work, solve_terms *terms) {
-    SOLVE_TRY(merge_symbol(work, terms, SOLVE_NONE));
+    SOLVE_TRY(merge_constants(work, terms));
     for (uint32_t s = 0; s < work->symbol_count; s++) {
-        if (work->symbols[s].is_encrypted || work->symbols[s].is_dose || solve_is_varying(&work->symbols[s])) {
-            SOLVE_TRY(merge_symbol(work, terms, s));
-        }
+        bool is_open = work->symbols[s].is_encrypted || work->symbols[s].is_dose || solve_is_varying(&work->symbols[s]);
+        SOLVE_TRY(is_open ? merge_symbol(work, terms, s) : DDT_OK);
     }
     for (solve_term *t = terms->first; t != NULL; t = t->next) {
         SOLVE_TRY(tidy_term(work, t));
-        for (size_t i = 0; i < t->factor_count; i++) {
-            if (t->factors[i].inner != NULL) {
-                SOLVE_TRY(tidy(work, t->factors[i].inner));
-            }
-        }
+        SOLVE_TRY(tidy_factors(work, t));
     }
     return DDT_OK;
 }

@@ -22,6 +22,18 @@ ddt_status solve_matrix_create(solve_work *work, const solve_exponential *expone
                : DDT_OK;
 }
 
+/* now = before + before^2, of entries that are there or not. */
+static void square_structure(const bool *before, size_t n, bool *now) {
+    for (size_t at = 0; at < n * n; at++) {
+        size_t i = at / n;
+        size_t j = at % n;
+        now[at] = before[at];
+        for (size_t k = 0; k < n; k++) {
+            now[at] |= before[i * n + k] && before[k * n + j];
+        }
+    }
+}
+
 /* Which entries of each P can differ from 0. */
 void solve_matrix_structure(solve_matrix *m) {
     size_t n = m->n;
@@ -31,16 +43,7 @@ void solve_matrix_structure(solve_matrix *m) {
         }
     }
     for (size_t level = 1; level <= m->levels; level++) {
-        const bool *before = m->is_nonzero + (level - 1) * n * n;
-        bool *now = m->is_nonzero + level * n * n;
-        for (size_t i = 0; i < n; i++) {
-            for (size_t j = 0; j < n; j++) {
-                now[i * n + j] = before[i * n + j];
-                for (size_t k = 0; k < n; k++) {
-                    now[i * n + j] |= before[i * n + k] && before[k * n + j];
-                }
-            }
-        }
+        square_structure(m->is_nonzero + (level - 1) * n * n, n, m->is_nonzero + level * n * n);
     }
 }
 
@@ -65,6 +68,16 @@ static ddt_status add_scaled(const solve_matrix *m, double coefficient, solve_va
     return coefficient == 0.0 ? DDT_OK : solve_pairs_add(m->work, pairs, value, solve_constant(m->work, coefficient));
 }
 
+/* Adds mix * (P_k)_ij. */
+static ddt_status add_earlier(solve_matrix *m, size_t k, size_t i, size_t j, double mix, solve_pairs *pairs) {
+    solve_value earlier;
+    if (mix == 0.0 || !solve_matrix_nonzero(m, k, i, j)) {
+        return DDT_OK;
+    }
+    SOLVE_TRY(solve_matrix_entry(m, k, i, j, &earlier));
+    return add_scaled(m, mix, earlier, pairs);
+}
+
 ddt_status solve_matrix_rest(solve_matrix *m, size_t level, size_t i, size_t j, solve_pairs *pairs) {
     const solve_scheme *scheme = m->exponential->scheme;
     solve_value one = solve_constant(m->work, 1.0);
@@ -78,26 +91,25 @@ ddt_status solve_matrix_rest(solve_matrix *m, size_t level, size_t i, size_t j, 
     SOLVE_TRY(add_rate(m, i, j, scheme->linear[level - 1], pairs));
     SOLVE_TRY(i == j ? add_scaled(m, scheme->constant[level - 1], one, pairs) : DDT_OK);
     for (size_t k = 1; k <= SOLVE_SCHEME_MIX_MAX && k + 1 < level; k++) {
-        double mix = scheme->mix[level - 1][k - 1];
-        if (mix != 0.0 && solve_matrix_nonzero(m, k, i, j)) {
-            solve_value earlier;
-            SOLVE_TRY(solve_matrix_entry(m, k, i, j, &earlier));
-            SOLVE_TRY(add_scaled(m, mix, earlier, pairs));
-        }
+        SOLVE_TRY(add_earlier(m, k, i, j, scheme->mix[level - 1][k - 1], pairs));
     }
     return DDT_OK;
+}
+
+/* Adds P_ik P_kj of a level. */
+static ddt_status add_product(solve_matrix *m, size_t level, size_t i, size_t k, size_t j, solve_pairs *pairs) {
+    solve_value a;
+    solve_value b;
+    SOLVE_TRY(solve_matrix_entry(m, level, i, k, &a));
+    SOLVE_TRY(solve_matrix_entry(m, level, k, j, &b));
+    return solve_pairs_add(m->work, pairs, a, b);
 }
 
 static ddt_status build(solve_matrix *m, size_t level, size_t i, size_t j, solve_value *out) {
     solve_pairs pairs = {0};
     for (size_t k = 0; level > 0 && k < m->n; k++) {
-        if (solve_matrix_nonzero(m, level - 1, i, k) && solve_matrix_nonzero(m, level - 1, k, j)) {
-            solve_value a;
-            solve_value b;
-            SOLVE_TRY(solve_matrix_entry(m, level - 1, i, k, &a));
-            SOLVE_TRY(solve_matrix_entry(m, level - 1, k, j, &b));
-            SOLVE_TRY(solve_pairs_add(m->work, &pairs, a, b));
-        }
+        bool both = solve_matrix_nonzero(m, level - 1, i, k) && solve_matrix_nonzero(m, level - 1, k, j);
+        SOLVE_TRY(both ? add_product(m, level - 1, i, k, j, &pairs) : DDT_OK);
     }
     SOLVE_TRY(solve_matrix_rest(m, level, i, j, &pairs));
     return solve_pairs_node(m->work, &pairs, out);

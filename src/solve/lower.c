@@ -281,7 +281,7 @@ static ddt_status levels_from(solve_work *work, solve_factor factor, bool is_log
     symbol_span(&work->symbols[factor.symbol], is_log, &mid, &half);
     SOLVE_TRY(expression_function(work, &factor, mid, half, &f));
     *levels = UINT_MAX;
-    if (measure(f, &s)) {
+    if (f != NULL && measure(f, &s)) {
         f->scale /= fmax(fabs(s.low), fabs(s.high));
         *levels = s.is_line ? 0 : polynomial_levels(f, &tolerance);
         *levels = tolerance > wanted ? UINT_MAX - 1 : *levels;
@@ -344,7 +344,7 @@ static ddt_status lower_symbol_factor(solve_work *work, const solve_factor *fact
     solve_function *f = NULL;
     SOLVE_TRY(symbol_value(work, factor, &x, &mid, &half));
     SOLVE_TRY(expression_function(work, factor, mid, half, &f));
-    return multiply_function(work, f, x, solve_print(work, factor->expression), product);
+    return f == NULL ? DDT_ERR_MEMORY : multiply_function(work, f, x, solve_print(work, factor->expression), product);
 }
 
 static ddt_status interval_range(solve_work *work, ddt_expr e, solve_fact fact, double *low, double *high) {

@@ -171,4 +171,4 @@ static const solve_scheme taylor4 = {.steps = 2,
 
 const solve_scheme *const solve_schemes[] = {&taylor4, &real3, &real4,  &real5,  &real6,
                                              &real7,   &real8, &real10, &real11, &real12};
-const size_t solve_scheme_count = sizeof solve_schemes / sizeof *solve_schemes;
+const size_t solve_scheme_count = sizeof solve_schemes / sizeof solve_schemes[0];
