@@ -280,6 +280,25 @@ static void test_heading(void **state) {
     assert_true(batches == 0 && items == 0);
 }
 
+/* A clock comes back as it was; one that goes backwards does not. */
+static void test_clock(void **state) {
+    scratch *s = *state;
+    static const ddt_wire_clock clocks[] = {{1.5, 36.25, 3, 7, true}, {4.0, 3.0, 0, 1, false}};
+    for (size_t i = 0; i < sizeof clocks / sizeof clocks[0]; i++) {
+        ddt_writer *writer = NULL;
+        ddt_reader *reader = NULL;
+        ddt_wire_clock found;
+        assert_int_equal(ddt_writer_open(s->ctx, s->path, DDT_WIRE_LIFE, false, &writer), DDT_OK);
+        assert_int_equal(ddt_writer_clock(writer, &clocks[i]), DDT_OK);
+        assert_int_equal(ddt_writer_commit(writer, NULL), DDT_OK);
+        assert_int_equal(ddt_reader_open(s->ctx, s->path, DDT_WIRE_LIFE, &reader), DDT_OK);
+        assert_int_equal(ddt_reader_clock(s->ctx, reader, &found), i == 0 ? DDT_OK : DDT_ERR_FORMAT);
+        ddt_reader_close(reader);
+        assert_true(i == 0 ? found.from_h == 1.5 && found.to_h == 36.25 : found.from_h == 0.0 && found.to_h == 0.0);
+        assert_true(i == 0 ? found.updates == 3 && found.steps == 7 && found.begins : found.steps == 0);
+    }
+}
+
 static void test_names_and_digests(void **state) {
     (void)state;
     /* BLAKE2b-256 of the empty string: RFC 7693's function with a 32-byte output. */
@@ -312,6 +331,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_large_sections, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_random_files, scratch_setup, scratch_teardown),
         cmocka_unit_test_setup_teardown(test_heading, scratch_setup, scratch_teardown),
+        cmocka_unit_test_setup_teardown(test_clock, scratch_setup, scratch_teardown),
         cmocka_unit_test(test_names_and_digests),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
