@@ -103,8 +103,11 @@ ddt_status recommend_encode(recommend_work *r) {
                         "there is nothing to encrypt.",
                         work->events->path, work->model->path);
     }
+    /* A level more, over two primes where results are flooded, and deep there where etas are many: keys would take GB.
+     */
+    const size_t most = r->options->metrics_only ? 4 : SOLVE_PACKED_MAX;
     size_t period = recommend_power_of_two(layout->input_count);
-    layout->packed = period > 1 && period <= SOLVE_PACKED_MAX && period <= r->block ? period : 0;
+    layout->packed = period > 1 && period <= most && period <= r->block ? period : 0;
     return r->history != NULL ? recommend_history_add_input(r) : DDT_OK;
 }
 
