@@ -646,7 +646,7 @@ ddt_status fit_work_make(fit_work *fw, const ddt_fit_options *options) {
 static ddt_status finish(solve_work *work, void *user) {
     fit_work *fw = NULL;
     SOLVE_TRY(fit_work_create(work, &fw));
-    return fit_work_make(fw, user);
+    return fw == NULL ? DDT_ERR_MEMORY : fit_work_make(fw, user);
 }
 
 ddt_status fit_options_set(ddt_context *ctx, const ddt_fit_options *options, ddt_fit_options *out) {

@@ -340,7 +340,7 @@ static void distant_gradient(maker *mk, const expansion *e, const ddt_node *cent
     size_t n = mk->fw->eta_count;
     size_t outputs = mk->fw->fit->output_count;
     ddt_node d[FIT_ETAS_MAX];
-    ddt_node products[FIT_ETAS_MAX];
+    ddt_node products[FIT_ETAS_MAX] = {0};
     distant far = {0};
     for (size_t i = 0; i < n; i++) {
         d[i] = ddt_circuit_sum(mk->circuit, ddt_circuit_sub(mk->circuit, etas[i], centre[i]), -1, mk->columns);
@@ -367,7 +367,7 @@ static ddt_status newton_step(maker *mk, bool is_guess) {
     expansion *e = solve_alloc(mk->work, 1, sizeof *e);
     ddt_node centre[FIT_ETAS_MAX];
     ddt_node gradient[FIT_ETAS_MAX];
-    ddt_node products[FIT_ETAS_MAX];
+    ddt_node products[FIT_ETAS_MAX] = {0};
     if (e == NULL) {
         return DDT_ERR_MEMORY;
     }

@@ -106,6 +106,19 @@ static bool is_known(ddt_residual_kind kind) {
            kind == DDT_RESIDUAL_LOG || kind == DDT_RESIDUAL_COMBINED_SD;
 }
 
+/* None where there is no step: features are the only input then. */
+static ddt_status read_step_inputs(const parser *p, size_t o) {
+    const fit_residual *r = &p->fit->residuals[o];
+    if (p->fit->inverse_input[o] == SOLVE_NONE) {
+        return DDT_OK;
+    }
+    SOLVE_TRY(check_fit_input(p, p->fit->inverse_input[o]));
+    for (unsigned k = 0; k <= r->degree && !r->is_public; k++) {
+        SOLVE_TRY(read_fit_input(p, &p->fit->score_input[o][k]));
+    }
+    return DDT_OK;
+}
+
 static ddt_status read_residual(const parser *p, size_t o) {
     fit_residual *r = &p->fit->residuals[o];
     uint32_t kind = 0;
@@ -126,12 +139,7 @@ static ddt_status read_residual(const parser *p, size_t o) {
         p->fit->level_range[o] >= p->layout->range_count) {
         return bad(p, "a residual error");
     }
-    bool is_guess = p->fit->inverse_input[o] == SOLVE_NONE; /* no step: features are the only input */
-    SOLVE_TRY(is_guess ? DDT_OK : check_fit_input(p, p->fit->inverse_input[o]));
-    for (unsigned k = 0; k <= r->degree && !r->is_public && !is_guess; k++) {
-        SOLVE_TRY(read_fit_input(p, &p->fit->score_input[o][k]));
-    }
-    return DDT_OK;
+    return read_step_inputs(p, o);
 }
 
 static ddt_status read_levels(const parser *p, size_t index) {

@@ -309,7 +309,7 @@ static void facts_of(const learner *t, size_t lane, const fit_sample *sample, do
 static void scale_variable(learner *t, size_t lane, size_t v) {
     fit_lane *l = &t->fw->fit->lanes[lane];
     size_t count = fit_fact_count(t->fw->fit, l);
-    double facts[FIT_FACTS_MAX];
+    double facts[FIT_FACTS_MAX] = {0};
     double *projection = l->projection + v * count;
     double low = INFINITY;
     double high = -INFINITY;
@@ -335,7 +335,7 @@ static void regress_levels(learner *t, size_t lane) {
     const double ridge = 1e-3;
     size_t n = t->fw->eta_count;
     size_t m = t->fw->fit->lanes[lane].level_count;
-    double facts[FIT_FACTS_MAX];
+    double facts[FIT_FACTS_MAX] = {0};
     memset(t->normal, 0, m * m * sizeof *t->normal);
     memset(t->right, 0, m * n * sizeof *t->right);
     for (size_t s = 0; s < t->count; s++) {
@@ -382,7 +382,7 @@ static void make_variables(learner *t, size_t lane) {
 
 static void add_rows(learner *t, size_t lane, size_t count, size_t columns) {
     const fit_lane *l = &t->fw->fit->lanes[lane];
-    double facts[FIT_FACTS_MAX];
+    double facts[FIT_FACTS_MAX] = {0};
     memset(t->normal, 0, count * count * sizeof *t->normal);
     memset(t->right, 0, count * columns * sizeof *t->right);
     for (size_t s = 0; s < t->count; s++) {
@@ -470,7 +470,7 @@ size_t fit_uncovered(const solve_fit *fit, const fit_lane *lane, const double *l
 static ddt_status cover_sample(learner *t, size_t lane, fit_sample *sample) {
     fit_work *fw = t->fw;
     const fit_lane *l = &fw->fit->lanes[lane];
-    double facts[FIT_FACTS_MAX];
+    double facts[FIT_FACTS_MAX] = {0};
     double etas[FIT_ETAS_MAX];
     double f[FIT_LEVELS_MAX];
     facts_of(t, lane, sample, facts);

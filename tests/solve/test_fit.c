@@ -87,6 +87,19 @@ static void test_nonmem_subjects(void **state) {
     problem_free(&p);
 }
 
+/* A lag of exp(eta). */
+static void test_lagged_subjects(void **state) {
+    const size_t subjects = 4;
+    problem p;
+    (void)state;
+    run_read(&p, &nonmem_003, subjects);
+    fit(&p, NULL);
+    problem_run(&p, false);
+    agreement a = run_compare(&nonmem_003, p.values, subjects);
+    assert_int_equal(a.close, subjects);
+    problem_free(&p);
+}
+
 static void test_combined_error(void **state) {
     problem p;
     (void)state;
@@ -216,15 +229,11 @@ static void test_unsupported(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exact_is_nonmem),
-        cmocka_unit_test(test_nonmem_subjects),
-        cmocka_unit_test(test_combined_error),
-        cmocka_unit_test(test_flattened_prior),
-        cmocka_unit_test(test_no_levels),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_file),
-        cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_unsupported),
+        cmocka_unit_test(test_exact_is_nonmem), cmocka_unit_test(test_nonmem_subjects),
+        cmocka_unit_test(test_lagged_subjects), cmocka_unit_test(test_combined_error),
+        cmocka_unit_test(test_flattened_prior), cmocka_unit_test(test_no_levels),
+        cmocka_unit_test(test_refusals),        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_no_memory),       cmocka_unit_test(test_unsupported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,7 +26,7 @@ extern "C" {
 
 typedef struct ddt_fit_options {
     ddt_solve_options solve; /* tolerance 0: 1e-4, enough for etas within 0.01 */
-    unsigned iterations;     /* Newton steps behind the first guess, 1 to 3; 0: 1. Each costs about 25 levels */
+    unsigned iterations;     /* steps behind the first guess, 1 to 3; 0: 1. Each costs about 30 levels */
     double prior_weight;     /* Omega is divided by it: 1 (also 0) is NONMEM's objective, below 1 a flattened prior */
 } ddt_fit_options;
 
@@ -36,8 +36,9 @@ typedef struct ddt_fit_options {
  * the record's compartment (CMT). Which records have a DV is public: data must have them where the template has.
  * Subjects whose observation records have none get etas of 0 and the prior's standard deviations. A solution made here
  * is filled, collected, written and read by the functions of ddt/solve.h. Errors: those of ddt_solve;
- * DDT_ERR_UNSUPPORTED also for an output without residual line, a model without etas, and more than 8 of them;
- * DDT_ERR_DATA for an observation whose CMT names no output.
+ * DDT_ERR_UNSUPPORTED also for covariates that change with time, for lags that depend on encrypted values together with
+ * infusions or with doses into several compartments, for an output without residual line, a model without etas, and
+ * more than 8 of them; DDT_ERR_DATA for an observation whose CMT names no output.
  */
 DDT_MUST_CHECK ddt_status ddt_solve_fit(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
                                         const ddt_fit_options *options, ddt_solution **out);
@@ -46,7 +47,8 @@ DDT_MUST_CHECK ddt_status ddt_solve_fit(ddt_context *ctx, const ddt_model *model
  * The plaintext counterpart: the estimate of one subject by Newton's method, predictions by CVODE. etas: as many as
  * outputs named by an eta above; covariance (may be NULL, row-major): the inverse of prior and expected
  * information; *objective (may be NULL): NONMEM's, without its constant. prior_weight as in the options. Any model that
- * ddt_reference_simulate takes. Errors: those of ddt_reference_simulate and the fit's DDT_ERR_UNSUPPORTED.
+ * ddt_reference_simulate takes. It starts from etas of 0; an objective with two valleys may have a lower one. Errors:
+ * those of ddt_reference_simulate and the fit's DDT_ERR_UNSUPPORTED.
  */
 DDT_MUST_CHECK ddt_status ddt_fit_exact(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
                                         size_t subject, double prior_weight, double *etas, double *covariance,
