@@ -41,7 +41,7 @@ void plan_cache_destroy(plan_cache *cache) {
     ddt_free(cache);
 }
 
-static void count_uses(const ddt_plan *plan, uint32_t *uses) {
+void plan_count_vector_uses(const ddt_plan *plan, uint32_t *uses) {
     for (size_t t = 0; t < plan->scaled_count; t++) {
         if (plan->scaleds[t].c.vector != CIRCUIT_NONE) {
             uses[plan->scaleds[t].c.vector]++;
@@ -68,7 +68,7 @@ static plan_cache *create(const ddt_plan *plan) {
         ddt_free(cache);
         return NULL;
     }
-    count_uses(plan, cache->uses);
+    plan_count_vector_uses(plan, cache->uses);
     return cache;
 }
 

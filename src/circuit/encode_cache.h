@@ -11,6 +11,9 @@
 /* What encoded vectors may take; beyond it they are encoded each time. */
 #define PLAN_CACHE_BYTES_MAX (UINT64_C(512) << 20)
 
+/* uses[v] += how often the program encodes vector v. */
+void plan_count_vector_uses(const ddt_plan *plan, uint32_t *uses);
+
 /* Makes the plan's cache on first use, and forgets what was encoded for another batch. Not while a run is under way. */
 DDT_MUST_CHECK ddt_status plan_cache_begin(ddt_context *ctx, ddt_plan *plan, size_t batch);
 

@@ -60,6 +60,7 @@ typedef struct pool_state {
     uint32_t *uses;
     uint8_t *capacities; /* of values */
     uint32_t spare[DDT_CKKS_LEVELS_MAX + 1];
+    uint32_t spare_count;
     uint64_t allocated; /* levels + 1, summed over ciphertexts */
 } pool_state;
 
@@ -68,6 +69,7 @@ static void pool_take(pool_state *s, uint32_t value) {
     for (unsigned c = level; c <= DDT_CKKS_LEVELS_MAX; c++) {
         if (s->spare[c] > 0) {
             s->spare[c]--;
+            s->spare_count--;
             s->capacities[value] = (uint8_t)c;
             return;
         }
@@ -75,6 +77,7 @@ static void pool_take(pool_state *s, uint32_t value) {
     for (unsigned c = level; c-- > 0;) {
         if (s->spare[c] > 0) { /* too small: makes room for a new one */
             s->spare[c]--;
+            s->spare_count--;
             s->allocated -= c + 1;
             break;
         }
@@ -83,10 +86,19 @@ static void pool_take(pool_state *s, uint32_t value) {
     s->capacities[value] = (uint8_t)level;
 }
 
+static void pool_give(pool_state *s, uint32_t value) {
+    if (s->spare_count < PLAN_SPARE_MAX) {
+        s->spare[s->capacities[value]]++;
+        s->spare_count++;
+    } else {
+        s->allocated -= s->capacities[value] + 1U;
+    }
+}
+
 static void pool_release(void *user, uint32_t value) {
     pool_state *s = user;
     if (--s->uses[value] == 0 && value >= s->plan->input_count) {
-        s->spare[s->capacities[value]]++;
+        pool_give(s, value);
     }
 }
 
@@ -106,6 +118,11 @@ static uint64_t allocated_levels(pool_state *s) {
         }
         peak = s->allocated > peak ? s->allocated : peak;
         plan_operands(plan, instruction, pool_release, s);
+        for (uint32_t v = instruction->first; v < instruction->first + instruction->results; v++) {
+            if (plan->use_counts[v] == 0) {
+                pool_give(s, v);
+            }
+        }
     }
     return inputs + peak;
 }
@@ -187,23 +204,36 @@ static double scratch_limbs(const ddt_plan *plan, const ddt_ckks_literal *p) {
     return p->boot_levels == 0 ? scratch : scratch + (MATRIX_DIAGONALS + digits) * targets + BOOT_PARTS * limbs;
 }
 
-/* Encoded vectors that are kept, and the values that they are made from. */
-static double vector_bytes(const ddt_plan *plan, const ddt_ckks_literal *p) {
-    double values = 0.0;
+static bool is_vector(circuit_public p) { return p.vector != CIRCUIT_NONE; }
+
+/* Limbs of encodings of vectors that are wanted more than once (encode_cache.c); each use counts. */
+static double encoded_limbs(const ddt_plan *plan, const ddt_ckks_literal *p, const uint32_t *uses) {
     double limbs = 0.0;
-    for (size_t i = 0; i < plan->pool.count; i++) {
-        values += (double)plan->pool.vectors[i].count * sizeof(double);
-    }
     for (size_t i = 0; i < plan->instruction_count; i++) {
         const plan_instruction *instruction = &plan->instructions[i];
         double level = plan_prime_level(p, plan_result_level(plan, instruction));
         for (size_t t = 0; t < instruction->scaled_count; t++) {
-            bool is_vector = plan->scaleds[instruction->scaled_begin + t].c.vector != CIRCUIT_NONE;
-            limbs += is_vector ? level + 1.0 + plan_scale_primes(p) : 0.0;
+            circuit_public c = plan->scaleds[instruction->scaled_begin + t].c;
+            limbs += is_vector(c) && uses[c.vector] > 1 ? level + 1.0 + plan_scale_primes(p) : 0.0;
         }
-        limbs += instruction->offset.vector == CIRCUIT_NONE ? 0.0 : level + 1.0;
+        limbs += is_vector(instruction->offset) && uses[instruction->offset.vector] > 1 ? level + 1.0 : 0.0;
     }
-    double encoded = ldexp(limbs * sizeof(uint64_t), (int)p->log_n);
+    return limbs;
+}
+
+/* Encoded vectors that are kept, and the values that they are made from. */
+static double vector_bytes(const ddt_plan *plan, const ddt_ckks_literal *p) {
+    uint32_t *uses = ddt_calloc(plan->pool.count, sizeof *uses);
+    double values = 0.0;
+    for (size_t i = 0; i < plan->pool.count; i++) {
+        values += (double)plan->pool.vectors[i].count * sizeof(double);
+    }
+    if (uses == NULL) {
+        return values;
+    }
+    plan_count_vector_uses(plan, uses);
+    double encoded = ldexp(encoded_limbs(plan, p, uses) * sizeof(uint64_t), (int)p->log_n);
+    ddt_free(uses);
     return values + fmin(encoded, (double)PLAN_CACHE_BYTES_MAX);
 }
 

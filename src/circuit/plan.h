@@ -312,6 +312,10 @@ double plan_memory(const ddt_plan *plan, const ddt_ckks_literal *p);
 
 /* ------------------------------------------------------------------ running */
 
+/* Freed ciphertexts that a run keeps for what comes next. More would only lie there while levels fall: where a program
+ * has held many large values at once, that memory is wanted for the scratch of what follows. */
+enum { PLAN_SPARE_MAX = 6 };
+
 void plan_cache_destroy(plan_cache *cache);
 
 #endif

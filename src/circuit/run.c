@@ -12,10 +12,6 @@
 
 /* ------------------------------------------------------------------ memory of values */
 
-/* Freed ciphertexts that are kept for what comes next. More would only lie there while levels fall: where a program has
- * held many large values at once, that memory is wanted for the scratch of what follows. */
-enum { SPARE_MAX = 6 };
-
 static void destroy_value(ddt_ciphertext *ciphertext) {
     ddt_ciphertext_destroy(ciphertext);
     ddt_free(ciphertext);
@@ -66,7 +62,7 @@ ddt_status engine_take(engine_run *run, unsigned level, ddt_ciphertext **out) {
 
 void engine_give(engine_run *run, ddt_ciphertext *ciphertext) {
     (void)pthread_mutex_lock(&run->lock);
-    bool is_kept = run->spare_count < SPARE_MAX;
+    bool is_kept = run->spare_count < PLAN_SPARE_MAX;
     if (is_kept) {
         run->spare[run->spare_count++] = ciphertext;
     }

@@ -82,8 +82,9 @@ typedef struct probing {
     size_t spare_count;
     double *scratch;   /* slots */
     double *amplitude; /* slots: what the operation adds at most, in units */
-    uint64_t random;
-    double largest; /* of the outputs' bounds */
+    uint64_t seed;     /* of this group */
+    uint64_t random;   /* of a value: the same in whatever order instructions run */
+    double largest;    /* of the outputs' bounds */
     bool short_of_memory;
 } probing;
 
@@ -204,7 +205,9 @@ static void bound_errors(probing *s, double *value) {
 }
 
 /* Adds the operation's own noise, s->amplitude. */
-static void finish(probing *s, double *value) {
+static void finish(probing *s, uint32_t name, double *value) {
+    uint64_t mixed = s->seed + name;
+    s->random = plan_random(&mixed);
     for (size_t r = 0; r < s->probes; r++) {
         add_probe(s, row(s, value, r));
     }
@@ -396,7 +399,7 @@ static void probe_result(probing *s, const plan_instruction *i, size_t result, d
         probe_refresh(s, i, result, out);
         break;
     }
-    finish(s, out);
+    finish(s, i->first + (uint32_t)result, out);
 }
 
 /* ------------------------------------------------------------------ a run */
@@ -426,7 +429,7 @@ static void probe_inputs(probing *s, const double *const *inputs) {
             memcpy(out, inputs[v] + s->first_lane * plan->pool.block, s->slots * sizeof *out);
             memset(row(s, out, 0), 0, s->probes * s->slots * sizeof(float));
             fill(s->amplitude, s->slots, fresh(s->w, v) / s->w->unit);
-            finish(s, out);
+            finish(s, (uint32_t)v, out);
         }
         s->values[v] = out;
     }
@@ -456,7 +459,7 @@ static bool probe_group(const worst_case *w, size_t draw, size_t first_lane, siz
     const ddt_plan *plan = w->plan;
     probing s = {.w = w, .first_lane = first_lane, .lanes = lanes, .slots = lanes * plan->pool.block};
     s.probes = w->count.probes;
-    s.random = (draw << 32) + first_lane + 1; /* the same bound for any number of threads */
+    s.seed = ((uint64_t)draw << 56) + ((uint64_t)first_lane << 32);
     s.values = ddt_calloc(plan->value_count, sizeof *s.values);
     s.uses = ddt_alloc(plan->value_count, sizeof *s.uses);
     s.spare = ddt_calloc(plan->value_count, sizeof *s.spare);

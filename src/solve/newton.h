@@ -153,6 +153,8 @@ void newton_fill_last_dose(const solve_work *work, size_t lane, const double *am
 ddt_status newton_grid_create(solve_work *work, size_t columns);
 void newton_layout_finish(solve_work *work);
 /* newton_numbers.c */
+/* out = a b, m x m. */
+void newton_multiply(const double *a, const double *b, size_t m, double *out);
 ddt_status newton_population_of(solve_work *work, size_t samples);
 ddt_status newton_observed(solve_work *work, size_t room, double *out);
 /* Second derivative of dz/dt between the nodes, largest over the samples, for the choice of better nodes. */

@@ -184,7 +184,7 @@ static ddt_status amount_feature(maker *mk, const newton_feature *feature, solve
     return ddt_circuit_status(work->circuit);
 }
 
-static void symbol_feature(maker *mk, const newton_feature *feature, solve_value *v) {
+static ddt_status symbol_feature(maker *mk, const newton_feature *feature, solve_value *v) {
     const solve_work *work = mk->work;
     ddt_node nodes[NEWTON_PARTS_MAX];
     double factors[NEWTON_PARTS_MAX];
@@ -196,6 +196,7 @@ static void symbol_feature(maker *mk, const newton_feature *feature, solve_value
     }
     v->node = ddt_circuit_affine(work->circuit, nodes, factors, feature->count, -feature->factor * feature->mid);
     v->depth = is_free ? 0.0 : 1.0;
+    return ddt_circuit_status(work->circuit);
 }
 
 static ddt_status make_features(maker *mk) {
@@ -206,11 +207,8 @@ static ddt_status make_features(maker *mk) {
     }
     for (size_t f = 0; f < mk->nw->feature_count; f++) {
         const newton_feature *feature = &mk->nw->features[f];
-        if (feature->is_amount) {
-            SOLVE_TRY(amount_feature(mk, feature, &mk->features[f]));
-        } else {
-            symbol_feature(mk, feature, &mk->features[f]);
-        }
+        SOLVE_TRY(feature->is_amount ? amount_feature(mk, feature, &mk->features[f])
+                                     : symbol_feature(mk, feature, &mk->features[f]));
     }
     return ddt_circuit_status(work->circuit);
 }
@@ -301,13 +299,13 @@ static unsigned outer_features(const maker *mk, size_t term, unsigned from, unsi
     return left > inner ? left - inner : 0;
 }
 
-/* Those of the terms from the first on that share its outer monomial; they are marked as done. */
+/* Those of the terms from the first on that share its outer monomial; they are marked as done. None if it is. */
 static terms_of group_of(const maker *mk, terms_of all, size_t first, unsigned inner, bool *done, size_t *members) {
     const newton_monomial *monomials = mk->nw->monomials;
     const uint8_t *outer = monomials[all.items[first]].features + all.from;
     unsigned length = outer_features(mk, all.items[first], all.from, inner);
     terms_of group = {.items = members, .from = all.from + length};
-    for (size_t i = first; i < all.count; i++) {
+    for (size_t i = first; i < all.count && (i > first || !done[first]); i++) {
         size_t t = all.items[i];
         if (!done[i] && outer_features(mk, t, all.from, inner) == length &&
             memcmp(monomials[t].features + all.from, outer, length) == 0) {
@@ -327,33 +325,45 @@ static unsigned most_features(const maker *mk, terms_of terms) {
     return most;
 }
 
+/* Terms of one feature or none behind the common ones. */
+static ddt_status affine_sum(maker *mk, size_t b, terms_of terms, solve_value *out) {
+    solve_pairs pairs = {0};
+    for (size_t i = 0; i < terms.count; i++) {
+        const newton_monomial *m = &mk->nw->monomials[terms.items[i]];
+        SOLVE_TRY(solve_pairs_add(mk->work, &pairs, monomial_node(mk, m->features + terms.from, m->count - terms.from),
+                                  coefficient(mk, terms.items[i], b)));
+    }
+    return finish(mk, &pairs, out);
+}
+
+static ddt_status polynomial(maker *mk, size_t b, terms_of terms, solve_value *out);
+
+/* Appends outer * (inner polynomial) for the terms that share the outer monomial of the first of them. */
+static ddt_status add_group(maker *mk, size_t b, terms_of terms, size_t first, terms_of group, solve_pairs *pairs) {
+    solve_value sum;
+    if (group.count == 0) {
+        return DDT_OK; /* they have been added */
+    }
+    const uint8_t *outer = mk->nw->monomials[terms.items[first]].features + terms.from;
+    SOLVE_TRY(polynomial(mk, b, group, &sum));
+    return solve_pairs_add(mk->work, pairs, monomial_node(mk, outer, group.from - terms.from), sum);
+}
+
 /* The sum of terms of state b without their common features: degrees shrink, so this ends. */
 static ddt_status polynomial(maker *mk, size_t b, terms_of terms, solve_value *out) {
     unsigned most = most_features(mk, terms);
-    solve_pairs pairs = {0};
     if (most <= 1) {
-        for (size_t i = 0; i < terms.count; i++) {
-            const newton_monomial *m = &mk->nw->monomials[terms.items[i]];
-            SOLVE_TRY(solve_pairs_add(mk->work, &pairs,
-                                      monomial_node(mk, m->features + terms.from, m->count - terms.from),
-                                      coefficient(mk, terms.items[i], b)));
-        }
-        return finish(mk, &pairs, out);
+        return affine_sum(mk, b, terms, out);
     }
     unsigned inner = inner_features(most);
+    solve_pairs pairs = {0};
     bool *done = solve_alloc(mk->work, terms.count, sizeof *done);
     size_t *members = solve_alloc(mk->work, terms.count, sizeof *members);
     if (done == NULL || members == NULL) {
         return DDT_ERR_MEMORY;
     }
     for (size_t i = 0; i < terms.count; i++) {
-        if (!done[i]) {
-            solve_value sum;
-            terms_of group = group_of(mk, terms, i, inner, done, members);
-            const uint8_t *outer = mk->nw->monomials[terms.items[i]].features + terms.from;
-            SOLVE_TRY(polynomial(mk, b, group, &sum));
-            SOLVE_TRY(solve_pairs_add(mk->work, &pairs, monomial_node(mk, outer, group.from - terms.from), sum));
-        }
+        SOLVE_TRY(add_group(mk, b, terms, i, group_of(mk, terms, i, inner, done, members), &pairs));
     }
     return finish(mk, &pairs, out);
 }
@@ -435,15 +445,19 @@ static ddt_status make_residual(maker *mk, solve_value *rho) {
 
 /* ------------------------------------------------------------------ the patient's own Jacobian */
 
+/* Entry (i, j) of a product of matrices, b with so many columns. */
+static ddt_status multiply_entry(maker *mk, const solve_value *row, const solve_value *b, size_t columns,
+                                 solve_value *out) {
+    solve_pairs pairs = {0};
+    for (size_t k = 0; k < mk->m; k++) {
+        SOLVE_TRY(add_pair(mk, &pairs, row[k], b[k * columns]));
+    }
+    return finish(mk, &pairs, out);
+}
+
 static ddt_status multiply(maker *mk, const solve_value *a, const solve_value *b, size_t columns, solve_value *out) {
-    for (size_t i = 0; i < mk->m; i++) {
-        for (size_t j = 0; j < columns; j++) {
-            solve_pairs pairs = {0};
-            for (size_t k = 0; k < mk->m; k++) {
-                SOLVE_TRY(add_pair(mk, &pairs, a[i * mk->m + k], b[k * columns + j]));
-            }
-            SOLVE_TRY(finish(mk, &pairs, &out[i * columns + j]));
-        }
+    for (size_t i = 0; i < mk->m * columns; i++) {
+        SOLVE_TRY(multiply_entry(mk, a + i / columns * mk->m, b + i % columns, columns, &out[i]));
     }
     return DDT_OK;
 }
@@ -496,29 +510,38 @@ static ddt_status own_matrices(maker *mk, solve_value *f, solve_value *g) {
     return multiply(mk, g, a, m, f);
 }
 
+static void rotate_all(maker *mk, const solve_value *values, size_t count, size_t steps, solve_value *out) {
+    for (size_t i = 0; i < count; i++) {
+        out[i] = exists(values[i]) ? rotated(mk, values[i], steps) : values[i];
+    }
+}
+
+/* A round of the scan: g over twice the reach, F too where another round follows. */
+static ddt_status own_round(maker *mk, size_t reach, solve_value *f, solve_value *g, solve_value *scratch) {
+    size_t m = mk->m;
+    solve_value *moved = scratch;
+    solve_value *product = scratch + m * m;
+    rotate_all(mk, g, m, reach, moved);
+    SOLVE_TRY(multiply(mk, f, moved, 1, product));
+    for (size_t i = 0; i < m; i++) {
+        g[i] = sum_of(mk, g[i], product[i]);
+    }
+    if (2 * reach < mk->columns) {
+        rotate_all(mk, f, m * m, reach, moved);
+        SOLVE_TRY(multiply(mk, f, moved, m, product));
+        memcpy(f, product, m * m * sizeof *f);
+    }
+    return DDT_OK;
+}
+
 /* delta[t] = F[t] delta[t-1] + g[t] for all t: log2(columns) rounds. */
 static ddt_status own_scan(maker *mk, solve_value *f, solve_value *g) {
-    size_t m = mk->m;
-    solve_value *moved = solve_alloc(mk->work, m * m, sizeof *moved);
-    solve_value *product = solve_alloc(mk->work, m * m, sizeof *product);
-    if (moved == NULL || product == NULL) {
+    solve_value *scratch = solve_alloc(mk->work, 2 * mk->m * mk->m, sizeof *scratch);
+    if (scratch == NULL) {
         return DDT_ERR_MEMORY;
     }
     for (size_t reach = 1; reach < mk->columns; reach *= 2) {
-        for (size_t i = 0; i < m; i++) {
-            moved[i] = exists(g[i]) ? rotated(mk, g[i], reach) : g[i];
-        }
-        SOLVE_TRY(multiply(mk, f, moved, 1, product));
-        for (size_t i = 0; i < m; i++) {
-            g[i] = sum_of(mk, g[i], product[i]);
-        }
-        if (2 * reach < mk->columns) {
-            for (size_t i = 0; i < m * m; i++) {
-                moved[i] = exists(f[i]) ? rotated(mk, f[i], reach) : f[i];
-            }
-            SOLVE_TRY(multiply(mk, f, moved, m, product));
-            memcpy(f, product, m * m * sizeof *f);
-        }
+        SOLVE_TRY(own_round(mk, reach, f, g, scratch));
     }
     return ddt_circuit_status(mk->work->circuit);
 }
@@ -567,11 +590,49 @@ static void shifted_product(const maker *mk, const double *left, const double *r
             }
             const double *a = left + (l * mk->columns + k) * m * m;
             const double *b = right + (l * mk->columns + k - shift) * m * m;
-            for (size_t i = 0; i < m * m * m; i++) {
-                to[i / (m * m) * m + i % m] += a[i / (m * m) * m + i / m % m] * b[i / m % m * m + i % m];
-            }
+            newton_multiply(a, b, m, to);
         }
     }
+}
+
+/* The matrices of a stage, each lanes x columns x m x m. */
+typedef struct stage {
+    double *product;   /* of the last k powers */
+    double *next;      /* room for the next product */
+    double *with_gain; /* room for the product and the gain */
+    const double *gain;
+} stage;
+
+static ddt_status stage_create(const maker *mk, const double *gain, stage *out) {
+    size_t m = mk->m;
+    size_t count = mk->lanes * mk->columns * m * m;
+    out->product = solve_alloc(mk->work, 3 * count, sizeof *out->product);
+    if (out->product == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    out->next = out->product + count;
+    out->with_gain = out->next + count;
+    out->gain = gain;
+    for (size_t i = 0; i < count; i++) {
+        out->product[i] = i % (m * m) % (m + 1) == 0 ? 1.0 : 0.0;
+    }
+    return DDT_OK;
+}
+
+/* Appends P_k[t] in[t - shift] for all states. */
+static ddt_status add_stage_terms(maker *mk, const stage *s, size_t shift, const solve_value *value,
+                                  solve_pairs *pairs) {
+    size_t m = mk->m;
+    const double *used = s->product;
+    if (s->gain != NULL) {
+        shifted_product(mk, s->product, s->gain, shift, s->with_gain);
+        used = s->with_gain;
+    }
+    for (size_t i = 0; i < m * m; i++) {
+        solve_value moved = shift == 0 ? value[i / m] : rotated(mk, value[i / m], shift);
+        SOLVE_TRY(add_pair(mk, &pairs[i % m], matrix_vector(mk, used, i % m, i / m), moved));
+    }
+    return DDT_OK;
 }
 
 /*
@@ -580,35 +641,20 @@ static void shifted_product(const maker *mk, const double *left, const double *r
  */
 static ddt_status typical_stage(maker *mk, size_t stride, size_t radix, double *power, const double *gain,
                                 solve_value *value) {
-    size_t m = mk->m;
-    size_t count = mk->lanes * mk->columns * m * m;
-    double *product = solve_alloc(mk->work, 3 * count, sizeof *product);
-    double *next = product + count;
-    double *with_gain = next + count;
-    solve_pairs *pairs = solve_alloc(mk->work, m, sizeof *pairs);
-    if (product == NULL || pairs == NULL) {
+    size_t bytes = mk->lanes * mk->columns * mk->m * mk->m * sizeof(double);
+    stage s;
+    solve_pairs *pairs = solve_alloc(mk->work, mk->m, sizeof *pairs);
+    SOLVE_TRY(stage_create(mk, gain, &s));
+    if (pairs == NULL) {
         return DDT_ERR_MEMORY;
     }
-    for (size_t i = 0; i < count; i++) {
-        product[i] = i % (m * m) % (m + 1) == 0 ? 1.0 : 0.0;
-    }
     for (size_t k = 0; k < radix; k++) {
-        const double *used = product;
-        if (gain != NULL) {
-            shifted_product(mk, product, gain, k * stride, with_gain);
-            used = with_gain;
-        }
-        for (size_t j = 0; j < m; j++) {
-            solve_value moved = k == 0 ? value[j] : rotated(mk, value[j], k * stride);
-            for (size_t i = 0; i < m; i++) {
-                SOLVE_TRY(add_pair(mk, &pairs[i], matrix_vector(mk, used, i, j), moved));
-            }
-        }
-        shifted_product(mk, product, power, k * stride, next);
-        memcpy(product, next, count * sizeof *product);
+        SOLVE_TRY(add_stage_terms(mk, &s, k * stride, value, pairs));
+        shifted_product(mk, s.product, power, k * stride, s.next);
+        memcpy(s.product, s.next, bytes);
     }
-    memcpy(power, product, count * sizeof *product);
-    for (size_t i = 0; i < m; i++) {
+    memcpy(power, s.product, bytes);
+    for (size_t i = 0; i < mk->m; i++) {
         SOLVE_TRY(finish(mk, &pairs[i], &value[i]));
     }
     return ddt_circuit_status(mk->work->circuit);
@@ -663,6 +709,24 @@ static ddt_status make_outputs(maker *mk) {
     return ddt_circuit_status(work->circuit);
 }
 
+/* p of each state by superposition, in all rows of a lane. */
+static ddt_status make_linear_part(maker *mk) {
+    SOLVE_TRY(solve_superpose_states(mk->work, mk->nw->is_wanted));
+    for (size_t i = 0; i < mk->work->linear.n; i++) {
+        mk->p[i] = mk->work->state_values[i];
+        SOLVE_TRY(exists(mk->p[i]) ? spread_rows(mk, &mk->p[i]) : DDT_OK);
+    }
+    return DDT_OK;
+}
+
+static ddt_status make_solution(maker *mk) {
+    SOLVE_TRY(make_guess(mk));
+    for (unsigned i = 0; i < mk->nw->variant.iterations; i++) {
+        SOLVE_TRY(iterate(mk, i));
+    }
+    return make_outputs(mk);
+}
+
 ddt_status newton_build(solve_work *work) {
     const double own_floor = 0.1; /* functions of states matter absolutely, not relatively */
     const solve_layout *layout = &work->solution->layout;
@@ -678,20 +742,10 @@ ddt_status newton_build(solve_work *work) {
         return DDT_ERR_MEMORY;
     }
     SOLVE_TRY(make_vectors(&mk));
-    SOLVE_TRY(solve_superpose_states(work, work->newton->is_wanted));
-    for (size_t i = 0; i < work->linear.n; i++) {
-        mk.p[i] = work->state_values[i];
-        if (exists(mk.p[i])) {
-            SOLVE_TRY(spread_rows(&mk, &mk.p[i]));
-        }
-    }
+    SOLVE_TRY(make_linear_part(&mk));
     double floor = work->precision_floor;
     work->precision_floor = fmax(floor, own_floor);
-    ddt_status status = make_guess(&mk);
-    for (unsigned i = 0; i < work->newton->variant.iterations && status == DDT_OK; i++) {
-        status = iterate(&mk, i);
-    }
-    status = status == DDT_OK ? make_outputs(&mk) : status;
+    ddt_status status = make_solution(&mk);
     work->precision_floor = floor;
     return status;
 }
@@ -716,35 +770,47 @@ static void fill_sample(solve_work *work, size_t lane, size_t sample, double **i
     }
 }
 
+/* Inputs and outputs of the circuit in the clear, and the largest errors so far. */
+typedef struct calibration {
+    double **inputs, **outputs;
+    double draw_error, corner_error;
+    uint64_t outside; /* values beyond a function's range */
+} calibration;
+
+/* One run: lane l holds sample r + l. */
+static ddt_status calibrate_once(solve_work *work, size_t r, calibration *c) {
+    const solve_newton *nw = work->newton;
+    const double *const *inputs = (const double *const *)c->inputs;
+    uint64_t violations = 0;
+    for (size_t l = 0; l < nw->lanes; l++) {
+        fill_sample(work, l, (r + l) % nw->samples, c->inputs);
+    }
+    SOLVE_TRY(ddt_circuit_calibrate(work->ctx, work->circuit, inputs, &violations));
+    SOLVE_TRY(ddt_circuit_run_clear(work->ctx, work->circuit, inputs, false, c->outputs));
+    c->outside += violations;
+    for (size_t l = 0; l < nw->lanes; l++) {
+        size_t sample = (r + l) % nw->samples;
+        double error = 0.0;
+        SOLVE_TRY(newton_compare(work, l, sample, c->outputs, &error));
+        double *worst = sample < work->draw_count ? &c->draw_error : &c->corner_error;
+        *worst = error <= *worst ? *worst : error;
+    }
+    return DDT_OK;
+}
+
 ddt_status newton_calibrate(solve_work *work, double *draw_error, double *corner_error) {
-    solve_newton *nw = work->newton;
-    const solve_layout *layout = &work->solution->layout;
-    double **inputs = NULL;
-    double **outputs = NULL;
-    *draw_error = 0.0;
-    *corner_error = 0.0;
-    SOLVE_TRY(solve_vectors_create(work, layout->input_count, &inputs));
-    SOLVE_TRY(solve_vectors_create(work, work->model->output_count, &outputs));
-    uint64_t outside = 0;
     enum { ROUNDS_MAX = 64 };
+    solve_newton *nw = work->newton;
+    calibration c = {0};
+    SOLVE_TRY(solve_vectors_create(work, work->solution->layout.input_count, &c.inputs));
+    SOLVE_TRY(solve_vectors_create(work, work->model->output_count, &c.outputs));
     size_t stride = nw->samples > ROUNDS_MAX ? nw->samples / ROUNDS_MAX : 1;
     for (size_t r = 0; r < nw->samples; r += stride) {
-        uint64_t violations = 0;
-        for (size_t l = 0; l < nw->lanes; l++) {
-            fill_sample(work, l, (r + l) % nw->samples, inputs);
-        }
-        SOLVE_TRY(ddt_circuit_calibrate(work->ctx, work->circuit, (const double *const *)inputs, &violations));
-        SOLVE_TRY(ddt_circuit_run_clear(work->ctx, work->circuit, (const double *const *)inputs, false, outputs));
-        outside += violations;
-        for (size_t l = 0; l < nw->lanes; l++) {
-            size_t sample = (r + l) % nw->samples;
-            double error = 0.0;
-            SOLVE_TRY(newton_compare(work, l, sample, outputs, &error));
-            double *worst = sample < work->draw_count ? draw_error : corner_error;
-            *worst = error <= *worst ? *worst : error;
-        }
+        SOLVE_TRY(calibrate_once(work, r, &c));
         SOLVE_TRY(ddt_progress(work->ctx, "solve", r + 1, nw->samples));
     }
-    nw->violations = outside;
+    nw->violations = c.outside;
+    *draw_error = c.draw_error;
+    *corner_error = c.corner_error;
     return DDT_OK;
 }

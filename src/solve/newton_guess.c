@@ -12,7 +12,8 @@
 
 enum { HELD_OUT = 4, SAMPLES_PER_TERM = 2, RELEVANCE_PATIENTS = 4 };
 
-static const double irrelevant = 1e-6; /* a symbol that moves z by less, relative to its largest value */
+static const double fit_work_max = 6e10; /* about ten seconds */
+static const double irrelevant = 1e-6;   /* a symbol that moves z by less, relative to its largest value */
 
 /* ------------------------------------------------------------------ patients */
 
@@ -683,6 +684,14 @@ static void fit_column(const solve_work *work, size_t lane, size_t k, const doub
     substitute(normal, right, terms, nw->m);
 }
 
+/* Operations of a fit. Where several doses make features differ from column to column, each column has its own matrix.
+ */
+static double fit_work(const solve_newton *nw) {
+    double terms = (double)nw->monomial_count;
+    double matrices = (double)nw->lanes * (nw->weighs_doses ? (double)nw->columns : 1.0);
+    return 0.5 * matrices * (double)nw->samples * terms * terms;
+}
+
 /* Least squares over the population, column by column. Coefficients: lanes x columns x monomials x m. */
 ddt_status newton_fit(solve_work *work, unsigned degree, bool *fits) {
     solve_newton *nw = work->newton;
@@ -693,7 +702,7 @@ ddt_status newton_fit(solve_work *work, unsigned degree, bool *fits) {
         *fits = *fits && add_monomials(nw, d, 0, &none);
     }
     size_t terms = nw->monomial_count;
-    *fits = *fits && terms * SAMPLES_PER_TERM <= nw->samples;
+    *fits = *fits && terms * SAMPLES_PER_TERM <= nw->samples && fit_work(nw) <= fit_work_max;
     if (!*fits) {
         return DDT_OK;
     }

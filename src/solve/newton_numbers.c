@@ -552,7 +552,7 @@ static void identity(double *a, size_t m) {
     }
 }
 
-static void multiply(const double *a, const double *b, size_t m, double *out) {
+void newton_multiply(const double *a, const double *b, size_t m, double *out) {
     for (size_t i = 0; i < m; i++) {
         for (size_t j = 0; j < m; j++) {
             double sum = 0.0;
@@ -616,7 +616,7 @@ static void own_step(patient *who, double h, bool is_start, double *f, double *g
         b[i] = 0.5 * h * who->jacobian[i];
         a[i] = is_start ? 0.0 : a[i] + 0.5 * h * who->jacobian_before[i];
     }
-    multiply(b, b, m, g);
+    newton_multiply(b, b, m, g);
     identity(f, m);
     if (m == 1) {
         g[0] = 1.0 / (1.0 - b[0]); /* a function of one number: the circuit approximates it as closely as it likes */
@@ -626,7 +626,7 @@ static void own_step(patient *who, double h, bool is_start, double *f, double *g
     for (size_t i = 0; i < m * m; i++) {
         g[i] += b[i] + f[i];
     }
-    multiply(g, a, m, f);
+    newton_multiply(g, a, m, f);
 }
 
 static ddt_status iterate_patient(patient *who, size_t lane, size_t sample, unsigned iteration, bool is_public,
