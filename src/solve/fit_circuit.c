@@ -266,6 +266,17 @@ static void make_derivatives(maker *mk, size_t o, ddt_node x, expansion *e) {
 
 /* ------------------------------------------------------------------ a step */
 
+/* Scores are wanted in the first copy only: what moved copies hold may lie outside the polynomial's interval. */
+static ddt_node centre_only(maker *mk, ddt_node inverse) {
+    clear_vector(mk);
+    for (size_t l = 0; l < mk->lanes; l++) {
+        for (size_t k = 0; k < mk->columns; k++) {
+            mk->vector[l * mk->block + k] = 1.0;
+        }
+    }
+    return ddt_circuit_mul(mk->circuit, inverse, public_vector(mk));
+}
+
 static ddt_status expand(maker *mk, expansion *e) {
     const solve_fit *fit = mk->fw->fit;
     solve_value *values = solve_alloc(mk->work, fit->output_count, sizeof *values);
@@ -275,7 +286,7 @@ static ddt_status expand(maker *mk, expansion *e) {
     SOLVE_TRY(solve_superpose_values(mk->work, values));
     for (size_t o = 0; o < fit->output_count; o++) {
         ddt_node x = ddt_circuit_mul(mk->circuit, values[o].node, mk->inverse[o]);
-        make_scores(mk, o, x, e);
+        make_scores(mk, o, ddt_circuit_mul(mk->circuit, values[o].node, centre_only(mk, mk->inverse[o])), e);
         make_derivatives(mk, o, x, e);
     }
     return ddt_circuit_status(mk->circuit);

@@ -65,12 +65,6 @@ static void test_metabolite(void **state) {
     check(&nonmem_401, 20, 19);
 }
 
-/* A lag of exp(eta): estimates next to an onset are kinks. */
-static void test_lag(void **state) {
-    (void)state;
-    check(&nonmem_003, 20, 17);
-}
-
 /* Two compartments, infusions, combined error, correlated etas, covariates. */
 static void test_vancomycin(void **state) {
     const double bar = 0.01;
@@ -100,7 +94,7 @@ int main(void) {
         cmocka_unit_test(test_vancomycin),
         cmocka_unit_test(test_one_compartment),
         cmocka_unit_test(test_metabolite),
-        cmocka_unit_test(test_lag),
+
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
