@@ -1,5 +1,5 @@
 /*
- * Inside of the room: what the steps of ddt_solve share.
+ * Inside of the room: what the steps of ddt_solve share. SPDX-License-Identifier: Apache-2.0
  *
  *   symbols.c   which symbols are encrypted, their ranges; the model's expressions with public numbers put in
  *   threshold.c comparisons of covariates as symbols of their own
@@ -17,8 +17,6 @@
  *   calibrate.c the virtual population through the circuit; errors
  *   history.c   doses before a recommendation: slots, plan file; posterior.c likewise, points behind estimates
  *   solution.c  the public interface; fill.c data -> inputs; layout_file.c the layout in a plan file
- *
- * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef DDT_SOLVE_INTERNAL_H
 #define DDT_SOLVE_INTERNAL_H
