@@ -240,7 +240,7 @@ struct ddt_solution {
     solve_function *functions; /* the circuit points to them */
     solve_layout layout;
     ddt_solve_info info;
-    struct solve_fit *fit; /* NULL unless it is a fit */
+    struct solve_fit *fit;     /* NULL unless it is a fit */
     struct ddt_solution *part; /* a fit whose inputs follow this solution's own, NULL without (fit_part.h) */
 };
 
@@ -329,7 +329,8 @@ typedef struct solve_times {
     double *unit;   /* lanes x block: 1 where the row is the start of an epoch: the unit state */
     double t2_max, during_max;
     ddt_node t2_node, during_node;
-    ddt_node begun_node; /* of a fit with a lag (fit_lag.c): 1 where a dose has begun; t2 is the time since it was given */
+    ddt_node
+        begun_node; /* of a fit with a lag (fit_lag.c): 1 where a dose has begun; t2 is the time since it was given */
 } solve_times;
 
 /* Amount inputs: one for each dosed compartment and way of dosing. */
