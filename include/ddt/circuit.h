@@ -185,10 +185,10 @@ typedef struct ddt_plan_info {
     double predicted_seconds;                          /* on one thread of the machine that planned: a rough guide */
     double predicted_error; /* largest over outputs, absolute: 8 sigma of the noisiest slot */
     /*
-     * The worst case of the noise over all slots of all outputs: what a release must be flooded for. Sensitivities along
-     * the calibration draws, with a margin of 4, times the bounds of ddt/ckks/bound.h with 128 tail bits, absolute
-     * values added: docs/precision.md says what is proven and what is assumed. What encoding rounds does not count: it
-     * depends on no key. Often infinite for plans that refresh.
+     * The worst case of the noise over all slots of all outputs: what a release must be flooded for. Sensitivities
+     * along the calibration draws, with a margin of 4, times the bounds of ddt/ckks/bound.h with 128 tail bits,
+     * absolute values added: docs/precision.md says what is proven and what is assumed. What encoding rounds does not
+     * count: it depends on no key. Often infinite for plans that refresh.
      */
     double noise_bound;
     size_t instructions;

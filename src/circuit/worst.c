@@ -1,6 +1,8 @@
 /*
  * The worst case of a plan's outputs: sensitivities times the largest noise of every operation.
  *
+ * SPDX-License-Identifier: Apache-2.0
+ *
  * To first order the error of an output slot is a linear function of what each operation adds to each slot, and at most
  *
  *     sum over operations, sum over slots of |d output / d slot| x bound of the operation's noise,
@@ -17,8 +19,6 @@
  *
  * What is assumed (docs/precision.md): bounds of single operations (ddt/ckks/bound.h), and that trajectories of the
  * calibration draws show the largest sensitivity but for a factor `trajectory_margin`.
- *
- * SPDX-License-Identifier: Apache-2.0
  */
 #include "plan.h"
 

@@ -46,9 +46,9 @@ typedef struct cli_arguments {
     uint64_t threads;
     uint64_t progress_fd;
     bool terminal_plot;
-    bool grantable;  /* plan with the precision that ddtwin grant needs */
-    bool clear;      /* run the program unencrypted */
-    bool physician;  /* keys of a physician instead of a plan's */
+    bool grantable; /* plan with the precision that ddtwin grant needs */
+    bool clear;     /* run the program unencrypted */
+    bool physician; /* keys of a physician instead of a plan's */
     bool json;
     bool help;
     const char **outputs; /* of --output, split at commas */

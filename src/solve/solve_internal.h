@@ -1,5 +1,5 @@
 /*
- * Inside of the room: what the steps of ddt_solve share.
+ * Inside of the room: what the steps of ddt_solve share. SPDX-License-Identifier: Apache-2.0
  *
  *   symbols.c   which symbols are encrypted, their ranges; the model's expressions with public numbers put in
  *   threshold.c comparisons of covariates as symbols of their own
@@ -17,8 +17,6 @@
  *   calibrate.c the virtual population through the circuit; errors
  *   history.c   doses before a recommendation: slots, plan file; posterior.c likewise, points behind estimates
  *   solution.c  the public interface; fill.c data -> inputs; layout_file.c the layout in a plan file
- *
- * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef DDT_SOLVE_INTERNAL_H
 #define DDT_SOLVE_INTERNAL_H
@@ -242,7 +240,7 @@ struct ddt_solution {
     solve_function *functions; /* the circuit points to them */
     solve_layout layout;
     ddt_solve_info info;
-    struct solve_fit *fit; /* NULL unless it is a fit */
+    struct solve_fit *fit;     /* NULL unless it is a fit */
     struct ddt_solution *part; /* a fit whose inputs follow this solution's own, NULL without (fit_part.h) */
 };
 
@@ -331,7 +329,8 @@ typedef struct solve_times {
     double *unit;   /* lanes x block: 1 where the row is the start of an epoch: the unit state */
     double t2_max, during_max;
     ddt_node t2_node, during_node;
-    ddt_node begun_node; /* of a fit with a lag (fit_lag.c): 1 where a dose has begun; t2 is the time since it was given */
+    ddt_node
+        begun_node; /* of a fit with a lag (fit_lag.c): 1 where a dose has begun; t2 is the time since it was given */
 } solve_times;
 
 /* Amount inputs: one for each dosed compartment and way of dosing. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the forward and the inverse NTT share: how the layers are cut into passes, and where the twiddles of each pass
  * lie.
@@ -20,8 +21,6 @@
  *
  * The inverse reads the same tables backwards: psi^N = -1 makes the inverse of the twiddle at place i of a layer the
  * negative of the one at the mirrored place.
- *
- * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef DDT_RING_AVX512IFMA_NTT_H
 #define DDT_RING_AVX512IFMA_NTT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Inverse NTT with IFMA.
  *
@@ -24,8 +25,6 @@
  * Reductions are either two multiply-adds (quotient and remainder, to a width of 2) or a shift, a look-up and a
  * subtraction (see ddt_avx512ifma_multiples(); the width is 2 where that is checked): the former where they are few,
  * where groups end and in the tails, which are full of shuffles, the latter where multipliers have no slot left.
- *
- * SPDX-License-Identifier: Apache-2.0
  */
 #include "ntt.h"
 
