@@ -667,18 +667,7 @@ ddt_status ddt_solve_fit(ddt_context *ctx, const ddt_model *model, const ddt_eve
     solve_work work = {
         .ctx = ctx, .model = model, .events = events, .finish = finish, .finish_user = &own, .fits = true};
     SOLVE_TRY(solve_set_options(ctx, &own.solve, &work.options));
-    work.solution = ddt_calloc(1, sizeof *work.solution);
-    if (work.solution == NULL) {
-        return solve_no_memory(ctx);
-    }
-    ddt_status status = solve_work_run(&work);
-    solve_work_clear(&work);
-    if (status != DDT_OK) {
-        ddt_solution_destroy(work.solution);
-        return status;
-    }
-    *out = work.solution;
-    return DDT_OK;
+    return solve_work_solution(&work, out);
 }
 
 bool ddt_solution_is_fit(const ddt_solution *solution) { return solution->fit != NULL; }

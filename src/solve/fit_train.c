@@ -270,7 +270,7 @@ static void solve_normal(double *a, double *b, size_t count, size_t columns) {
 /* The lower Cholesky factor of a matrix, in standard deviations, column by column. */
 static void factor_targets(const fit_work *fw, const double *matrix, double *targets) {
     size_t n = fw->eta_count;
-    double scaled[FIT_ETAS_MAX * FIT_ETAS_MAX];
+    double scaled[FIT_ETAS_MAX * FIT_ETAS_MAX] = {0};
     double factor[FIT_ETAS_MAX * FIT_ETAS_MAX];
     for (size_t i = 0; i < n * n; i++) {
         scaled[i] = matrix[i] / (fw->sd[i / n] * fw->sd[i % n]);

@@ -328,23 +328,27 @@ ddt_status solve_set_options(ddt_context *ctx, const ddt_solve_options *options,
     return DDT_OK;
 }
 
+ddt_status solve_work_solution(solve_work *work, ddt_solution **out) {
+    work->solution = ddt_calloc(1, sizeof *work->solution);
+    if (work->solution == NULL) {
+        return solve_no_memory(work->ctx);
+    }
+    ddt_status status = solve_work_run(work);
+    solve_work_clear(work);
+    if (status != DDT_OK) {
+        ddt_solution_destroy(work->solution);
+        return status;
+    }
+    *out = work->solution;
+    return DDT_OK;
+}
+
 ddt_status solve_run(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
                      const ddt_solve_options *options, ddt_status (*finish)(solve_work *work, void *user), void *user,
                      ddt_solution **out) {
     solve_work work = {.ctx = ctx, .model = model, .events = events, .finish = finish, .finish_user = user};
     SOLVE_TRY(solve_set_options(ctx, options, &work.options));
-    work.solution = ddt_calloc(1, sizeof *work.solution);
-    if (work.solution == NULL) {
-        return solve_no_memory(ctx);
-    }
-    ddt_status status = solve_work_run(&work);
-    solve_work_clear(&work);
-    if (status != DDT_OK) {
-        ddt_solution_destroy(work.solution);
-        return status;
-    }
-    *out = work.solution;
-    return DDT_OK;
+    return solve_work_solution(&work, out);
 }
 
 ddt_status ddt_solve(ddt_context *ctx, const ddt_model *model, const ddt_events *events,

@@ -634,6 +634,8 @@ ddt_status solve_run(ddt_context *ctx, const ddt_model *model, const ddt_events 
                      const ddt_solve_options *options, ddt_status (*finish)(solve_work *work, void *user), void *user,
                      ddt_solution **out);
 
+/* Runs a prepared work into a new solution of the caller's, and clears it. */
+ddt_status solve_work_solution(solve_work *work, ddt_solution **out);
 /* Its steps, for a work that is kept. */
 ddt_status solve_work_run(solve_work *work);
 ddt_status solve_set_options(ddt_context *ctx, const ddt_solve_options *options, ddt_solve_options *out);

@@ -9,33 +9,11 @@
 #include "ddt/solve.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
-static ddt_context *ctx;
-
-static inline int setup(void **state) {
-    (void)state;
-    return ddt_context_create(&ctx) == DDT_OK ? 0 : -1;
-}
-
-static inline int teardown(void **state) {
-    (void)state;
-    ddt_context_destroy(ctx);
-    return 0;
-}
-
-static inline void ok(ddt_status status) {
-    if (status != DDT_OK) {
-        fail_msg("%s", ddt_error_detail(ctx));
-    }
-}
+#include "context_test.h"
 
 static inline double **vectors(size_t count, size_t length) {
     double **all = calloc(count + 1, sizeof *all);
@@ -63,8 +41,8 @@ static inline void run(const ddt_solution *solution, const ddt_model *model, con
     size_t output_count = ddt_circuit_output_count(circuit);
     double **inputs = vectors(input_count, slots);
     double **outputs = vectors(output_count, slots);
-    ok(ddt_solution_fill(ctx, solution, model, events, inputs));
-    ok(ddt_circuit_run_clear(ctx, circuit, (const double *const *)inputs, false, outputs));
+    require(ddt_solution_fill(ctx, solution, model, events, inputs));
+    require(ddt_circuit_run_clear(ctx, circuit, (const double *const *)inputs, false, outputs));
     ddt_solution_collect(solution, (const double *const *)outputs, values);
     free_vectors(inputs, input_count);
     free_vectors(outputs, output_count);
@@ -80,7 +58,7 @@ static inline double worst_error(const ddt_model *model, const ddt_events *event
     for (size_t o = 0; o < outputs; o++) {
         expressions[o] = model->outputs[o].value;
     }
-    ok(ddt_reference_simulate(ctx, model, events, subject, expressions, outputs, exact));
+    require(ddt_reference_simulate(ctx, model, events, subject, expressions, outputs, exact));
     double worst = 0.0;
     for (size_t o = 0; o < outputs; o++) {
         double largest = 0.0;
@@ -101,7 +79,7 @@ static inline double worst_error(const ddt_model *model, const ddt_events *event
 static inline void check_problem(const char *name, ddt_model *model, ddt_events *events, double bar) {
     ddt_solution *solution = NULL;
     ddt_solve_info info;
-    ok(ddt_solve(ctx, model, events, NULL, &solution));
+    require(ddt_solve(ctx, model, events, NULL, &solution));
     ddt_solution_get_info(solution, &info);
     assert_string_equal(info.method, "newton");
     size_t subjects = ddt_solution_subject_count(solution);
@@ -129,9 +107,9 @@ static inline void check(const char *model_name, const char *data_name, double b
     ddt_model *model = NULL;
     ddt_events *events = NULL;
     (void)snprintf(path, sizeof path, "%s/models/%s.R", DDT_SOURCE_DIR, model_name);
-    ok(ddt_model_read(ctx, path, &model));
+    require(ddt_model_read(ctx, path, &model));
     (void)snprintf(path, sizeof path, "%s/data/%s.csv", DDT_SOURCE_DIR, data_name);
-    ok(ddt_events_read(ctx, path, model, &events));
+    require(ddt_events_read(ctx, path, model, &events));
     check_problem(model_name, model, events, bar);
 }
 
@@ -141,8 +119,8 @@ static inline void check_text(const char *ini, const char *body, const char *tab
     ddt_model *model = NULL;
     ddt_events *events = NULL;
     (void)snprintf(text, sizeof text, "m <- function() {\n  ini({\n%s  })\n  model({\n%s  })\n}\n", ini, body);
-    ok(ddt_model_parse(ctx, text, strlen(text), "m.R", &model));
-    ok(ddt_events_parse(ctx, table, strlen(table), "m.csv", model, &events));
+    require(ddt_model_parse(ctx, text, strlen(text), "m.R", &model));
+    require(ddt_events_parse(ctx, table, strlen(table), "m.csv", model, &events));
     check_problem(body, model, events, bar);
 }
 

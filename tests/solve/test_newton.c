@@ -47,8 +47,8 @@ static void refused(const char *table, ddt_status expected, const char *words) {
     ddt_model *model = NULL;
     ddt_events *events = NULL;
     ddt_solution *solution = NULL;
-    ok(ddt_model_parse(ctx, text, strlen(text), "m.R", &model));
-    ok(ddt_events_parse(ctx, table, strlen(table), "m.csv", model, &events));
+    require(ddt_model_parse(ctx, text, strlen(text), "m.R", &model));
+    require(ddt_events_parse(ctx, table, strlen(table), "m.csv", model, &events));
     assert_int_equal(ddt_solve(ctx, model, events, NULL, &solution), expected);
     assert_null(solution);
     if (strstr(ddt_error_detail(ctx), words) == NULL) {

@@ -18,6 +18,8 @@
 /* Before a loop of constant length over an array of vectors, which must end up in registers. */
 #ifdef __clang__
 #define DDT_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__SANITIZE_ADDRESS__) /* built without the passes that would read the annotation */
+#define DDT_UNROLL
 #else
 #define DDT_UNROLL _Pragma("GCC unroll 16")
 #endif
