@@ -238,7 +238,8 @@ static ddt_status make_set(solve_work *work, bool with_infusions, check_set *set
     set->t_max = with_infusions ? work->times.during_max : work->times.t2_max;
     size_t entries = 0;
     if (!ddt_size_mul(m * m, set->count, &entries)) {
-        return solve_no_memory(work->ctx);
+        (void)solve_no_memory(work->ctx);
+        return DDT_ERR_MEMORY;
     }
     set->a = solve_alloc(work, entries, sizeof *set->a);
     set->scratch = solve_alloc(work, (1 + SOLVE_SCHEME_MIX_MAX) * m * m, sizeof *set->scratch);
