@@ -13,7 +13,10 @@
 #define STEP_PROBABILITY 1e-2
 #define STEP_SHARE 2e-2 /* of the middle of a target's range: 10 mg h/L of a vancomycin AUC of 500 */
 
-enum { SECURITY_BITS = DDT_RELEASE_BITS_MIN };
+enum {
+    SECURITY_BITS = DDT_RELEASE_BITS_MIN,
+    COARSER_MAX = 3, /* steps of 1, 2, 5 that a release may be coarser than a clinician would like: up to tenfold */
+};
 
 typedef struct grantor {
     ddt_context *ctx;
@@ -30,6 +33,7 @@ typedef struct grantor {
     double **outputs;    /* lanes x block, one an output: what was released */
     double **index;      /* lanes x block, one an output: 1 + place where it belongs to the subject, else 0 */
     double *scales;      /* value = output * scale */
+    double *rounding;    /* the step of each output, in its own units */
     ddt_profile profile; /* of the released values */
     uint8_t *note;
     size_t note_length;
@@ -42,6 +46,7 @@ static void grantor_close(grantor *g) {
     twin_vectors_destroy(g->outputs, outputs, g->info.lanes, g->info.block);
     twin_vectors_destroy(g->index, outputs, g->info.lanes, g->info.block);
     ddt_free(g->scales);
+    ddt_free(g->rounding);
     ddt_free(g->steps);
     ddt_free(g->slots);
     ddt_free(g->note);
@@ -75,28 +80,16 @@ static ddt_status open_plan(grantor *g, const char *keys_directory) {
 static ddt_status open_secret(grantor *g, const char *passphrase) {
     ddt_digest digest;
     ddt_status status = ddt_secret_key_load(g->ctx, g->paths.secret, g->params, passphrase, &g->secret, &digest);
-    return status == DDT_OK ? twin_check_key_plan(g->ctx, &digest, g->paths.secret, &g->plan->digest, g->paths.plan)
+    if (status == DDT_OK) {
+        status = twin_check_key_plan(g->ctx, &digest, g->paths.secret, &g->plan->digest, g->paths.plan);
+    }
+    return status == DDT_OK ? ddt_ledger_read(g->ctx, g->paths.ledger, g->secret, &g->plan->digest, &g->ledger)
                             : status;
 }
 
-static ddt_status open_buffers(grantor *g) {
-    const size_t slots = ddt_ckks_slots(g->params);
-    const size_t outputs = ddt_plan_output_count(g->plan->plan);
-    g->steps = ddt_calloc(slots, sizeof *g->steps);
-    g->slots = ddt_calloc(slots, sizeof *g->slots);
-    g->scales = ddt_calloc(outputs, sizeof *g->scales);
-    g->outputs = twin_vectors_create(outputs, g->info.lanes, g->info.block);
-    g->index = twin_vectors_create(outputs, g->info.lanes, g->info.block);
-    if (g->steps == NULL || g->slots == NULL || g->scales == NULL || g->outputs == NULL || g->index == NULL) {
-        return twin_no_memory(g->ctx);
-    }
-    return twin_profile_create(g->ctx, g->plan->solution, &g->plan->recipe, &g->profile);
-}
-
-/* ------------------------------------------------------------------ which slots, in which steps */
-
-/* The largest of 1, 2 or 5 times a power of ten that is not above `value`. */
+/* The largest of 1, 2 or 5 times a power of ten that is not above `value`, a little rounding aside. */
 static double round_step(double value) {
+    value *= 1 + 1e-9;
     const double power = pow(10, floor(log10(value)));
     const double mantissa = value / power;
     return power * (mantissa >= 5 ? 5 : mantissa >= 2 ? 2 : 1);
@@ -114,6 +107,27 @@ static double clinical_step(const grantor *g, const char *output) {
     }
     return strcmp(output, "p_target") == 0 ? STEP_PROBABILITY : STEP_COST;
 }
+
+static ddt_status open_buffers(grantor *g) {
+    const size_t slots = ddt_ckks_slots(g->params);
+    const size_t outputs = ddt_plan_output_count(g->plan->plan);
+    g->steps = ddt_calloc(slots, sizeof *g->steps);
+    g->slots = ddt_calloc(slots, sizeof *g->slots);
+    g->scales = ddt_calloc(outputs, sizeof *g->scales);
+    g->rounding = ddt_calloc(outputs, sizeof *g->rounding);
+    g->outputs = twin_vectors_create(outputs, g->info.lanes, g->info.block);
+    g->index = twin_vectors_create(outputs, g->info.lanes, g->info.block);
+    if (g->steps == NULL || g->slots == NULL || g->scales == NULL || g->rounding == NULL || g->outputs == NULL ||
+        g->index == NULL) {
+        return twin_no_memory(g->ctx);
+    }
+    for (size_t o = 0; o < outputs; o++) {
+        g->rounding[o] = clinical_step(g, ddt_plan_output_name(g->plan->plan, o));
+    }
+    return twin_profile_create(g->ctx, g->plan->solution, &g->plan->recipe, &g->profile);
+}
+
+/* ------------------------------------------------------------------ which slots, in which steps */
 
 /*
  * Where the subject's values stand, asked of the layout itself: it collects a vector that counts its own places, and
@@ -156,7 +170,7 @@ static ddt_status find_places(grantor *g) {
 static size_t set_steps(grantor *g, size_t batch, size_t output) {
     const size_t slots = ddt_ckks_slots(g->params);
     const size_t places = g->info.lanes * g->info.block;
-    const double step = clinical_step(g, ddt_plan_output_name(g->plan->plan, output)) / g->scales[output];
+    const double step = g->rounding[output] / g->scales[output];
     double *where = g->outputs[output];
     size_t count = 0;
     for (size_t i = 0; i < slots; i++) {
@@ -177,17 +191,41 @@ static size_t set_steps(grantor *g, size_t batch, size_t output) {
 
 /* ------------------------------------------------------------------ releasing */
 
+static ddt_release_request release_request(const grantor *g) {
+    return (ddt_release_request){.steps = g->steps,
+                                 .noise_bound = g->info.noise_bound,
+                                 .magnitude = RELEASE_MAGNITUDE,
+                                 .security_bits = SECURITY_BITS};
+}
+
+/*
+ * Many candidates share one release and need more flooding: where it would swamp the step, the output is rounded to the
+ * next coarser one. Only the plan's public figures decide.
+ */
+static ddt_status make_releasable(grantor *g, const ddt_release_request *request, size_t batch, size_t output) {
+    const double coarser = 2.5; /* 1, 2 (of 2.5), 5, 10 (of 12.5) */
+    double std = 0;
+    ddt_status status = ddt_release_flooding(g->ctx, g->params, request, g->ledger.limit, &std);
+    for (int i = 0; status == DDT_ERR_SECURITY && i < COARSER_MAX; i++) {
+        ddt_context_clear(g->ctx);
+        g->rounding[output] = round_step(coarser * g->rounding[output]);
+        (void)set_steps(g, batch, output);
+        status = ddt_release_flooding(g->ctx, g->params, request, g->ledger.limit, &std);
+    }
+    return status;
+}
+
 static ddt_status release_ciphertext(grantor *g, ddt_reader *reader, size_t batch, size_t output, double *released) {
     ddt_ciphertext ciphertext = {0};
     ddt_release_report report;
     ddt_status status = ddt_ciphertext_read(g->ctx, reader, g->params, &ciphertext);
     if (status == DDT_OK && set_steps(g, batch, output) > 0) {
-        const ddt_release_request request = {.steps = g->steps,
-                                             .noise_bound = g->info.noise_bound,
-                                             .magnitude = RELEASE_MAGNITUDE,
-                                             .security_bits = SECURITY_BITS};
-        status =
-            ddt_release(g->ctx, g->secret, &g->plan->digest, g->paths.ledger, &ciphertext, &request, g->slots, &report);
+        const ddt_release_request request = release_request(g);
+        status = make_releasable(g, &request, batch, output);
+        if (status == DDT_OK) {
+            status = ddt_release(g->ctx, g->secret, &g->plan->digest, g->paths.ledger, &ciphertext, &request, g->slots,
+                                 &report);
+        }
         if (status == DDT_OK) {
             g->ledger = report.ledger;
             ddt_plan_unpack(g->plan->plan, batch, g->slots, released);
@@ -280,7 +318,7 @@ static json_t *candidate_json(const grantor *g, const ddt_recommendation *r, siz
     for (size_t o = 0; o < profile->output_count; o++) {
         const char *name = profile->output_names[o];
         add(metrics, name, json_real(profile->values[g->subject][candidate * profile->output_count + o]));
-        add(steps, name, json_real(clinical_step(g, name)));
+        add(steps, name, json_real(g->rounding[o]));
     }
     return json_pack("{s:s, s:f, s:f, s:f, s:f, s:o, s:o}", "regimen", regimen, "dose", c.dose, "interval_h",
                      c.interval_h, "infusion_h", c.infusion_h, "first_dose", c.loading * c.dose, "predicted", metrics,
