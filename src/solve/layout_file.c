@@ -599,9 +599,7 @@ static ddt_status read_lanes(const parser *p) {
     return DDT_OK;
 }
 
-static ddt_status read_part(const parser *p, const ddt_plan *plan);
-
-static ddt_status read_all(parser *p, const ddt_plan *plan) {
+static ddt_status read_structure(parser *p, const ddt_plan *plan) {
     SOLVE_TRY(read_tables(p, plan));
     SOLVE_TRY(ddt_reader_begin(p->reader, "SUBJ", SECTION_MAX_BYTES));
     SOLVE_TRY(read_subjects(p));
@@ -610,7 +608,11 @@ static ddt_status read_all(parser *p, const ddt_plan *plan) {
     SOLVE_TRY(read_lanes(p));
     SOLVE_TRY(ddt_reader_end(p->reader));
     p->solution->info.subjects = p->layout->subject_count;
-    SOLVE_TRY(check_places(p));
+    return check_places(p);
+}
+
+/* What only some solutions have: earlier doses, points of a posterior. */
+static ddt_status read_extras(const parser *p) {
     if (has_history(p->layout)) {
         SOLVE_TRY(solve_history_read(p->ctx, p->reader, p->layout));
     }
@@ -620,6 +622,14 @@ static ddt_status read_all(parser *p, const ddt_plan *plan) {
                       ? solve_posterior_read(p->ctx, p->reader, slots, &p->layout->posterior)
                       : bad(p, "its points do not fill a lane"));
     }
+    return DDT_OK;
+}
+
+static ddt_status read_part(const parser *p, const ddt_plan *plan);
+
+static ddt_status read_all(parser *p, const ddt_plan *plan) {
+    SOLVE_TRY(read_structure(p, plan));
+    SOLVE_TRY(read_extras(p));
     if (p->part_count > 0) {
         SOLVE_TRY(read_part(p, plan));
     }

@@ -111,11 +111,13 @@ static bool same_shape(const ddt_profile *a, const ddt_profile *b) {
     return true;
 }
 
-/* max |a - b| of one output over all subjects and times; b NULL: max |a|. Not a number counts as infinite: it never
- * passes. */
+/*
+ * max |a - b| of one output over all subjects and times; b NULL: max |a|. Not a number counts as infinite, as a profile
+ * without values does: it never passes.
+ */
 static double largest_difference(const ddt_profile *a, const ddt_profile *b, size_t output) {
-    double largest = 0;
-    for (size_t s = 0; s < a->subject_count; s++) {
+    double largest = a->values == NULL ? INFINITY : 0;
+    for (size_t s = 0; s < a->subject_count && a->values != NULL; s++) {
         for (size_t k = 0; k < a->observation_counts[s]; k++) {
             const size_t i = k * a->output_count + output;
             const double difference = fabs(a->values[s][i] - (b == NULL ? 0 : b->values[s][i]));
