@@ -192,7 +192,7 @@ static ddt_status choose_block(fit_work *fw) {
     for (size_t i = 0; i < fw->eta_count; i++) {
         fw->fit->eta_limit[i] = fw->work->symbols[fw->eta_symbols[i]].high - FIT_STEP * fw->sd[i];
     }
-    fw->fit->copies = 1 + 2 * fw->eta_count + fw->eta_count * (fw->eta_count - 1) / 2;
+    fw->fit->copies = fit_copy_count(fw->eta_count);
     fw->fit->feature_count = feature_room(fw);
     size_t *block = &fw->least_block;
     *block = 2 * fw->fit->feature_count; /* one half for the windows of the regressions' sums */

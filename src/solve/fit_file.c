@@ -213,11 +213,11 @@ static ddt_status read_shape(const parser *p) {
     size_t block = p->layout->lane_slots != 0 ? p->layout->lane_slots : part;
     bool is_power = features != 0 && (features & (features - 1)) == 0;
     if (etas == 0 || etas > FIT_ETAS_MAX || !is_power || features > FEATURES_MAX || outputs == 0 ||
-        outputs > FIT_OUTPUTS_MAX || block < features || part > (block - features) / (2U * etas + 1U)) {
+        outputs > FIT_OUTPUTS_MAX || block < features || part > block / fit_copy_count(etas)) {
         return bad(p, "its shape");
     }
     fit->eta_count = etas;
-    fit->copies = 2U * etas + 1U;
+    fit->copies = fit_copy_count(etas);
     fit->feature_count = features;
     fit->output_count = outputs;
     uint32_t sees_size = 0;

@@ -156,6 +156,8 @@ ddt_status solve_fit_write(ddt_writer *writer, const ddt_solution *solution);
 ddt_status solve_fit_read(ddt_context *ctx, ddt_reader *reader, ddt_solution *solution);
 /* Whether a layout read from a file is followed by a fit. */
 bool solve_fit_expected(const solve_layout *layout);
+/* The centre, two along each eta, one along both of each pair. */
+static inline size_t fit_copy_count(size_t eta_count) { return 1 + 2 * eta_count + eta_count * (eta_count - 1) / 2; }
 /* How far a copy is moved along an eta, in steps: the centre, up and down along each, up along both of each pair. */
 double fit_copy_move(size_t eta_count, size_t copy, size_t eta);
 /* Slots of one copy: segments x rows x columns. */

@@ -13,6 +13,11 @@ static const char *const one_eta =
     "model({ cl <- exp(tcl + eta.cl)\nd/dt(central) <- -cl / 30 * central\ncp <- central / 30\n"
     "cp ~ add(add.sd) + prop(prop.sd) }) }";
 
+static const char *const two_etas =
+    "m <- function() { ini({ tcl <- 1.4; tv <- 3.4; eta.cl ~ 0.09; eta.v ~ 0.04; add.sd <- 0.5; prop.sd <- 0.1 })\n"
+    "model({ cl <- exp(tcl + eta.cl)\nv <- exp(tv + eta.v)\nd/dt(central) <- -cl / v * central\ncp <- central / v\n"
+    "cp ~ add(add.sd) + prop(prop.sd) }) }";
+
 static const char *const two_levels = "ID,TIME,EVID,AMT,DV\n"
                                       "a,0,1,500,.\na,2,0,0,12.5\na,10,0,0,6.1\n"
                                       "b,0,1,400,.\nb,2,0,0,11.0\nb,10,0,0,2.2\n";
@@ -167,7 +172,7 @@ static void test_file(void **state) {
     int descriptor = mkstemp(path);
     assert_true(descriptor >= 0);
     (void)close(descriptor);
-    problem_parse(&p, one_eta, two_levels);
+    problem_parse(&p, two_etas, two_levels); /* copies along pairs, too */
     fit(&p, NULL);
     problem_run(&p, false);
     const ddt_plan_request request = {.insecure_for_testing = true, .target_error = DDT_FIT_TARGET_ERROR};
