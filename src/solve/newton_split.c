@@ -200,7 +200,8 @@ static ddt_status split_term(splitter *s, ddt_expr e, double sign) {
     if (node.op == DDT_EXPR_NEG) {
         return split_term(s, node.a, -sign);
     }
-    if (s->may_be_linear && (node.op == DDT_EXPR_MUL || node.op == DDT_EXPR_DIV)) {
+    /* Of losses only: the linear part of growth with saturation, solved by itself, would grow without end. */
+    if (s->may_be_linear && sign < 0.0 && (node.op == DDT_EXPR_MUL || node.op == DDT_EXPR_DIV)) {
         ddt_expr sum = DDT_EXPR_NONE;
         SOLVE_TRY(distribute(s->work, node, &sum));
         if (sum != DDT_EXPR_NONE) {
