@@ -9,6 +9,45 @@
 
 /* ------------------------------------------------------------------ dense matrices */
 
+/* The row of the largest pivot of column p comes to row p. */
+static void exchange_rows(double *a, double *x, size_t n, size_t p) {
+    size_t best = p;
+    for (size_t i = p + 1; i < n; i++) {
+        best = fabs(a[i * n + p]) > fabs(a[best * n + p]) ? i : best;
+    }
+    for (size_t j = 0; j < n && best != p; j++) {
+        double kept = a[p * n + j];
+        a[p * n + j] = a[best * n + j];
+        a[best * n + j] = kept;
+    }
+    double kept = x[p];
+    x[p] = x[best];
+    x[best] = kept;
+}
+
+bool solve_eliminate(double *a, double *x, size_t n) {
+    for (size_t p = 0; p < n; p++) {
+        exchange_rows(a, x, n, p);
+        if (!(fabs(a[p * n + p]) > 0.0)) {
+            return false;
+        }
+        for (size_t i = p + 1; i < n; i++) {
+            double factor = a[i * n + p] / a[p * n + p];
+            for (size_t j = p; j < n && factor != 0.0; j++) {
+                a[i * n + j] -= factor * a[p * n + j];
+            }
+            x[i] -= factor * x[p];
+        }
+    }
+    for (size_t p = n; p-- > 0;) {
+        for (size_t j = p + 1; j < n; j++) {
+            x[p] -= a[p * n + j] * x[j];
+        }
+        x[p] /= a[p * n + p];
+    }
+    return true;
+}
+
 static inline void multiply_inline(const double *a, const double *b, size_t n, double *out) {
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j < n; j++) {

@@ -51,36 +51,12 @@ static void decay(regimen_exact *m, double t, double *x) {
     memcpy(x, m->scratch, m->n * sizeof *x);
 }
 
-/* x <- lu^-1 x by Gaussian elimination with pivots; lu is used up. */
+/* x <- lu^-1 x, not a number where lu is singular; lu is used up. */
 static void eliminate(regimen_exact *m, double *x) {
-    size_t n = m->n;
-    double *a = m->lu;
-    for (size_t k = 0; k < n; k++) {
-        size_t pivot = k;
-        for (size_t i = k + 1; i < n; i++) {
-            pivot = fabs(a[i * n + k]) > fabs(a[pivot * n + k]) ? i : pivot;
+    if (!solve_eliminate(m->lu, x, m->n)) {
+        for (size_t i = 0; i < m->n; i++) {
+            x[i] = NAN;
         }
-        for (size_t j = 0; j < n && pivot != k; j++) {
-            double kept = a[k * n + j];
-            a[k * n + j] = a[pivot * n + j];
-            a[pivot * n + j] = kept;
-        }
-        double kept = x[k];
-        x[k] = x[pivot];
-        x[pivot] = kept;
-        for (size_t i = k + 1; i < n; i++) {
-            double factor = a[i * n + k] / a[k * n + k];
-            for (size_t j = k; j < n && factor != 0.0; j++) {
-                a[i * n + j] -= factor * a[k * n + j];
-            }
-            x[i] -= factor * x[k];
-        }
-    }
-    for (size_t k = n; k-- > 0;) {
-        for (size_t j = k + 1; j < n; j++) {
-            x[k] -= a[k * n + j] * x[j];
-        }
-        x[k] /= a[k * n + k];
     }
 }
 

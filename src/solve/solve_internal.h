@@ -660,6 +660,8 @@ extern const solve_scheme *const solve_schemes[];
 extern const size_t solve_scheme_count;
 
 /* expm.c */
+/* x <- a^-1 x by elimination with pivots, a (n x n) used up; false where a is singular or not a number. */
+bool solve_eliminate(double *a, double *x, size_t n);
 void solve_expm(const double *a, size_t n, double t, double *scratch, double *out); /* scratch: 3 n^2 */
 void solve_scheme_run(const solve_exponential *exponential, const double *a, size_t n, double t, double *scratch,
                       double *out); /* scratch: 4 n^2 */

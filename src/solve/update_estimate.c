@@ -479,13 +479,7 @@ ddt_status ddt_update_predict(ddt_context *ctx, const ddt_update *update, const 
     update_timeline timeline = {0};
     oracle o = {
         .u = update, .model = model, .events = events, .subject = subject, .timeline = &timeline, .estimate = estimate};
-    ddt_status status = update_check_model(ctx, update, model);
-    if (status == DDT_OK) {
-        status = update_system_create(ctx, model, &system);
-    }
-    if (status == DDT_OK) {
-        status = update_timeline_create(ctx, update, model, events, subject, since_h, &timeline);
-    }
+    ddt_status status = update_timeline_open(ctx, update, model, events, subject, since_h, &system, &timeline);
     if (status == DDT_OK) {
         status = predict_with(ctx, &o, &system, predicted, band);
     }

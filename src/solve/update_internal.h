@@ -126,9 +126,12 @@ typedef struct update_timeline {
     double from_h, to_h;
 } update_timeline;
 
-/* Checks everything that ddt_update_fill checks but the levels' reach. */
-ddt_status update_timeline_create(ddt_context *ctx, const ddt_update *u, const ddt_model *model,
-                                  const ddt_events *events, size_t subject, double since_h, update_timeline *out);
+/*
+ * The model's system and a subject's timeline, both zero before. Checks everything that ddt_update_fill checks but the
+ * levels' reach. The caller destroys both, after a failure too.
+ */
+ddt_status update_timeline_open(ddt_context *ctx, const ddt_update *u, const ddt_model *model, const ddt_events *events,
+                                size_t subject, double since_h, update_system *system, update_timeline *out);
 void update_timeline_destroy(update_timeline *timeline);
 
 /* ------------------------------------------------------------------ one patient along a timeline */

@@ -82,41 +82,6 @@ void update_set_etas(const ddt_update *u, size_t point, double *symbols) {
 
 /* ------------------------------------------------------------------ bounds */
 
-/* Solves A x = b in place by elimination with pivoting; false where A is singular. */
-static bool solve_dense(double *a, double *b, size_t n) {
-    for (size_t p = 0; p < n; p++) {
-        size_t best = p;
-        for (size_t i = p + 1; i < n; i++) {
-            best = fabs(a[i * n + p]) > fabs(a[best * n + p]) ? i : best;
-        }
-        if (!(fabs(a[best * n + p]) > 0.0)) {
-            return false;
-        }
-        for (size_t j = 0; j < n && best != p; j++) {
-            double swap = a[p * n + j];
-            a[p * n + j] = a[best * n + j];
-            a[best * n + j] = swap;
-        }
-        double swap = b[p];
-        b[p] = b[best];
-        b[best] = swap;
-        for (size_t i = p + 1; i < n; i++) {
-            double part = a[i * n + p] / a[p * n + p];
-            for (size_t j = p; j < n; j++) {
-                a[i * n + j] -= part * a[p * n + j];
-            }
-            b[i] -= part * b[p];
-        }
-    }
-    for (size_t p = n; p-- > 0;) {
-        for (size_t j = p + 1; j < n; j++) {
-            b[p] -= a[p * n + j] * b[j];
-        }
-        b[p] /= a[p * n + p];
-    }
-    return true;
-}
-
 typedef struct bounder {
     ddt_context *ctx;
     const ddt_model *model;
@@ -141,11 +106,11 @@ static ddt_status find_area(bounder *b, const update_numbers *numbers, size_t d)
     for (size_t i = 0; i < n; i++) {
         b->area[i] = d == SIZE_MAX ? -numbers->c[i] : -(double)(i == d);
     }
-    return solve_dense(b->a, b->area, n) ? DDT_OK
-                                         : ddt_fail(b->ctx, DDT_ERR_UNSUPPORTED,
-                                                    "'%s': drug never leaves a compartment; a twin that is updated "
-                                                    "needs every amount to be bounded.",
-                                                    b->model->path);
+    return solve_eliminate(b->a, b->area, n) ? DDT_OK
+                                             : ddt_fail(b->ctx, DDT_ERR_UNSUPPORTED,
+                                                        "'%s': drug never leaves a compartment; a twin that is updated "
+                                                        "needs every amount to be bounded.",
+                                                        b->model->path);
 }
 
 /*

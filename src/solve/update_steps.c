@@ -259,13 +259,7 @@ ddt_status ddt_update_fill(ddt_context *ctx, const ddt_update *update, const ddt
                  .timeline = &timeline,
                  .out = out};
     *out = (ddt_update_steps){0};
-    ddt_status status = update_check_model(ctx, update, model);
-    if (status == DDT_OK) {
-        status = update_system_create(ctx, model, &system);
-    }
-    if (status == DDT_OK) {
-        status = update_timeline_create(ctx, update, model, events, subject, since_h, &timeline);
-    }
+    ddt_status status = update_timeline_open(ctx, update, model, events, subject, since_h, &system, &timeline);
     if (status == DDT_OK) {
         out->from_h = timeline.from_h;
         out->to_h = timeline.to_h;

@@ -234,7 +234,7 @@ static ddt_status draft(drafter *d, double since_h) {
     return check_total(d, now_h - d->out->from_h);
 }
 
-ddt_status update_timeline_create(ddt_context *ctx, const ddt_update *u, const ddt_model *model,
+static ddt_status timeline_create(ddt_context *ctx, const ddt_update *u, const ddt_model *model,
                                   const ddt_events *events, size_t subject, double since_h, update_timeline *out) {
     drafter d = {
         .ctx = ctx, .u = u, .model = model, .events = events, .subject = &events->subjects[subject], .out = out};
@@ -256,6 +256,15 @@ ddt_status update_timeline_create(ddt_context *ctx, const ddt_update *u, const d
         update_timeline_destroy(out);
     }
     return status;
+}
+
+ddt_status update_timeline_open(ddt_context *ctx, const ddt_update *u, const ddt_model *model, const ddt_events *events,
+                                size_t subject, double since_h, update_system *system, update_timeline *out) {
+    ddt_status status = update_check_model(ctx, u, model);
+    if (status == DDT_OK) {
+        status = update_system_create(ctx, model, system);
+    }
+    return status == DDT_OK ? timeline_create(ctx, u, model, events, subject, since_h, out) : status;
 }
 
 void update_timeline_destroy(update_timeline *timeline) {

@@ -116,8 +116,11 @@ static bool same_shape(const ddt_profile *a, const ddt_profile *b) {
  * without values does: it never passes.
  */
 static double largest_difference(const ddt_profile *a, const ddt_profile *b, size_t output) {
-    double largest = a->values == NULL ? INFINITY : 0;
-    for (size_t s = 0; s < a->subject_count && a->values != NULL; s++) {
+    if (a->values == NULL) {
+        return INFINITY;
+    }
+    double largest = 0;
+    for (size_t s = 0; s < a->subject_count; s++) {
         for (size_t k = 0; k < a->observation_counts[s]; k++) {
             const size_t i = k * a->output_count + output;
             const double difference = fabs(a->values[s][i] - (b == NULL ? 0 : b->values[s][i]));
