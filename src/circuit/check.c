@@ -228,7 +228,7 @@ static ddt_status check_shape(ddt_context *ctx, const ddt_plan *plan) {
         return refuse_plan(ctx, "its output level, predicted error or bound of the noise is out of range");
     }
     for (size_t v = 0; v < plan->pool.count; v++) {
-        if (plan->pool.vectors[v].count != block && plan->pool.vectors[v].count != lanes * block) {
+        if (!circuit_is_period(plan->pool.vectors[v].count, lanes, block)) {
             return refuse_plan(ctx, "a public vector has the wrong length");
         }
     }

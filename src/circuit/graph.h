@@ -35,10 +35,10 @@ bool circuit_grow(void **items, size_t count, size_t *capacity, size_t size);
 
 /* ------------------------------------------------------------------ public values */
 
-/* Values for every lane (count = lanes * block), or of one block that all lanes share (count = block). */
+/* Values of the first lanes, after which they repeat: one block that all lanes share, up to one for each lane. */
 typedef struct circuit_vector {
     double *values;
-    size_t count;
+    size_t count; /* a multiple of block that divides lanes * block */
     uint64_t hash;
 } circuit_vector;
 
@@ -66,23 +66,20 @@ static inline bool circuit_public_is(circuit_public p, double value) {
 bool circuit_is_small_integer(circuit_public p);
 
 void circuit_pool_destroy(circuit_pool *pool);
-/* Copies values (count = lanes * block or block), shrinks them to one block or one number where they repeat, and finds
- * equal vectors. */
+/* True where values may repeat after `count` slots. */
+static inline bool circuit_is_period(size_t count, size_t lanes, size_t block) {
+    return count >= block && count % block == 0 && lanes % (count / block) == 0;
+}
+/* Copies values (count: circuit_is_period), shrinks them to the lanes after which they repeat or to one number, and
+ * finds equal vectors. */
 DDT_MUST_CHECK ddt_status circuit_pool_intern(ddt_context *ctx, circuit_pool *pool, const double *values, size_t count,
                                               circuit_public *out);
 DDT_MUST_CHECK ddt_status circuit_pool_add(ddt_context *ctx, circuit_pool *pool, circuit_public a, circuit_public b,
                                            circuit_public *out);
 DDT_MUST_CHECK ddt_status circuit_pool_mul(ddt_context *ctx, circuit_pool *pool, circuit_public a, circuit_public b,
                                            circuit_public *out);
-/* The value of p in slot `slot` of lane `lane`. */
-static inline double circuit_public_at(const circuit_vector *vectors, size_t block, circuit_public p, size_t lane,
-                                       size_t slot) {
-    if (p.vector == CIRCUIT_NONE) {
-        return p.constant;
-    }
-    const circuit_vector *vector = &vectors[p.vector];
-    return vector->values[vector->count == block ? slot : lane * block + slot];
-}
+/* Blocks become `copies` of themselves. On failure the pool can only be destroyed. */
+DDT_MUST_CHECK ddt_status circuit_pool_tile(ddt_context *ctx, circuit_pool *pool, size_t copies);
 /* out[0..lane_count * block): the values of p for consecutive lanes. */
 void circuit_public_expand(const circuit_vector *vectors, size_t block, circuit_public p, size_t lane_begin,
                            size_t lane_count, double *out);

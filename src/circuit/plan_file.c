@@ -10,7 +10,7 @@
 #include <string.h>
 
 enum {
-    PLAN_FORMAT = 2,
+    PLAN_FORMAT = 3,
     PLAN_FLAG_INSECURE = 1,
     /* The least bytes that an element takes in a file: counts are checked against what is left of the section. */
     INPUT_BYTES = 4 + 8,
@@ -280,7 +280,7 @@ static void read_vector(plan_reader *r) {
     circuit_pool *pool = &r->plan->pool;
     keep(r, ddt_reader_begin(r->reader, "PVEC", section_bytes_max));
     uint64_t count = read_u64(r);
-    if (count != pool->block && count != pool->lanes * pool->block) {
+    if (!circuit_is_period((size_t)count, pool->lanes, pool->block)) {
         refuse(r, "a public vector has the wrong length");
     }
     if (!READ_GROW(r, pool->vectors, pool->count, pool->capacity)) {

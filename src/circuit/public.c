@@ -37,21 +37,30 @@ void circuit_pool_destroy(circuit_pool *pool) {
     *pool = (circuit_pool){.lanes = pool->lanes, .block = pool->block};
 }
 
-/* The shortest form of the values: 1 when all are equal, block when all lanes are alike, else count. */
-static size_t shortest_period(const double *values, size_t count, size_t block) {
-    bool constant = true;
-    for (size_t i = 1; constant && i < count; i++) {
-        constant = values[i] == values[0];
-    }
-    if (constant) {
-        return 1;
-    }
-    for (size_t i = block; i < count; i++) {
-        if (values[i] != values[i - block]) {
-            return count;
+static bool repeats(const double *values, size_t count, size_t period) {
+    for (size_t i = period; i < count; i++) {
+        if (values[i] != values[i - period]) {
+            return false;
         }
     }
-    return block;
+    return true;
+}
+
+/*
+ * The shortest form of the values: 1 when all are equal, else the fewest whole lanes after which they repeat. Patients
+ * of one design have several lanes each and the same public values in them.
+ */
+static size_t shortest_period(const double *values, size_t count, size_t block) {
+    if (repeats(values, count, 1)) {
+        return 1;
+    }
+    const size_t lanes = count / block;
+    for (size_t period = 1; 2 * period <= lanes; period++) {
+        if (lanes % period == 0 && repeats(values, count, period * block)) {
+            return period * block;
+        }
+    }
+    return count;
 }
 
 static uint64_t hash_values(const double *values, size_t count) {
@@ -113,33 +122,64 @@ ddt_status circuit_pool_intern(ddt_context *ctx, circuit_pool *pool, const doubl
     return DDT_OK;
 }
 
+static bool tile_vector(const circuit_pool *pool, circuit_vector *vector, size_t copies) {
+    size_t count = 0;
+    double *values = ddt_size_mul(vector->count, copies, &count) ? ddt_alloc(count, sizeof *values) : NULL;
+    if (values == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const size_t lane = i / (pool->block * copies);
+        values[i] = vector->values[lane * pool->block + (i & (pool->block - 1))];
+    }
+    ddt_free(vector->values);
+    *vector = (circuit_vector){.values = values, .count = count, .hash = hash_values(values, count)};
+    return true;
+}
+
+ddt_status circuit_pool_tile(ddt_context *ctx, circuit_pool *pool, size_t copies) {
+    for (size_t i = 0; i < pool->count; i++) {
+        if (!tile_vector(pool, &pool->vectors[i], copies)) {
+            return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short for %zu copies of a circuit.", copies);
+        }
+    }
+    pool->block *= copies;
+    return DDT_OK;
+}
+
 static size_t public_count(const circuit_pool *pool, circuit_public p) {
     return p.vector == CIRCUIT_NONE ? 1 : pool->vectors[p.vector].count;
 }
 
-/* Vectors have a block or all lanes; i runs over the longer of two operands, a multiple of both. */
-static double public_entry(const circuit_pool *pool, circuit_public p, size_t i) {
-    if (p.vector == CIRCUIT_NONE) {
-        return p.constant;
+/* What values repeat after that repeat after a and after b. Both divide the slots of all lanes, so this does, too. */
+static size_t common_period(size_t a, size_t b) {
+    size_t divisor = a;
+    for (size_t rest = b; rest != 0;) {
+        const size_t next = divisor % rest;
+        divisor = rest;
+        rest = next;
     }
-    const circuit_vector *vector = &pool->vectors[p.vector];
-    return vector->values[vector->count == pool->block ? i & (pool->block - 1) : i];
+    return a / divisor * b;
 }
 
 static ddt_status combine(ddt_context *ctx, circuit_pool *pool, circuit_public a, circuit_public b, bool multiply,
                           circuit_public *out) {
-    size_t count_a = public_count(pool, a);
-    size_t count_b = public_count(pool, b);
-    size_t count = count_a > count_b ? count_a : count_b;
+    const size_t count_a = public_count(pool, a);
+    const size_t count_b = public_count(pool, b);
+    const double *x = a.vector == CIRCUIT_NONE ? &a.constant : pool->vectors[a.vector].values;
+    const double *y = b.vector == CIRCUIT_NONE ? &b.constant : pool->vectors[b.vector].values;
+    const size_t count = common_period(count_a, count_b);
     double single = 0.0;
     double *values = count == 1 ? &single : ddt_alloc(count, sizeof *values);
     if (values == NULL) {
         return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short for a public vector of %zu values.", count);
     }
+    size_t at_a = 0;
+    size_t at_b = 0;
     for (size_t i = 0; i < count; i++) {
-        double x = public_entry(pool, a, i);
-        double y = public_entry(pool, b, i);
-        values[i] = multiply ? x * y : x + y;
+        values[i] = multiply ? x[at_a] * y[at_b] : x[at_a] + y[at_b];
+        at_a = at_a + 1 == count_a ? 0 : at_a + 1;
+        at_b = at_b + 1 == count_b ? 0 : at_b + 1;
     }
     ddt_status status = circuit_pool_intern(ctx, pool, values, count, out);
     if (count != 1) {
@@ -175,12 +215,14 @@ void circuit_public_expand(const circuit_vector *vectors, size_t block, circuit_
         return;
     }
     const circuit_vector *vector = &vectors[p.vector];
-    if (vector->count != block) {
-        memcpy(out, vector->values + lane_begin * block, lane_count * block * sizeof *out);
-        return;
-    }
-    for (size_t lane = 0; lane < lane_count; lane++) {
-        memcpy(out + lane * block, vector->values, block * sizeof *out);
+    const size_t period = vector->count / block;
+    size_t at = lane_begin % period;
+    while (lane_count > 0) {
+        const size_t run = period - at < lane_count ? period - at : lane_count;
+        memcpy(out, vector->values + at * block, run * block * sizeof *out);
+        out += run * block;
+        lane_count -= run;
+        at = 0;
     }
 }
 

@@ -262,6 +262,14 @@ static inline void random_step(random_circuit *r) {
     }
 }
 
+static inline size_t random_divisor(random_circuit *r, size_t n) {
+    size_t divisor = 1 + random_below(r, n);
+    while (n % divisor != 0) {
+        divisor--;
+    }
+    return divisor;
+}
+
 /* Polynomials on arguments with functions use exp itself as the expectation: compare with exact = true there. */
 static inline void random_circuit_make(ddt_context *ctx, random_circuit *r, uint64_t seed, size_t lanes, size_t block,
                                        size_t steps, unsigned depth_max) {
@@ -274,11 +282,16 @@ static inline void random_circuit_make(ddt_context *ctx, random_circuit *r, uint
         random_node *n = random_append(r, ddt_circuit_input(r->circuit, names[i], 1.0), 0, 1.0);
         memcpy(n->values, r->inputs[i], r->slots * sizeof(double));
     }
-    double **publics = test_random_rows(&r->random, 2, r->slots, 1.0);
-    for (size_t s = r->block; s < r->slots; s++) {
-        publics[1][s] = publics[1][s - r->block]; /* alike in all lanes */
+    /* Of their own in each lane, alike in all, and twice alike after some lanes. */
+    const size_t periods[] = {r->lanes, 1, random_divisor(r, r->lanes), random_divisor(r, r->lanes)};
+    enum { PUBLICS = sizeof periods / sizeof periods[0] };
+    double **publics = test_random_rows(&r->random, PUBLICS, r->slots, 1.0);
+    for (size_t i = 0; i < PUBLICS; i++) {
+        for (size_t s = periods[i] * r->block; s < r->slots; s++) {
+            publics[i][s] = publics[i][s - periods[i] * r->block];
+        }
     }
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < PUBLICS; i++) {
         random_node *n = random_append(r, ddt_circuit_public(r->circuit, publics[i]), 0, 1.0);
         memcpy(n->values, publics[i], r->slots * sizeof(double));
     }

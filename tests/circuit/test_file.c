@@ -56,7 +56,7 @@ static ddt_status read_plan(ddt_context *ctx, file_bytes bytes, ddt_plan **plan)
 
 static ddt_plan *random_plan(ddt_context *ctx, random_circuit *r, uint64_t seed, size_t steps) {
     ddt_plan *plan = NULL;
-    random_circuit_make(ctx, r, seed, 3, 8, steps, 12);
+    random_circuit_make(ctx, r, seed, 6, 8, steps, 12);
     assert_ok(ctx, ddt_circuit_calibrate(ctx, r->circuit, TEST_CONST(r->inputs), NULL));
     ddt_plan_request request = {.target_error = 1e-3, .insecure_for_testing = true};
     assert_ok(ctx, ddt_plan_create(ctx, r->circuit, &request, &plan));
@@ -154,7 +154,7 @@ static void forge_instruction(ddt_plan *plan, uint64_t *random, plan_instruction
 
 /* Changes one number of the plan to something that the planner would not write. */
 static void forge(ddt_plan *plan, uint64_t *random) {
-    switch (test_random(random) % 9) {
+    switch (test_random(random) % 10) {
     case 0:
         plan->levels[test_random(random) % plan->value_count] = (uint8_t)odd_number(random);
         break;
@@ -189,6 +189,12 @@ static void forge(ddt_plan *plan, uint64_t *random) {
         break;
     case 7:
         *(test_random(random) % 2 == 0 ? &plan->literal.levels : &plan->literal.log_n) = odd_number(random);
+        break;
+    case 8:
+        if (plan->pool.count > 0) {
+            circuit_vector *v = &plan->pool.vectors[test_random(random) % plan->pool.count];
+            v->count = 1 + test_random(random) % v->count; /* never more than there are */
+        }
         break;
     default:
         if (plan->instruction_count > 0) {
