@@ -125,6 +125,17 @@ void ddt_circuit_output(ddt_circuit *circuit, const char *name, ddt_node node);
  */
 void ddt_circuit_carry(ddt_circuit *circuit, const char *output, const char *input);
 
+/*
+ * Each lane's block becomes `copies` (a power of two) of itself, one behind the other in a wider block: the same
+ * program for several variants of a lane, side by side, which what is built afterwards can bring together (sums over
+ * them have the stride of the old block). Inputs and outputs are of the wider block from then on. Magnitudes seen by
+ * calibration stay, mean squares and kept draws do not: calibrate again. Errors: DDT_ERR_CAPACITY (not a power of two,
+ * or wider than 2^16 slots; the circuit is as before), DDT_ERR_MEMORY (it can only be destroyed).
+ */
+DDT_MUST_CHECK ddt_status ddt_circuit_tile(ddt_context *ctx, ddt_circuit *circuit, size_t copies);
+/* Takes all marks of outputs back. out[o], with room for each: what was output o, to build on. */
+void ddt_circuit_take_outputs(ddt_circuit *circuit, ddt_node *out);
+
 size_t ddt_circuit_input_count(const ddt_circuit *circuit);
 const char *ddt_circuit_input_name(const ddt_circuit *circuit, size_t input);
 size_t ddt_circuit_output_count(const ddt_circuit *circuit);
@@ -169,6 +180,8 @@ typedef struct ddt_plan_request {
     double bound_target;
     /* 0: none; else plans whose run takes more bytes of memory (engine_bytes) are made only where no others fit */
     uint64_t memory_limit;
+    /* The same for the file of evaluation keys (eval_key_bytes): bootstraps may then take fewer keys and more time */
+    uint64_t key_limit;
     /* 0, or the most levels that the plan may use: what is deeper is refreshed (ddt_circuit_refresh) */
     unsigned levels;
 } ddt_plan_request;

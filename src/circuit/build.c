@@ -25,22 +25,32 @@ ddt_status ddt_circuit_create(ddt_context *ctx, size_t lanes, size_t block, ddt_
     return DDT_OK;
 }
 
-void ddt_circuit_destroy(ddt_circuit *circuit) {
-    if (circuit == NULL) {
-        return;
-    }
+static void forget_draws(ddt_circuit *circuit) {
     for (size_t d = 0; d < circuit->draw_count; d++) {
         for (size_t i = 0; i < circuit->input_count; i++) {
             ddt_free(circuit->draws[d][i]);
         }
         ddt_free(circuit->draws[d]);
     }
-    for (size_t i = 0; i < circuit->input_count; i++) {
-        ddt_free(circuit->inputs[i].name);
-    }
+    circuit->draw_count = 0;
+}
+
+static void forget_outputs(ddt_circuit *circuit) {
     for (size_t o = 0; o < circuit->output_count; o++) {
         ddt_free(circuit->outputs[o].name);
     }
+    circuit->output_count = 0;
+}
+
+void ddt_circuit_destroy(ddt_circuit *circuit) {
+    if (circuit == NULL) {
+        return;
+    }
+    forget_draws(circuit);
+    for (size_t i = 0; i < circuit->input_count; i++) {
+        ddt_free(circuit->inputs[i].name);
+    }
+    forget_outputs(circuit);
     ddt_free(circuit->inputs);
     ddt_free(circuit->outputs);
     circuit_graph_clear(&circuit->graph);
@@ -99,6 +109,37 @@ double ddt_circuit_node_rms(const ddt_circuit *circuit, ddt_node node) {
         return 0.0;
     }
     return sqrt(circuit->graph.nodes[node].square_sum / (double)circuit->samples);
+}
+
+/* ------------------------------------------------------------------ copies */
+
+ddt_status ddt_circuit_tile(ddt_context *ctx, ddt_circuit *circuit, size_t copies) {
+    circuit_graph *graph = &circuit->graph;
+    if (graph->status != DDT_OK) {
+        return graph->status;
+    }
+    if (copies < 1 || (copies & (copies - 1)) != 0 || copies > CIRCUIT_BLOCK_MAX / graph->pool.block) {
+        return ddt_fail(ctx, DDT_ERR_CAPACITY,
+                        "A block of %zu slots can be had a power of two of times within %d slots, not %zu times.",
+                        graph->pool.block, CIRCUIT_BLOCK_MAX, copies);
+    }
+    forget_draws(circuit); /* they are of the narrower blocks */
+    circuit->samples = 0;
+    for (size_t n = 0; n < graph->node_count; n++) {
+        graph->nodes[n].square_sum = 0.0;
+    }
+    const ddt_status status = circuit_pool_tile(ctx, &graph->pool, copies);
+    if (status != DDT_OK) {
+        (void)circuit_graph_fail(graph, status);
+    }
+    return status;
+}
+
+void ddt_circuit_take_outputs(ddt_circuit *circuit, ddt_node *out) {
+    for (size_t o = 0; o < circuit->output_count; o++) {
+        out[o] = circuit->outputs[o].node;
+    }
+    forget_outputs(circuit);
 }
 
 /* ------------------------------------------------------------------ leaves */

@@ -139,3 +139,20 @@ ddt_status ddt_population_draw(ddt_context *ctx, const ddt_model *model, uint64_
     }
     return status;
 }
+
+ddt_status ddt_population_patient(ddt_context *ctx, const ddt_model *model, uint64_t index, double *symbols) {
+    ddt_status status = ddt_population_draw(ctx, model, index, symbols);
+    for (uint32_t i = 0; status == DDT_OK && i < model->symbol_count; i++) {
+        if (model->symbols[i].kind != DDT_SYMBOL_COVARIATE) {
+            continue;
+        }
+        const ddt_population_range range = ddt_population_range_of(model, i);
+        const double first = ceil(range.low);
+        const double choices = floor(range.high) - first + 1.0;
+        if (range.is_discrete && choices >= 1.0) {
+            const double part = (symbols[i] - range.low) / (range.high - range.low); /* NAN where there is one choice */
+            symbols[i] = first + (choices > 1.0 ? fmin(floor(part * choices), choices - 1.0) : 0.0);
+        }
+    }
+    return status;
+}

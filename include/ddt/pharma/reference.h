@@ -64,6 +64,9 @@ ddt_population_range ddt_population_range_of(const ddt_model *model, uint32_t sy
  */
 DDT_MUST_CHECK ddt_status ddt_population_draw(ddt_context *ctx, const ddt_model *model, uint64_t index,
                                               double *symbols);
+/* The same as data could hold it: a discrete covariate takes one of its whole numbers, each as often as the others. */
+DDT_MUST_CHECK ddt_status ddt_population_patient(ddt_context *ctx, const ddt_model *model, uint64_t index,
+                                                 double *symbols);
 
 #ifdef __cplusplus
 }
