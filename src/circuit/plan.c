@@ -244,19 +244,41 @@ ddt_status plan_bootstrapper(ddt_context *ctx, ddt_plan *plan, const ddt_bootstr
 }
 
 /* Bits of all limbs 0..level of one polynomial of N residues, as files pack them. */
-static uint64_t limb_bytes(const ddt_plan *plan, unsigned level) {
-    unsigned boot_levels = level > plan->literal.levels ? level - plan->literal.levels : 0;
+static uint64_t limb_bytes(const ddt_ckks_literal *p, unsigned level) {
+    unsigned boot_levels = level > p->levels ? level - p->levels : 0;
     /* Primes lie on both sides of 2^scale_bits: the larger ones take a bit more. */
-    uint64_t bits = plan->literal.first_bits + (uint64_t)(level - boot_levels) * (plan->literal.scale_bits + 1) +
+    uint64_t bits = p->first_bits + (uint64_t)(level - boot_levels) * (p->scale_bits + 1) +
                     (uint64_t)boot_levels * (DDT_RING_MODULUS_BITS_MAX + 1);
-    return (bits << plan->literal.log_n) / 8;
+    return (bits << p->log_n) / 8;
 }
 
-static uint64_t key_bytes(const ddt_plan *plan, unsigned level) {
-    uint64_t digits = level / plan->literal.p_count + 1;
-    const double special_bits = floor(ddt_ckks_special_bits(&plan->literal)) + 1.0;
-    const uint64_t bits = plan->literal.p_count * (uint64_t)fmin(special_bits, DDT_RING_MODULUS_BITS_MAX);
-    return digits * (limb_bytes(plan, level) + (bits << plan->literal.log_n) / 8);
+static uint64_t key_bytes(const ddt_ckks_literal *p, unsigned level) {
+    uint64_t digits = level / p->p_count + 1;
+    const double special_bits = floor(ddt_ckks_special_bits(p)) + 1.0;
+    const uint64_t bits = p->p_count * (uint64_t)fmin(special_bits, DDT_RING_MODULUS_BITS_MAX);
+    return digits * (limb_bytes(p, level) + (bits << p->log_n) / 8);
+}
+
+static uint64_t all_key_bytes(const ddt_plan *plan) {
+    const ddt_ckks_literal *p = &plan->literal;
+    uint64_t bytes = 0;
+    for (size_t k = 0; k < plan->key_count; k++) {
+        bytes += key_bytes(p, plan->keys[k].top_level);
+    }
+    if (p->boot_levels > 0) {
+        /* The two keys of the encapsulation: q_0 p_0, and all limbs with p_0. */
+        uint64_t special = ((uint64_t)DDT_RING_MODULUS_BITS_MAX << p->log_n) / 8;
+        bytes += limb_bytes(p, 0) + limb_bytes(p, p->levels + p->boot_levels) + 2 * special;
+    }
+    return bytes;
+}
+
+bool plan_eval_key_bytes(ddt_plan *plan, const ddt_ckks_literal *p, uint64_t *bytes) {
+    plan->literal = *p;
+    derive_batches(plan);
+    bool complete = derive_keys(plan);
+    *bytes = all_key_bytes(plan);
+    return complete;
 }
 
 static void count_work(const ddt_plan *plan, ddt_plan_info *info) {
@@ -266,22 +288,18 @@ static void count_work(const ddt_plan *plan, ddt_plan_info *info) {
             info->rotations += plan->instructions[i].results;
         }
     }
+    info->eval_key_bytes = all_key_bytes(plan);
     for (size_t k = 0; k < plan->key_count; k++) {
         info->rotation_keys += plan->keys[k].galois != 0;
-        info->eval_key_bytes += key_bytes(plan, plan->keys[k].top_level);
     }
     for (size_t i = 0; i < plan->input_count; i++) {
-        info->twin_bytes += plan->batches * limb_bytes(plan, plan_prime_level(&plan->literal, plan->levels[i]));
-    }
-    if (plan->literal.boot_levels > 0) {
-        /* The two keys of the encapsulation: q_0 p_0, and all limbs with p_0. */
-        unsigned top = plan->literal.levels + plan->literal.boot_levels;
-        uint64_t special = ((uint64_t)DDT_RING_MODULUS_BITS_MAX << plan->literal.log_n) / 8;
-        info->eval_key_bytes += limb_bytes(plan, 0) + limb_bytes(plan, top) + 2 * special;
+        info->twin_bytes +=
+            plan->batches * limb_bytes(&plan->literal, plan_prime_level(&plan->literal, plan->levels[i]));
     }
     for (size_t o = 0; o < plan->output_count; o++) {
-        info->result_bytes += 2 * plan->batches *
-                              limb_bytes(plan, plan_prime_level(&plan->literal, plan->levels[plan->outputs[o].value]));
+        info->result_bytes +=
+            2 * plan->batches *
+            limb_bytes(&plan->literal, plan_prime_level(&plan->literal, plan->levels[plan->outputs[o].value]));
     }
 }
 

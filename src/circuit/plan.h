@@ -309,6 +309,8 @@ uint64_t plan_peak_limbs(const ddt_plan *plan, const uint32_t *order, uint32_t *
 bool plan_measure_values(ddt_plan *plan);
 /* Bytes that a run with parameters p takes at most, evaluation keys and everything included. */
 double plan_memory(const ddt_plan *plan, const ddt_ckks_literal *p);
+/* The size of the keys' file with these parameters, which become the plan's. False where memory is short. */
+bool plan_eval_key_bytes(ddt_plan *plan, const ddt_ckks_literal *p, uint64_t *bytes);
 
 /* ------------------------------------------------------------------ running */
 

@@ -33,7 +33,8 @@ typedef struct candidate {
     double error;
     double bound; /* of the noise, where the request wants one */
     double seconds;
-    bool roomy; /* within the memory limit */
+    unsigned baby; /* baby steps of bootstraps' matrices */
+    bool roomy;    /* within the limits of memory and keys */
     bool found;
 } candidate;
 
@@ -132,21 +133,35 @@ static ddt_status estimate_scale(const search *s, unsigned log_n, unsigned *scal
 
 /* ------------------------------------------------------------------ candidates */
 
-/* What fits the memory comes first, then what takes less time. */
+/* What fits memory and keys comes first, then what takes less time. */
 static bool is_better(const candidate *a, const candidate *b) {
     return !b->found || a->roomy > b->roomy || (a->roomy == b->roomy && a->seconds < b->seconds);
 }
 
-static void consider(const search *s, ddt_plan *plan, const ddt_ckks_literal *literal, candidate *best) {
+static void consider(const search *s, ddt_plan *plan, const ddt_ckks_literal *literal, unsigned baby, candidate *best) {
     size_t room = ((size_t)1 << (literal->log_n - 1)) / plan->pool.block;
     size_t batches = (plan->pool.lanes + room - 1) / room;
-    candidate next = {.plan = plan, .literal = *literal, .roomy = true, .found = true};
+    candidate next = {.plan = plan, .literal = *literal, .baby = baby, .roomy = true, .found = true};
+    uint64_t key_bytes = 0;
+    plan->boot.baby = baby;
     next.seconds = (double)batches * plan_cost(plan, literal);
     if (s->request.memory_limit > 0) {
         next.roomy = plan_memory(plan, literal) <= (double)s->request.memory_limit;
     }
+    if (s->request.key_limit > 0) {
+        next.roomy = next.roomy && plan_eval_key_bytes(plan, literal, &key_bytes) && key_bytes <= s->request.key_limit;
+    }
     if (is_better(&next, best)) {
         *best = next;
+    }
+}
+
+/* Fewer baby steps need fewer keys and more time: only where keys are limited. */
+static void consider_babies(const search *s, ddt_plan *plan, const ddt_ckks_literal *literal, candidate *best) {
+    static const unsigned babies[] = {0, 4, 2};
+    const size_t count = s->request.key_limit > 0 && literal->boot_levels > 0 ? sizeof babies / sizeof babies[0] : 1;
+    for (size_t i = 0; i < count; i++) {
+        consider(s, plan, literal, babies[i], best);
     }
 }
 
@@ -173,7 +188,7 @@ static void consider_size(const search *s, ddt_plan *plan, ddt_ckks_literal lite
         literal.first_bits = first;
         if (headroom_ok(s, first, literal.scale_bits) && ceil(plan_nominal_bits(&literal)) + 1.0 <= allowed) {
             if (literal.boot_levels == 0 || keys_ok(s, &literal)) {
-                consider(s, plan, &literal, best);
+                consider_babies(s, plan, &literal, best);
             }
             break;
         }
@@ -278,6 +293,7 @@ static ddt_status try_degree(search *s, unsigned log_n, unsigned *least_scale, c
             return DDT_OK;
         }
         unsigned short_bits = 0;
+        best.plan->boot.baby = best.baby;
         status = predict(s, best.plan, &best.literal, &best.error);
         if (status == DDT_OK) {
             status = judge(s, &best, &short_bits);
@@ -516,6 +532,7 @@ static ddt_status settle(search *s, const candidate *best) {
         return DDT_ERR_INTERNAL; /* make has seen to that */
     }
     plan->literal = best->literal;
+    plan->boot.baby = best->baby;
     plan->predicted_error = best->error;
     ddt_status status = plan_derive(s->ctx, plan);
     if (status == DDT_OK) {

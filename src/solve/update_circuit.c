@@ -1,13 +1,15 @@
 /*
  * The circuit of one step, and its calibration on virtual patients who live through the template again and again.
  *
- *   v      = M x + shift                   amounts after what has happened; in the row of likelihoods the prediction
- *   d      = g(v) - target
- *   twin'  = keep twin - (weight d (1 + bend d))^2     in the row of likelihoods
- *          = v                                         in the rows of amounts
+ *   p     = gain . x + offset               the prediction of the level, at every point
+ *   d     = g(p) - target
+ *   twin' = keep twin - (weight d (1 + bend d))^2       likelihoods
+ *         = M x + shift                                 amounts after what has happened
  *
- * A block holds rows of support points, one for each compartment and one for the likelihood. M is given by diagonals of
- * rows: 2 n products for n compartments.
+ * A block holds rows of support points: one for each compartment's amounts, one for the likelihoods, and where the
+ * power of two leaves one to spare, ones, whose gain is the offset. An input is sent at the level where it is used: the
+ * gains at the top, the matrix at the bottom. M is given by columns, `keep` stands in the likelihoods' row of the
+ * first; what describes a level stands in three rows of one input.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -20,65 +22,91 @@ enum { DRAWS_DEFAULT = 4, STEPS_PER_DRAW = 8 };
 /* ------------------------------------------------------------------ the circuit */
 
 static void name_input(const ddt_update *u, size_t input, char *name, size_t bytes) {
-    static const char *const extras[UPDATE_EXTRAS] = {"shift", "target", "weight", "bend", "keep"};
+    static const char *const others[] = {"shift", "gain", "level", "offset"};
     if (input == 0) {
         (void)snprintf(name, bytes, "twin");
-    } else if (input <= update_diagonals(u)) {
-        (void)snprintf(name, bytes, "diagonal %d", (int)input - 1 - (int)u->states);
+    } else if (input <= u->states) {
+        (void)snprintf(name, bytes, "column %zu", input - 1);
     } else {
-        (void)snprintf(name, bytes, "%s", extras[input - 1 - update_diagonals(u)]);
+        (void)snprintf(name, bytes, "%s", others[input - update_shift(u)]);
     }
 }
 
-/* 1 in the rows of amounts. */
-static ddt_node amount_rows(const ddt_update *u, double *vector) {
+/* 1 in some rows, else 0; vector is room for a block. */
+static ddt_node ones(const ddt_update *u, size_t first, size_t count, double *vector) {
     for (size_t s = 0; s < u->rows * u->points; s++) {
-        vector[s] = s < u->states * u->points ? 1.0 : 0.0;
+        vector[s] = s / u->points >= first && s / u->points < first + count ? 1.0 : 0.0;
     }
     return ddt_circuit_public(u->circuit, vector);
 }
 
-static ddt_node moved_amounts(const ddt_update *u, const ddt_node *inputs, ddt_node twin) {
-    ddt_node a[2 * DDT_UPDATE_STATES_MAX];
-    ddt_node b[2 * DDT_UPDATE_STATES_MAX];
-    const ptrdiff_t n = (ptrdiff_t)u->states;
-    size_t count = 0;
-    for (ptrdiff_t d = -n; d < n; d++) {
-        a[count] = inputs[update_diagonal(u, d)];
-        b[count++] = ddt_circuit_rotate(u->circuit, twin, (int64_t)d * (int64_t)u->points);
+/* The sum of all rows, in each row. */
+static ddt_node row_sum(const ddt_update *u, ddt_node a) {
+    return ddt_circuit_sum(u->circuit, a, (int64_t)u->points, u->rows);
+}
+
+static ddt_node predicted(const ddt_update *u, const ddt_node *inputs, ddt_node twin, double *vector) {
+    ddt_circuit *c = u->circuit;
+    if (update_has_spare(u)) {
+        ddt_node with_ones = ddt_circuit_add(c, twin, ones(u, u->states + 1, 1, vector));
+        return row_sum(u, ddt_circuit_mul(c, with_ones, inputs[update_gain(u)]));
     }
-    return ddt_circuit_add(u->circuit, ddt_circuit_dot(u->circuit, a, b, count), inputs[update_extra(u, UPDATE_SHIFT)]);
+    ddt_node product = ddt_circuit_mul(c, twin, inputs[update_gain(u)]);
+    return row_sum(u, ddt_circuit_add(c, product, inputs[update_offset(u)]));
+}
+
+/* The root of what the level takes, in the likelihoods' row; 0 in the others. */
+static ddt_node taken(const ddt_update *u, const ddt_node *inputs, ddt_node twin, double *vector) {
+    ddt_circuit *c = u->circuit;
+    const int64_t row = (int64_t)u->points;
+    ddt_node level = inputs[update_root_input(u)];
+    ddt_node weight = ddt_circuit_mul(c, level, ones(u, u->states, 1, vector));
+    ddt_node target = ddt_circuit_rotate(c, level, (int64_t)UPDATE_TARGET * row);
+    ddt_node bend = ddt_circuit_rotate(c, level, (int64_t)UPDATE_BEND * row);
+    ddt_node g = ddt_circuit_chebyshev(c, predicted(u, inputs, twin, vector), u->transform, u->degree);
+    ddt_node distance = ddt_circuit_sub(c, g, target);
+    ddt_node bent = ddt_circuit_mul(c, distance, bend);
+    return ddt_circuit_mul(c, ddt_circuit_mul(c, distance, weight),
+                           ddt_circuit_affine(c, &bent, (const double[]){1.0}, 1, 1.0));
+}
+
+/* What the first column meets: the first amounts in all rows of amounts, the likelihoods in theirs. */
+static ddt_node first_operand(const ddt_update *u, ddt_node spread, ddt_node twin, double *vector) {
+    const ddt_node left[] = {spread, twin};
+    const ddt_node right[] = {ones(u, 0, u->states, vector), ones(u, u->states, 1, vector)};
+    return ddt_circuit_dot(u->circuit, left, right, 2);
+}
+
+static ddt_node next_twin(const ddt_update *u, const ddt_node *inputs, ddt_node twin, double *vector) {
+    ddt_circuit *c = u->circuit;
+    ddt_node left[DDT_UPDATE_STATES_MAX + 1] = {0};
+    ddt_node right[DDT_UPDATE_STATES_MAX + 1] = {0};
+    for (size_t k = 0; k < u->states; k++) {
+        ddt_node spread = row_sum(u, ddt_circuit_mul(c, twin, ones(u, k, 1, vector)));
+        left[k] = k == 0 ? first_operand(u, spread, twin, vector) : spread;
+        right[k] = inputs[update_column(k)];
+    }
+    left[u->states] = taken(u, inputs, twin, vector);
+    right[u->states] = ddt_circuit_neg(c, left[u->states]);
+    return ddt_circuit_add(c, ddt_circuit_dot(c, left, right, u->states + 1), inputs[update_shift(u)]);
 }
 
 static ddt_status build(ddt_context *ctx, ddt_update *u, const double *bounds) {
-    const size_t count = ddt_update_input_count(u);
+    ddt_node inputs[UPDATE_INPUTS_MAX] = {0};
     SOLVE_TRY(ddt_circuit_create(ctx, 1, ddt_update_block(u), &u->circuit));
-    ddt_node *inputs = ddt_calloc(count, sizeof *inputs);
     double *vector = ddt_calloc(ddt_update_block(u), sizeof *vector);
-    if (inputs == NULL || vector == NULL) {
-        ddt_free(inputs);
-        ddt_free(vector);
+    if (vector == NULL) {
         return solve_no_memory(ctx);
     }
     ddt_circuit *c = u->circuit;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < ddt_update_input_count(u); i++) {
         char name[64];
         name_input(u, i, name, sizeof name);
         inputs[i] = ddt_circuit_input(c, name, bounds[i]);
     }
     ddt_node twin = ddt_circuit_refresh(c, inputs[0], 1.0);
-    ddt_node v = moved_amounts(u, inputs, twin);
-    ddt_node g = ddt_circuit_chebyshev(c, v, u->transform, u->degree);
-    ddt_node distance = ddt_circuit_sub(c, g, inputs[update_extra(u, UPDATE_TARGET)]);
-    ddt_node bent = ddt_circuit_mul(c, distance, inputs[update_extra(u, UPDATE_BEND)]);
-    ddt_node root = ddt_circuit_mul(c, ddt_circuit_mul(c, distance, inputs[update_extra(u, UPDATE_WEIGHT)]),
-                                    ddt_circuit_affine(c, &bent, (const double[]){1.0}, 1, 1.0));
-    const ddt_node left[] = {twin, root, v};
-    const ddt_node right[] = {inputs[update_extra(u, UPDATE_KEEP)], ddt_circuit_neg(c, root), amount_rows(u, vector)};
-    ddt_node next = ddt_circuit_dot(c, left, right, 3);
-    ddt_circuit_output(c, "twin", next);
+    ddt_circuit_output(c, "twin", next_twin(u, inputs, twin, vector));
     ddt_circuit_carry(c, "twin", "twin");
-    ddt_free(inputs);
     ddt_free(vector);
     return ddt_circuit_status(c);
 }
@@ -263,9 +291,11 @@ static ddt_status draw_all(calibration *k) {
     for (size_t o = 0; o < k->model->output_count; o++) {
         k->expressions[o] = k->model->outputs[o].value;
     }
+    size_t subject = 0;
     for (size_t i = 0; i < k->draw_count; i++) {
         SOLVE_TRY(ddt_progress(k->ctx, "solve", i, k->draw_count));
-        SOLVE_TRY(draw_steps(k, i % k->events->subject_count, i, &k->draws[i]));
+        SOLVE_TRY(draw_steps(k, subject, i, &k->draws[i]));
+        subject = subject + 1 < k->events->subject_count ? subject + 1 : 0;
     }
     if (k->level_count == 0) {
         return ddt_fail(k->ctx, DDT_ERR_DATA, "'%s' has no level; the template shows what will be measured.",
@@ -280,9 +310,9 @@ static void set_log_scale(calibration *k, double scale) {
     const double factor = sqrt(u->log_scale / scale);
     for (size_t i = 0; i < k->draw_count; i++) {
         for (size_t step = 0; step < k->draws[i].count; step++) {
-            double *weight = k->draws[i].inputs[step * k->draws[i].input_count + update_extra(u, UPDATE_WEIGHT)];
-            for (size_t s = 0; s < ddt_update_block(u); s++) {
-                weight[s] *= factor;
+            double *root = k->draws[i].inputs[step * k->draws[i].input_count + update_root_input(u)];
+            for (size_t j = 0; j < u->points; j++) {
+                root[update_part_slot(u, UPDATE_WEIGHT, j)] *= factor;
             }
         }
     }
@@ -295,11 +325,9 @@ static double largest_penalty(const calibration *k) {
     double most = 1.0;
     for (size_t i = 0; i < k->draw_count; i++) {
         for (size_t step = 0; step < k->draws[i].count; step++) {
-            double *const *inputs = k->draws[i].inputs + step * k->draws[i].input_count;
-            for (size_t s = u->states * u->points; s < (u->states + 1) * u->points; s++) {
-                update_root p = {.weight = inputs[update_extra(u, UPDATE_WEIGHT)][s],
-                                 .target = inputs[update_extra(u, UPDATE_TARGET)][s],
-                                 .bend = inputs[update_extra(u, UPDATE_BEND)][s]};
+            const double *root = k->draws[i].inputs[step * k->draws[i].input_count + update_root_input(u)];
+            for (size_t j = 0; j < u->points; j++) {
+                const update_root p = update_root_at(u, root, j);
                 most = fmax(most, update_root_most(&p) * u->log_scale);
             }
         }
@@ -390,7 +418,7 @@ static ddt_status choose_log_scale(calibration *k, double drop) {
  */
 static ddt_status calibrate(calibration *k) {
     const double margin = 2.0; /* of penalties: levels unlike any virtual patient's */
-    double bounds[1 + 2 * DDT_UPDATE_STATES_MAX + UPDATE_EXTRAS];
+    double bounds[UPDATE_INPUTS_MAX] = {0};
     double drop = 0.0;
     SOLVE_TRY(draw_all(k));
     k->u->penalty_max = margin * largest_penalty(k);
@@ -416,10 +444,7 @@ static ddt_status set_options(ddt_context *ctx, const ddt_update_options *option
     static const ddt_update_options none;
     const ddt_update_options *o = options == NULL ? &none : options;
     u->states = states;
-    u->rows = 2;
-    while (u->rows < states + 1) {
-        u->rows *= 2;
-    }
+    u->rows = update_rows(states);
     u->points = o->points != 0 ? o->points : SLOTS / u->rows < POINTS_DEFAULT ? SLOTS / u->rows : POINTS_DEFAULT;
     u->memory = o->memory != 0.0 ? o->memory : memory_default;
     u->half_life_h = o->half_life_h;
@@ -527,7 +552,9 @@ void ddt_update_get_info(const ddt_update *u, ddt_update_info *info) {
 
 /* Amounts are to be right to 1e-4 of what a patient has, who may have a hundredth of what the plan allows for. */
 ddt_plan_request ddt_update_request(void) {
-    return (ddt_plan_request){.target_error = 1e-6, .accept_error = 2e-5, .public_key_inputs = true};
+    const uint64_t key_limit = UINT64_C(1) << 30;
+    return (ddt_plan_request){
+        .target_error = 1e-6, .accept_error = 2e-5, .public_key_inputs = true, .key_limit = key_limit};
 }
 
 size_t ddt_update_range_count(const ddt_update *update) { return update->range_count; }
@@ -539,7 +566,7 @@ ddt_declared_range ddt_update_range(const ddt_update *update, size_t range) {
 
 const char *ddt_update_eta_name(const ddt_update *update, size_t eta) { return update->eta_names[eta]; }
 
-size_t ddt_update_input_count(const ddt_update *update) { return 1 + update_diagonals(update) + UPDATE_EXTRAS; }
+size_t ddt_update_input_count(const ddt_update *update) { return 4 + update->states + !update_has_spare(update); }
 
 size_t ddt_update_block(const ddt_update *update) { return update->rows * update->points; }
 

@@ -76,10 +76,7 @@ static ddt_status read_shape(ddt_context *ctx, ddt_reader *reader, const ddt_pla
     if (!is_sound) {
         return bad(ctx, reader);
     }
-    u->rows = 2;
-    while (u->rows < u->states + 1) {
-        u->rows *= 2;
-    }
+    u->rows = update_rows(u->states);
     ddt_plan_info info;
     ddt_plan_get_info(plan, &info);
     bool fits = info.lanes == 1 && info.block == ddt_update_block(u) &&

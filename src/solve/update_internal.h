@@ -25,13 +25,7 @@ enum {
     UPDATE_DEGREE = 15, /* of the transform: four levels */
     UPDATE_DEGREE_MAX = 31,
     UPDATE_RANGE_NAME_MAX = 256,
-    /* Inputs of a step behind the diagonals of its matrix. */
-    UPDATE_SHIFT = 0,
-    UPDATE_TARGET,
-    UPDATE_WEIGHT,
-    UPDATE_BEND,
-    UPDATE_KEEP,
-    UPDATE_EXTRAS
+    UPDATE_INPUTS_MAX = DDT_UPDATE_STATES_MAX + 5
 };
 
 /* ------------------------------------------------------------------ the model in numbers */
@@ -83,12 +77,28 @@ struct ddt_update {
     double prior[DDT_UPDATE_ETAS_MAX * DDT_UPDATE_ETAS_MAX]; /* Omega^-1 */
 };
 
-static inline size_t update_diagonals(const ddt_update *u) { return 2 * u->states; }
-/* Input of diagonal d, from -states to states - 1; and of what stands behind the diagonals. */
-static inline size_t update_diagonal(const ddt_update *u, ptrdiff_t d) {
-    return (size_t)(1 + d + (ptrdiff_t)u->states);
+/* Inputs of a step: the twin, the matrix of the amounts column by column, and these. */
+static inline size_t update_column(size_t k) { return 1 + k; }
+static inline size_t update_shift(const ddt_update *u) { return 1 + u->states; }
+static inline size_t update_gain(const ddt_update *u) { return 2 + u->states; }
+static inline size_t update_root_input(const ddt_update *u) { return 3 + u->states; }
+static inline size_t update_offset(const ddt_update *u) { return 4 + u->states; } /* without a spare row only */
+
+/* Rows of a block: the amounts, the likelihood, and, if there is one to spare, a row that may hold ones. */
+static inline size_t update_rows(size_t states) {
+    size_t rows = 4; /* what describes a level has three */
+    while (rows < states + 1) {
+        rows *= 2;
+    }
+    return rows;
 }
-static inline size_t update_extra(const ddt_update *u, size_t which) { return 1 + update_diagonals(u) + which; }
+static inline bool update_has_spare(const ddt_update *u) { return u->rows > u->states + 1; }
+
+/* What describes a level, each in a row of its own, the first in the likelihoods'. */
+typedef enum update_part { UPDATE_WEIGHT, UPDATE_TARGET, UPDATE_BEND } update_part;
+static inline size_t update_part_slot(const ddt_update *u, update_part part, size_t point) {
+    return (u->states + (size_t)part) % u->rows * u->points + point;
+}
 
 /* DDT_ERR_MISMATCH unless the model has the update's etas, compartments and outputs. */
 ddt_status update_check_model(ddt_context *ctx, const ddt_update *u, const ddt_model *model);
@@ -175,5 +185,7 @@ void update_root_of(const ddt_update *u, const fit_residual *r, const update_lev
                     update_root *out);
 /* The largest s^2 within the reach. */
 double update_root_most(const update_root *p);
+/* A point's root in an input that describes a level, whose weights are in units of the likelihoods' scale. */
+update_root update_root_at(const ddt_update *u, const double *input, size_t point);
 
 #endif

@@ -154,6 +154,12 @@ void update_root_of(const ddt_update *u, const fit_residual *r, const update_lev
     }
 }
 
+update_root update_root_at(const ddt_update *u, const double *input, size_t point) {
+    return (update_root){.weight = input[update_part_slot(u, UPDATE_WEIGHT, point)],
+                         .target = input[update_part_slot(u, UPDATE_TARGET, point)],
+                         .bend = input[update_part_slot(u, UPDATE_BEND, point)]};
+}
+
 double update_root_most(const update_root *p) {
     double most = 0.0;
     for (int end = 0; end <= 1; end++) {

@@ -43,10 +43,10 @@ static void put_map(const stepper *s, size_t step, size_t j) {
     for (size_t r = 0; r < n; r++) {
         double own = u->scale[r * u->points + j];
         for (size_t k = 0; k < n; k++) {
-            step_input(s, step, update_diagonal(u, (ptrdiff_t)k - (ptrdiff_t)r))[r * u->points + j] =
+            step_input(s, step, update_column(k))[r * u->points + j] =
                 s->walk.e[r * n + k] * u->scale[k * u->points + j] / own;
         }
-        step_input(s, step, update_extra(u, UPDATE_SHIFT))[r * u->points + j] = s->walk.s[r] / own;
+        step_input(s, step, update_shift(u))[r * u->points + j] = s->walk.s[r] / own;
     }
 }
 
@@ -64,15 +64,18 @@ static void put_level(const stepper *s, size_t step, size_t level, size_t j) {
             row += gain[i] * s->walk.e[i * n + k];
         }
         shift += gain[k] * s->walk.s[k];
-        step_input(s, step, update_diagonal(u, (ptrdiff_t)k - (ptrdiff_t)n))[n * u->points + j] =
-            2.0 * row * u->scale[k * u->points + j] / reach;
+        step_input(s, step, update_gain(u))[k * u->points + j] = 2.0 * row * u->scale[k * u->points + j] / reach;
     }
     update_root p;
     update_root_of(u, &s->residuals[o], &s->levels[level], reach, &p);
-    step_input(s, step, update_extra(u, UPDATE_SHIFT))[n * u->points + j] = 2.0 * shift / reach - 1.0;
-    step_input(s, step, update_extra(u, UPDATE_TARGET))[n * u->points + j] = p.target;
-    step_input(s, step, update_extra(u, UPDATE_WEIGHT))[n * u->points + j] = p.weight / sqrt(u->log_scale);
-    step_input(s, step, update_extra(u, UPDATE_BEND))[n * u->points + j] = p.bend;
+    /* in one row: the sum over rows takes it once */
+    double *offset = update_has_spare(u) ? step_input(s, step, update_gain(u)) + (n + 1) * u->points
+                                         : step_input(s, step, update_offset(u));
+    offset[j] = 2.0 * shift / reach - 1.0;
+    double *root = step_input(s, step, update_root_input(u));
+    root[update_part_slot(u, UPDATE_WEIGHT, j)] = p.weight / sqrt(u->log_scale);
+    root[update_part_slot(u, UPDATE_TARGET, j)] = p.target;
+    root[update_part_slot(u, UPDATE_BEND, j)] = p.bend;
 }
 
 static void put_keep(const stepper *s, size_t step, bool has_level, double span_h) {
@@ -80,7 +83,7 @@ static void put_keep(const stepper *s, size_t step, bool has_level, double span_
     double keep = has_level ? 1.0 - 1.0 / u->memory : 1.0;
     keep *= u->half_life_h > 0.0 ? exp2(-span_h / u->half_life_h) : 1.0;
     for (size_t j = 0; j < u->points; j++) {
-        step_input(s, step, update_extra(u, UPDATE_KEEP))[u->states * u->points + j] = keep;
+        step_input(s, step, update_column(0))[u->states * u->points + j] = keep;
     }
 }
 
@@ -199,10 +202,7 @@ static ddt_status check_penalties(const stepper *s) {
     const ddt_update *u = s->u;
     for (size_t step = 0; step < s->timeline->level_count; step++) {
         for (size_t j = 0; j < u->points; j++) {
-            const size_t at = u->states * u->points + j;
-            update_root p = {.weight = step_input(s, step, update_extra(u, UPDATE_WEIGHT))[at],
-                             .target = step_input(s, step, update_extra(u, UPDATE_TARGET))[at],
-                             .bend = step_input(s, step, update_extra(u, UPDATE_BEND))[at]};
+            const update_root p = update_root_at(u, step_input(s, step, update_root_input(u)), j);
             double most = update_root_most(&p) * u->log_scale;
             if (u->penalty_max > 0.0 && !(most <= u->penalty_max)) {
                 return ddt_fail(

@@ -430,12 +430,51 @@ static void test_memory(void **state) {
     }
 }
 
+/* The bars of a hospital's vancomycin twin: keys of 1 GiB, 20 MB a patient and upload. */
+static void test_sizes(void **state) {
+    (void)state;
+    const uint64_t key_bar = UINT64_C(1) << 30;
+    const uint64_t upload_bar = 20000000;
+    const uint64_t key_limits[] = {key_bar, 0};
+    uint64_t key_bytes[2];
+    ddt_context *ctx = NULL;
+    ddt_model *model = NULL;
+    ddt_update *update = NULL;
+    update_patient p;
+    assert_ok(NULL, ddt_context_create(&ctx));
+    assert_ok(ctx, ddt_model_read(ctx, update_patient_model, &model));
+    double *symbols = calloc(model->symbol_count, sizeof *symbols);
+    update_patient_draw(&p, model, 1, symbols);
+    ddt_events *template = update_patient_events(ctx, &p, model, 0, 4);
+    assert_ok(ctx, ddt_update_create(ctx, model, template, NULL, &update));
+    for (int limited = 0; limited < 2; limited++) {
+        ddt_plan *plan = NULL;
+        ddt_plan_info info;
+        ddt_plan_request request = ddt_update_request();
+        assert_int_equal(request.key_limit, key_bar);
+        request.key_limit = key_limits[limited];
+        assert_ok(ctx, ddt_plan_create(ctx, ddt_update_circuit(update), &request, &plan));
+        ddt_plan_get_info(plan, &info);
+        assert_int_equal(info.security_bits, 128);
+        assert_true(info.twin_bytes <= upload_bar);
+        key_bytes[limited] = info.eval_key_bytes;
+        ddt_plan_destroy(plan);
+    }
+    assert_true(key_bytes[0] <= key_bar && key_bar < key_bytes[1]);
+    ddt_events_destroy(template);
+    text_free(&p.all);
+    free(symbols);
+    ddt_update_destroy(update);
+    ddt_model_destroy(model);
+    ddt_context_destroy(ctx);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_batch),      cmocka_unit_test(test_amounts),    cmocka_unit_test(test_cuts),
         cmocka_unit_test(test_prediction), cmocka_unit_test(test_drift),      cmocka_unit_test(test_file),
         cmocka_unit_test(test_bad_news),   cmocka_unit_test(test_bad_models), cmocka_unit_test(test_bad_options),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_memory),     cmocka_unit_test(test_sizes),
     };
     return cmocka_run_group_tests_name("update", tests, NULL, NULL);
 }
