@@ -108,6 +108,13 @@ DDT_MUST_CHECK ddt_status ddt_progress(ddt_context *ctx, const char *stage, uint
 int ddt_context_threads(const ddt_context *ctx);
 void ddt_context_set_threads(ddt_context *ctx, int threads);
 
+/*
+ * Whether files written from now on are scratch (default: no): they are complete when they appear under their names, as
+ * all are, but are not flushed to the disk first. For folders that are removed before a command ends.
+ */
+bool ddt_context_scratch_files(const ddt_context *ctx);
+void ddt_context_set_scratch_files(ddt_context *ctx, bool is_scratch);
+
 /* Monotonic clock in seconds, for reporting durations. */
 double ddt_clock_s(void);
 
@@ -125,6 +132,15 @@ DDT_MUST_CHECK void *ddt_calloc(size_t count, size_t size);
 DDT_MUST_CHECK void *ddt_realloc(void *block, size_t old_count, size_t count, size_t size);
 DDT_MUST_CHECK char *ddt_strdup(const char *text);
 void ddt_free(void *block);
+
+/*
+ * For programs, at their start: memory that was freed stays with the process for what it allocates next, large blocks
+ * too. The system zeroes every page that it hands out, which took a third of an encrypted run. A setting of the whole
+ * process, so that a library does not make it for its user; nothing where the C library has no such setting.
+ */
+void ddt_memory_stays(void);
+/* Gives free memory back to the system after all: before another process needs it. */
+void ddt_memory_give_back(void);
 
 /* out = a * b or a + b; false on overflow. For sizes that come from files. */
 DDT_MUST_CHECK bool ddt_size_mul(size_t a, size_t b, size_t *out);

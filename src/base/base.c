@@ -21,6 +21,7 @@ struct ddt_context {
     ddt_status status;
     char detail[DETAIL_MAX];
     int threads;
+    bool is_scratch; /* files need not survive a power failure */
     ddt_progress_fn progress;
     void *progress_user;
 };
@@ -143,6 +144,10 @@ ddt_status ddt_progress(ddt_context *ctx, const char *stage, uint64_t done, uint
 int ddt_context_threads(const ddt_context *ctx) { return ctx == NULL ? 1 : ctx->threads; }
 
 void ddt_context_set_threads(ddt_context *ctx, int threads) { ctx->threads = threads < 1 ? 1 : threads; }
+
+bool ddt_context_scratch_files(const ddt_context *ctx) { return ctx != NULL && ctx->is_scratch; }
+
+void ddt_context_set_scratch_files(ddt_context *ctx, bool is_scratch) { ctx->is_scratch = is_scratch; }
 
 double ddt_clock_s(void) {
     struct timespec now;

@@ -136,8 +136,9 @@ static void sync_folder(const char *path) {
 }
 
 ddt_status ddt_file_commit(ddt_file *file) {
+    const bool is_scratch = ddt_context_scratch_files(file->ctx);
     /* EINVAL: the file system has nothing to sync to. */
-    int error = fsync(file->descriptor) == 0 || errno == EINVAL ? 0 : errno;
+    int error = is_scratch || fsync(file->descriptor) == 0 || errno == EINVAL ? 0 : errno;
     if (close(file->descriptor) != 0 && error == 0) {
         error = errno;
     }
@@ -147,7 +148,9 @@ ddt_status ddt_file_commit(ddt_file *file) {
     }
     ddt_status status = DDT_OK;
     if (error == 0) {
-        sync_folder(file->path);
+        if (!is_scratch) {
+            sync_folder(file->path);
+        }
         ddt_free(file->temporary);
         file->temporary = NULL;
     } else {

@@ -174,3 +174,16 @@ void ddt_free(void *block) {
         free(block);
     }
 }
+
+void ddt_memory_stays(void) {
+#ifdef __GLIBC__
+    (void)mallopt(M_MMAP_MAX, 0);
+    (void)mallopt(M_TRIM_THRESHOLD, -1);
+#endif
+}
+
+void ddt_memory_give_back(void) {
+#ifdef __GLIBC__
+    (void)malloc_trim(0);
+#endif
+}

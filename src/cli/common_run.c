@@ -156,6 +156,7 @@ static ddt_status dispatch(ddt_context *ctx, const cli_program *program, int arg
 
 int cli_main(int argc, char **argv, const cli_program *program) {
     install_signals();
+    ddt_memory_stays();
     ddt_context *ctx = NULL;
     ddt_status status = ddt_context_create(&ctx);
     if (status == DDT_OK) {

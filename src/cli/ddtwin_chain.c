@@ -57,9 +57,11 @@ ddt_status ddtwin_chain_open(ddt_context *ctx, const ddt_twin_options *options, 
         return status;
     }
     status = name_files(out);
+    ddt_context_set_scratch_files(ctx, true); /* plan, keys and twin go with the folder */
     if (status == DDT_OK) {
         status = make_problem(out, options);
     }
+    ddt_context_set_scratch_files(ctx, false);
     if (status != DDT_OK) {
         ddtwin_chain_close(out);
     }
@@ -69,12 +71,14 @@ ddt_status ddtwin_chain_open(ddt_context *ctx, const ddt_twin_options *options, 
 /* The custodian's side before the engine runs; at its end the engine's folder holds plan, evaluation keys and twin. */
 static ddt_status prepare(ddtwin_chain *c, const char *data) {
     double clock_s = ddt_clock_s();
+    ddt_context_set_scratch_files(c->ctx, true);
     ddt_status status = ddt_twin_keygen(c->ctx, c->plan, c->keys, NULL, &c->run.eval_key_bytes);
     c->run.keygen_s = lap(&clock_s);
     if (status == DDT_OK) {
         status = ddt_twin_encrypt(c->ctx, c->plan, c->keys, NULL, NULL, data, c->twin, &c->run.twin_bytes);
         c->run.encrypt_s = lap(&clock_s);
     }
+    ddt_context_set_scratch_files(c->ctx, false);
     if (status == DDT_OK && rename(c->eval, c->engine_eval) != 0) {
         status = ddt_fail(c->ctx, DDT_ERR_IO, "%s cannot be given to the engine: %s.", c->eval, strerror(errno));
     }
@@ -82,6 +86,7 @@ static ddt_status prepare(ddtwin_chain *c, const char *data) {
 }
 
 static ddt_status compute(ddtwin_chain *c) {
+    ddt_memory_give_back();
     ddt_status status = ddtwin_run_engine(c->ctx, c->engine, &c->engine_report);
     c->run.engine_s = c->engine_report.seconds;
     c->run.engine_batch_s = c->engine_report.compute_seconds;

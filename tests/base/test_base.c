@@ -181,6 +181,26 @@ static void test_thread_counts(void **state) {
     ddt_context_destroy(ctx);
 }
 
+/* What a program sets at its start changes where memory comes from, and nothing else. */
+static void test_memory_stays(void **state) {
+    (void)state;
+    enum { BLOCKS = 6, BYTES = 5 << 20 };
+    uint8_t *blocks[BLOCKS];
+    ddt_memory_stays();
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < BLOCKS; i++) {
+            blocks[i] = ddt_alloc(1, BYTES + (size_t)i * round);
+            assert_non_null(blocks[i]);
+            memset(blocks[i], (int)(round + i), BYTES);
+        }
+        for (unsigned i = 0; i < BLOCKS; i++) {
+            assert_true(blocks[i][0] == round + i && blocks[i][BYTES - 1] == round + i);
+            ddt_free(blocks[i]);
+        }
+        ddt_memory_give_back();
+    }
+}
+
 static void test_allocation(void **state) {
     (void)state;
     static const size_t sizes[] = {0, 1, 63, 64, 65, 4096, 100001};
@@ -330,6 +350,7 @@ int main(void) {
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_thread_counts),
         cmocka_unit_test(test_allocation),
+        cmocka_unit_test(test_memory_stays),
         cmocka_unit_test(test_reallocation),
         cmocka_unit_test(test_allocation_failures),
         cmocka_unit_test(test_checked_sizes),

@@ -117,6 +117,22 @@ static void test_append_and_patch(void **state) {
     ddt_file_abort(NULL);
 }
 
+/* Scratch files are flushed to no disk, but are whole, replace what was there and count as all others do. */
+static void test_scratch_files(void **state) {
+    scratch *s = *state;
+    assert_false(ddt_context_scratch_files(s->ctx));
+    assert_false(ddt_context_scratch_files(NULL));
+    assert_int_equal(ddt_write_text(s->ctx, s->path, "old and longer", 14), DDT_OK);
+    ddt_context_set_scratch_files(s->ctx, true);
+    assert_true(ddt_context_scratch_files(s->ctx));
+    assert_int_equal(ddt_write_text(s->ctx, s->path, "new", 3), DDT_OK);
+    expect_text(s, "new", 3);
+    assert_int_equal(files_in(s->folder), 1);
+    assert_int_equal(ddt_write_text(s->ctx, "/nowhere/file", "new", 3), DDT_ERR_IO);
+    ddt_context_set_scratch_files(s->ctx, false);
+    assert_false(ddt_context_scratch_files(s->ctx));
+}
+
 static void test_file_in_this_folder(void **state) {
     scratch *s = *state;
     char *here = getcwd(NULL, 0);
@@ -211,6 +227,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_lengths, setup, teardown),
         cmocka_unit_test_setup_teardown(test_modes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_append_and_patch, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_scratch_files, setup, teardown),
         cmocka_unit_test_setup_teardown(test_file_in_this_folder, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_space, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
