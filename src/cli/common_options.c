@@ -45,7 +45,7 @@ static const option_spec specs[] = {
     {"--terminal-plot", NULL, "also draw the first subject's curve as text", FIELD(terminal_plot), CLI_TERMINAL_PLOT,
      VALUE_FLAG},
     {"--clear", NULL, "run the same program unencrypted, without keys", FIELD(clear), CLI_CLEAR, VALUE_FLAG},
-    {"--for", "PURPOSE", "simulate (default), fit, recommend or update", FIELD(purpose), CLI_FOR, VALUE_TEXT},
+    {"--for", "PURPOSE", "simulate (default), bands, fit, recommend or update", FIELD(purpose), CLI_FOR, VALUE_TEXT},
     {"--target", "SPEC", "what to aim at, e.g. 'auc24=400:600', 'trough=10:15', 'fT>mic=0.6,mic=2'", FIELD(target),
      CLI_TARGET, VALUE_TEXT},
     {"--product", "SPEC",
@@ -68,8 +68,12 @@ static const option_spec specs[] = {
      CLI_HALF_LIFE, VALUE_NUMBER},
     {"--points", "N", "support points of a living twin's posterior, a power of two (default: up to 8192)",
      FIELD(points), CLI_POINTS, VALUE_COUNT},
-    {"--population", "N", "N virtual patients under the first subject's regimen: their bands as well",
+    {"--population", "N", "bands of N virtual patients: percentiles 5, 50 and 95 (docs/population.md)",
      FIELD(population), CLI_POPULATION, VALUE_COUNT},
+    {"--moments", NULL, "the result holds moments over the virtual patients alone, of each subject's",
+     FIELD(moments), CLI_MOMENTS, VALUE_FLAG},
+    {"--around", NULL, "virtual patients with the table's covariates instead of drawn ones", FIELD(around), CLI_AROUND,
+     VALUE_FLAG},
     {"--threads", "N", "use N threads (default: all processors)", FIELD(threads), CLI_THREADS, VALUE_COUNT},
     {"--progress-fd", "N", "write lines 'done total' to the open file descriptor N", FIELD(progress_fd),
      CLI_PROGRESS_FD, VALUE_COUNT},
@@ -205,6 +209,10 @@ static ddt_status take_option(parse *p, int argc, char **argv, int *i) {
             return usage(p, "a value is missing for", spec->name);
         }
         value = argv[++*i];
+    }
+    /* Which of two values is meant, nobody knows. */
+    if ((p->given & spec->option) != 0 && spec->kind != VALUE_SETTING && spec->kind != VALUE_FLAG) {
+        return usage(p, "given twice:", spec->name);
     }
     p->given |= spec->option;
     return set_value(p, spec, value);

@@ -107,6 +107,10 @@ ddt_status ddtwin_models(ddt_context *ctx, const cli_arguments *arguments) {
     if (count < 0) {
         return ddt_fail(ctx, DDT_ERR_IO, "The folder of models %s cannot be read: %s.", folder, strerror(errno));
     }
+    if (count == 0) {
+        free(entries);
+        return ddt_fail(ctx, DDT_ERR_DATA, "The folder %s holds no model (*.R).", folder);
+    }
     if (arguments->json) {
         (void)printf("[");
     }

@@ -51,15 +51,29 @@ static void tell_file(const cli_arguments *arguments, const char *what, uint64_t
 
 /* ------------------------------------------------------------------ compile */
 
+/* Options that one purpose takes and the others would ignore. */
+static ddt_status check_purpose(ddt_context *ctx, const cli_arguments *arguments, const char *purpose) {
+    const bool of_life = arguments->points > 0 || arguments->memory > 0 || arguments->half_life > 0;
+    const bool of_advice = arguments->target != NULL || arguments->product != NULL || arguments->grantable;
+    if (of_life && strcmp(purpose, "update") != 0) {
+        return ddt_fail(ctx, DDT_ERR_USAGE, "compile: --points, --memory and --half-life belong to --for update.");
+    }
+    if (of_advice && strcmp(purpose, "recommend") != 0) {
+        return ddt_fail(ctx, DDT_ERR_USAGE, "compile: --target, --product and --grantable belong to --for recommend.");
+    }
+    if (arguments->grid_h > 0 && strcmp(purpose, "simulate") != 0) {
+        return ddt_fail(ctx, DDT_ERR_USAGE, "compile: --grid belongs to simulations.");
+    }
+    return DDT_OK;
+}
+
 /* --for: what the plan is to compute. */
 static ddt_status set_purpose(ddt_context *ctx, const cli_arguments *arguments, ddtwin_question *question,
                               ddt_twin_options *options) {
-    const char *purpose = arguments->purpose;
-    if (purpose == NULL || strcmp(purpose, "simulate") == 0) {
-        return DDT_OK;
-    }
-    if (arguments->grid_h > 0) {
-        return ddt_fail(ctx, DDT_ERR_USAGE, "compile: --grid belongs to simulations.");
+    const char *purpose = arguments->purpose == NULL ? "simulate" : arguments->purpose;
+    ddt_status status = check_purpose(ctx, arguments, purpose);
+    if (status != DDT_OK || strcmp(purpose, "simulate") == 0) {
+        return status;
     }
     options->grid_points = 0;
     if (strcmp(purpose, "fit") == 0) {

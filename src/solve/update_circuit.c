@@ -130,18 +130,23 @@ static ddt_status add_range(ddt_context *ctx, const ddt_model *model, const ddt_
     (void)snprintf(range->name, sizeof range->name, "%s", symbol->name);
     range->low = symbol->range_low;
     range->high = symbol->range_high;
-    if (symbol->has_range) {
-        return DDT_OK;
+    if (!symbol->has_range) {
+        range->low = INFINITY;
+        range->high = -INFINITY;
     }
-    range->low = INFINITY;
-    range->high = -INFINITY;
     for (size_t s = 0; s < events->subject_count; s++) {
         const ddt_subject *subject = &events->subjects[s];
         for (size_t r = 0; r < subject->record_count; r++) {
             double value = subject->covariate_values[subject->records[r].covariates + column];
+            if (symbol->has_range && !(value >= range->low && value <= range->high)) {
+                return update_fail_range(ctx, events, subject->records[r].line, range, value);
+            }
             range->low = fmin(range->low, value);
             range->high = fmax(range->high, value);
         }
+    }
+    if (symbol->has_range) {
+        return DDT_OK;
     }
     double margin = widened * fmax(range->high - range->low, fabs(range->high));
     range->low = range->low >= 0.0 ? fmax(range->low - margin, 0.0) : range->low - margin;

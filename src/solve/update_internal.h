@@ -143,6 +143,9 @@ typedef struct update_timeline {
 ddt_status update_timeline_open(ddt_context *ctx, const ddt_update *u, const ddt_model *model, const ddt_events *events,
                                 size_t subject, double since_h, update_system *system, update_timeline *out);
 void update_timeline_destroy(update_timeline *timeline);
+/* DDT_ERR_RANGE: this value of a covariate. */
+ddt_status update_fail_range(ddt_context *ctx, const ddt_events *events, unsigned line, const update_range *range,
+                             double value);
 
 /* ------------------------------------------------------------------ one patient along a timeline */
 

@@ -36,6 +36,12 @@ static unsigned line_of(const drafter *d, size_t record) { return d->subject->re
 
 /* ------------------------------------------------------------------ checks */
 
+ddt_status update_fail_range(ddt_context *ctx, const ddt_events *events, unsigned line, const update_range *range,
+                             double value) {
+    return ddt_fail(ctx, DDT_ERR_RANGE, "'%s', line %u: %s is %.15g, outside its declared range %.15g to %.15g.",
+                    events->path, line, range->name, value, range->low, range->high);
+}
+
 static ddt_status check_covariates(const drafter *d, size_t record) {
     const double *values = d->subject->covariate_values + d->subject->records[record].covariates;
     for (size_t c = 0; c < d->events->covariate_count; c++) {
@@ -43,9 +49,7 @@ static ddt_status check_covariates(const drafter *d, size_t record) {
         for (size_t r = 0; r < d->u->range_count; r++) {
             const update_range *range = &d->u->ranges[r];
             if (strcmp(range->name, name) == 0 && !(values[c] >= range->low && values[c] <= range->high)) {
-                return ddt_fail(d->ctx, DDT_ERR_RANGE,
-                                "'%s', line %u: %s is %.15g, outside its declared range %.15g to %.15g.",
-                                d->events->path, line_of(d, record), name, values[c], range->low, range->high);
+                return update_fail_range(d->ctx, d->events, line_of(d, record), range, values[c]);
             }
         }
     }

@@ -32,6 +32,12 @@ case_bad_option_value() {
     refused 2 "--data" ddtwin check "$model" --data
     refused 2 locf ddtwin check "$model" --covariates both
     refused 2 extra ddtwin check "$model" extra
+    refused 2 "given twice" ddtwin check "$model" --data "$WORK/table.csv" --data "$WORK/table.csv"
+    refused 2 "--for update" ddtwin compile "$model" --data-template "$WORK/table.csv" --for fit --points 64 -o plan.ddt
+    refused 2 "--for recommend" ddtwin compile "$model" --data-template "$WORK/table.csv" --target trough=1:3 -o plan.ddt
+    mkdir none
+    refused 1 "no model" ddtwin models none
+    refused 1 "no model" ddtwin models none --json
 }
 case_help_teaches() {
     for command in check simulate compile keygen encrypt decrypt fit recommend grant open info models; do
@@ -88,6 +94,70 @@ case_other_schedule() {
 case_decreasing_times() {
     awk -F, -v OFS=, 'NR == 4 { $2 = 99 } { print }' "$WORK/table.csv" >table.csv
     refused 1 "line 5" ddtwin simulate "$model" --data table.csv -o out
+}
+# Tables as they come from a spreadsheet, an infusion pump or an attacker: taken as they are meant, or refused with file and line.
+case_naive_tables() {
+    v=$SOURCE/models/vancomycin_thomson2009.R
+    head=ID,TIME,AMT,RATE,CMT,EVID,DV,WT,CRCL
+    dose=p,0,1000,1000,1,1,.,75,80
+    level=p,11.5,.,.,1,0,10,75,80
+    # A mark of UTF-8, line ends of Windows, old Macs and none, quotes, blanks, empty lines, small letters.
+    printf '\357\273\277%s\r\n%s\r\n\r\n"p",11.5,.,.,1,0, 10 ,75,80' "$(echo $head | tr A-Z a-z)" $dose >good.csv
+    ddtwin check "$v" --data good.csv >/dev/null || fail "a table of a spreadsheet is refused"
+    printf '%s\r%s\r%s\r' $head $dose $level >mac.csv
+    ddtwin check "$v" --data mac.csv >/dev/null || fail "old line ends are refused"
+    while read -r word first second; do
+        printf '%s\n%s\n%s\n' $head "$first" "$second" >bad.csv
+        refused 1 "$word" ddtwin check "$v" --data bad.csv
+        refused 1 bad.csv ddtwin compile "$v" --data-template bad.csv --for update -o plan.ddt
+    done <<END
+TIME p,nan,1000,1000,1,1,.,75,80 $level
+AMT p,0,inf,1000,1,1,.,75,80 $level
+AMT p,0,-1000,1000,1,1,.,75,80 $level
+AMT p,0,1e300,1e300,1,1,.,75,80 $level
+AMT p,0,1000mg,1000,1,1,.,75,80 $level
+WT p,0,1000,1000,1,1,.,NaN,80 $level
+-75 p,0,1000,1000,1,1,.,-75,80 $level
+WT p,0,1000,1000,1,1,.,0,0 p,11.5,.,.,1,0,10,0,0
+fields $dose p,11,5,.,.,1,0,10,75,80
+fields p,0,1000 $level
+EVID p,0,1000,1000,1,9,.,75,80 $level
+CMT p,0,1000,1000,9,1,.,75,80 $level
+DV $dose p,11.5,.,.,1,0,<5,75,80
+TIME $dose p,1e18,.,.,1,0,10,75,80
+TIME $dose p,11:30,.,.,1,0,10,75,80
+END
+    printf '%s\n%s\n%s\nq,0,1000,1000,1,1,.,75,80\np,12,1000,1000,1,1,.,75,80\n' $head $dose $level >bad.csv
+    refused 1 "line 5" ddtwin check "$v" --data bad.csv
+    sed 's/,/;/g; s/11\.5/11,5/' good.csv >bad.csv
+    refused 1 commas ddtwin check "$v" --data bad.csv
+    printf '%s,WT\n%s,75\n' $head $dose >bad.csv
+    refused 1 twice ddtwin check "$v" --data bad.csv
+    printf '\377\376%s\n' $head >bad.csv
+    refused 1 bad.csv ddtwin check "$v" --data bad.csv
+    mkdir folder.csv folder.R
+    refused 1 folder.csv ddtwin check "$v" --data folder.csv
+    refused 1 folder.R ddtwin check folder.R
+    refused 1 /dev/zero ddtwin check "$v" --data /dev/zero
+    refused 1 /dev/null ddtwin check "$v" --data /dev/null
+    refused 1 folder.csv ddtwin compile "$v" --data-template good.csv --for update -o folder.csv
+    refused 1 folder.csv ddtwin info folder.csv
+    refused 1 folder.csv/plan.ddt ddtwin decrypt --keys folder.csv --result "$WORK/result.ddt" -o out
+}
+# A megabyte of noise, of zeros, of brackets, of signs, of one letter: no model, and told so at once.
+case_garbage_models() {
+    "$BIN/ddtwin" info "$WORK/keys/eval.ddt" >/dev/null
+    head -c 1000000 "$WORK/keys/eval.ddt" >noise.R
+    head -c 1000000 /dev/zero >zeros.R
+    tr '\0' '(' <zeros.R >brackets.R
+    tr '\0' a <zeros.R >letters.R
+    { printf 'x <- function() {\n model({ a <- ' && head -c 500000 brackets.R; } >nested.R
+    { printf 'x <- function() {\n model({ a <- ' && tr '(' - <brackets.R | head -c 500000 && echo '1 }) }'; } >signs.R
+    : >empty.R
+    for garbage in noise zeros brackets letters nested signs empty; do
+        refused 1 $garbage.R ddtwin check $garbage.R
+        refused 1 $garbage.R ddtwin check "$model" --data $garbage.R
+    done
 }
 case_text_in_number() {
     awk -F, -v OFS=, 'NR == 4 { $2 = "noon" } { print }' "$WORK/table.csv" >table.csv
