@@ -282,8 +282,8 @@ static inline void random_circuit_make(ddt_context *ctx, random_circuit *r, uint
         random_node *n = random_append(r, ddt_circuit_input(r->circuit, names[i], 1.0), 0, 1.0);
         memcpy(n->values, r->inputs[i], r->slots * sizeof(double));
     }
-    /* Of their own in each lane, alike in all, and twice alike after some lanes. */
-    const size_t periods[] = {r->lanes, 1, random_divisor(r, r->lanes), random_divisor(r, r->lanes)};
+    /* Of their own in each lane, alike in all lanes, or alike after some. */
+    const size_t periods[] = {random_divisor(r, r->lanes), random_divisor(r, r->lanes)};
     enum { PUBLICS = sizeof periods / sizeof periods[0] };
     double **publics = test_random_rows(&r->random, PUBLICS, r->slots, 1.0);
     for (size_t i = 0; i < PUBLICS; i++) {
