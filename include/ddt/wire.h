@@ -152,7 +152,8 @@ DDT_MUST_CHECK ddt_status ddt_reader_heading(ddt_reader *reader, ddt_digest *pla
 /* Reads the section "NOTE"; the caller owns *note (ddt_free), which is not NULL even when *length is 0. Errors: those
  * of ddt_reader_begin, DDT_ERR_MEMORY. */
 DDT_MUST_CHECK ddt_status ddt_reader_note(ddt_context *ctx, ddt_reader *reader, uint8_t **note, size_t *length);
-/* Reads the section "CLCK". Errors: those of ddt_reader_begin, DDT_ERR_FORMAT (a clock that goes backwards). */
+/* Reads the section "CLCK". Errors: those of ddt_reader_begin, DDT_ERR_FORMAT (a clock that no twin has: it goes
+ * backwards, or is not finite). */
 DDT_MUST_CHECK ddt_status ddt_reader_clock(ddt_context *ctx, ddt_reader *reader, ddt_wire_clock *clock);
 /* Ends the section; bytes left over are DDT_ERR_FORMAT. */
 DDT_MUST_CHECK ddt_status ddt_reader_end(ddt_reader *reader);

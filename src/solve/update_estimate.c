@@ -213,7 +213,10 @@ static bool climb(const surface *s, const double *coefficients, double *etas, do
             }
         }
     }
-    return true;
+    /* a maximum, not a saddle */
+    double factor[DDT_UPDATE_ETAS_MAX * DDT_UPDATE_ETAS_MAX];
+    memcpy(factor, covariance, n * n * sizeof *factor);
+    return factorise(factor, n);
 }
 
 static int compare_points(const void *left, const void *right) {

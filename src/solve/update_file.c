@@ -85,6 +85,15 @@ static ddt_status read_shape(ddt_context *ctx, ddt_reader *reader, const ddt_pla
     return fits ? DDT_OK : bad(ctx, reader);
 }
 
+static bool all_finite(const double *values, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (!isfinite(values[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static ddt_status read_limits(ddt_context *ctx, ddt_reader *reader, ddt_update *u) {
     double facts[5];
     SOLVE_TRY(read_numbers(reader, facts, 5));
@@ -93,7 +102,8 @@ static ddt_status read_limits(ddt_context *ctx, ddt_reader *reader, ddt_update *
     u->log_scale = facts[2];
     u->penalty_max = facts[3];
     u->spread = facts[4];
-    if (!(u->memory > 1.0 && u->half_life_h >= 0.0 && u->log_scale > 0.0 && u->penalty_max > 0.0 && u->spread > 0.0)) {
+    if (!all_finite(facts, 5) ||
+        !(u->memory > 1.0 && u->half_life_h >= 0.0 && u->log_scale > 0.0 && u->penalty_max > 0.0 && u->spread > 0.0)) {
         return bad(ctx, reader);
     }
     SOLVE_TRY(read_numbers(reader, u->transform, u->degree + 1U));
@@ -101,7 +111,9 @@ static ddt_status read_limits(ddt_context *ctx, ddt_reader *reader, ddt_update *
         SOLVE_TRY(ddt_reader_f64(reader, &u->dose_max[i]));
         SOLVE_TRY(ddt_reader_f64(reader, &u->dose_rate_max[i]));
     }
-    return DDT_OK;
+    bool is_sound = all_finite(u->transform, u->degree + 1U) && all_finite(u->dose_max, u->states) &&
+                    all_finite(u->dose_rate_max, u->states);
+    return is_sound ? DDT_OK : bad(ctx, reader);
 }
 
 static ddt_status read_names(ddt_context *ctx, ddt_reader *reader, ddt_update *u) {
@@ -127,7 +139,7 @@ static ddt_status read_names(ddt_context *ctx, ddt_reader *reader, ddt_update *u
 
 static bool all_positive(const double *values, size_t count) {
     for (size_t i = 0; i < count; i++) {
-        if (!(values[i] > 0.0)) {
+        if (!(values[i] > 0.0) || !isfinite(values[i])) {
             return false;
         }
     }
@@ -143,7 +155,8 @@ static ddt_status read_fields(ddt_context *ctx, ddt_reader *reader, const ddt_pl
     SOLVE_TRY(read_numbers(reader, u->etas_of, u->points * u->etas));
     SOLVE_TRY(read_numbers(reader, u->scale, u->states * u->points));
     SOLVE_TRY(read_numbers(reader, u->reach, u->outputs * u->points));
-    bool is_sound = all_positive(u->scale, u->states * u->points) && all_positive(u->reach, u->outputs * u->points);
+    bool is_sound = all_positive(u->scale, u->states * u->points) && all_positive(u->reach, u->outputs * u->points) &&
+                    all_finite(u->prior, u->etas * u->etas) && all_finite(u->etas_of, u->points * u->etas);
     return is_sound ? ddt_reader_end(reader) : bad(ctx, reader);
 }
 

@@ -1,6 +1,8 @@
 /* The sections with which keys, twins and results begin. SPDX-License-Identifier: Apache-2.0 */
 #include "ddt/wire.h"
 
+#include <math.h>
+
 enum { HEADING_BYTES = DDT_WIRE_DIGEST_BYTES + 8 + 4 };
 
 ddt_status ddt_writer_heading(ddt_writer *writer, const ddt_digest *plan, uint64_t batches, uint32_t items) {
@@ -91,8 +93,11 @@ static ddt_status read_clock(ddt_context *ctx, ddt_reader *reader, ddt_wire_cloc
         status = ddt_reader_u8(reader, &begins);
     }
     clock->begins = begins == 1;
-    if (status == DDT_OK && (begins > 1 || clock->to_h < clock->from_h)) {
-        return ddt_fail(ctx, DDT_ERR_FORMAT, "'%s' holds a clock that goes backwards.", ddt_reader_path(reader));
+    /* Counters go on from here. */
+    bool is_sound = isfinite(clock->from_h) && isfinite(clock->to_h) && clock->to_h >= clock->from_h &&
+                    clock->updates < UINT32_MAX && clock->steps < UINT32_MAX;
+    if (status == DDT_OK && (begins > 1 || !is_sound)) {
+        return ddt_fail(ctx, DDT_ERR_FORMAT, "'%s' holds a clock that no twin has.", ddt_reader_path(reader));
     }
     return status == DDT_OK ? ddt_reader_end(reader) : status;
 }

@@ -280,10 +280,14 @@ static void test_heading(void **state) {
     assert_true(batches == 0 && items == 0);
 }
 
-/* A clock comes back as it was; one that goes backwards does not. */
+/* A clock comes back as it was; one that goes backwards, is not finite, or is at its end does not. */
 static void test_clock(void **state) {
     scratch *s = *state;
-    static const ddt_wire_clock clocks[] = {{1.5, 36.25, 3, 7, true}, {4.0, 3.0, 0, 1, false}};
+    static const ddt_wire_clock clocks[] = {{1.5, 36.25, 3, 7, true},
+                                            {4.0, 3.0, 0, 1, false},
+                                            {NAN, NAN, 0, 1, false},
+                                            {0.0, INFINITY, 0, 1, false},
+                                            {1.0, 2.0, UINT64_MAX, 1, false}};
     for (size_t i = 0; i < sizeof clocks / sizeof clocks[0]; i++) {
         ddt_writer *writer = NULL;
         ddt_reader *reader = NULL;
