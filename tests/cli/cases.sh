@@ -619,6 +619,74 @@ case_long_living_twin() {
         awk -F, '{ d = $2 - $4; if (d < -0.01 || d > 0.01) exit 1 }' || fail "$(paste -d, out/etas.csv fit/etas.csv) differ"
 }
 
+# Two drugs' worth of sources: a ward's levels (secret key), a laboratory's urine and a pharmacy's doses (public key only), one after the other,
+# each as a file of its own; against the fit to all of them at once, in the clear.
+case_long_two_sources() {
+    cat >two.R <<'END'
+two <- function() {
+  description <- "Plasma and urine: two sources of levels"
+  reference <- "Made for the tests"
+  units <- list(time = "h", dosing = "mg", concentration = "mg/L")
+  ini({
+    lcl <- 0.7
+    lv <- 2
+    share <- 0.6
+    eta.cl ~ 0.09
+    eta.v ~ 0.04
+    sd <- 0.2
+    part <- 0.1
+    usd <- 2
+  })
+  model({
+    cl <- exp(lcl + eta.cl)
+    v <- exp(lv + eta.v)
+    d/dt(central) <- -cl / v * central
+    d/dt(urine) <- share * cl / v * central - 0.05 * urine
+    cp <- central / v
+    cu <- urine
+    cp ~ add(sd) + prop(part) | plasma
+    cu ~ add(usd) | urine
+  })
+}
+END
+    head=ID,TIME,AMT,EVID,CMT,DVID,DV
+    {
+        echo $head
+        printf 'Zaphod-4,0,103.25,1,1,.,.\nZaphod-4,2.75,.,0,.,1,8.1357\n'
+    } >one.csv
+    { echo $head && printf 'Zaphod-4,4.25,51.625,1,1,.,.\n'; } >pharmacy.csv
+    { echo $head && printf 'Zaphod-4,6.5,.,0,.,2,48.753\n'; } >laboratory.csv
+    { echo $head && printf 'Zaphod-4,8.125,97.125,1,1,.,.\nZaphod-4,9.375,.,0,.,1,13.579\n'; } >ward.csv
+    { echo $head && printf 'Zaphod-4,10,.,0,.,1,.\nZaphod-4,12,.,0,.,2,.\n'; } >ahead.csv
+    { cat one.csv && tail -qn 1 pharmacy.csv laboratory.csv && tail -n 2 ward.csv; } >all.csv
+    { cat all.csv && tail -n 2 ahead.csv; } >template.csv
+    ddtwin compile two.R --data-template template.csv --for update --points 1024 --memory 1000 -o plan.ddt >/dev/null
+    ddtwin keygen --plan plan.ddt -o keys >/dev/null
+    mkdir sender
+    cp keys/plan.ddt keys/public.ddt sender
+    secrets="Zaphod-4 103.25 8.1357 51.625 48.753 97.125 13.579 8.125"
+    ddtwin encrypt --plan plan.ddt --keys keys --data one.csv -o new.ddt >/dev/null
+    hidden new.ddt
+    engine update --plan plan.ddt --eval-keys keys/eval.ddt --new new.ddt -o twin.ddt >/dev/null
+    for source in pharmacy laboratory ward; do
+        holder=sender
+        [ $source = ward ] && holder=keys
+        ddtwin encrypt --plan plan.ddt --keys $holder --twin twin.ddt --data $source.csv -o new.ddt >/dev/null
+        hidden new.ddt twin.ddt
+        engine update --plan plan.ddt --eval-keys keys/eval.ddt --twin twin.ddt --new new.ddt -o twin.ddt >/dev/null
+    done
+    hidden twin.ddt
+    # The program that looks for them does find what is there: the plan names its memory.
+    "$BIN/cli_find_values" plan.ddt 1000 >/dev/null || fail "numbers are not found"
+    ddtwin decrypt --keys keys --result twin.ddt --data ahead.csv -o out >text
+    grep -q "^out: Zaphod-4 at 9.375 h, after 4 updates" text || fail "decrypt says: $(head -n 1 text)"
+    ddtwin fit two.R --data all.csv --clear -o fit >/dev/null
+    paste -d, out/etas.csv fit/etas.csv | tail -n +2 | awk -F, '
+        { a = $2 - $5; b = $3 - $6; exit !(a > -0.02 && a < 0.02 && b > -0.02 && b < 0.02) }' ||
+        fail "the twin's and the fit's etas differ: $(paste -d, out/etas.csv fit/etas.csv)"
+    [ "$(wc -l <out/forecast.csv)" -eq 3 ] || fail "forecast.csv does not hold two times"
+}
+
 # ------------------------------------------------------------------ what works
 
 # rows FILE: ID and TIME of the observation records of a table.
@@ -680,6 +748,34 @@ case_identifiers_stay_secret() {
         fi
     done
 }
+# hidden FILE...: none of the words of $secrets stands in a file, neither as text nor as the bytes of a number.
+hidden() {
+    for file in "$@"; do
+        # shellcheck disable=SC2086 # words
+        if "$BIN/cli_find_values" "$file" $secrets; then
+            fail "$file gives away what it should hide"
+        fi
+    done
+}
+# What goes to the engine, byte by byte: nothing of the patients' identifiers, doses, covariates or levels.
+case_files_for_the_engine_hide_the_patients() {
+    secrets="Jane-Doe K-77 87.531 43.219 0.13579 -0.24681"
+    awk -F, -v OFS=, '
+        $1 == 1 { $1 = "Jane-Doe"; $6 = 0.13579; $3 = $3 == "." ? "." : 87.531 }
+        $1 == 2 { $1 = "K-77"; $6 = -0.24681; $3 = $3 == "." ? "." : 43.219 }
+        { print }' "$WORK/table.csv" >patients.csv
+    # The words are found where they are, as text and as numbers.
+    "$BIN/cli_find_values" patients.csv 87.531 >/dev/null || fail "a number is not found as text"
+    "$BIN/cli_find_values" "$WORK/plan.ddt" 1234.5678 >/dev/null && fail "what is not there is found"
+    for word in Jane-Doe K-77 87.531 43.219 0.13579 -0.24681; do
+        grep -q -e "$word" patients.csv || fail "the table does not hold $word: $(cat patients.csv)"
+    done
+    ddtwin encrypt --plan "$WORK/plan.ddt" --keys "$WORK/keys" --data patients.csv -o twin.ddt >/dev/null
+    engine run --plan "$WORK/plan.ddt" --eval-keys "$WORK/keys/eval.ddt" --twin twin.ddt -o result.ddt >/dev/null
+    hidden "$WORK/plan.ddt" "$WORK/keys/eval.ddt" "$WORK/keys/public.ddt" twin.ddt result.ddt
+    ddtwin decrypt --keys "$WORK/keys" --result result.ddt -o out >/dev/null
+    grep -q Jane-Doe out/profile.csv || fail "nothing came back"
+}
 case_simulate() {
     ddtwin simulate "$model" --data "$WORK/table.csv" -o deep/out --plot figure.svg --terminal-plot >text
     grep -q 'verdict      within' text || fail "the bar was missed: $(cat text)"
@@ -698,17 +794,38 @@ case_simulate() {
 # Bands of virtual patients: exact percentiles of the decrypted ensemble.
 case_population() {
     refused 2 "2 to" ddtwin simulate "$model" --data "$WORK/table.csv" --population 1 -o out
+    refused 2 "belong to --population" ddtwin simulate "$model" --data "$WORK/table.csv" --moments -o out
+    refused 2 "only --population" ddtwin simulate "$model" -o out
     mkdir private
     TMPDIR=$HERE/private ddtwin simulate "$model" --data "$WORK/table.csv" --population 21 -o out >/dev/null
-    [ "$(head -n 1 out/bands.csv)" = TIME,cp.p05,cp.p50,cp.p95 ] || fail "bands.csv begins with $(head -n 1 out/bands.csv)"
+    [ "$(head -n 1 out/bands.csv)" = ID,TIME,cp.p05,cp.p50,cp.p95,METHOD ] || fail "bands.csv begins with $(head -n 1 out/bands.csv)"
     grep -q '<polygon' out/report.html || fail "the report draws no band"
     # The median of 21 is the 11th, the 5th percentile the 2nd.
-    time=$(sed -n 3p out/bands.csv | cut -d, -f1)
+    time=$(sed -n 3p out/bands.csv | cut -d, -f2)
     awk -F, -v t="$time" 'NR > 1 && $2 == t { print $3 }' out/profile.csv | sort -g >sorted
     [ "$(wc -l <sorted)" -eq 21 ] || fail "$(wc -l <sorted) patients at $time"
-    [ "$(sed -n 2p sorted),$(sed -n 11p sorted),$(sed -n 20p sorted)" = "$(sed -n 3p out/bands.csv | cut -d, -f2-)" ] ||
+    [ "$(sed -n 2p sorted),$(sed -n 11p sorted),$(sed -n 20p sorted),percentiles" = "$(sed -n 3p out/bands.csv | cut -d, -f3-)" ] ||
         fail "the bands at $time are not the percentiles"
     [ "$(ls private)" = "" ] || fail "the table of the population was left"
+}
+# Bands from encrypted moments, step by step: the result holds no virtual patient, the bands are those of simulate.
+case_moments() {
+    refused 2 "belong to --for bands" ddtwin compile "$model" --data-template "$WORK/table.csv" --population 64 -o plan.ddt
+    refused 1 "16 to 4096" ddtwin compile "$model" --data-template "$WORK/table.csv" --for bands --population 5000 -o plan.ddt
+    ddtwin compile "$model" --data-template "$WORK/table.csv" --for bands --population 64 -o plan.ddt
+    ddtwin keygen --plan plan.ddt -o keys
+    ddtwin encrypt --plan plan.ddt --keys keys --data "$WORK/table.csv" -o twin.ddt
+    engine run --plan plan.ddt --eval-keys keys/eval.ddt --twin twin.ddt -o result.ddt
+    ddtwin decrypt --keys keys --result result.ddt -o out
+    [ ! -e out/profile.csv ] || fail "profiles came out of a plan for bands"
+    rows "$WORK/table.csv" >wanted
+    tail -n +2 out/bands.csv | cut -d, -f1,2 | cmp - wanted || fail "rows of the bands"
+    [ "$(tail -n +2 out/bands.csv | cut -d, -f6 | sort -u)" = moments ] || fail "the method of the bands"
+    awk -F, 'NR > 1 && !($3 <= $4 && $4 <= $5) { exit 1 }' out/bands.csv || fail "percentiles in disorder"
+    TMPDIR=$HERE ddtwin simulate "$model" --population 32 --moments -o typical >text
+    grep -q 'verdict      within' text || fail "the bar was missed: $(cat text)"
+    [ "$(grep -c '<polygon' typical/report.html)" -eq 1 ] || fail "the report draws no band of the typical patient"
+    [ "$(find . -name 'ddtwin-population*')" = "" ] || fail "the typical patient's table was left"
 }
 # Twelve patients, as the demo runs them.
 case_theophylline() {
