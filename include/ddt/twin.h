@@ -15,6 +15,7 @@
 
 #include "ddt/custody/physician.h"
 #include "ddt/custody/release.h"
+#include "ddt/solve/bands.h"
 #include "ddt/solve/fit.h"
 #include "ddt/solve/recommend.h"
 #include "ddt/solve/update.h"
@@ -33,7 +34,8 @@ typedef enum ddt_twin_purpose {
     DDT_TWIN_SIMULATE,  /* concentrations: a row for every observation */
     DDT_TWIN_FIT,       /* a patient's own parameters (ddt/solve/fit.h): a row for every subject */
     DDT_TWIN_RECOMMEND, /* candidate regimens (ddt/solve/recommend.h): a row for every candidate */
-    DDT_TWIN_UPDATE     /* a twin that lives (ddt/solve/update.h): see ddt_twin_encrypt_update */
+    DDT_TWIN_UPDATE,    /* a twin that lives (ddt/solve/update.h): see ddt_twin_encrypt_update */
+    DDT_TWIN_BANDS      /* percentiles over virtual patients (ddt/solve/bands.h): a row for every observation */
 } ddt_twin_purpose;
 
 /* How a model and a data set become a problem: the options of check, compile, simulate, fit and recommend. */
@@ -43,6 +45,8 @@ typedef struct ddt_twin_options {
     const char *product;       /* RECOMMEND: as ddt_recommend_parse_product reads it */
     bool grantable;            /* RECOMMEND: for ddt_twin_grant: the metrics alone, precise enough to be flooded */
     ddt_update_options update; /* UPDATE */
+    size_t patients;           /* BANDS: virtual patients of each subject; 0: 256 */
+    bool around;               /* BANDS, and populations: around the data's covariates instead of drawn ones */
     const char *model_path;
     const char *data_path;      /* NULL: a virtual trial drawn from the model (ddtwin check without --data) */
     double grid_h;              /* --grid: adds EVID 2 records every grid_h; 0: none */
@@ -344,11 +348,17 @@ DDT_MUST_CHECK ddt_status ddt_twin_summary(ddt_context *ctx, const ddt_twin_outc
 DDT_MUST_CHECK ddt_status ddt_twin_write_summary(ddt_context *ctx, const ddt_twin_outcome *outcome, const char *path);
 /*
  * Populations: an event table of 2 to DDT_POPULATION_MAX virtual patients under the regimen of the first subject in
- * options->data_path, their covariates and etas (ddt_population_draw, from draw 1 on) as columns; and what comes of its
- * profile: bands.csv (TIME, percentiles 5, 50 and 95 of each output) and a page that draws them.
+ * options->data_path, their etas and covariates (ddt_population_patient, from draw 1 on; options->around: covariates
+ * of that subject) as columns.
  */
 DDT_MUST_CHECK ddt_status ddt_twin_population_table(ddt_context *ctx, const ddt_twin_options *options, size_t patients,
                                                     const char *path);
+/* A table of the typical patient under the regimen of the virtual trial (ddt/twin/trial.h): where there are no data. */
+DDT_MUST_CHECK ddt_status ddt_twin_typical_table(ddt_context *ctx, const ddt_twin_options *options, const char *path);
+/*
+ * What comes of the profile of a population (exact percentiles over its patients), or of bands (percentiles of moments,
+ * for each subject): bands.csv (ID, TIME, percentiles 5, 50 and 95 of each output, METHOD) and a page that draws them.
+ */
 DDT_MUST_CHECK ddt_status ddt_twin_write_population(ddt_context *ctx, const ddt_twin_outcome *outcome,
                                                     const char *csv_path, const char *report_path);
 /* One standalone HTML file: curves, errors, parameters, who sees what. */

@@ -46,6 +46,8 @@ typedef struct cli_arguments {
     uint64_t threads;
     uint64_t progress_fd;
     bool terminal_plot;
+    bool moments;   /* bands by encrypted moments */
+    bool around;    /* virtual patients around the data's covariates */
     bool grantable; /* plan with the precision that ddtwin grant needs */
     bool clear;     /* run the program unencrypted */
     bool physician; /* keys of a physician instead of a plan's */
@@ -93,6 +95,8 @@ typedef uint64_t cli_option;
 #define CLI_HALF_LIFE (UINT64_C(1) << 30)
 #define CLI_POINTS (UINT64_C(1) << 31)
 #define CLI_POPULATION (UINT64_C(1) << 32)
+#define CLI_MOMENTS (UINT64_C(1) << 33)
+#define CLI_AROUND (UINT64_C(1) << 34)
 
 typedef struct cli_command {
     const char *name;

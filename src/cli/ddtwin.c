@@ -25,20 +25,26 @@ static const cli_command commands[] = {
     {.name = "simulate",
      .summary = "run the whole chain on this machine and write a report",
      .positional = "MODEL",
-     .explanation = "Plans, makes keys, encrypts, runs ddtwin-engine as a process of its own in a folder without the "
-                    "secret key, decrypts,\n"
-                    "and compares with CVODE. Writes DIR/profile.csv (ID, TIME and one column an output, a row for "
-                    "every observation\n"
-                    "record), DIR/summary.json and DIR/report.html (curves, errors, costs; opens without network). The "
-                    "keys are thrown\n"
-                    "away at the end.\n\n"
-                    "EVENTS.csv has the NONMEM columns ID TIME AMT RATE II ADDL SS CMT EVID MDV DV and the model's "
-                    "covariates; a column\n"
-                    "named like an eta gives individual parameters.",
+     .explanation =
+         "Plans, makes keys, encrypts, runs ddtwin-engine as a process of its own in a folder without the "
+         "secret key, decrypts,\n"
+         "and compares with CVODE. Writes DIR/profile.csv (ID, TIME and one column an output, a row for "
+         "every observation\n"
+         "record), DIR/summary.json and DIR/report.html (curves, errors, costs; opens without network). The "
+         "keys are thrown\n"
+         "away at the end.\n\n"
+         "With --population N: DIR/bands.csv, percentiles 5, 50 and 95 of N virtual patients, exact from the "
+         "decrypted\n"
+         "patients, or with --moments from encrypted moments over them; --data may then be left out. --clear runs the\n"
+         "same program without keys.\n\n"
+         "EVENTS.csv has the NONMEM columns ID TIME AMT RATE II ADDL SS CMT EVID MDV DV and the model's "
+         "covariates; a column\n"
+         "named like an eta gives individual parameters.",
      .example = "ddtwin simulate models/theophylline.R --data data/theophylline_events.csv -o out/theophylline",
      .out = "DIR",
-     .allowed = CLI_DATA | CLI_OUT | PROBLEM | CLI_PLOT | CLI_TERMINAL_PLOT | CLI_POPULATION | COMMON,
-     .required = CLI_DATA | CLI_OUT,
+     .allowed = CLI_DATA | CLI_OUT | PROBLEM | CLI_PLOT | CLI_TERMINAL_PLOT | CLI_POPULATION | CLI_MOMENTS |
+                CLI_AROUND | CLI_CLEAR | COMMON,
+     .required = CLI_OUT,
      .run = ddtwin_simulate},
     {.name = "compile",
      .summary = "turn a model and a schedule into a plan",
@@ -52,7 +58,7 @@ static const cli_command commands[] = {
      .example = "ddtwin compile models/theophylline.R --data-template data/theophylline_events.csv -o plan.ddt",
      .out = "plan.ddt",
      .allowed = CLI_DATA | CLI_DATA_TEMPLATE | CLI_OUT | CLI_FOR | CLI_TARGET | CLI_PRODUCT | CLI_GRANTABLE |
-                CLI_MEMORY | CLI_HALF_LIFE | CLI_POINTS | PROBLEM | COMMON,
+                CLI_MEMORY | CLI_HALF_LIFE | CLI_POINTS | CLI_POPULATION | CLI_AROUND | PROBLEM | COMMON,
      .required = CLI_DATA_TEMPLATE | CLI_OUT,
      .run = ddtwin_compile},
     {.name = "keygen",

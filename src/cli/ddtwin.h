@@ -56,6 +56,9 @@ DDT_MUST_CHECK ddt_status ddtwin_folder_open(ddt_context *ctx, const char *path,
 DDT_MUST_CHECK ddt_status ddtwin_folder_commit(ddt_context *ctx, const ddtwin_folder *folder);
 /* Removes the staging folder; key files in it are overwritten first. */
 void ddtwin_folder_close(ddtwin_folder *folder);
+/* bands.csv, summary.json and report.html of a population or of bands by moments (and profile.csv of the former). */
+DDT_MUST_CHECK ddt_status ddtwin_write_bands(ddt_context *ctx, const ddtwin_folder *folder,
+                                             const ddt_twin_outcome *outcome);
 /* Writes profile.csv, summary.json and report.html into the folder and commits it. */
 DDT_MUST_CHECK ddt_status ddtwin_write_results(ddt_context *ctx, const ddtwin_folder *folder,
                                                const ddt_twin_outcome *outcome);

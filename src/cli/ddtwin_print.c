@@ -63,12 +63,11 @@ static void print_plan(const ddt_plan_info *plan) {
                  cli_size_text(plan->engine_bytes, twin));
 }
 
-static void print_budget(const char *name, const ddt_error_budget *budget) {
+static void print_budget(const char *name, const char *solver, const ddt_error_budget *budget) {
     const double percent = 100;
-    (void)printf(
-        "error        %-10s functions %.2g %%, solver %.2g %%, encryption %.2g %%, total %.2g %% of its maximum\n",
-        name, percent * budget->surrogate, percent * budget->discretisation, percent * budget->ckks,
-        percent * budget->total);
+    (void)printf("error        %-10s functions %.2g %%, %s %.2g %%, encryption %.2g %%, total %.2g %% of its maximum\n",
+                 name, percent * budget->surrogate, solver, percent * budget->discretisation, percent * budget->ckks,
+                 percent * budget->total);
 }
 
 /* What a modeller can do about the largest part of an error that is too large. */
@@ -101,7 +100,8 @@ static void print_verdict(const ddt_assessment *assessment) {
 
 static void print_errors(const ddt_twin_outcome *outcome) {
     for (size_t o = 0; o < outcome->assessment->output_count; o++) {
-        print_budget(outcome->profile->output_names[o], &outcome->assessment->per_output[o]);
+        print_budget(outcome->profile->output_names[o], outcome->purpose == DDT_TWIN_BANDS ? "moments" : "solver",
+                     &outcome->assessment->per_output[o]);
     }
     print_verdict(outcome->assessment);
 }
@@ -170,24 +170,38 @@ static void print_subjects(const ddt_twin_outcome *outcome) {
     }
 }
 
-void ddtwin_print_simulation(const ddt_twin_outcome *outcome, const char *folder) {
+static void print_costs(const ddt_twin_run *run) {
     char keys[CLI_SIZE_TEXT];
     char twin[CLI_SIZE_TEXT];
     char result[CLI_SIZE_TEXT];
     char memory[CLI_SIZE_TEXT];
-    const ddt_twin_run *run = outcome->run;
-    print_subjects(outcome);
-    (void)printf("\n");
-    print_errors(outcome);
-    (void)printf("security     %u bits: ring 2^%u, log2 QP %.1f of %u, depth %u, %u bootstraps\n",
-                 outcome->plan.security_bits, outcome->plan.literal.log_n, outcome->plan.log2_qp,
-                 ddt_ckks_max_log_qp(outcome->plan.literal.log_n), outcome->plan.depth, outcome->plan.bootstraps);
     (void)printf("sizes        evaluation keys %s, twin %s, result %s; the engine's memory %s\n",
                  cli_size_text(run->eval_key_bytes, keys), cli_size_text(run->twin_bytes, twin),
                  cli_size_text(run->result_bytes, result), cli_size_text(run->engine_peak_rss_bytes, memory));
     (void)printf(
         "time         engine %.2f s (%d thread(s), %s); plan %.2f s, keys %.2f s, encrypt %.2f s, decrypt %.2f s\n",
         run->engine_s, run->threads, run->kernels, run->compile_s, run->keygen_s, run->encrypt_s, run->decrypt_s);
+}
+
+void ddtwin_print_simulation(const ddt_twin_outcome *outcome, const char *folder) {
+    const ddt_twin_run *run = outcome->run;
+    if (outcome->purpose == DDT_TWIN_BANDS) {
+        (void)printf("bands        of %zu subject(s) from moments over virtual patients; errors are against the exact\n"
+                     "             percentiles of the same patients (CVODE)\n",
+                     outcome->profile->subject_count);
+    } else {
+        print_subjects(outcome);
+    }
+    (void)printf("\n");
+    print_errors(outcome);
+    (void)printf("security     %u bits: ring 2^%u, log2 QP %.1f of %u, depth %u, %u bootstraps\n",
+                 outcome->plan.security_bits, outcome->plan.literal.log_n, outcome->plan.log2_qp,
+                 ddt_ckks_max_log_qp(outcome->plan.literal.log_n), outcome->plan.depth, outcome->plan.bootstraps);
+    if (run->kernels == NULL) {
+        (void)printf("time         plan %.2f s; run in the clear\n", run->compile_s);
+    } else {
+        print_costs(run);
+    }
     (void)printf("report       %s/report.html\n", folder);
 }
 

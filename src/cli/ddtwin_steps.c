@@ -61,8 +61,12 @@ static ddt_status check_purpose(ddt_context *ctx, const cli_arguments *arguments
     if (of_advice && strcmp(purpose, "recommend") != 0) {
         return ddt_fail(ctx, DDT_ERR_USAGE, "compile: --target, --product and --grantable belong to --for recommend.");
     }
-    if (arguments->grid_h > 0 && strcmp(purpose, "simulate") != 0) {
-        return ddt_fail(ctx, DDT_ERR_USAGE, "compile: --grid belongs to simulations.");
+    const bool of_bands = arguments->population > 0 || arguments->around;
+    if (of_bands && strcmp(purpose, "bands") != 0) {
+        return ddt_fail(ctx, DDT_ERR_USAGE, "compile: --population and --around belong to --for bands.");
+    }
+    if (arguments->grid_h > 0 && strcmp(purpose, "simulate") != 0 && strcmp(purpose, "bands") != 0) {
+        return ddt_fail(ctx, DDT_ERR_USAGE, "compile: --grid belongs to simulations and bands.");
     }
     return DDT_OK;
 }
@@ -76,6 +80,12 @@ static ddt_status set_purpose(ddt_context *ctx, const cli_arguments *arguments, 
         return status;
     }
     options->grid_points = 0;
+    if (strcmp(purpose, "bands") == 0) {
+        options->purpose = DDT_TWIN_BANDS;
+        options->patients = (size_t)arguments->population;
+        options->around = arguments->around;
+        return DDT_OK;
+    }
     if (strcmp(purpose, "fit") == 0) {
         options->purpose = DDT_TWIN_FIT;
         return DDT_OK;
@@ -89,7 +99,8 @@ static ddt_status set_purpose(ddt_context *ctx, const cli_arguments *arguments, 
             .points = (size_t)arguments->points, .memory = arguments->memory, .half_life_h = arguments->half_life};
         return DDT_OK;
     }
-    return ddt_fail(ctx, DDT_ERR_USAGE, "compile: --for takes simulate, fit, recommend or update, not '%s'.", purpose);
+    return ddt_fail(ctx, DDT_ERR_USAGE, "compile: --for takes simulate, bands, fit, recommend or update, not '%s'.",
+                    purpose);
 }
 
 ddt_status ddtwin_compile(ddt_context *ctx, const cli_arguments *arguments) {
@@ -260,6 +271,9 @@ static ddt_status write_outcome(ddt_context *ctx, const cli_arguments *arguments
     case DDT_TWIN_FIT:
         status = ddtwin_write_etas(ctx, folder, outcome);
         status = status == DDT_OK ? ddtwin_folder_commit(ctx, folder) : status;
+        break;
+    case DDT_TWIN_BANDS:
+        status = ddtwin_write_bands(ctx, folder, outcome);
         break;
     default:
         status = ddtwin_write_results(ctx, folder, outcome);

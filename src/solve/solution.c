@@ -364,6 +364,8 @@ void ddt_solution_destroy(ddt_solution *solution) {
         solve_functions_destroy(solution->functions);
         solve_layout_clear(&solution->layout);
         solve_fit_destroy(solution->fit);
+        solve_bands_destroy(solution->bands);
+        recommend_curves_destroy(solution->curves);
         ddt_solution_destroy(solution->part);
         ddt_free(solution);
     }
@@ -404,3 +406,9 @@ ddt_declared_range ddt_solution_range(const ddt_solution *solution, size_t range
     const solve_range *r = &solution->layout.ranges[range];
     return (ddt_declared_range){.name = r->name, .low = r->low, .high = r->high};
 }
+    if (solution->bands != NULL) {
+        return solve_bands_name(solution->bands, output);
+    }
+    if (solution->curves != NULL) {
+        return recommend_curves_output(solution->curves, output);
+    }

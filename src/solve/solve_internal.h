@@ -16,6 +16,7 @@
  *   superpose.c the circuit; segments.c the product of exponentials of successive segments
  *   calibrate.c the virtual population through the circuit; errors
  *   history.c   doses before a recommendation: slots, plan file; posterior.c likewise, points behind estimates
+ *   bands*.c    bands of virtual patients: a solution in copies, moments over them
  *   solution.c  the public interface; fill.c data -> inputs; layout_file.c the layout in a plan file
  */
 #ifndef DDT_SOLVE_INTERNAL_H
@@ -243,8 +244,35 @@ struct ddt_solution {
     struct solve_fit *fit;     /* NULL unless it is a fit */
     struct ddt_solution *part; /* a fit whose inputs follow this solution's own, NULL without (fit_part.h) */
 };
+    struct solve_bands *bands; /* of virtual patients instead of the outputs themselves (bands.h); NULL without */
 
 /* ------------------------------------------------------------------ symbols */
+/* recommend_curves.c, recommend_curves_file.c */
+struct solve_curves;
+void recommend_curves_destroy(struct solve_curves *curves);
+ddt_status recommend_curves_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
+                                 const ddt_events *events, double *const *inputs);
+void recommend_curves_collect(const ddt_solution *solution, const double *const *outputs, double *const *values);
+size_t recommend_curves_subjects(const struct solve_curves *curves);
+const char *recommend_curves_id(const struct solve_curves *curves, size_t subject);
+size_t recommend_curves_candidates(const struct solve_curves *curves);
+size_t recommend_curves_output_count(const struct solve_curves *curves);
+const char *recommend_curves_output(const struct solve_curves *curves, size_t output);
+ddt_status recommend_curves_write(ddt_writer *writer, const struct solve_curves *curves);
+/* solution->curves is there afterwards, destroyed with it. */
+ddt_status recommend_curves_read(ddt_context *ctx, ddt_reader *reader, ddt_solution *solution);
+
+/* bands_fill.c */
+typedef struct solve_bands solve_bands;
+void solve_bands_destroy(solve_bands *bands);
+const char *solve_bands_name(const solve_bands *bands, size_t output);
+ddt_status solve_bands_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
+                            const ddt_events *events, double *const *inputs);
+void solve_bands_collect(const ddt_solution *solution, const double *const *outputs, double *const *values);
+ddt_status solve_bands_write(ddt_writer *writer, const ddt_solution *solution);
+/* solution->bands is there afterwards, destroyed with it. */
+ddt_status solve_bands_read(ddt_context *ctx, ddt_reader *reader, ddt_solution *solution);
+
 
 typedef struct solve_symbol {
     bool is_encrypted;

@@ -1,16 +1,19 @@
 /* How good a run is: clear runs, CVODE and the decrypted values side by side. SPDX-License-Identifier: Apache-2.0 */
 #include "twin_internal.h"
 
+#include "ddt/pharma/population.h"
+
 #include <math.h>
 #include <string.h>
 
 #define BAR_LINEAR 1e-3
 #define BAR_NONLINEAR 1e-2
+#define BAR_BANDS 1e-1 /* what three moments say of percentiles 5 to 95 of skewed populations: docs/population.md */
 
 double twin_error_bar(const ddt_twin_problem *problem) {
     ddt_solve_info info;
     if (problem->recipe.purpose != DDT_TWIN_SIMULATE) {
-        return BAR_NONLINEAR;
+        return problem->recipe.purpose == DDT_TWIN_BANDS ? BAR_BANDS : BAR_NONLINEAR;
     }
     ddt_solution_get_info(problem->solution, &info);
     return strcmp(info.method, "superposition") == 0 ? BAR_LINEAR : BAR_NONLINEAR;
@@ -71,6 +74,57 @@ static ddt_status run_curves(ddt_context *ctx, const ddt_twin_problem *problem, 
         if (status == DDT_OK) {
             status = ddt_reference_simulate(ctx, problem->model, problem->events, s, expressions, count,
                                             reference->values[s]);
+        }
+    }
+    ddt_free(expressions);
+    return status == DDT_OK ? ddt_progress(ctx, "reference", reference->subject_count, reference->subject_count)
+                            : status;
+}
+
+/* Exact percentiles of one subject's virtual patients, each by CVODE. */
+static ddt_status ensemble(ddt_context *ctx, const ddt_twin_problem *problem, size_t s, const ddt_expr *expressions,
+                           double *band) {
+    static const double probabilities[DDT_BANDS_PERCENTILES] = {0.05, 0.5, 0.95};
+    const ddt_model *model = problem->model;
+    const size_t patients = ddt_solution_band_patients(problem->solution);
+    const size_t points = ddt_solution_observation_count(problem->solution, s) * model->output_count;
+    size_t count = 0;
+    double *symbols = ddt_calloc(model->symbol_count, sizeof *symbols);
+    double *course = ddt_calloc(points, sizeof *course);
+    double *all = ddt_size_mul(points, patients, &count) ? ddt_calloc(count, sizeof *all) : NULL;
+    ddt_status status = symbols == NULL || course == NULL || all == NULL ? twin_no_memory(ctx) : DDT_OK;
+    for (size_t v = 0; v < patients && status == DDT_OK; v++) {
+        status = ddt_population_patient(ctx, model, v + 1, symbols);
+        if (status == DDT_OK) {
+            status = ddt_reference_simulate_with(ctx, model, problem->events, s, symbols,
+                                                 ddt_solution_bands_around(problem->solution), expressions,
+                                                 model->output_count, course);
+        }
+        for (size_t i = 0; i < points && status == DDT_OK; i++) {
+            all[i * patients + v] = course[i];
+        }
+    }
+    for (size_t i = 0; i < points && status == DDT_OK; i++) {
+        ddt_percentiles(all + i * patients, patients, probabilities, DDT_BANDS_PERCENTILES,
+                        band + i * DDT_BANDS_PERCENTILES);
+    }
+    ddt_free(symbols);
+    ddt_free(course);
+    ddt_free(all);
+    return status;
+}
+
+static ddt_status run_ensembles(ddt_context *ctx, const ddt_twin_problem *problem, ddt_profile *reference) {
+    const ddt_model *model = problem->model;
+    ddt_expr *expressions = ddt_calloc(model->output_count, sizeof *expressions);
+    ddt_status status = expressions == NULL ? twin_no_memory(ctx) : DDT_OK;
+    for (size_t o = 0; o < model->output_count && status == DDT_OK; o++) {
+        expressions[o] = model->outputs[o].value;
+    }
+    for (size_t s = 0; s < reference->subject_count && status == DDT_OK; s++) {
+        status = ddt_progress(ctx, "reference", s, reference->subject_count);
+        if (status == DDT_OK) {
+            status = ensemble(ctx, problem, s, expressions, reference->values[s]);
         }
     }
     ddt_free(expressions);
@@ -149,7 +203,11 @@ static ddt_status run_reference(ddt_context *ctx, const ddt_twin_problem *proble
     case DDT_TWIN_FIT:
         return run_fit_reference(ctx, problem, reference);
     case DDT_TWIN_RECOMMEND:
-        return copy_values(ctx, exact, reference);
+        return ddt_recommend_is_simulated(problem->solution)
+                   ? ddt_recommend_reference(ctx, problem->solution, problem->model, problem->events, reference->values)
+                   : copy_values(ctx, exact, reference);
+    case DDT_TWIN_BANDS:
+        return run_ensembles(ctx, problem, reference);
     default:
         return run_curves(ctx, problem, reference);
     }

@@ -101,6 +101,10 @@ static ddt_status plan_read_sections(ddt_context *ctx, ddt_reader *reader, ddt_t
     if (status == DDT_OK && (plan->update != NULL) != (plan->recipe.purpose == DDT_TWIN_UPDATE)) {
         status = ddt_fail(ctx, DDT_ERR_FORMAT, "%s says different things about its purpose.", plan->path);
     }
+    if (status == DDT_OK && plan->solution != NULL &&
+        (ddt_solution_band_patients(plan->solution) > 0) != (plan->recipe.purpose == DDT_TWIN_BANDS)) {
+        status = ddt_fail(ctx, DDT_ERR_FORMAT, "%s says different things about its bands.", plan->path);
+    }
     if (status == DDT_OK) {
         status = ddt_reader_finish(reader);
     }

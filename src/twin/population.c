@@ -7,69 +7,70 @@
 #include "ddt/pharma/population.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { BANDS = 3 };
 
 static const double probabilities[BANDS] = {0.05, 0.5, 0.95};
+static const char *const band_names[BANDS] = {"p05", "p50", "p95"};
 
 /* ------------------------------------------------------------------ the table */
 
-static bool is_column(const ddt_model *model, size_t symbol) {
-    return model->symbols[symbol].kind == DDT_SYMBOL_COVARIATE || model->symbols[symbol].kind == DDT_SYMBOL_ETA;
-}
-
-static void table_header(twin_text *text, const ddt_model *model) {
-    twin_text_add(text, "ID,TIME,AMT,RATE,II,ADDL,SS,CMT,EVID,MDV");
-    for (size_t i = 0; i < model->symbol_count; i++) {
-        if (is_column(model, i)) {
-            twin_text_raw(text, ",", 1);
-            twin_text_csv(text, model->symbols[i].name);
+/* around: the covariates of the record in the data in place of those drawn. */
+static void set_covariates(const ddt_model *model, const ddt_events *events, size_t record, double *symbols) {
+    const ddt_subject *subject = &events->subjects[0];
+    for (size_t c = 0; c < events->covariate_count; c++) {
+        const uint32_t symbol = events->covariate_symbols[c];
+        if (model->symbols[symbol].kind == DDT_SYMBOL_COVARIATE) {
+            symbols[symbol] = subject->covariate_values[subject->records[record].covariates + c];
         }
     }
-    twin_text_raw(text, "\n", 1);
 }
 
-static void table_patient(twin_text *text, const ddt_model *model, const ddt_subject *regimen, size_t patient,
-                          const double *symbols) {
-    for (size_t r = 0; r < regimen->record_count; r++) {
-        const ddt_record *record = &regimen->records[r];
-        twin_text_add(text, "%zu,", patient);
-        twin_text_exact(text, record->time_h);
-        twin_text_raw(text, ",", 1);
-        twin_text_exact(text, record->amount);
-        twin_text_raw(text, ",", 1);
-        twin_text_exact(text, record->rate);
-        twin_text_raw(text, ",", 1);
-        twin_text_exact(text, record->interval_h);
-        twin_text_add(text, ",%u,%d,%u,%d,1", record->additional, record->steady_state, record->compartment,
-                      record->evid == 0 ? 2 : record->evid);
-        for (size_t i = 0; i < model->symbol_count; i++) {
-            if (is_column(model, i)) {
-                twin_text_raw(text, ",", 1);
-                twin_text_exact(text, symbols[i]);
-            }
-        }
-        twin_text_raw(text, "\n", 1);
-    }
-}
-
-static ddt_status table_of(ddt_context *ctx, const ddt_model *model, const ddt_events *events, size_t patients,
-                           twin_text *text) {
+static ddt_status table_of(ddt_context *ctx, const ddt_model *model, const ddt_events *events, bool around,
+                           size_t patients, twin_text *text) {
+    const ddt_subject *regimen = &events->subjects[0];
     double *symbols = ddt_calloc(model->symbol_count, sizeof *symbols);
     if (symbols == NULL) {
         return twin_no_memory(ctx);
     }
     ddt_status status = DDT_OK;
-    table_header(text, model);
+    twin_table_header(text, model);
     for (size_t k = 0; status == DDT_OK && k < patients; k++) {
         /* the draws but for the typical patient, who is no draw */
-        status = ddt_population_draw(ctx, model, k + 1, symbols);
-        if (status == DDT_OK) {
-            table_patient(text, model, &events->subjects[0], k + 1, symbols);
+        status = ddt_population_patient(ctx, model, k + 1, symbols);
+        for (size_t r = 0; status == DDT_OK && r < regimen->record_count; r++) {
+            if (around) {
+                set_covariates(model, events, r, symbols);
+            }
+            twin_table_row(text, model, k + 1, &regimen->records[r], symbols);
         }
     }
     ddt_free(symbols);
+    return status;
+}
+
+ddt_status ddt_twin_typical_table(ddt_context *ctx, const ddt_twin_options *options, const char *path) {
+    twin_recipe recipe;
+    ddt_model *model = NULL;
+    twin_text text = {0};
+    char *table = NULL;
+    size_t length = 0;
+    ddt_status status = twin_recipe_create(ctx, options, &recipe);
+    if (status == DDT_OK) {
+        status = twin_recipe_model(ctx, &recipe, options->model_path, &model);
+    }
+    if (status == DDT_OK) {
+        status = twin_virtual_trial(ctx, model, 1, &table, &length);
+    }
+    if (status == DDT_OK) {
+        twin_text_raw(&text, table, length);
+        status = twin_text_write(ctx, &text, path);
+    }
+    ddt_free(table);
+    ddt_model_destroy(model);
+    twin_recipe_destroy(&recipe);
     return status;
 }
 
@@ -91,7 +92,7 @@ ddt_status ddt_twin_population_table(ddt_context *ctx, const ddt_twin_options *o
                           patients);
     }
     if (status == DDT_OK) {
-        status = table_of(ctx, model, events, patients, &text);
+        status = table_of(ctx, model, events, options->around, patients, &text);
     }
     if (status == DDT_OK) {
         status = twin_text_write(ctx, &text, path);
@@ -106,27 +107,7 @@ ddt_status ddt_twin_population_table(ddt_context *ctx, const ddt_twin_options *o
 
 /* ------------------------------------------------------------------ bands */
 
-/* bands[(k * outputs + o) * BANDS + i]; all subjects of the profile have the same times. */
-static ddt_status find_bands(ddt_context *ctx, const ddt_profile *profile, double **out) {
-    const size_t count = profile->observation_counts[0];
-    const size_t outputs = profile->output_count;
-    double *bands = ddt_calloc(count * outputs * BANDS, sizeof *bands);
-    double *values = ddt_calloc(profile->subject_count, sizeof *values);
-    if (bands == NULL || values == NULL) {
-        ddt_free(bands);
-        ddt_free(values);
-        return twin_no_memory(ctx);
-    }
-    for (size_t at = 0; at < count * outputs; at++) {
-        for (size_t s = 0; s < profile->subject_count; s++) {
-            values[s] = profile->values[s][at];
-        }
-        ddt_percentiles(values, profile->subject_count, probabilities, BANDS, bands + at * BANDS);
-    }
-    ddt_free(values);
-    *out = bands;
-    return DDT_OK;
-}
+static bool by_moments(const ddt_twin_outcome *outcome) { return outcome->purpose == DDT_TWIN_BANDS; }
 
 static ddt_status check_population(ddt_context *ctx, const ddt_profile *profile) {
     for (size_t s = 0; s < profile->subject_count; s++) {
@@ -137,23 +118,64 @@ static ddt_status check_population(ddt_context *ctx, const ddt_profile *profile)
     return profile->subject_count > 0 ? DDT_OK : ddt_fail(ctx, DDT_ERR_MISMATCH, "There is no patient.");
 }
 
-static void write_csv(twin_text *text, const ddt_profile *profile, const double *bands) {
-    static const char *const names[BANDS] = {"p05", "p50", "p95"};
-    twin_text_add(text, "TIME");
-    for (size_t o = 0; o < profile->output_count; o++) {
-        for (size_t b = 0; b < BANDS; b++) {
-            twin_text_raw(text, ",", 1);
-            twin_text_csv(text, profile->output_names[o]);
-            twin_text_add(text, ".%s", names[b]);
-        }
+/* The only subject of *out has three outputs for each of the profile's. */
+static bool allocate_bands(const ddt_profile *profile, ddt_profile *out) {
+    enum { NAME_MAX = 512 };
+    char name[NAME_MAX];
+    *out = (ddt_profile){.subject_count = 1, .output_count = BANDS * profile->output_count};
+    bool complete =
+        twin_profile_allocate(out) && twin_profile_allocate_subject(out, 0, "1", profile->observation_counts[0]);
+    for (size_t i = 0; complete && i < out->output_count; i++) {
+        (void)snprintf(name, sizeof name, "%s.%s", profile->output_names[i / BANDS], band_names[i % BANDS]);
+        out->output_names[i] = ddt_strdup(name);
+        complete = out->output_names[i] != NULL;
     }
-    twin_text_raw(text, "\n", 1);
-    for (size_t k = 0; k < profile->observation_counts[0]; k++) {
-        twin_text_exact(text, profile->times_h[0][k]);
-        for (size_t i = 0; i < profile->output_count * BANDS; i++) {
-            twin_text_add(text, ",%.9g", bands[k * profile->output_count * BANDS + i]);
+    for (size_t k = 0; complete && k < profile->observation_counts[0]; k++) {
+        out->times_h[0][k] = profile->times_h[0][k];
+        out->requested[0][k] = true;
+    }
+    return complete;
+}
+
+/* The percentiles of the profile's subjects, who have the same times. */
+static ddt_status find_bands(ddt_context *ctx, const ddt_profile *profile, ddt_profile *out) {
+    ddt_status status = check_population(ctx, profile);
+    if (status != DDT_OK) {
+        return status;
+    }
+    double *values = ddt_calloc(profile->subject_count, sizeof *values);
+    if (!allocate_bands(profile, out) || values == NULL) {
+        ddt_free(values);
+        ddt_profile_destroy(out);
+        return twin_no_memory(ctx);
+    }
+    for (size_t at = 0; at < profile->observation_counts[0] * profile->output_count; at++) {
+        for (size_t s = 0; s < profile->subject_count; s++) {
+            values[s] = profile->values[s][at];
         }
-        twin_text_raw(text, "\n", 1);
+        ddt_percentiles(values, profile->subject_count, probabilities, BANDS, out->values[0] + at * BANDS);
+    }
+    ddt_free(values);
+    return DDT_OK;
+}
+
+static void write_csv(twin_text *text, const ddt_profile *bands, const char *method) {
+    twin_text_add(text, "ID,TIME");
+    for (size_t o = 0; o < bands->output_count; o++) {
+        twin_text_raw(text, ",", 1);
+        twin_text_csv(text, bands->output_names[o]);
+    }
+    twin_text_add(text, ",METHOD\n");
+    for (size_t s = 0; s < bands->subject_count; s++) {
+        for (size_t k = 0; k < bands->observation_counts[s]; k++) {
+            twin_text_csv(text, bands->subject_ids[s]);
+            twin_text_raw(text, ",", 1);
+            twin_text_exact(text, bands->times_h[s][k]);
+            for (size_t o = 0; o < bands->output_count; o++) {
+                twin_text_add(text, ",%.9g", bands->values[s][k * bands->output_count + o]);
+            }
+            twin_text_add(text, ",%s\n", method);
+        }
     }
 }
 
@@ -171,12 +193,17 @@ static void add_point(twin_text *text, const frame *f, double time_h, double val
     twin_text_add(text, "%.1f,%.1f ", x, y);
 }
 
-static void draw_bands(twin_text *text, const ddt_twin_outcome *outcome, const double *bands, size_t o) {
-    const ddt_profile *profile = outcome->profile;
-    const size_t count = profile->observation_counts[0];
-    const size_t stride = profile->output_count * BANDS;
-    const double *own = bands + o * BANDS;
-    frame f = {.from_h = profile->times_h[0][0], .to_h = profile->times_h[0][count - 1], .top = 1e-300};
+/* One output of one subject: bands->output_count is BANDS times the outputs. */
+static void draw_bands(twin_text *text, const ddt_model *model, const ddt_profile *bands, size_t subject, size_t o) {
+    const size_t count = bands->observation_counts[subject];
+    const size_t stride = bands->output_count;
+    const double *own = bands->values[subject] + o * BANDS;
+    const double *times_h = bands->times_h[subject];
+    const char *name = bands->output_names[o * BANDS];
+    if (count == 0) {
+        return;
+    }
+    frame f = {.from_h = times_h[0], .to_h = times_h[count - 1], .top = 1e-300};
     for (size_t k = 0; k < count; k++) {
         f.top = fmax(f.top, own[k * stride + BANDS - 1]);
     }
@@ -185,33 +212,58 @@ static void draw_bands(twin_text *text, const ddt_twin_outcome *outcome, const d
                   "fill-opacity=\"0.15\" points=\"",
                   WIDTH, HEIGHT);
     for (size_t k = 0; k < count; k++) {
-        add_point(text, &f, profile->times_h[0][k], own[k * stride + BANDS - 1]);
+        add_point(text, &f, times_h[k], own[k * stride + BANDS - 1]);
     }
     for (size_t k = count; k-- > 0;) {
-        add_point(text, &f, profile->times_h[0][k], own[k * stride]);
+        add_point(text, &f, times_h[k], own[k * stride]);
     }
     twin_text_add(text, "\"/><polyline fill=\"none\" stroke=\"currentColor\" stroke-width=\"2\" points=\"");
     for (size_t k = 0; k < count; k++) {
-        add_point(text, &f, profile->times_h[0][k], own[k * stride + 1]);
+        add_point(text, &f, times_h[k], own[k * stride + 1]);
     }
     twin_text_add(text, "\"/><text x=\"%d\" y=\"20\">", MARGIN);
-    twin_text_escaped(text, profile->output_names[o]);
+    if (bands->subject_count > 1) {
+        twin_text_escaped(text, bands->subject_ids[subject]);
+        twin_text_add(text, ": ");
+    }
+    char *output = ddt_strdup(name);
+    if (output != NULL && strrchr(output, '.') != NULL) {
+        *strrchr(output, '.') = '\0';
+    }
+    twin_text_escaped(text, output == NULL ? name : output);
+    ddt_free(output);
     twin_text_add(text, ", 0 to %.4g ", f.top);
-    twin_text_escaped(text, twin_output_unit(outcome->model, o));
+    twin_text_escaped(text, twin_output_unit(model, o));
     twin_text_add(text, "</text><text x=\"%d\" y=\"%d\">%.4g to %.4g ", MARGIN, HEIGHT - 16, f.from_h, f.to_h);
-    twin_text_escaped(text, twin_time_unit(outcome->model));
+    twin_text_escaped(text, twin_time_unit(model));
     twin_text_add(text, "</text></svg>\n");
 }
 
-static void write_page(twin_text *text, const ddt_twin_outcome *outcome, const double *bands) {
+static void say_method(twin_text *text, const ddt_twin_outcome *outcome) {
+    const char *const whose = "drawn from the model's random effects and covariates (docs/population.md)";
+    if (by_moments(outcome)) {
+        twin_text_add(text,
+                      "Virtual patients around each subject, %s. Line: median; area: percentiles 5 to 95. The result "
+                      "held three moments of each output over the virtual patients and nothing of any of them; the "
+                      "percentiles are Cornish and Fisher's of these moments.",
+                      whose);
+    } else {
+        twin_text_add(text,
+                      "%zu virtual patients, %s. Line: median; area: percentiles 5 to 95, exact, from the decrypted "
+                      "patients.",
+                      outcome->profile->subject_count, whose);
+    }
+}
+
+static void write_page(twin_text *text, const ddt_twin_outcome *outcome, const ddt_profile *bands) {
     twin_page_begin(text, outcome->model, outcome->run, "population", "A population simulated under encryption");
-    twin_text_add(text,
-                  "<section><h2>Bands</h2><p class=\"key\">%zu virtual patients, drawn from the model's random effects "
-                  "and its covariates' ranges. Line: median; area: percentiles 5 to 95, exact, from the decrypted "
-                  "patients.</p><div class=\"panels\">\n",
-                  outcome->profile->subject_count);
-    for (size_t o = 0; o < outcome->profile->output_count; o++) {
-        draw_bands(text, outcome, bands, o);
+    twin_text_add(text, "<section><h2>Bands</h2><p class=\"key\">");
+    say_method(text, outcome);
+    twin_text_add(text, "</p><div class=\"panels\">\n");
+    for (size_t s = 0; s < bands->subject_count; s++) {
+        for (size_t o = 0; o < bands->output_count / BANDS; o++) {
+            draw_bands(text, outcome->model, bands, s, o);
+        }
     }
     twin_text_add(text, "</div></section>\n<div class=\"two\">\n");
     twin_page_computation(text, outcome);
@@ -225,17 +277,15 @@ ddt_status ddt_twin_write_population(ddt_context *ctx, const ddt_twin_outcome *o
                                      const char *report_path) {
     twin_text csv = {0};
     twin_text page = {0};
-    double *bands = NULL;
-    ddt_status status = check_population(ctx, outcome->profile);
-    if (status == DDT_OK) {
-        status = find_bands(ctx, outcome->profile, &bands);
-    }
+    ddt_profile own = {0};
+    const ddt_profile *bands = by_moments(outcome) ? outcome->profile : &own;
+    ddt_status status = by_moments(outcome) ? DDT_OK : find_bands(ctx, outcome->profile, &own);
     if (status != DDT_OK) {
         return status;
     }
-    write_csv(&csv, outcome->profile, bands);
+    write_csv(&csv, bands, by_moments(outcome) ? "moments" : "percentiles");
     write_page(&page, outcome, bands);
-    ddt_free(bands);
+    ddt_profile_destroy(&own);
     status = twin_text_write(ctx, &csv, csv_path);
     if (status != DDT_OK) {
         twin_text_destroy(&page);

@@ -53,7 +53,7 @@ ddt_status twin_run_clear(ddt_context *ctx, const ddt_twin_problem *problem, boo
  * two of the scale is used, so that the plan, which the service sees, tells little about the template's values.
  */
 static ddt_status problem_scale(ddt_context *ctx, ddt_twin_problem *problem) {
-    if (problem->recipe.purpose != DDT_TWIN_SIMULATE) {
+    if (problem->recipe.purpose != DDT_TWIN_SIMULATE && !ddt_recommend_is_simulated(problem->solution)) {
         problem->circuit_scale = 1; /* etas, costs and metrics are near 1 as the circuit computes them */
         return DDT_OK;
     }
@@ -87,6 +87,8 @@ static double usual_error(ddt_twin_purpose purpose) {
         return DDT_FIT_TARGET_ERROR;
     case DDT_TWIN_RECOMMEND:
         return TWIN_TARGET_ERROR_REGIMEN;
+    case DDT_TWIN_BANDS:
+        return TWIN_TARGET_ERROR_BANDS;
     default:
         return TWIN_TARGET_ERROR_DEFAULT;
     }
@@ -98,17 +100,20 @@ static double usual_error(ddt_twin_purpose purpose) {
  */
 static ddt_status problem_plan(ddt_context *ctx, double target_error, ddt_twin_problem *problem) {
     const double share_of_bar = 0.9;
+    const double moments_accepted = 10; /* times the target: the bar of bands is about the method, not the moments */
     const double relative = target_error > 0 ? target_error : usual_error(problem->recipe.purpose);
     ddt_plan_request request = {.target_error = relative * problem->circuit_scale, .memory_limit = TWIN_MEMORY_LIMIT};
     if (problem->recipe.grantable) {
         request.bound_target = TWIN_BOUND_GRANTABLE;
+    } else if (target_error == 0 && problem->recipe.purpose == DDT_TWIN_BANDS) {
+        request.accept_error = moments_accepted * request.target_error;
     } else if (target_error == 0) {
         request.accept_error = share_of_bar * twin_error_bar(problem) * problem->circuit_scale;
     }
     return ddt_plan_create(ctx, ddt_solution_circuit(problem->solution), &request, &problem->plan);
 }
 
-static ddt_status problem_solve(ddt_context *ctx, ddt_twin_problem *problem) {
+static ddt_status problem_solve(ddt_context *ctx, const ddt_twin_options *asked, ddt_twin_problem *problem) {
     const ddt_model *model = problem->model;
     const ddt_events *events = problem->events;
     ddt_status status = DDT_OK;
@@ -124,6 +129,11 @@ static ddt_status problem_solve(ddt_context *ctx, ddt_twin_problem *problem) {
         if (status == DDT_OK) {
             status = ddt_solve_recommend(ctx, model, events, &options, &problem->solution);
         }
+        break;
+    }
+    case DDT_TWIN_BANDS: {
+        const ddt_bands_options options = {.patients = asked->patients, .around = asked->around};
+        status = ddt_solve_bands(ctx, model, events, &options, &problem->solution);
         break;
     }
     default: {
@@ -143,7 +153,7 @@ static ddt_status problem_build(ddt_context *ctx, const ddt_twin_options *option
         status = twin_recipe_template(ctx, &problem->recipe, problem->model, options->data_path, &problem->events);
     }
     if (status == DDT_OK) {
-        status = problem_solve(ctx, problem);
+        status = problem_solve(ctx, options, problem);
     }
     if (status == DDT_OK) {
         status = problem_scale(ctx, problem);

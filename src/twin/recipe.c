@@ -86,7 +86,8 @@ ddt_status twin_recipe_create(ddt_context *ctx, const ddt_twin_options *options,
         options->output_count > TWIN_OUTPUTS_MAX || options->setting_count > TWIN_SETTINGS_MAX) {
         return ddt_fail(ctx, DDT_ERR_ARGUMENT, "The grid, outputs or settings of a twin are out of bounds.");
     }
-    if (options->purpose != DDT_TWIN_SIMULATE && (options->grid_h > 0 || options->grid_points > 0)) {
+    if ((options->purpose != DDT_TWIN_SIMULATE && options->grid_points > 0) ||
+        (options->purpose != DDT_TWIN_SIMULATE && options->purpose != DDT_TWIN_BANDS && options->grid_h > 0)) {
         return ddt_fail(ctx, DDT_ERR_ARGUMENT, "Only a simulation has a grid.");
     }
     if ((options->purpose == DDT_TWIN_RECOMMEND) != (options->target != NULL) ||
@@ -125,7 +126,7 @@ static ddt_status events_without_grid(ddt_context *ctx, const ddt_model *model, 
     }
     char *text = NULL;
     size_t length = 0;
-    ddt_status status = twin_virtual_trial(ctx, model, &text, &length);
+    ddt_status status = twin_virtual_trial(ctx, model, TWIN_TRIAL_SUBJECTS, &text, &length);
     if (status == DDT_OK) {
         status = ddt_events_parse(ctx, text, length, "the virtual trial", model, out);
     }
@@ -393,7 +394,7 @@ static ddt_status read_subjects(ddt_context *ctx, ddt_reader *reader, const ddt_
 static ddt_status read_purpose(ddt_context *ctx, ddt_reader *reader, twin_recipe *recipe) {
     uint8_t purpose = 0;
     ddt_status status = ddt_reader_u8(reader, &purpose);
-    if (status == DDT_OK && purpose > DDT_TWIN_UPDATE) {
+    if (status == DDT_OK && purpose > DDT_TWIN_BANDS) {
         return ddt_fail(ctx, DDT_ERR_FORMAT, "%s was made for a purpose that this program does not know.",
                         ddt_reader_path(reader));
     }

@@ -28,7 +28,9 @@ static json_t *outputs_json(const ddt_twin_outcome *outcome) {
     const ddt_assessment *assessment = outcome->assessment;
     json_t *outputs = json_array();
     for (size_t o = 0; o < outcome->profile->output_count; o++) {
-        const char *unit = outcome->purpose == DDT_TWIN_SIMULATE ? twin_output_unit(outcome->model, o) : "";
+        const bool is_band = outcome->purpose == DDT_TWIN_BANDS;
+        const bool has_unit = is_band || outcome->purpose == DDT_TWIN_SIMULATE;
+        const char *unit = has_unit ? twin_output_unit(outcome->model, is_band ? o / DDT_BANDS_PERCENTILES : o) : "";
         json_t *output = json_pack("{s:s, s:s}", "name", outcome->profile->output_names[o], "unit", unit);
         add(output, "maximum", assessment == NULL ? json_null() : number(assessment->output_maximum[o]));
         add(output, "max_error", budget_json(assessment == NULL ? NULL : &assessment->per_output[o]));

@@ -18,10 +18,13 @@ enum {
     TWIN_NAME_MAX = 4096,
     TWIN_OUTPUTS_MAX = 4096,
     TWIN_SETTINGS_MAX = 4096,
-    TWIN_GRID_POINTS_MAX = 1 << 16
+    TWIN_GRID_POINTS_MAX = 1 << 16,
+    TWIN_TRIAL_SUBJECTS = 8 /* of the trial that a model is checked with */
 };
 
 #define TWIN_TARGET_ERROR_DEFAULT 1e-4
+#define TWIN_TARGET_ERROR_BANDS 2e-5 /* of moments of size 1: deviations and skewnesses are made of their differences  \
+                                      */
 #define TWIN_TARGET_ERROR_REGIMEN 1e-3 /* of recommendations, in units of the targets; a bound, seen is 1e-5 */
 /* Of plans whose results are flooded: half of what a release allows for decoding numbers of size 16 in double
  * precision (docs/security.md). */
@@ -87,8 +90,10 @@ DDT_MUST_CHECK ddt_status twin_recipe_read(ddt_context *ctx, ddt_reader *reader,
 /* Whether a record is an observation (EVID 0 or 2): the rows of schedules, layouts and profiles. */
 static inline bool twin_is_observation(const ddt_record *record) { return record->evid == 0 || record->evid == 2; }
 
-/* The text of a virtual trial: draws of the model's population with one regimen, as an event table. */
-DDT_MUST_CHECK ddt_status twin_virtual_trial(ddt_context *ctx, const ddt_model *model, char **text, size_t *length);
+/* The text of a virtual trial: the typical patient and draws of the model's population with one regimen, as an event
+ * table. */
+DDT_MUST_CHECK ddt_status twin_virtual_trial(ddt_context *ctx, const ddt_model *model, unsigned subjects, char **text,
+                                             size_t *length);
 
 /* ------------------------------------------------------------------ problems and plan files */
 
@@ -239,6 +244,10 @@ void twin_text_exact(twin_text *text, double value);
 void twin_text_destroy(twin_text *text);
 /* Writes it to a file and frees it. */
 DDT_MUST_CHECK ddt_status twin_text_write(ddt_context *ctx, twin_text *text, const char *path);
+/* virtual_table.c: the columns of virtual patients' tables, and one record under the values of symbols. */
+void twin_table_header(twin_text *text, const ddt_model *model);
+void twin_table_row(twin_text *text, const ddt_model *model, size_t id, const ddt_record *record,
+                    const double *symbols);
 
 /* ------------------------------------------------------------------ JSON */
 

@@ -6,7 +6,6 @@
 #include <string.h>
 
 enum {
-    TRIAL_SUBJECTS = 8,      /* subject 1 is typical, the others are draws of the population */
     TRIAL_DOSES = 4,         /* one and three additional ones */
     TRIAL_OBSERVATIONS = 48, /* evenly over all dosing intervals */
     TRIAL_AMOUNT = 100,      /* in the model's dose unit, where the model names no product */
@@ -88,20 +87,9 @@ static void modelled_rate(const ddt_model *model, regimen *r) {
     }
 }
 
-static void trial_header(twin_text *text, const ddt_model *model) {
-    twin_text_add(text, "ID,TIME,AMT,RATE,II,ADDL,CMT,EVID");
-    for (size_t i = 0; i < model->symbol_count; i++) {
-        if (model->symbols[i].kind == DDT_SYMBOL_COVARIATE || model->symbols[i].kind == DDT_SYMBOL_ETA) {
-            twin_text_raw(text, ",", 1);
-            twin_text_csv(text, model->symbols[i].name);
-        }
-    }
-    twin_text_raw(text, "\n", 1);
-}
-
-/* A value that data can have: of a discrete covariate one of its whole numbers, in turn; of others the draw. */
+/* Of a discrete covariate one of its whole numbers, in turn, so that eight subjects have them all; else the draw. */
 static double trial_value(const ddt_model *model, uint32_t symbol, double drawn, unsigned subject) {
-    if (model->symbols[symbol].kind == DDT_SYMBOL_ETA) {
+    if (model->symbols[symbol].kind != DDT_SYMBOL_COVARIATE) {
         return drawn;
     }
     const ddt_population_range range = ddt_population_range_of(model, symbol);
@@ -112,27 +100,22 @@ static double trial_value(const ddt_model *model, uint32_t symbol, double drawn,
     return ceil(range.low) + (choices > 1 ? fmod(subject, choices) : 0);
 }
 
-static void trial_covariates(twin_text *text, const ddt_model *model, const double *symbols, unsigned subject) {
-    for (uint32_t i = 0; i < model->symbol_count; i++) {
-        if (model->symbols[i].kind == DDT_SYMBOL_COVARIATE || model->symbols[i].kind == DDT_SYMBOL_ETA) {
-            twin_text_add(text, ",%.9g", trial_value(model, i, symbols[i], subject));
-        }
-    }
-    twin_text_raw(text, "\n", 1);
-}
-
 static void trial_subject(twin_text *text, const ddt_model *model, const regimen *r, const double *symbols,
                           unsigned subject) {
+    ddt_record record = {.evid = 2};
     if (r->has_doses) {
-        twin_text_add(text, "%u,0,%.9g,%.9g,%.9g,%d,%u,1", subject + 1, r->amount, r->rate, r->interval,
-                      TRIAL_DOSES - 1, r->compartment);
-    } else {
-        twin_text_add(text, "%u,0,.,.,.,.,.,2", subject + 1);
+        record = (ddt_record){.evid = 1,
+                              .amount = r->amount,
+                              .rate = r->rate,
+                              .interval_h = r->interval,
+                              .additional = TRIAL_DOSES - 1,
+                              .compartment = r->compartment};
     }
-    trial_covariates(text, model, symbols, subject);
+    twin_table_row(text, model, (size_t)subject + 1, &record, symbols);
+    record = (ddt_record){.evid = 2};
     for (int k = 1; k <= TRIAL_OBSERVATIONS; k++) {
-        twin_text_add(text, "%u,%.9g,.,.,.,.,.,2", subject + 1, r->interval * TRIAL_DOSES * k / TRIAL_OBSERVATIONS);
-        trial_covariates(text, model, symbols, subject);
+        record.time_h = r->interval * TRIAL_DOSES * k / TRIAL_OBSERVATIONS;
+        twin_table_row(text, model, (size_t)subject + 1, &record, symbols);
     }
 }
 
@@ -143,9 +126,12 @@ static ddt_status trial_text(ddt_context *ctx, const ddt_model *model, const reg
         return twin_no_memory(ctx);
     }
     ddt_status status = DDT_OK;
-    trial_header(text, model);
+    twin_table_header(text, model);
     for (unsigned s = 0; status == DDT_OK && s < subjects; s++) {
         status = ddt_population_draw(ctx, model, s, symbols);
+        for (uint32_t i = 0; status == DDT_OK && i < model->symbol_count; i++) {
+            symbols[i] = trial_value(model, i, symbols[i], s);
+        }
         if (status == DDT_OK) {
             trial_subject(text, model, r, symbols, s);
         }
@@ -301,12 +287,12 @@ static ddt_status trial_regimen(ddt_context *ctx, const ddt_model *model, regime
     return status;
 }
 
-ddt_status twin_virtual_trial(ddt_context *ctx, const ddt_model *model, char **out, size_t *length) {
+ddt_status twin_virtual_trial(ddt_context *ctx, const ddt_model *model, unsigned subjects, char **out, size_t *length) {
     twin_text text = {0};
     regimen r = {0};
     ddt_status status = trial_regimen(ctx, model, &r);
     if (status == DDT_OK) {
-        status = trial_text(ctx, model, &r, TRIAL_SUBJECTS, &text);
+        status = trial_text(ctx, model, &r, subjects, &text);
     }
     if (status != DDT_OK) {
         twin_text_destroy(&text);
@@ -318,5 +304,5 @@ ddt_status twin_virtual_trial(ddt_context *ctx, const ddt_model *model, char **o
 }
 
 ddt_status ddt_twin_virtual_trial(ddt_context *ctx, const ddt_model *model, char **text, size_t *length) {
-    return twin_virtual_trial(ctx, model, text, length);
+    return twin_virtual_trial(ctx, model, TWIN_TRIAL_SUBJECTS, text, length);
 }
