@@ -365,7 +365,6 @@ void ddt_solution_destroy(ddt_solution *solution) {
         solve_layout_clear(&solution->layout);
         solve_fit_destroy(solution->fit);
         solve_bands_destroy(solution->bands);
-        recommend_curves_destroy(solution->curves);
         ddt_solution_destroy(solution->part);
         ddt_free(solution);
     }
@@ -394,6 +393,9 @@ double ddt_solution_observation_time(const ddt_solution *solution, size_t subjec
 size_t ddt_solution_output_count(const ddt_solution *solution) { return solution->layout.output_count; }
 
 const char *ddt_solution_output_name(const ddt_solution *solution, size_t output) {
+    if (solution->bands != NULL) {
+        return solve_bands_name(solution->bands, output);
+    }
     return output < solution->layout.output_count ? solution->layout.outputs[output].name : "";
 }
 
@@ -406,9 +408,3 @@ ddt_declared_range ddt_solution_range(const ddt_solution *solution, size_t range
     const solve_range *r = &solution->layout.ranges[range];
     return (ddt_declared_range){.name = r->name, .low = r->low, .high = r->high};
 }
-    if (solution->bands != NULL) {
-        return solve_bands_name(solution->bands, output);
-    }
-    if (solution->curves != NULL) {
-        return recommend_curves_output(solution->curves, output);
-    }

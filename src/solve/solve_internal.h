@@ -243,24 +243,8 @@ struct ddt_solution {
     ddt_solve_info info;
     struct solve_fit *fit;     /* NULL unless it is a fit */
     struct ddt_solution *part; /* a fit whose inputs follow this solution's own, NULL without (fit_part.h) */
-};
     struct solve_bands *bands; /* of virtual patients instead of the outputs themselves (bands.h); NULL without */
-
-/* ------------------------------------------------------------------ symbols */
-/* recommend_curves.c, recommend_curves_file.c */
-struct solve_curves;
-void recommend_curves_destroy(struct solve_curves *curves);
-ddt_status recommend_curves_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
-                                 const ddt_events *events, double *const *inputs);
-void recommend_curves_collect(const ddt_solution *solution, const double *const *outputs, double *const *values);
-size_t recommend_curves_subjects(const struct solve_curves *curves);
-const char *recommend_curves_id(const struct solve_curves *curves, size_t subject);
-size_t recommend_curves_candidates(const struct solve_curves *curves);
-size_t recommend_curves_output_count(const struct solve_curves *curves);
-const char *recommend_curves_output(const struct solve_curves *curves, size_t output);
-ddt_status recommend_curves_write(ddt_writer *writer, const struct solve_curves *curves);
-/* solution->curves is there afterwards, destroyed with it. */
-ddt_status recommend_curves_read(ddt_context *ctx, ddt_reader *reader, ddt_solution *solution);
+};
 
 /* bands_fill.c */
 typedef struct solve_bands solve_bands;
@@ -273,6 +257,7 @@ ddt_status solve_bands_write(ddt_writer *writer, const ddt_solution *solution);
 /* solution->bands is there afterwards, destroyed with it. */
 ddt_status solve_bands_read(ddt_context *ctx, ddt_reader *reader, ddt_solution *solution);
 
+/* ------------------------------------------------------------------ symbols */
 
 typedef struct solve_symbol {
     bool is_encrypted;
