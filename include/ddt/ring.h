@@ -79,6 +79,32 @@ void ddt_ring_intt(const ddt_ring *ring, size_t m, uint64_t *a);
 void ddt_ring_ntt_many(const ddt_ring *ring, size_t m, uint64_t *const *limbs, size_t count);
 void ddt_ring_intt_many(const ddt_ring *ring, size_t m, uint64_t *const *limbs, size_t count);
 
+/*
+ * Element-wise work on a part of a limb: a ring of the same moduli whose limbs are the parts, ddt_ring_n(part) aligned
+ * positions each (a divisor of N). For element-wise functions, inner products and ddt_ring_permute only. It belongs to
+ * `ring`.
+ */
+const ddt_ring *ddt_ring_part(const ddt_ring *ring);
+/*
+ * What to do with each part of the NTT domain as soon as a transform has finished it, while it is in the nearest cache.
+ * visit(work, from) gets the parts [from, from + ddt_ring_n(part)) in increasing order, each once. It may write to the
+ * part of the transformed limbs that it is given.
+ */
+typedef struct ddt_ring_visitor {
+    void (*visit)(void *work, size_t from);
+    void *work;
+    const uint64_t *const *ahead; /* limbs that visit reads: fetched into the caches while transforms compute */
+    size_t ahead_count;
+} ddt_ring_visitor;
+/*
+ * The NTT in two steps. Between them a limb is in a form of its own, which depends on the kernels. begin: from the
+ * coefficient domain, in place; ddt_baseconv_begin() makes such limbs, too. finish: `count` limbs of one modulus, which
+ * may be none; visitor may be NULL.
+ */
+void ddt_ring_ntt_begin(const ddt_ring *ring, size_t m, uint64_t *a);
+void ddt_ring_ntt_finish(const ddt_ring *ring, size_t m, uint64_t *const *limbs, size_t count,
+                         const ddt_ring_visitor *visitor);
+
 /* Element-wise, either domain; out may alias any input. */
 void ddt_ring_add(const ddt_ring *ring, size_t m, uint64_t *out, const uint64_t *a, const uint64_t *b);
 void ddt_ring_sub(const ddt_ring *ring, size_t m, uint64_t *out, const uint64_t *a, const uint64_t *b);
@@ -167,6 +193,12 @@ void ddt_baseconv_limb(const ddt_baseconv *conversion, size_t j, uint64_t *out, 
  */
 void ddt_baseconv_limbs(const ddt_baseconv *conversion, const uint32_t *targets, size_t count, uint64_t *const *out,
                         const uint64_t *const *y, const uint64_t *quotient, size_t begin, size_t end);
+/*
+ * The second half and ddt_ring_ntt_begin() of its results in one: out[i] is ready for ddt_ring_ntt_finish() with
+ * modulus to[targets[i]]. The targets share one reading of y.
+ */
+void ddt_baseconv_begin(const ddt_baseconv *conversion, const uint32_t *targets, size_t count, uint64_t *const *out,
+                        const uint64_t *const *y, const uint64_t *quotient);
 
 #ifdef __cplusplus
 }

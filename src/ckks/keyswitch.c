@@ -8,16 +8,20 @@
 #include <omp.h>
 #include <string.h>
 
-enum { SLICES = 16, GROUP_MAX = 2, DIGITS_MAX = DDT_CKKS_LEVELS_MAX + 1 };
+enum { SLICES = 16, GROUP_MAX = 4, GROUP_SMALL = 2, LOG_N_LARGE = 16, DIGITS_MAX = DDT_CKKS_LEVELS_MAX + 1 };
 
-/* Targets converted together, so that the source limbs are read once for both. One limb is read once anyway. */
+/*
+ * Targets converted together, so that the source limbs are read once for all of them. One limb is read once anyway.
+ * Large limbs do not fit the nearer caches, not even two; reading their sources less often is what counts then.
+ */
 static size_t group_size(const ddt_ckks_params *params) {
-    return params->literal.p_count < GROUP_MAX ? params->literal.p_count : GROUP_MAX;
+    const size_t most = params->literal.log_n >= LOG_N_LARGE ? GROUP_MAX : GROUP_SMALL;
+    return params->literal.p_count < most ? params->literal.p_count : most;
 }
 
 /*
  * Scratch of a thread: the converted digits of a group, whose place its roundings take over after the inner product;
- * the accumulators of a group; a partial sum for inner products in several parts.
+ * the accumulators of a group; a partial sum for inner products in several pieces.
  */
 static size_t digit_limbs(const ddt_ckks_params *params, unsigned digits) {
     return group_size(params) * (digits < PARTS ? PARTS : digits);
@@ -47,6 +51,7 @@ void ks_work_take(ddt_evaluator *ev, unsigned level, ks_work *w) {
     w->quotients = ckks_arena_take(ev, w->digits);
     w->part_quotients = ckks_arena_take(ev, PARTS);
     w->acc = ckks_arena_take(ev, PARTS * w->targets);
+    w->first = 0;
     w->scratch = ckks_arena_take(ev, (size_t)ev->threads * w->scratch_limbs);
 }
 
@@ -55,7 +60,7 @@ uint64_t *ks_thread_scratch(const ks_work *w) {
 }
 
 static uint64_t *accumulator(const ks_work *w, unsigned part, size_t t) {
-    return w->acc + (part * w->targets + t) * w->stride;
+    return w->acc + (part * (w->targets - w->first) + t - w->first) * w->stride;
 }
 
 size_t ks_target_modulus(const ks_work *w, size_t t) { return t <= w->level ? t : t - w->level + w->params->top; }
@@ -120,7 +125,7 @@ void ks_decompose(const ks_work *w, const uint64_t *source) {
     prepare_digits(w);
 }
 
-/* The residues of digit d modulo `used` targets, in the coefficient domain. */
+/* The residues of digit d modulo `used` targets, their transforms begun. */
 static void convert_digit(const ks_work *w, unsigned d, const uint32_t *targets, const size_t *moduli, size_t used,
                           uint64_t *const *out) {
     const unsigned begin = digit_begin(w, d);
@@ -128,14 +133,14 @@ static void convert_digit(const ks_work *w, unsigned d, const uint32_t *targets,
     if (digit_end(w, d) - begin == 1) {
         for (size_t k = 0; k < used; k++) {
             ddt_ring_change_modulus(w->params->ring, begin, moduli[k], out[k], w->scaled + begin * w->stride);
+            ddt_ring_ntt_begin(w->params->ring, moduli[k], out[k]);
         }
         return;
     }
     for (unsigned i = begin; i < digit_end(w, d); i++) {
         scaled[i - begin] = w->scaled + i * w->stride;
     }
-    ddt_baseconv_limbs(digit_conversion(w, d), targets, used, out, scaled, w->quotients + d * w->stride, 0,
-                       w->params->n);
+    ddt_baseconv_begin(digit_conversion(w, d), targets, used, out, scaled, w->quotients + d * w->stride);
 }
 
 /* Consecutive targets. */
@@ -145,7 +150,7 @@ typedef struct target_group {
 } target_group;
 
 static size_t group_count(const ks_work *w, size_t targets) {
-    return w->group == GROUP_MAX ? (targets + GROUP_MAX - 1) / GROUP_MAX : targets;
+    return w->group > 1 ? (targets + w->group - 1) / w->group : targets;
 }
 
 /* Group `index` of the targets from `begin` to `end`. */
@@ -156,7 +161,7 @@ static target_group make_group(const ks_work *w, size_t begin, size_t end, size_
 
 static bool is_own(const ks_work *w, unsigned d, size_t t) { return t >= digit_begin(w, d) && t < digit_end(w, d); }
 
-/* Digit d modulo the targets of a group, in the coefficient domain, except where a limb of the source itself is it. */
+/* Digit d modulo the targets of a group, its transforms begun, except where a limb of the source itself is it. */
 static void convert_group(const ks_work *w, unsigned d, target_group group, uint64_t *place) {
     uint32_t targets[GROUP_MAX];
     uint64_t *converted[GROUP_MAX];
@@ -173,22 +178,22 @@ static void convert_group(const ks_work *w, unsigned d, target_group group, uint
     convert_digit(w, d, targets, moduli, used, converted);
 }
 
-/* All digits modulo the targets of a group in NTT domain; digit d from place + d * step limbs on. */
-static void extend_group(const ks_work *w, target_group group, uint64_t *place, size_t step) {
+/* All digits modulo the targets of a group, their transforms begun; digit d from place + d * step limbs on. */
+static void convert_digits(const ks_work *w, target_group group, uint64_t *place, size_t step) {
     for (unsigned d = 0; d < w->digits; d++) {
         convert_group(w, d, group, place + d * step * w->stride);
     }
-    for (size_t g = 0; g < group.count; g++) {
-        const size_t t = group.first + g;
-        uint64_t *converted[DIGITS_MAX];
-        size_t used = 0;
-        for (unsigned d = 0; d < w->digits; d++) {
-            if (!is_own(w, d, t)) {
-                converted[used++] = place + (d * step + g) * w->stride;
-            }
+}
+
+/* The digits modulo target t that come from conversions, at place + d * step limbs. Returns their number. */
+static size_t converted_digits(const ks_work *w, size_t t, uint64_t *place, size_t step, uint64_t **converted) {
+    size_t used = 0;
+    for (unsigned d = 0; d < w->digits; d++) {
+        if (!is_own(w, d, t)) {
+            converted[used++] = place + d * step * w->stride;
         }
-        ddt_ring_ntt_many(w->params->ring, ks_target_modulus(w, t), converted, used);
     }
+    return used;
 }
 
 /* Pointers to all digits modulo target t: limbs of the source, or place + d * step limbs. */
@@ -203,7 +208,12 @@ void ks_extend_all(const ks_work *w, uint64_t *extended) {
 #pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
     for (size_t task = 0; task < group_count(w, w->targets); task++) {
         const target_group group = make_group(w, 0, w->targets, task);
-        extend_group(w, group, extended + group.first * w->stride, w->targets);
+        convert_digits(w, group, extended + group.first * w->stride, w->targets);
+        for (size_t t = group.first; t < group.first + group.count; t++) {
+            uint64_t *converted[DIGITS_MAX];
+            const size_t used = converted_digits(w, t, extended + t * w->stride, w->targets, converted);
+            ddt_ring_ntt_finish(w->params->ring, ks_target_modulus(w, t), converted, used, NULL);
+        }
     }
 }
 
@@ -214,28 +224,121 @@ void ks_extended_digits(const ks_work *w, const uint64_t *source, const uint64_t
 
 /* ------------------------------------------------------------------ inner product */
 
-/* sums[0], sums[1] = the inner product of the digits modulo target t with the key. */
-static void inner_product(const ks_work *w, const ddt_switch_key *key, size_t t, const uint64_t *const *digits,
-                          uint64_t *const *sums, uint64_t *partial) {
-    const size_t n = w->params->n;
-    const size_t stride = ((size_t)key->top_level + 1 + w->params->literal.p_count) * n;
-    const size_t limb = t <= w->level ? t : t - w->level + key->top_level;
-    const size_t m = ks_target_modulus(w, t);
-    for (unsigned done = 0; done < w->digits; done += KS_DOT_TERMS) {
+enum { AHEAD_MAX = 32, CACHED_BYTES = 8 << 20 };
+
+/* What is accumulated for one target and one key: digits times key, and the lifted parts. */
+typedef struct accumulation {
+    const uint64_t *b[DIGITS_MAX];
+    const uint64_t *a[DIGITS_MAX];
+    const uint64_t *lift[PARTS]; /* NULL: none */
+    uint64_t *sums[PARTS];
+} accumulation;
+
+/* All accumulations of one target: its digits, and what they are multiplied with. */
+typedef struct target_work {
+    const ks_work *w;
+    size_t t;
+    size_t m;
+    const uint64_t *digit[DIGITS_MAX];
+    size_t keys;
+    accumulation each[KS_KEYS_MAX];
+    uint64_t *partial; /* two limbs */
+} target_work;
+
+/* The sums of one key at the positions from `from` on that are a limb of `ring`. */
+static void accumulate_key(const target_work *s, const accumulation *each, const ddt_ring *ring, size_t from) {
+    uint64_t *const sums[PARTS] = {each->sums[0] + from, each->sums[1] + from};
+    for (unsigned done = 0; done < s->w->digits; done += KS_DOT_TERMS) {
+        const uint64_t *digit[KS_DOT_TERMS];
         const uint64_t *b[KS_DOT_TERMS];
         const uint64_t *a[KS_DOT_TERMS];
-        const unsigned count = w->digits - done < KS_DOT_TERMS ? w->digits - done : KS_DOT_TERMS;
+        const unsigned count = s->w->digits - done < KS_DOT_TERMS ? s->w->digits - done : KS_DOT_TERMS;
         for (unsigned d = 0; d < count; d++) {
-            b[d] = key->b + (done + d) * stride + limb * n;
-            a[d] = key->a + (done + d) * stride + limb * n;
+            digit[d] = s->digit[done + d] + from;
+            b[d] = each->b[done + d] + from;
+            a[d] = each->a[done + d] + from;
         }
         if (done == 0) {
-            ddt_ring_dot2(w->params->ring, m, sums[0], sums[1], digits, b, a, count);
+            ddt_ring_dot2(ring, s->m, sums[0], sums[1], digit, b, a, count);
         } else {
-            ddt_ring_dot2(w->params->ring, m, partial, partial + w->stride, digits + done, b, a, count);
-            ddt_ring_add(w->params->ring, m, sums[0], sums[0], partial);
-            ddt_ring_add(w->params->ring, m, sums[1], sums[1], partial + w->stride);
+            ddt_ring_dot2(ring, s->m, s->partial, s->partial + s->w->stride, digit, b, a, count);
+            ddt_ring_add(ring, s->m, sums[0], sums[0], s->partial);
+            ddt_ring_add(ring, s->m, sums[1], sums[1], s->partial + s->w->stride);
         }
+    }
+    for (unsigned p = 0; p < PARTS; p++) {
+        if (each->lift[p] != NULL) {
+            ddt_ring_mul_scalar_add(ring, s->m, sums[p], sums[p], each->lift[p] + from, s->w->params->p_mod_q[s->t]);
+        }
+    }
+}
+
+static void accumulate_part(void *work, size_t from) {
+    const target_work *s = work;
+    accumulate_key(s, &s->each[0], ddt_ring_part(s->w->params->ring), from);
+}
+
+/* Everything but the accumulations and the digits. */
+static void open_target(const ks_work *w, size_t t, size_t keys, target_work *s) {
+    s->w = w;
+    s->t = t;
+    s->m = ks_target_modulus(w, t);
+    s->keys = keys;
+    s->partial = ks_thread_scratch(w) + (digit_limbs(w->params, w->digits) + PARTS * w->group) * w->stride;
+}
+
+/* The limbs of a key and of the lifted parts for target t. */
+static void open_accumulation(const ks_work *w, const ddt_switch_key *key, const uint64_t *const *lift, size_t t,
+                              accumulation *each) {
+    const size_t n = w->params->n;
+    const size_t stride = ((size_t)key->top_level + 1 + w->params->literal.p_count) * n;
+    const size_t limb = (t <= w->level ? t : t - w->level + key->top_level) * n;
+    for (unsigned d = 0; d < w->digits; d++) {
+        each->b[d] = key->b + d * stride + limb;
+        each->a[d] = key->a + d * stride + limb;
+    }
+    for (unsigned p = 0; p < PARTS; p++) {
+        each->lift[p] = t <= w->level && lift[p] != NULL ? lift[p] + t * n : NULL;
+    }
+}
+
+/* What an accumulation reads that comes from memory. Returns the number of limbs. */
+static size_t read_ahead(const accumulation *each, unsigned digits, const uint64_t **ahead) {
+    size_t count = 0;
+    for (unsigned d = 0; d < digits && count + (size_t)(2 * PARTS) <= AHEAD_MAX; d++) {
+        ahead[count++] = each->b[d];
+        ahead[count++] = each->a[d];
+    }
+    for (unsigned p = 0; p < PARTS; p++) {
+        if (each->lift[p] != NULL) {
+            ahead[count++] = each->lift[p];
+        }
+    }
+    return count;
+}
+
+/*
+ * The sums of target number g of a group, whose converted digits are in this thread's scratch. A single key is fetched
+ * ahead while the digits are transformed, part by part. Several keys follow one another, each limb at a stretch: part
+ * by part they are more streams than the processor fetches ahead of (8 rotations took 7 % longer).
+ */
+static void accumulate_target(target_work *s, const uint64_t *source, size_t g) {
+    const ks_work *w = s->w;
+    const ddt_ring *ring = w->params->ring;
+    uint64_t *place = ks_thread_scratch(w) + g * w->stride;
+    const uint64_t *ahead[AHEAD_MAX];
+    uint64_t *converted[DIGITS_MAX];
+    const size_t used = converted_digits(w, s->t, place, w->group, converted);
+    digit_pointers(w, source, s->t, place, w->group, s->digit);
+    if (s->keys == 1) {
+        const size_t count = read_ahead(&s->each[0], w->digits, ahead);
+        const ddt_ring_visitor visitor = {accumulate_part, s, ahead, count};
+        ddt_ring_ntt_finish(ring, s->m, converted, used, &visitor);
+        return;
+    }
+    ddt_ring_ntt_finish(ring, s->m, converted, used, NULL);
+    for (size_t k = 0; k < s->keys; k++) {
+        accumulate_key(s, &s->each[k], ring, 0);
     }
 }
 
@@ -245,28 +348,15 @@ static uint64_t *scratch_accumulator(const ks_work *w, unsigned part, size_t g) 
 
 /* The accumulators of one group; stored: in acc, otherwise in the scratch of the thread. */
 static void accumulate_group(const ks_work *w, const ks_input *in, target_group group, bool stored) {
-    uint64_t *place = ks_thread_scratch(w);
-    uint64_t *partial = place + (digit_limbs(w->params, w->digits) + PARTS * w->group) * w->stride;
-    const size_t n = w->params->n;
-    if (in->extended == NULL) {
-        extend_group(w, group, place, w->group);
-    }
+    convert_digits(w, group, ks_thread_scratch(w), w->group);
     for (size_t g = 0; g < group.count; g++) {
-        const size_t t = group.first + g;
-        const uint64_t *digits[DIGITS_MAX];
-        uint64_t *sums[PARTS];
+        target_work s;
+        open_target(w, group.first + g, 1, &s);
+        open_accumulation(w, in->key, in->lift, s.t, &s.each[0]);
         for (unsigned p = 0; p < PARTS; p++) {
-            sums[p] = stored ? accumulator(w, p, t) : scratch_accumulator(w, p, g);
+            s.each[0].sums[p] = stored ? accumulator(w, p, s.t) : scratch_accumulator(w, p, g);
         }
-        if (in->extended == NULL) {
-            digit_pointers(w, in->source, t, place + g * w->stride, w->group, digits);
-        } else {
-            ks_extended_digits(w, in->source, in->extended, t, digits);
-        }
-        inner_product(w, in->key, t, digits, sums, partial);
-        for (unsigned p = 0; p < PARTS && t <= w->level && in->lift[p] != NULL; p++) {
-            ddt_ring_mul_scalar_add(w->params->ring, t, sums[p], sums[p], in->lift[p] + t * n, w->params->p_mod_q[t]);
-        }
+        accumulate_target(&s, in->source, g);
     }
 }
 
@@ -291,12 +381,14 @@ static unsigned dividing_limbs(const ks_work *w, const ks_result *r, unsigned p,
     for (unsigned j = 0; j < k; j++) {
         limbs[j] = accumulator(w, p, (size_t)w->level + 1 + j);
     }
-    limbs[k] = accumulator(w, p, w->level);
+    if (r->rescale) {
+        limbs[k] = accumulator(w, p, w->level);
+    }
     return r->rescale ? k + 1 : k;
 }
 
-static void prepare_division(const ks_work *w, const ks_result *r) {
-    const size_t step = w->params->n / SLICES;
+/* The divisors' accumulators to the coefficient domain. */
+static void invert_divisors(const ks_work *w, const ks_result *r) {
     const unsigned parts = PARTS - r->first_part;
     uint64_t *limbs[PARTS][DDT_CKKS_P_MAX + 1];
     unsigned count = 0;
@@ -313,59 +405,118 @@ static void prepare_division(const ks_work *w, const ks_result *r) {
         uint64_t *pair[PARTS] = {limbs[first][j], limbs[PARTS - 1][j]};
         ddt_ring_intt_many(w->params->ring, m, pair, together);
     }
+}
+
+/* Task `task` of SLICES * (the parts of the result): a slice of the first half of the conversion. */
+static void prepare_slice(const ks_work *w, const ks_result *r, size_t task) {
+    const size_t step = w->params->n / SLICES;
+    const unsigned p = r->first_part + (unsigned)(task / SLICES);
+    const size_t begin = task % SLICES * step;
+    uint64_t *limbs[DDT_CKKS_P_MAX + 1];
+    (void)dividing_limbs(w, r, p, limbs);
+    ddt_baseconv_prepare(division_conversion(w, r), (const uint64_t *const *)limbs, limbs,
+                         w->part_quotients + p * w->stride, begin, begin + step);
+}
+
+static void prepare_division(const ks_work *w, const ks_result *r) {
+    invert_divisors(w, r);
 #pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(static)
-    for (size_t task = 0; task < (size_t)parts * SLICES; task++) {
-        const size_t p = r->first_part + task / SLICES;
-        const size_t begin = task % SLICES * step;
-        ddt_baseconv_prepare(division_conversion(w, r), (const uint64_t *const *)limbs[p], limbs[p],
-                             w->part_quotients + p * w->stride, begin, begin + step);
+    for (size_t task = 0; task < (size_t)(PARTS - r->first_part) * SLICES; task++) {
+        prepare_slice(w, r, task);
     }
 }
 
-/* out limb i of part p = (acc - rest) / (P or P q_l) + add, permuted. rest: NTT domain, overwritten. */
-static void finish_limb(const ks_work *w, const ks_result *r, unsigned p, size_t i, const uint64_t *acc,
-                        uint64_t *rest) {
-    const ddt_ring *ring = w->params->ring;
-    const size_t n = w->params->n;
-    uint64_t factor = w->params->p_inverse[i];
-    if (r->rescale) {
-        factor =
-            ddt_ring_scalar_mul(ring, i, factor, w->params->q_inverse[w->level * ((size_t)w->params->top + 1) + i]);
-    }
-    uint64_t *out = r->out[p] + i * n;
-    uint64_t *quotient = r->permutation == NULL ? out : rest;
-    if (r->add[p] != NULL) {
-        ddt_ring_sub_mul_scalar_add(ring, i, quotient, acc, rest, factor, r->add[p] + i * n);
-    } else {
-        ddt_ring_sub_mul_scalar(ring, i, quotient, acc, rest, factor);
-    }
-    if (r->permutation != NULL) {
-        ddt_ring_permute(ring, out, rest, r->permutation);
+/* What finishes a limb: out = (sums - rest) / (P or P q_l) + add, permuted. rest: NTT domain, overwritten. */
+typedef struct finishing {
+    const ddt_ring *ring; /* of parts of limbs */
+    const ks_result *r;
+    size_t t;
+    uint64_t factor;
+    const uint64_t *sums[PARTS];
+    const uint64_t *add[PARTS];
+    uint64_t *rest[PARTS];
+    uint64_t *quotient[PARTS]; /* rest, or the output itself where nothing is permuted */
+} finishing;
+
+static void finish_part(void *work, size_t from) {
+    const finishing *f = work;
+    for (unsigned p = f->r->first_part; p < PARTS; p++) {
+        const uint64_t *sums = f->sums[p] + from;
+        const uint64_t *rest = f->rest[p] + from;
+        uint64_t *quotient = f->quotient[p] + from;
+        if (f->add[p] != NULL) {
+            ddt_ring_sub_mul_scalar_add(f->ring, f->t, quotient, sums, rest, f->factor, f->add[p] + from);
+        } else {
+            ddt_ring_sub_mul_scalar(f->ring, f->t, quotient, sums, rest, f->factor);
+        }
     }
 }
 
-/* The results of one group from its accumulators, which are where accumulate_group leaves them. */
-static void finish_group(const ks_work *w, const ks_result *r, target_group group, bool stored) {
-    uint64_t *rest[GROUP_MAX][PARTS];
+/* 1 / P modulo q_t, or 1 / (P q_l). */
+static uint64_t division_factor(const ks_work *w, const ks_result *r, size_t t) {
+    const ddt_ckks_params *params = w->params;
+    const uint64_t factor = params->p_inverse[t];
+    return r->rescale ? ddt_ring_scalar_mul(params->ring, t, factor,
+                                            params->q_inverse[w->level * ((size_t)params->top + 1) + t])
+                      : factor;
+}
+
+/* Target f->t from its converted divisors' sums, their transforms begun. */
+static void finish_target(const ks_work *w, finishing *f) {
+    const ks_result *r = f->r;
+    const size_t limb = f->t * w->params->n;
+    const uint64_t *ahead[PARTS + PARTS];
+    size_t count = 0;
+    f->ring = ddt_ring_part(w->params->ring);
+    f->factor = division_factor(w, r, f->t);
+    for (unsigned p = r->first_part; p < PARTS; p++) {
+        f->quotient[p] = r->permutation == NULL ? r->out[p] + limb : f->rest[p];
+        f->add[p] = r->add[p] == NULL ? NULL : r->add[p] + limb;
+        ahead[count++] = f->sums[p];
+        if (f->add[p] != NULL) {
+            ahead[count++] = f->add[p];
+        }
+    }
+    const ddt_ring_visitor visitor = {finish_part, f, ahead, count};
+    ddt_ring_ntt_finish(w->params->ring, f->t, f->rest + r->first_part, PARTS - r->first_part, &visitor);
+    for (unsigned p = r->first_part; p < PARTS && r->permutation != NULL; p++) {
+        ddt_ring_permute(w->params->ring, r->out[p] + limb, f->rest[p], r->permutation);
+    }
+}
+
+typedef enum sums_place { IN_ACC, IN_SCRATCH, IN_OUT } sums_place;
+
+static const uint64_t *sums_at(const ks_work *w, const ks_result *r, sums_place place, unsigned p, target_group group,
+                               size_t g) {
+    const size_t t = group.first + g;
+    return place == IN_OUT       ? r->out[p] + t * w->params->n
+           : place == IN_SCRATCH ? scratch_accumulator(w, p, g)
+                                 : accumulator(w, p, t);
+}
+
+/* The results of one group from its accumulators. IN_OUT: only where there is a permutation. */
+static void finish_group(const ks_work *w, const ks_result *r, target_group group, sums_place place) {
     uint32_t targets[GROUP_MAX];
+    finishing f[GROUP_MAX];
+    for (size_t g = 0; g < group.count; g++) {
+        targets[g] = (uint32_t)(group.first + g);
+        f[g].r = r;
+        f[g].t = group.first + g;
+    }
     for (unsigned p = r->first_part; p < PARTS; p++) {
         uint64_t *limbs[DDT_CKKS_P_MAX + 1];
         uint64_t *converted[GROUP_MAX];
         (void)dividing_limbs(w, r, p, limbs);
         for (size_t g = 0; g < group.count; g++) {
             converted[g] = ks_thread_scratch(w) + (g * PARTS + p) * w->stride;
-            rest[g][p] = converted[g];
-            targets[g] = (uint32_t)(group.first + g);
+            f[g].rest[p] = converted[g];
+            f[g].sums[p] = sums_at(w, r, place, p, group, g);
         }
-        ddt_baseconv_limbs(division_conversion(w, r), targets, group.count, converted, (const uint64_t *const *)limbs,
-                           w->part_quotients + p * w->stride, 0, w->params->n);
+        ddt_baseconv_begin(division_conversion(w, r), targets, group.count, converted, (const uint64_t *const *)limbs,
+                           w->part_quotients + p * w->stride);
     }
     for (size_t g = 0; g < group.count; g++) {
-        const size_t t = group.first + g;
-        ddt_ring_ntt_many(w->params->ring, t, rest[g] + r->first_part, PARTS - r->first_part);
-        for (unsigned p = r->first_part; p < PARTS; p++) {
-            finish_limb(w, r, p, t, stored ? accumulator(w, p, t) : scratch_accumulator(w, p, g), rest[g][p]);
-        }
+        finish_target(w, &f[g]);
     }
 }
 
@@ -379,7 +530,7 @@ void ks_divide(const ks_work *w, const ks_result *r) {
     prepare_division(w, r);
 #pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
     for (size_t task = 0; task < group_count(w, limbs); task++) {
-        finish_group(w, r, make_group(w, 0, limbs, task), true);
+        finish_group(w, r, make_group(w, 0, limbs, task), IN_ACC);
     }
 }
 
@@ -391,9 +542,8 @@ void ks_divide(const ks_work *w, const ks_result *r) {
  * every group reads, are more than the caches hold beside the key that streams through.
  */
 static size_t first_stored(const ks_work *w, size_t limbs) {
-    const size_t cached_bytes = (size_t)8 << 20;
     const size_t sources = w->level + 1 + PARTS * (w->targets - limbs);
-    if (sources * w->params->n * sizeof(uint64_t) > cached_bytes) {
+    if (sources * w->params->n * sizeof(uint64_t) > CACHED_BYTES) {
         return 0;
     }
     const size_t stored = w->targets - limbs;
@@ -416,7 +566,83 @@ void ks_switch(const ks_work *w, const ks_input *in, const ks_result *r) {
         if (!is_stored) {
             accumulate_group(w, in, group, false);
         }
-        finish_group(w, r, group, is_stored);
+        finish_group(w, r, group, is_stored ? IN_ACC : IN_SCRATCH);
+    }
+}
+
+/* ------------------------------------------------------------------ several keys */
+
+size_t ks_rotations_limbs(const ddt_evaluator *ev, size_t count) {
+    const size_t together = count < KS_KEYS_MAX ? count : KS_KEYS_MAX;
+    return together * PARTS * (ev->params->literal.p_count + (size_t)1);
+}
+
+/* The work of rotation k alone: its accumulators of the special primes, and its quotients. */
+static ks_work rotation_work(const ks_work *w, uint64_t *room, size_t k) {
+    const size_t specials = w->params->literal.p_count;
+    ks_work own = *w;
+    own.first = w->level + (size_t)1;
+    own.acc = room + k * PARTS * (specials + 1) * w->stride;
+    own.part_quotients = own.acc + PARTS * specials * w->stride;
+    return own;
+}
+
+/* One target of all rotations: the special primes' sums in their work, inverted; the others' in the results. */
+static void accumulate_rotations(const ks_work *w, const uint64_t *source, const ks_rotation *rotations, size_t count,
+                                 uint64_t *room, target_group group, size_t g) {
+    static const uint64_t *const no_lift[PARTS] = {NULL, NULL};
+    target_work s;
+    open_target(w, group.first + g, count, &s);
+    for (size_t k = 0; k < count; k++) {
+        const ks_work own = rotation_work(w, room, k);
+        open_accumulation(w, rotations[k].key, no_lift, s.t, &s.each[k]);
+        for (unsigned p = 0; p < PARTS; p++) {
+            s.each[k].sums[p] =
+                s.t <= w->level ? rotations[k].result.out[p] + s.t * w->params->n : accumulator(&own, p, s.t);
+        }
+    }
+    accumulate_target(&s, source, g);
+    for (size_t k = 0; k < count && s.t > w->level; k++) {
+        ddt_ring_intt_many(w->params->ring, s.m, s.each[k].sums, PARTS);
+    }
+}
+
+/* The divisions of rotations [begin, end). */
+static void divide_rotations(const ks_work *w, const ks_rotation *rotations, size_t begin, size_t end, uint64_t *room) {
+    const size_t slices = (size_t)PARTS * SLICES;
+    const size_t groups = group_count(w, w->level + (size_t)1);
+#pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(static)
+    for (size_t task = begin * slices; task < end * slices; task++) {
+        const ks_work own = rotation_work(w, room, task / slices);
+        prepare_slice(&own, &rotations[task / slices].result, task % slices);
+    }
+#pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
+    for (size_t task = begin * groups; task < end * groups; task++) {
+        const ks_work own = rotation_work(w, room, task / groups);
+        finish_group(&own, &rotations[task / groups].result, make_group(w, 0, w->level + (size_t)1, task % groups),
+                     IN_OUT);
+    }
+}
+
+/* The sources of the divisions that go on at the same time stay in the caches. */
+static size_t divided_together(const ks_work *w) {
+    const size_t each = (size_t)PARTS * w->params->literal.p_count * w->params->n * sizeof(uint64_t);
+    return each < CACHED_BYTES ? CACHED_BYTES / each : 1;
+}
+
+void ks_rotate(const ks_work *w, const uint64_t *source, const ks_rotation *rotations, size_t count, uint64_t *room) {
+    const size_t together = divided_together(w);
+    /* The special primes first: they take longer, and threads should end together. */
+#pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
+    for (size_t task = 0; task < group_count(w, w->targets); task++) {
+        const target_group group = make_group(w, 0, w->targets, group_count(w, w->targets) - 1 - task);
+        convert_digits(w, group, ks_thread_scratch(w), w->group);
+        for (size_t g = 0; g < group.count; g++) {
+            accumulate_rotations(w, source, rotations, count, room, group, g);
+        }
+    }
+    for (size_t begin = 0; begin < count; begin += together) {
+        divide_rotations(w, rotations, begin, count - begin < together ? count : begin + together, room);
     }
 }
 

@@ -10,7 +10,8 @@ enum {
      * Terms of one inner product. Each adds three streams of memory, and beyond about sixteen the prefetchers lose
      * track: measured 7 GB/s of keys with eight terms at once, 21 GB/s with four.
      */
-    KS_DOT_TERMS = 4
+    KS_DOT_TERMS = 4,
+    KS_KEYS_MAX = 16 /* of one ks_rotate */
 };
 _Static_assert((int)KS_DOT_TERMS <= (int)DDT_RING_DOT_MAX, "one inner product of the ring");
 
@@ -27,7 +28,8 @@ typedef struct ks_work {
     uint64_t *scaled;         /* level + 1 limbs: digits in the coefficient domain, prepared for conversion */
     uint64_t *quotients;      /* one limb a digit */
     uint64_t *part_quotients; /* one limb a part: of the division */
-    uint64_t *acc;            /* 2 * targets limbs, which ks_switch uses only in part */
+    uint64_t *acc;            /* 2 * (targets - first) limbs, which ks_switch uses only in part */
+    size_t first;             /* target whose accumulators are the first ones there */
     uint64_t *scratch;        /* threads * scratch_limbs */
     size_t scratch_limbs;
     size_t stride; /* words from one limb of the four to the next */
@@ -48,12 +50,11 @@ ddt_status ks_find_key(ddt_evaluator *ev, const char *operation, uint64_t galois
 void ks_decompose(const ks_work *w, const uint64_t *source);
 /*
  * What a switch takes: digits of `source` times `key`. lift (may be NULL): two parts of level + 1 limbs, added to the
- * sum times P, so that they share the division. extended (may be NULL): what ks_extend_all has made, for several keys.
+ * sum times P, so that they share the division.
  */
 typedef struct ks_input {
     const ddt_switch_key *key;
     const uint64_t *source;
-    const uint64_t *extended;
     const uint64_t *lift[PARTS];
 } ks_input;
 
@@ -81,5 +82,18 @@ void ks_switch(const ks_work *w, const ks_input *in, const ks_result *r);
 void ks_accumulate(const ks_work *w, const ks_input *in);
 /* ... out = acc / P (or / (P q_level)), rounded, + add, permuted. acc of the divisors is overwritten. */
 void ks_divide(const ks_work *w, const ks_result *r);
+
+/* A switch of the same digits with a key of its own; the result has a permutation. */
+typedef struct ks_rotation {
+    const ddt_switch_key *key;
+    ks_result result;
+} ks_rotation;
+
+/*
+ * The second step for up to KS_KEYS_MAX rotations, prime by prime for all of them: the digits modulo a prime are made
+ * and multiplied with all keys, and never stored. The outputs are no inputs. room: ks_rotations_limbs limbs.
+ */
+size_t ks_rotations_limbs(const ddt_evaluator *ev, size_t count);
+void ks_rotate(const ks_work *w, const uint64_t *source, const ks_rotation *rotations, size_t count, uint64_t *room);
 
 #endif

@@ -68,29 +68,31 @@ ddt_status ddt_eval_rotate_hoisted(ddt_evaluator *ev, const ddt_ciphertext *a, c
             status = ks_find_key(ev, "rotate_hoisted", galois, a->level, &entry);
         }
     }
-    const size_t stored = ddt_ckks_digits(params, a->level) * ((size_t)a->level + 1 + params->literal.p_count);
     if (status == DDT_OK) {
-        status = ckks_arena_begin(ev, ks_work_limbs(ev, a->level) + stored);
+        status = ckks_arena_begin(ev, ks_work_limbs(ev, a->level) + ks_rotations_limbs(ev, count));
     }
     if (status != DDT_OK) {
         return status;
     }
     ks_work w;
+    ks_rotation rotations[KS_KEYS_MAX];
+    size_t waiting = 0;
     ks_work_take(ev, a->level, &w);
-    uint64_t *extended = ckks_arena_take(ev, stored);
+    uint64_t *room = ckks_arena_take(ev, ks_rotations_limbs(ev, count));
     const uint64_t *source = ddt_ciphertext_limb(a, params->n, 1, 0);
     ks_decompose(&w, source);
-    ks_extend_all(&w, extended);
     for (size_t r = 0; r < count; r++) {
         const uint64_t galois = ddt_ring_galois_rotation(params->ring, steps[r]);
-        entry = ckks_keys_entry(ev->keys, galois);
         if (galois == 1) {
             ckks_copy(ev, a, a->level, out[r]);
         } else {
-            ks_result result;
-            automorphism_result(params, a, entry, out[r], &result);
-            const ks_input input = {.key = &entry->key, .source = source, .extended = extended};
-            ks_switch(&w, &input, &result);
+            entry = ckks_keys_entry(ev->keys, galois);
+            rotations[waiting].key = &entry->key;
+            automorphism_result(params, a, entry, out[r], &rotations[waiting++].result);
+        }
+        if (waiting == KS_KEYS_MAX || (r + 1 == count && waiting > 0)) {
+            ks_rotate(&w, source, rotations, waiting, room);
+            waiting = 0;
         }
         ckks_set_result(out[r], a->level, 2, a->scale);
     }

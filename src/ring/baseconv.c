@@ -16,8 +16,9 @@
 #include "arith.h"
 
 enum {
-    BLOCK_WORDS = 512
-}; /* a block of every source limb stays in the level-2 cache while all targets are made from it */
+    BLOCK_WORDS = 512, /* a block of every source limb stays in the level-2 cache while all targets are made from it */
+    LOG_N_FUSED = 16   /* smaller limbs are still in that cache when their transform begins */
+};
 
 struct ddt_baseconv {
     const ddt_ring *ring;
@@ -132,6 +133,11 @@ void ddt_baseconv_prepare(const ddt_baseconv *conversion, const uint64_t *const 
                                                 end);
 }
 
+static ddt_baseconv_target make_target(const ddt_baseconv *conversion, size_t j) {
+    return (ddt_baseconv_target){&conversion->ring->moduli[conversion->to[j]],
+                                 conversion->factors + j * (conversion->from_count + 1)};
+}
+
 void ddt_baseconv_limbs(const ddt_baseconv *conversion, const uint32_t *targets, size_t count, uint64_t *const *out,
                         const uint64_t *const *y, const uint64_t *quotient, size_t begin, size_t end) {
     for (size_t from = begin; from < end; from += BLOCK_WORDS) {
@@ -140,9 +146,7 @@ void ddt_baseconv_limbs(const ddt_baseconv *conversion, const uint32_t *targets,
             size_t together = count - i > DDT_BASECONV_TARGETS ? DDT_BASECONV_TARGETS : count - i;
             ddt_baseconv_target chosen[DDT_BASECONV_TARGETS] = {{NULL, NULL}};
             for (size_t t = 0; t < together; t++) {
-                size_t j = targets[i + t];
-                chosen[t].modulus = &conversion->ring->moduli[conversion->to[j]];
-                chosen[t].factors = conversion->factors + j * (conversion->from_count + 1);
+                chosen[t] = make_target(conversion, targets[i + t]);
             }
             conversion->ring->kernels->baseconv_limbs(chosen, together, conversion->from_count, out + i, y, quotient,
                                                       from, to);
@@ -154,4 +158,24 @@ void ddt_baseconv_limb(const ddt_baseconv *conversion, size_t j, uint64_t *out, 
                        const uint64_t *quotient) {
     uint32_t target = (uint32_t)j;
     ddt_baseconv_limbs(conversion, &target, 1, &out, y, quotient, 0, conversion->ring->n);
+}
+
+void ddt_baseconv_begin(const ddt_baseconv *conversion, const uint32_t *targets, size_t count, uint64_t *const *out,
+                        const uint64_t *const *y, const uint64_t *quotient) {
+    const ddt_ring *ring = conversion->ring;
+    if (!ring_has_steps(ring) || ring->log_n < LOG_N_FUSED) {
+        ddt_baseconv_limbs(conversion, targets, count, out, y, quotient, 0, ring->n);
+        for (size_t t = 0; t < count; t++) {
+            ddt_ring_ntt_begin(ring, conversion->to[targets[t]], out[t]);
+        }
+        return;
+    }
+    for (size_t i = 0; i < count; i += DDT_BASECONV_TOGETHER) {
+        size_t together = count - i > DDT_BASECONV_TOGETHER ? DDT_BASECONV_TOGETHER : count - i;
+        ddt_baseconv_target chosen[DDT_BASECONV_TOGETHER];
+        for (size_t t = 0; t < together; t++) {
+            chosen[t] = make_target(conversion, targets[i + t]);
+        }
+        ring->kernels->baseconv_begin(chosen, together, conversion->from_count, out + i, y, quotient);
+    }
 }

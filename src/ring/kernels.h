@@ -10,7 +10,7 @@
 
 #include <stdbool.h>
 
-#include "ddt/base.h"
+#include "ddt/ring.h"
 
 #include "modulus.h"
 
@@ -19,8 +19,13 @@ enum {
     DDT_BASECONV_FRACTION_BITS = 49,
     /* Most source moduli of a base conversion: 128 products of 2^100 stay within reach of ddt_reduce_wide. */
     DDT_BASECONV_FROM_MAX = 128,
+    /* Positions of a part of a limb, see ddt_ring_part: a few of them fit the level-1 cache. */
+    DDT_RING_LOG_PART = 10,
+    DDT_RING_PART = 1 << DDT_RING_LOG_PART,
+    DDT_RING_STEPS_FROM = 4 * DDT_RING_PART,
     /* Target limbs that one pass of the second half over the sources makes. */
-    DDT_BASECONV_TARGETS = 2
+    DDT_BASECONV_TARGETS = 2,
+    DDT_BASECONV_TOGETHER = 8
 };
 
 /* One source limb of the first half of a base conversion. */
@@ -49,6 +54,13 @@ typedef struct ddt_kernels {
     /* Several limbs of one modulus; NULL: one after another. */
     void (*ntt_many)(const ddt_modulus *modulus, uint64_t *const *limbs, size_t count);
     void (*intt_many)(const ddt_modulus *modulus, uint64_t *const *limbs, size_t count);
+    /*
+     * The transform in two steps, for at least DDT_RING_STEPS_FROM positions; visitor may be NULL. NULL: the first step
+     * does nothing, the second is ntt_many.
+     */
+    void (*ntt_begin)(const ddt_modulus *modulus, uint64_t *a);
+    void (*ntt_finish)(const ddt_modulus *modulus, uint64_t *const *limbs, size_t count,
+                       const ddt_ring_visitor *visitor);
 
     void (*add)(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b);
     void (*sub)(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b);
@@ -79,6 +91,10 @@ typedef struct ddt_kernels {
     /* out[i] gets the residues modulo targets[i]; target_count is 1 or 2. */
     void (*baseconv_limbs)(const ddt_baseconv_target *targets, size_t target_count, size_t count, uint64_t *const *out,
                            const uint64_t *const *y, const uint64_t *quotient, size_t begin, size_t end);
+    /* baseconv_limbs of whole limbs and ntt_begin in one, for at most DDT_BASECONV_TOGETHER targets; wanted where
+     * ntt_begin is not NULL. */
+    void (*baseconv_begin)(const ddt_baseconv_target *targets, size_t target_count, size_t count, uint64_t *const *out,
+                           const uint64_t *const *y, const uint64_t *quotient);
 } ddt_kernels;
 
 extern const ddt_kernels ddt_kernels_scalar;

@@ -105,6 +105,29 @@ static ddt_status build(ddt_context *ctx, ddt_ring *ring, const uint64_t *moduli
     return status;
 }
 
+/* The ring of parts: the moduli without tables. */
+static ddt_status build_parts(ddt_context *ctx, ddt_ring *ring) {
+    ddt_ring *parts = ddt_calloc(1, sizeof *parts);
+    ring->parts = parts;
+    if (parts != NULL) {
+        parts->moduli = ddt_calloc(ring->count, sizeof *parts->moduli);
+    }
+    if (parts == NULL || parts->moduli == NULL) {
+        return ddt_fail(ctx, DDT_ERR_MEMORY, "There is no memory for a ring.");
+    }
+    parts->kernels = ring->kernels;
+    parts->log_n = ring->log_n < DDT_RING_LOG_PART ? ring->log_n : DDT_RING_LOG_PART;
+    parts->n = (size_t)1 << parts->log_n;
+    parts->count = ring->count;
+    for (size_t i = 0; i < ring->count; i++) {
+        parts->moduli[i] = ring->moduli[i];
+        parts->moduli[i].tables = NULL;
+        parts->moduli[i].log_n = parts->log_n;
+        parts->moduli[i].n = parts->n;
+    }
+    return DDT_OK;
+}
+
 ddt_status ddt_ring_create(ddt_context *ctx, unsigned log_n, const uint64_t *moduli, size_t count, ddt_ring **out) {
     if (log_n < DDT_RING_LOG_N_MIN || log_n > DDT_RING_LOG_N_MAX) {
         return ddt_fail(ctx, DDT_ERR_ARGUMENT, "The ring degree 2^%u is not between 2^%d and 2^%d.", log_n,
@@ -132,6 +155,9 @@ ddt_status ddt_ring_create(ddt_context *ctx, unsigned log_n, const uint64_t *mod
     ring->n = (size_t)1 << log_n;
     ring->count = count;
     ddt_status status = build(ctx, ring, moduli);
+    if (status == DDT_OK) {
+        status = build_parts(ctx, ring);
+    }
     if (status != DDT_OK) {
         ddt_ring_destroy(ring);
         return status;
@@ -142,6 +168,7 @@ ddt_status ddt_ring_create(ddt_context *ctx, unsigned log_n, const uint64_t *mod
 
 void ddt_ring_destroy(ddt_ring *ring) {
     if (ring != NULL) {
+        ddt_ring_destroy(ring->parts);
         ddt_free(ring->moduli);
         ddt_free(ring->tables);
         ddt_free(ring);
@@ -188,6 +215,26 @@ void ddt_ring_intt_many(const ddt_ring *ring, size_t m, uint64_t *const *limbs, 
     }
     for (size_t i = 0; i < count; i++) {
         ring->kernels->intt(&ring->moduli[m], limbs[i]);
+    }
+}
+
+const ddt_ring *ddt_ring_part(const ddt_ring *ring) { return ring->parts; }
+
+void ddt_ring_ntt_begin(const ddt_ring *ring, size_t m, uint64_t *a) {
+    if (ring_has_steps(ring)) {
+        ring->kernels->ntt_begin(&ring->moduli[m], a);
+    }
+}
+
+void ddt_ring_ntt_finish(const ddt_ring *ring, size_t m, uint64_t *const *limbs, size_t count,
+                         const ddt_ring_visitor *visitor) {
+    if (ring_has_steps(ring)) {
+        ring->kernels->ntt_finish(&ring->moduli[m], limbs, count, visitor);
+        return;
+    }
+    ddt_ring_ntt_many(ring, m, limbs, count);
+    for (size_t from = 0; visitor != NULL && from < ring->n; from += ring->parts->n) {
+        visitor->visit(visitor->work, from);
     }
 }
 

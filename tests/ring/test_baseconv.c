@@ -270,6 +270,70 @@ static void test_many_sources(void **state) {
     }
 }
 
+/* Conversion and the beginning of the transform in one: the same transforms as one after the other. */
+static void check_begun(const problem *p, const ddt_baseconv *conversion, size_t count) {
+    const size_t n = ddt_ring_n(p->ring);
+    uint64_t *quotient = new_limb(n);
+    uint64_t *one = new_limb(n);
+    uint64_t *out[MODULI];
+    uint32_t targets[MODULI];
+    ddt_baseconv_prepare(conversion, (const uint64_t *const *)p->limbs, p->limbs, quotient, 0, n);
+    for (size_t i = 0; i < count; i++) {
+        out[i] = new_limb(n);
+        targets[i] = (uint32_t)(p->to_count - 1 - i);
+    }
+    ddt_baseconv_begin(conversion, targets, count, out, (const uint64_t *const *)p->limbs, quotient);
+    for (size_t i = 0; i < count; i++) {
+        ddt_baseconv_limb(conversion, targets[i], one, (const uint64_t *const *)p->limbs, quotient);
+        ddt_ring_ntt(p->ring, p->to[targets[i]], one);
+        ddt_ring_ntt_finish(p->ring, p->to[targets[i]], &out[i], 1, NULL);
+        assert_limbs_equal(out[i], one, n);
+        ddt_free(out[i]);
+    }
+    ddt_free(one);
+    ddt_free(quotient);
+}
+
+static void check_begun_ring(unsigned log_n, size_t targets, size_t sources, uint64_t *seed) {
+    enum { SOURCES_MAX = 17 };
+    uint64_t moduli[MODULI + SOURCES_MAX];
+    problem p = {.from_count = sources, .to_count = MODULI};
+    ddt_baseconv *conversion = NULL;
+    make_moduli(log_n, moduli);
+    assert_int_equal(ddt_ring_find_primes(ctx, log_n + 1, 45, sources, moduli, MODULI, moduli + MODULI), DDT_OK);
+    assert_int_equal(ddt_ring_create(ctx, log_n, moduli, MODULI + sources, &p.ring), DDT_OK);
+    for (uint32_t i = 0; i < MODULI; i++) {
+        p.to[i] = i;
+    }
+    for (uint32_t k = 0; k < sources; k++) {
+        p.from[k] = (uint32_t)MODULI + k;
+        p.limbs[k] = new_limb(ddt_ring_n(p.ring));
+        fill_random(p.limbs[k], ddt_ring_n(p.ring), ddt_ring_modulus(p.ring, p.from[k]), seed);
+    }
+    assert_int_equal(ddt_baseconv_create(ctx, p.ring, p.from, sources, p.to, MODULI, &conversion), DDT_OK);
+    check_begun(&p, conversion, targets);
+    for (size_t k = 0; k < sources; k++) {
+        ddt_free(p.limbs[k]);
+    }
+    ddt_baseconv_destroy(conversion);
+    ddt_ring_destroy(p.ring);
+}
+
+static void test_begun(void **state) {
+    (void)state;
+    uint64_t seed = 10;
+    for (size_t set = 0; set < KERNEL_SETS; set++) {
+        for (unsigned log_n = 4; select_set(set) && log_n <= 14; log_n += 2) {
+            check_begun_ring(log_n, log_n % MODULI, 3, &seed);
+        }
+    }
+    /* Of these only the last kernels do both at once; 13 targets are more than go together. */
+    if (select_set(KERNEL_SETS - 1)) {
+        check_begun_ring(16, 13, 17, &seed);
+        check_begun_ring(17, 3, 2, &seed);
+    }
+}
+
 static void test_rejected(void **state) {
     (void)state;
     assert_true(select_set(0));
@@ -302,6 +366,6 @@ static void test_rejected(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_conversion), cmocka_unit_test(test_many_sources),
-                                       cmocka_unit_test(test_rejected)};
+                                       cmocka_unit_test(test_begun), cmocka_unit_test(test_rejected)};
     return cmocka_run_group_tests(tests, make_context, free_context);
 }

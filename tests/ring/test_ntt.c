@@ -194,12 +194,67 @@ static void test_many(void **state) {
     check_everywhere(4, 16, 1, check_many);
 }
 
+/* In two steps it is the same transform, and every part is seen once, in order, when it is done. */
+enum { STEPPED = 3 };
+typedef struct seen_parts {
+    const ddt_ring *ring;
+    uint64_t *const *limbs;
+    uint64_t *const *alone;
+    size_t count;
+    size_t next;
+} seen_parts;
+
+static void see_part(void *work, size_t from) {
+    seen_parts *s = work;
+    const size_t part = ddt_ring_n(ddt_ring_part(s->ring));
+    assert_int_equal(from, s->next);
+    for (size_t i = 0; i < s->count; i++) {
+        assert_memory_equal(s->limbs[i] + from, s->alone[i] + from, part * sizeof *s->limbs[i]);
+        memset(s->limbs[i] + from, 0, part * sizeof *s->limbs[i]);
+    }
+    s->next += part;
+}
+
+static void check_steps(const ddt_ring *ring, size_t m, uint64_t *seed) {
+    const size_t n = ddt_ring_n(ring);
+    if (m % 3 != ddt_ring_log_n(ring) % 3) {
+        return; /* every size of modulus with some degrees */
+    }
+    uint64_t *limbs[STEPPED];
+    uint64_t *alone[STEPPED];
+    assert_int_equal(n % ddt_ring_n(ddt_ring_part(ring)), 0);
+    for (size_t i = 0; i < STEPPED; i++) {
+        limbs[i] = new_limb(n);
+        alone[i] = new_limb(n);
+    }
+    for (size_t count = 0; count <= STEPPED; count++) {
+        const uint64_t *ahead[2] = {alone[0], alone[1]};
+        seen_parts s = {ring, limbs, alone, count, 0};
+        const ddt_ring_visitor visitor = {see_part, &s, ahead, count % 2 == 0 ? 0 : 2};
+        for (size_t i = 0; i < count; i++) {
+            fill_random(limbs[i], n, ddt_ring_modulus(ring, m), seed);
+            memcpy(alone[i], limbs[i], n * sizeof *limbs[i]);
+            ddt_ring_ntt(ring, m, alone[i]);
+            ddt_ring_ntt_begin(ring, m, limbs[i]);
+        }
+        ddt_ring_ntt_finish(ring, m, limbs, count, &visitor);
+        assert_int_equal(s.next, n);
+    }
+    for (size_t i = 0; i < STEPPED; i++) {
+        ddt_free(limbs[i]);
+        ddt_free(alone[i]);
+    }
+}
+
+static void test_steps(void **state) {
+    (void)state;
+    check_everywhere(4, 17, 1, check_steps);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_definition),
-        cmocka_unit_test(test_product),
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_definition), cmocka_unit_test(test_product), cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_many),       cmocka_unit_test(test_steps),
     };
     return cmocka_run_group_tests(tests, make_context, free_context);
 }

@@ -10,6 +10,9 @@ void ddt_avx512ifma_ntt(const ddt_modulus *modulus, uint64_t *a);
 void ddt_avx512ifma_intt(const ddt_modulus *modulus, uint64_t *a);
 void ddt_avx512ifma_ntt_many(const ddt_modulus *modulus, uint64_t *const *limbs, size_t count);
 void ddt_avx512ifma_intt_many(const ddt_modulus *modulus, uint64_t *const *limbs, size_t count);
+void ddt_avx512ifma_ntt_begin(const ddt_modulus *modulus, uint64_t *a);
+void ddt_avx512ifma_ntt_finish(const ddt_modulus *modulus, uint64_t *const *limbs, size_t count,
+                               const ddt_ring_visitor *visitor);
 
 void ddt_avx512ifma_add(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b);
 void ddt_avx512ifma_sub(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b);
@@ -39,5 +42,8 @@ uint64_t ddt_avx512ifma_baseconv_factor(const ddt_modulus *to, uint64_t factor);
 void ddt_avx512ifma_baseconv_limbs(const ddt_baseconv_target *targets, size_t target_count, size_t count,
                                    uint64_t *const *out, const uint64_t *const *y, const uint64_t *quotient,
                                    size_t begin, size_t end);
+
+void ddt_avx512ifma_baseconv_begin(const ddt_baseconv_target *targets, size_t target_count, size_t count,
+                                   uint64_t *const *out, const uint64_t *const *y, const uint64_t *quotient);
 
 #endif

@@ -13,6 +13,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "avx512ifma_kernels.h"
+#include "ntt_forward.h"
 #include "vector.h"
 
 #include "ddt/ring.h"
@@ -258,6 +259,78 @@ void ddt_avx512ifma_baseconv_limbs(const ddt_baseconv_target *targets, size_t ta
             convert_tile(c, 2, count, out, y, quotient, j, 1);
         } else {
             convert_tile(c, 1, count, out, y, quotient, j, 1);
+        }
+    }
+}
+
+/*
+ * The second half and the first sweep of the transform in one, COLUMNS residues of every row at a time: their sources
+ * stay in the level-2 cache for all targets, and each target's residues go through the sweep before they leave it.
+ * COLUMNS is a page: on shorter stretches of this many limbs and rows the processor's own fetching is of no use (a
+ * half longer at 32 residues). What comes next is fetched ahead all the same.
+ */
+enum { COLUMNS = 512, TILE = TILE_VECTORS * LANES };
+
+/* The sources of a tile from residue j on. */
+DDT_INLINE void fetch_tile(size_t count, const uint64_t *const *y, const uint64_t *quotient, size_t j) {
+    for (size_t k = 0; k <= count; k++) {
+        const uint64_t *source = (k < count ? y[k] : quotient) + j;
+        DDT_UNROLL
+        for (size_t i = 0; i < TILE_VECTORS; i++) {
+            __builtin_prefetch(source + i * LANES, 0, 2);
+        }
+    }
+}
+
+/* The sources of a conversion. */
+typedef struct source_limbs {
+    size_t count;
+    const uint64_t *const *y;
+    const uint64_t *quotient;
+} source_limbs;
+
+/* Residues [from, from + COLUMNS) of one or two targets; those from `next` on are fetched (0: none). */
+DDT_INLINE void convert_columns(const target_constants *targets, size_t target_count, const source_limbs *s,
+                                uint64_t *const *out, size_t from, size_t next) {
+    for (size_t j = 0; j < COLUMNS; j += TILE) {
+        if (next != 0) {
+            fetch_tile(s->count, s->y, s->quotient, next + j);
+        }
+        convert_tile(targets, target_count, s->count, out, s->y, s->quotient, from + j, TILE_VECTORS);
+    }
+}
+
+/* All targets at the columns from `column` on of rows of `row` residues. */
+static void convert_rows(const target_constants *targets, size_t target_count, const source_limbs *s,
+                         uint64_t *const *out, size_t column, size_t row, size_t n) {
+    for (size_t t = 0; t < target_count; t += DDT_BASECONV_TARGETS) {
+        const size_t fetched = t == 0 && column + COLUMNS < row ? COLUMNS : 0;
+        for (size_t j = column; j < n; j += row) {
+            const size_t next = fetched == 0 ? 0 : j + fetched;
+            if (target_count - t >= DDT_BASECONV_TARGETS) {
+                convert_columns(targets + t, DDT_BASECONV_TARGETS, s, out + t, j, next);
+            } else {
+                convert_columns(targets + t, 1, s, out + t, j, next);
+            }
+        }
+    }
+}
+
+void ddt_avx512ifma_baseconv_begin(const ddt_baseconv_target *targets, size_t target_count, size_t count,
+                                   uint64_t *const *out, const uint64_t *const *y, const uint64_t *quotient) {
+    const source_limbs s = {count, y, quotient};
+    const size_t n = targets[0].modulus->n;
+    target_constants c[DDT_BASECONV_TOGETHER];
+    transform jobs[DDT_BASECONV_TOGETHER];
+    for (size_t t = 0; t < target_count; t++) {
+        c[t] = make_target(&targets[t], count);
+        jobs[t] = ddt_avx512ifma_forward(targets[t].modulus);
+    }
+    const size_t row = n / forward_rows(targets[0].modulus->log_n);
+    for (size_t column = 0; column < row; column += COLUMNS) {
+        convert_rows(c, target_count, &s, out, column, row, n);
+        for (size_t t = 0; t < target_count; t++) {
+            ddt_avx512ifma_first_sweep(&jobs[t], out[t], column, COLUMNS);
         }
     }
 }

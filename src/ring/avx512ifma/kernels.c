@@ -16,6 +16,8 @@ const ddt_kernels ddt_kernels_avx512ifma = {
     .intt = ddt_avx512ifma_intt,
     .ntt_many = ddt_avx512ifma_ntt_many,
     .intt_many = ddt_avx512ifma_intt_many,
+    .ntt_begin = ddt_avx512ifma_ntt_begin,
+    .ntt_finish = ddt_avx512ifma_ntt_finish,
     .add = ddt_avx512ifma_add,
     .sub = ddt_avx512ifma_sub,
     .neg = ddt_avx512ifma_neg,
@@ -34,4 +36,5 @@ const ddt_kernels ddt_kernels_avx512ifma = {
     .baseconv_prepare = ddt_avx512ifma_baseconv_prepare,
     .baseconv_factor = ddt_avx512ifma_baseconv_factor,
     .baseconv_limbs = ddt_avx512ifma_baseconv_limbs,
+    .baseconv_begin = ddt_avx512ifma_baseconv_begin,
 };

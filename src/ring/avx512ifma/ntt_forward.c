@@ -15,24 +15,13 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "ntt.h"
+#include "ntt_forward.h"
 
 #include "../scalar/scalar_kernels.h"
 
 enum { EXACT_BITS = 46 }; /* the largest moduli with an exact quotient at the end */
 
 typedef enum range_step { RANGE_KEEP, RANGE_BIAS, RANGE_REDUCE } range_step;
-
-typedef struct constants {
-    vec multiples; /* to reduce by: see the head of the file */
-    vec q;
-    vec minus_q; /* mod 2^52 */
-    vec one;
-    vec bias;     /* R q */
-    vec quotient; /* floor(2^52 / q), or, for at most 46 bits, ceil(2^(bits + 51) / q) */
-    vec shift;    /* bits - 1 */
-    vec mask;     /* 2^52 - 1 */
-} constants;
 
 /* What a pass does to ranges: the layers (bits of a mask) in which x is reduced; the first pass begins with the bias.
  */
@@ -203,8 +192,21 @@ DDT_INLINE void canonical_step(vec *v, int block, int step, const constants *c, 
     }
 }
 
+enum { TAIL_FETCHES = 6 }; /* calls in tail() */
+
+DDT_INLINE void fetch_streams(fetching *ahead) {
+    for (size_t i = 0; i < ahead->chunk && ahead->at < ahead->end; i++) {
+        __builtin_prefetch(ahead->streams[ahead->stream] + ahead->at, 0, 2);
+        if (++ahead->stream == ahead->count) {
+            ahead->stream = 0;
+            ahead->at += LANES;
+        }
+    }
+}
+
 /* The last seven layers on 128 contiguous residues. */
-DDT_INLINE void tail(uint64_t *a, const uint64_t *t, const constants *c, unsigned reduced, bool exact) {
+DDT_INLINE void tail(uint64_t *a, const uint64_t *t, const constants *c, fetching *ahead, unsigned reduced,
+                     bool exact) {
     const schedule s = {false, reduced};
     const uint64_t *lanes = t + TAIL_PAIR_WORDS;
     vec v[TAIL_VECTORS];
@@ -213,21 +215,26 @@ DDT_INLINE void tail(uint64_t *a, const uint64_t *t, const constants *c, unsigne
     for (size_t k = 0; k < TAIL_VECTORS; k++) {
         v[k] = load(a + k * LANES);
     }
+    fetch_streams(ahead);
     group_layer(v, ROW_LAYERS, 0, t, c, s);
+    fetch_streams(ahead);
     DDT_UNROLL
     for (int i = 0; i < STEPS; i++) {
         row_step(v, 0, i, t, c, s);
     }
+    fetch_streams(ahead);
     DDT_UNROLL
     for (int i = 0; i < STEPS; i++) {
         row_step(v, 1, i, t, c, s);
         transpose_step(v, i);
     }
+    fetch_streams(ahead);
     DDT_UNROLL
     for (int i = 0; i < STEPS; i++) {
         lane_step(v, 0, i, lanes, c, s);
         transpose_step(w, i);
     }
+    fetch_streams(ahead);
     DDT_UNROLL
     for (int i = 0; i < STEPS; i++) {
         lane_step(v, 1, i, lanes, c, s);
@@ -238,6 +245,7 @@ DDT_INLINE void tail(uint64_t *a, const uint64_t *t, const constants *c, unsigne
     for (size_t k = 0; k < LANES; k++) {
         store(a + k * LANES, v[k]);
     }
+    fetch_streams(ahead);
     DDT_UNROLL
     for (int i = 0; i < STEPS; i++) {
         canonical_step(v, 1, i, c, exact);
@@ -253,14 +261,6 @@ DDT_INLINE void tail(uint64_t *a, const uint64_t *t, const constants *c, unsigne
 
 /* The largest pieces of code: not once for each place that needs them. */
 #define DDT_NOINLINE __attribute__((noinline))
-
-typedef struct transform {
-    ntt_plan plan;
-    void (*tails)(const struct transform *job, uint64_t *a, size_t from, size_t size);
-    const uint64_t *tables;
-    unsigned bits;
-    constants c;
-} transform;
 
 enum { EVERY_LAYER = 0x7f };
 
@@ -279,64 +279,68 @@ DDT_INLINE unsigned reduced_layers(unsigned bits, unsigned layers, unsigned left
     return mask;
 }
 
-/* `layers` layers on the block of 2^layers parts of `part` residues at a. */
-DDT_INLINE void sweep_layers(uint64_t *a, size_t part, int layers, const uint64_t *t, const constants *c, schedule s) {
-    for (size_t j = 0; j < part; j += LANES) {
+/* `layers` layers on the first `size` residues of each of 2^layers parts of `part` residues at a. */
+DDT_INLINE void sweep_layers(uint64_t *a, size_t size, size_t part, int layers, const uint64_t *t, const constants *c,
+                             schedule s) {
+    for (size_t j = 0; j < size; j += LANES) {
         run_group(a + j, part, layers, opaque(t), c, s);
     }
 }
 
 /* Sweeps but for the 50-bit ones reduce in one of their first three layers at most. */
-DDT_INLINE void sweep_reduced(uint64_t *a, size_t part, int layers, const uint64_t *t, const constants *c, bool first,
-                              unsigned reduced) {
+DDT_INLINE void sweep_reduced(uint64_t *a, size_t size, size_t part, int layers, const uint64_t *t, const constants *c,
+                              bool first, unsigned reduced) {
     if (reduced == 0) {
-        sweep_layers(a, part, layers, t, c, (schedule){first, 0});
+        sweep_layers(a, size, part, layers, t, c, (schedule){first, 0});
     } else if (reduced == 1) {
-        sweep_layers(a, part, layers, t, c, (schedule){first, 1});
+        sweep_layers(a, size, part, layers, t, c, (schedule){first, 1});
     } else if (reduced == 2) {
-        sweep_layers(a, part, layers, t, c, (schedule){first, 2});
+        sweep_layers(a, size, part, layers, t, c, (schedule){first, 2});
     } else if (reduced == 4) {
-        sweep_layers(a, part, layers, t, c, (schedule){first, 4});
+        sweep_layers(a, size, part, layers, t, c, (schedule){first, 4});
     } else {
-        sweep_layers(a, part, layers, t, c, (schedule){first, EVERY_LAYER});
+        sweep_layers(a, size, part, layers, t, c, (schedule){first, EVERY_LAYER});
     }
 }
 
-DDT_INLINE void sweep(const transform *job, uint64_t *a, size_t part, unsigned layers, const uint64_t *t, bool first,
-                      unsigned left) {
+DDT_INLINE void sweep(const transform *job, uint64_t *a, size_t size, size_t part, unsigned layers, const uint64_t *t,
+                      bool first, unsigned left) {
     const unsigned biased = first ? 1 : 0; /* in place of a reduction in the first layer */
     const unsigned reduced = reduced_layers(job->bits, layers, left) & ~biased;
     if (layers == 4) {
-        sweep_reduced(a, part, 4, t, &job->c, first, reduced);
+        sweep_reduced(a, size, part, 4, t, &job->c, first, reduced);
     } else if (layers == 3) {
-        sweep_reduced(a, part, 3, t, &job->c, first, reduced);
+        sweep_reduced(a, size, part, 3, t, &job->c, first, reduced);
     } else {
-        sweep_reduced(a, part, 2, t, &job->c, first, reduced);
+        sweep_reduced(a, size, part, 2, t, &job->c, first, reduced);
     }
 }
 
 /* The first sweep: the whole limb is one block. */
-static DDT_NOINLINE void first_sweep(const transform *job, uint64_t *a, size_t part, unsigned left) {
-    sweep(job, a, part, job->plan.layers[0], job->tables + TABLE_HEAD_WORDS, true, left);
+void ddt_avx512ifma_first_sweep(const transform *job, uint64_t *a, size_t from, size_t size) {
+    const unsigned layers = job->plan.layers[0];
+    sweep(job, a + from, size, job->n >> layers, layers, job->tables + TABLE_HEAD_WORDS, true, job->log_n);
 }
 
 static DDT_NOINLINE void later_sweep(const transform *job, uint64_t *a, size_t part, unsigned layers, const uint64_t *t,
                                      unsigned left) {
-    sweep(job, a, part, layers, t, false, left);
+    sweep(job, a, part, part, layers, t, false, left);
 }
 
 /* The tails of the block of `size` residues that begins at residue `from`. */
-DDT_INLINE void run_tails(const transform *job, uint64_t *a, size_t from, size_t size, unsigned reduced, bool exact) {
+DDT_INLINE void run_tails(const transform *job, uint64_t *a, size_t from, size_t size, fetching *ahead,
+                          unsigned reduced, bool exact) {
     const uint64_t *t = job->tables + job->plan.tail_at + from / TAIL * TAIL_WORDS;
     for (size_t j = 0; j < size; j += TAIL, t += TAIL_WORDS) {
         fetch_ahead(t + PREFETCH_TAILS * TAIL_WORDS, TAIL_WORDS / LANES);
-        tail(a + from + j, t, opaque(&job->c), reduced, exact);
+        tail(a + from + j, t, opaque(&job->c), ahead, reduced, exact);
     }
 }
 
 #define DEFINE_TAILS(bits)                                                                                             \
-    static DDT_NOINLINE void tails_##bits(const transform *job, uint64_t *a, size_t from, size_t size) {               \
-        run_tails(job, a, from, size, reduced_layers(bits, LOG_TAIL, LOG_TAIL), (bits) <= EXACT_BITS);                 \
+    static DDT_NOINLINE void tails_##bits(const transform *job, uint64_t *a, size_t from, size_t size,                 \
+                                          fetching *ahead) {                                                           \
+        run_tails(job, a, from, size, ahead, reduced_layers(bits, LOG_TAIL, LOG_TAIL), (bits) <= EXACT_BITS);          \
     }
 DEFINE_TAILS(50)
 DEFINE_TAILS(49)
@@ -344,36 +348,84 @@ DEFINE_TAILS(48)
 DEFINE_TAILS(47)
 DEFINE_TAILS(46)
 
+/* Limbs that are transformed together, and who wants to see their parts (NULL: nobody). */
+typedef struct limb_set {
+    uint64_t *const *limbs;
+    size_t count;
+    const ddt_ring_visitor *visitor;
+} limb_set;
+
+/* The lines that come with each tail so that those of a part, of every stream, have come with those of all limbs. */
+static fetching fetch_part(const limb_set *set, size_t begin, size_t end) {
+    const size_t times = TAIL_FETCHES * (DDT_RING_PART / TAIL) * set->count;
+    const size_t lines = DDT_RING_PART / LANES * set->visitor->ahead_count;
+    return (fetching){.streams = set->visitor->ahead,
+                      .count = set->visitor->ahead_count,
+                      .chunk = lines == 0 || times == 0 ? 0 : (lines + times - 1) / times,
+                      .at = begin,
+                      .end = end};
+}
+
+/* The tails of the block of `size` residues from `from` on. */
+static void finish_tails(const transform *job, const limb_set *set, size_t from, size_t size) {
+    fetching ahead = {0};
+    if (set->visitor == NULL) {
+        for (size_t i = 0; i < set->count; i++) {
+            job->tails(job, set->limbs[i], from, size, &ahead);
+        }
+        return;
+    }
+    for (size_t part = from; part < from + size; part += DDT_RING_PART) {
+        const size_t next = part + DDT_RING_PART;
+        ahead = fetch_part(set, next, next < job->n ? next + DDT_RING_PART : next);
+        for (size_t i = 0; i < set->count; i++) {
+            job->tails(job, set->limbs[i], part, DDT_RING_PART, &ahead);
+        }
+        set->visitor->visit(set->visitor->work, part);
+    }
+}
+
+static void later_sweeps(const transform *job, const limb_set *set, size_t from, size_t part, unsigned layers,
+                         const uint64_t *t, unsigned left) {
+    for (size_t i = 0; i < set->count; i++) {
+        later_sweep(job, set->limbs[i] + from, part, layers, t, left);
+    }
+}
+
 /* Everything after the first sweep on the block of `size` residues that is node `node` of it. */
-static void finish_block(const transform *job, uint64_t *a, size_t node, size_t size) {
+static void finish_block(const transform *job, const limb_set *set, size_t node, size_t size) {
     const ntt_plan *plan = &job->plan;
     const unsigned second = plan->layers[1];
     const unsigned third = plan->layers[2];
-    size_t from = node * size;
+    const size_t from = node * size;
     if (second == 0) {
-        job->tails(job, a, from, size);
+        finish_tails(job, set, from, size);
         return;
     }
-    size_t part = size >> second;
-    later_sweep(job, a + from, part, second, job->tables + plan->sweep_at[1] + (node << (second + 1)),
-                LOG_TAIL + third + second);
+    const size_t part = size >> second;
+    later_sweeps(job, set, from, part, second, job->tables + plan->sweep_at[1] + (node << (second + 1)),
+                 LOG_TAIL + third + second);
     if (third == 0) {
-        job->tails(job, a, from, size);
+        finish_tails(job, set, from, size);
         return;
     }
     const uint64_t *t = job->tables + plan->sweep_at[2] + (node << (second + third + 1));
     for (size_t j = 0; j < size; j += part, t += (size_t)2 << third) {
-        later_sweep(job, a + from + j, part >> third, third, t, LOG_TAIL + third);
-        job->tails(job, a, from + j, part);
+        later_sweeps(job, set, from + j, part >> third, third, t, LOG_TAIL + third);
+        finish_tails(job, set, from + j, part);
     }
 }
 
-static transform make_transform(const ddt_modulus *modulus) {
+transform ddt_avx512ifma_forward(const ddt_modulus *modulus) {
     static const unsigned char bias[] = {17, 10, 13, 6, 3, 1}; /* R for at most 45, 46, ... 50 bits */
     const uint64_t q = modulus->q;
     const bool exact = modulus->bits <= EXACT_BITS;
     const unsigned class = modulus->bits < 45 ? 0 : modulus->bits - 45;
-    transform job = {.plan = ddt_avx512ifma_plan(modulus->log_n), .tables = modulus->tables, .bits = modulus->bits};
+    transform job = {.plan = ddt_avx512ifma_plan(modulus->log_n),
+                     .tables = modulus->tables,
+                     .n = modulus->n,
+                     .log_n = modulus->log_n,
+                     .bits = modulus->bits};
     job.tails = class < 2 ? tails_46 : class == 2 ? tails_47 : class == 3 ? tails_48 : class == 4 ? tails_49 : tails_50;
     job.c = (constants){.q = splat(q),
                         .minus_q = splat(((uint64_t)1 << WORD_BITS) - q),
@@ -387,6 +439,13 @@ static transform make_transform(const ddt_modulus *modulus) {
 }
 
 /* Limbs together: a part of the tables, more than the level-1 cache holds, serves all of them before the next one. */
+static void finish_limbs(const transform *job, const limb_set *set) {
+    const size_t nodes = forward_rows(job->log_n);
+    for (size_t node = 0; node < nodes; node++) {
+        finish_block(job, set, node, job->n / nodes);
+    }
+}
+
 void ddt_avx512ifma_ntt_many(const ddt_modulus *modulus, uint64_t *const *limbs, size_t count) {
     if (modulus->log_n < LOG_N_VECTOR) {
         for (size_t i = 0; i < count; i++) {
@@ -394,17 +453,24 @@ void ddt_avx512ifma_ntt_many(const ddt_modulus *modulus, uint64_t *const *limbs,
         }
         return;
     }
-    const transform job = make_transform(modulus);
-    const unsigned layers = job.plan.layers[0];
-    const size_t size = modulus->n >> layers;
+    const transform job = ddt_avx512ifma_forward(modulus);
+    const limb_set set = {limbs, count, NULL};
     for (size_t i = 0; i < count; i++) {
-        first_sweep(&job, limbs[i], size, modulus->log_n);
+        ddt_avx512ifma_first_sweep(&job, limbs[i], 0, job.n / forward_rows(job.log_n));
     }
-    for (size_t node = 0; node < (size_t)1 << layers; node++) {
-        for (size_t i = 0; i < count; i++) {
-            finish_block(&job, limbs[i], node, size);
-        }
-    }
+    finish_limbs(&job, &set);
 }
 
 void ddt_avx512ifma_ntt(const ddt_modulus *modulus, uint64_t *a) { ddt_avx512ifma_ntt_many(modulus, &a, 1); }
+
+void ddt_avx512ifma_ntt_begin(const ddt_modulus *modulus, uint64_t *a) {
+    const transform job = ddt_avx512ifma_forward(modulus);
+    ddt_avx512ifma_first_sweep(&job, a, 0, job.n / forward_rows(job.log_n));
+}
+
+void ddt_avx512ifma_ntt_finish(const ddt_modulus *modulus, uint64_t *const *limbs, size_t count,
+                               const ddt_ring_visitor *visitor) {
+    const transform job = ddt_avx512ifma_forward(modulus);
+    const limb_set set = {limbs, count, visitor};
+    finish_limbs(&job, &set);
+}
