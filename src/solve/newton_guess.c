@@ -8,9 +8,16 @@
  */
 #include "newton.h"
 
+#include <omp.h>
 #include <string.h>
 
-enum { HELD_OUT = 4, SAMPLES_PER_TERM = 2, RELEVANCE_PATIENTS = 4 };
+enum {
+    HELD_OUT = 4,
+    SAMPLES_PER_TERM = 2,
+    RELEVANCE_PATIENTS = 4,
+    FACTOR_TOGETHER = 4,
+    FIT_TOGETHER = 8 /* samples that pass the matrix of a fit at once: it is larger than the nearest caches */
+};
 
 static const double fit_work_max = 6e10; /* about ten seconds */
 static const double irrelevant = 1e-6;   /* a symbol that moves z by less, relative to its largest value */
@@ -569,15 +576,37 @@ static void monomial_values(const solve_newton *nw, size_t lane, size_t sample, 
 
 /* ------------------------------------------------------------------ least squares */
 
+/* Entries (i .. i + rows, j) of the root, which are independent: their sums run side by side. */
+static void factorise_rows(double *a, size_t count, size_t i, size_t rows, size_t j) {
+    double sums[FACTOR_TOGETHER] = {0};
+    for (size_t r = 0; r < rows; r++) {
+        sums[r] = a[(i + r) * count + j];
+    }
+    if (rows == FACTOR_TOGETHER) {
+        for (size_t k = 0; k < j; k++) {
+            for (size_t r = 0; r < FACTOR_TOGETHER; r++) {
+                sums[r] -= a[(i + r) * count + k] * a[j * count + k];
+            }
+        }
+    } else {
+        for (size_t r = 0; r < rows; r++) {
+            for (size_t k = 0; k < j; k++) {
+                sums[r] -= a[(i + r) * count + k] * a[j * count + k];
+            }
+        }
+    }
+    for (size_t r = 0; r < rows; r++) {
+        a[(i + r) * count + j] = i + r == j ? sqrt(fmax(sums[r], 1e-300)) : sums[r] / a[j * count + j];
+    }
+}
+
 /* Cholesky: the lower triangle of a becomes its root. */
 static void factorise(double *a, size_t count) {
     for (size_t j = 0; j < count; j++) {
-        for (size_t i = j; i < count; i++) {
-            double sum = a[i * count + j];
-            for (size_t k = 0; k < j; k++) {
-                sum -= a[i * count + k] * a[j * count + k];
-            }
-            a[i * count + j] = i == j ? sqrt(fmax(sum, 1e-300)) : sum / a[j * count + j];
+        factorise_rows(a, count, j, 1, j);
+        for (size_t i = j + 1; i < count; i += FACTOR_TOGETHER) {
+            const size_t rows = count - i < FACTOR_TOGETHER ? count - i : FACTOR_TOGETHER;
+            factorise_rows(a, count, i, rows, j);
         }
     }
 }
@@ -635,28 +664,45 @@ static bool same_features(const solve_newton *nw, size_t lane, size_t k) {
     return k > 0;
 }
 
-/* normal += weight * values values^T, lower triangle. */
-static void add_square(const double *values, size_t terms, double weight, double *normal) {
+/* normal += values diag(weights) values^T of FIT_TOGETHER samples, lower triangle. */
+static void add_squares(const double *values, const double *weights, size_t terms, double *normal) {
     for (size_t i = 0; i < terms; i++) {
-        double scaled = weight * values[i];
+        double scaled[FIT_TOGETHER];
+        for (size_t s = 0; s < FIT_TOGETHER; s++) {
+            scaled[s] = weights[s] * values[s * terms + i];
+        }
+        double *row = normal + i * terms;
         for (size_t j = 0; j <= i; j++) {
-            normal[i * terms + j] += scaled * values[j];
+            double sum = row[j];
+            for (size_t s = 0; s < FIT_TOGETHER; s++) {
+                sum += scaled[s] * values[s * terms + j];
+            }
+            row[j] = sum;
         }
     }
 }
 
+/* values: room for FIT_TOGETHER samples. */
 static void make_normal(const solve_work *work, size_t lane, size_t k, double *values, double *normal) {
     const double ridge = 1e-9;
     const solve_newton *nw = work->newton;
     size_t terms = nw->monomial_count;
+    double weights[FIT_TOGETHER] = {0};
+    size_t together = 0;
     memset(normal, 0, terms * terms * sizeof *normal);
     for (size_t s = 0; s < nw->samples; s++) {
         double weight = sample_weight(work, s);
         if (weight > 0.0) {
-            monomial_values(nw, lane, s, k, values);
-            add_square(values, terms, weight, normal);
+            monomial_values(nw, lane, s, k, values + together * terms);
+            weights[together++] = weight;
+        }
+        if (together == FIT_TOGETHER) {
+            add_squares(values, weights, terms, normal);
+            memset(weights, 0, sizeof weights);
+            together = 0;
         }
     }
+    add_squares(values, weights, terms, normal); /* weights of 0 for those that are missing */
     for (size_t i = 0; i < terms; i++) {
         normal[i * terms + i] += ridge * (double)nw->samples;
     }
@@ -692,6 +738,69 @@ static double fit_work(const solve_newton *nw) {
     return 0.5 * matrices * (double)nw->samples * terms * terms;
 }
 
+/* What one thread needs to fit columns. */
+typedef struct fit_room {
+    double *normal; /* terms x terms */
+    double *values; /* FIT_TOGETHER x terms */
+} fit_room;
+
+/* Column k of a lane and those behind it that share its matrix. */
+static void fit_run(const solve_work *work, size_t lane, size_t k, const bool *shares, const fit_room *room) {
+    const solve_newton *nw = work->newton;
+    const size_t terms = nw->monomial_count;
+    make_normal(work, lane, k, room->values, room->normal);
+    for (bool more = true; more; k++) {
+        double *right = nw->guess + (lane * nw->columns + k) * terms * nw->m;
+        if (nw->grids[lane].is_start[k] && nw->argument == DDT_EXPR_NONE) {
+            memset(right, 0, terms * nw->m * sizeof *right);
+        } else {
+            fit_column(work, lane, k, room->normal, room->values, right);
+        }
+        more = k + 1 < nw->grids[lane].count && shares[k + 1];
+    }
+}
+
+static ddt_status fit_rooms(solve_work *work, size_t count, fit_room *rooms) {
+    const size_t terms = work->newton->monomial_count;
+    for (size_t i = 0; i < count; i++) {
+        rooms[i].normal = solve_alloc(work, terms * terms, sizeof(double));
+        rooms[i].values = solve_alloc(work, FIT_TOGETHER * terms, sizeof(double));
+        if (rooms[i].normal == NULL || rooms[i].values == NULL) {
+            return DDT_ERR_MEMORY;
+        }
+        memset(rooms[i].values, 0, FIT_TOGETHER * terms * sizeof(double));
+    }
+    return DDT_OK;
+}
+
+/* Columns are independent but for the matrix that some share with the one before: the same for any number of threads.
+ */
+static ddt_status fit_lanes(solve_work *work) {
+    enum { THREADS_MAX = 16 };
+    const solve_newton *nw = work->newton;
+    const int wanted = ddt_context_threads(work->ctx);
+    const int threads = wanted < THREADS_MAX ? wanted : THREADS_MAX;
+    fit_room rooms[THREADS_MAX];
+    bool *shares = solve_alloc(work, nw->columns, sizeof *shares);
+    if (shares == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    SOLVE_TRY(fit_rooms(work, (size_t)threads, rooms));
+    for (size_t lane = 0; lane < nw->lanes; lane++) {
+        const size_t count = nw->grids[lane].count;
+        for (size_t k = 0; k < count; k++) {
+            shares[k] = same_features(nw, lane, k);
+        }
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
+        for (size_t k = 0; k < count; k++) {
+            if (!shares[k]) {
+                fit_run(work, lane, k, shares, &rooms[omp_get_thread_num()]);
+            }
+        }
+    }
+    return DDT_OK;
+}
+
 /* Least squares over the population, column by column. Coefficients: lanes x columns x monomials x m. */
 ddt_status newton_fit(solve_work *work, unsigned degree, bool *fits) {
     solve_newton *nw = work->newton;
@@ -707,25 +816,7 @@ ddt_status newton_fit(solve_work *work, unsigned degree, bool *fits) {
         return DDT_OK;
     }
     nw->guess = solve_alloc(work, nw->lanes * nw->columns * terms * nw->m, sizeof *nw->guess);
-    double *normal = solve_alloc(work, terms * terms, sizeof *normal);
-    double *values = solve_alloc(work, terms, sizeof *values);
-    if (nw->guess == NULL || normal == NULL || values == NULL) {
-        return DDT_ERR_MEMORY;
-    }
-    for (size_t l = 0; l < nw->lanes; l++) {
-        for (size_t k = 0; k < nw->grids[l].count; k++) {
-            double *right = nw->guess + (l * nw->columns + k) * terms * nw->m;
-            if (!same_features(nw, l, k)) {
-                make_normal(work, l, k, values, normal);
-            }
-            fit_column(work, l, k, normal, values, right);
-            bool is_zero = nw->grids[l].is_start[k] && nw->argument == DDT_EXPR_NONE;
-            for (size_t i = 0; i < terms * nw->m && is_zero; i++) {
-                right[i] = 0.0;
-            }
-        }
-    }
-    return DDT_OK;
+    return nw->guess == NULL ? DDT_ERR_MEMORY : fit_lanes(work);
 }
 
 /* ------------------------------------------------------------------ features that matter */
