@@ -97,12 +97,15 @@ static const cli_command commands[] = {
          "Of a living twin: DIR/twin.json, etas.csv, uncertainty.csv, state.csv (amounts now) and, with --data for "
          "what "
          "comes next,\n"
-         "forecast.csv (levels with bands).\n\n"
+         "forecast.csv (levels with bands). With --target or --product also regimens.csv: what each regimen that could "
+         "begin\n"
+         "at the last record of --data comes to for this patient, the best first.\n\n"
          "Decrypted values must not go back to the party that holds the ciphertexts: with both, the secret key can "
          "leak.",
      .example = "ddtwin decrypt --keys KEYS --result result.ddt -o out/theophylline",
      .out = "DIR",
-     .allowed = CLI_KEYS | CLI_RESULT | CLI_OUT | CLI_PASSPHRASE | CLI_DATA | CLI_SUBJECT | COMMON,
+     .allowed =
+         CLI_KEYS | CLI_RESULT | CLI_OUT | CLI_PASSPHRASE | CLI_DATA | CLI_SUBJECT | CLI_TARGET | CLI_PRODUCT | COMMON,
      .required = CLI_KEYS | CLI_RESULT | CLI_OUT,
      .run = ddtwin_decrypt},
     {.name = "fit",

@@ -1,6 +1,8 @@
 /* compile, keygen, encrypt, decrypt: the chain step by step. SPDX-License-Identifier: Apache-2.0 */
 #include "ddtwin.h"
 
+#include "ddt/twin/life.h"
+
 #include <string.h>
 #include <sys/stat.h>
 
@@ -311,6 +313,21 @@ static ddt_status life_step(ddt_context *ctx, const cli_arguments *arguments, co
                                  arguments->subject, result);
 }
 
+/* The best regimen and what it comes to. */
+static void tell_advice(const ddt_twin_life *life, const ddt_twin_advice *advice) {
+    char regimen[DDT_REGIMEN_TEXT_MAX];
+    const size_t best = advice->table.order[0];
+    ddt_twin_advice_text(life, advice, best, regimen);
+    (void)printf("%-12s %s; p_target %.2f", "next", regimen, advice->table.p_target[best]);
+    for (size_t t = 0; t < advice->table.target_count; t++) {
+        const size_t at = best * advice->table.target_count + t;
+        const double *band = advice->table.band + at * DDT_UPDATE_BANDS;
+        (void)printf(", %s %.4g (%.4g to %.4g)", advice->targets.items[t].name, advice->table.metric[at], band[0],
+                     band[DDT_UPDATE_BANDS - 1]);
+    }
+    (void)printf("\n");
+}
+
 static ddt_status tell_life(ddt_context *ctx, const cli_arguments *arguments, const ddt_twin_life *life) {
     char *json = NULL;
     cli_progress_clear();
@@ -339,11 +356,33 @@ static ddt_status tell_life(ddt_context *ctx, const cli_arguments *arguments, co
     return DDT_OK;
 }
 
+/* --target or --product: what comes next, of several regimens. */
+static ddt_status advise(ddt_context *ctx, const cli_arguments *arguments, const ddtwin_folder *folder,
+                         const ddt_twin_life *life, ddt_twin_advice *advice) {
+    const ddt_twin_wish wish = {.data_path = arguments->data,
+                                .subject = arguments->subject,
+                                .target = arguments->target,
+                                .product = arguments->product};
+    if (wish.target == NULL && wish.product == NULL) {
+        return DDT_OK;
+    }
+    if (wish.data_path == NULL) {
+        return ddt_fail(ctx, DDT_ERR_USAGE,
+                        "decrypt: --target and --product need --data: the regimen begins at its last record.");
+    }
+    ddt_status status = ddt_twin_advise(ctx, arguments->keys, life, &wish, advice);
+    return status == DDT_OK ? ddt_twin_advice_write(ctx, life, advice, folder->files) : status;
+}
+
 static ddt_status decrypt_life(ddt_context *ctx, const cli_arguments *arguments, const ddtwin_folder *folder) {
     ddt_twin_life life = {0};
+    ddt_twin_advice advice = {0};
     ddt_status status = ddtwin_with_passphrase(ctx, arguments, life_step, &life);
     if (status == DDT_OK) {
         status = ddt_twin_life_write(ctx, &life, folder->files);
+    }
+    if (status == DDT_OK) {
+        status = advise(ctx, arguments, folder, &life, &advice);
     }
     if (status == DDT_OK) {
         status = ddtwin_folder_commit(ctx, folder);
@@ -351,6 +390,10 @@ static ddt_status decrypt_life(ddt_context *ctx, const cli_arguments *arguments,
     if (status == DDT_OK) {
         status = tell_life(ctx, arguments, &life);
     }
+    if (status == DDT_OK && advice.table.candidate_count > 0 && !arguments->json) {
+        tell_advice(&life, &advice);
+    }
+    ddt_twin_advice_destroy(&advice);
     ddt_twin_life_destroy(&life);
     return status;
 }
@@ -383,8 +426,11 @@ ddt_status ddtwin_decrypt(ddt_context *ctx, const cli_arguments *arguments) {
     }
     ddt_wire_kind kind = DDT_WIRE_RESULT;
     status = ddt_wire_probe(ctx, arguments->result, &kind);
-    if (status == DDT_OK && kind != DDT_WIRE_LIFE && (arguments->data != NULL || arguments->subject != NULL)) {
-        status = ddt_fail(ctx, DDT_ERR_USAGE, "decrypt: --data and --subject belong to living twins; %s is none.",
+    const bool of_life = arguments->data != NULL || arguments->subject != NULL || arguments->target != NULL ||
+                         arguments->product != NULL;
+    if (status == DDT_OK && kind != DDT_WIRE_LIFE && of_life) {
+        status = ddt_fail(ctx, DDT_ERR_USAGE,
+                          "decrypt: --data, --subject, --target and --product belong to living twins; %s is none.",
                           arguments->result);
     }
     if (status == DDT_OK) {

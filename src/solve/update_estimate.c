@@ -406,13 +406,8 @@ void ddt_update_estimate_destroy(ddt_update_estimate *estimate) {
 
 /* ------------------------------------------------------------------ ahead */
 
-typedef struct own_etas {
-    const ddt_update *u;
-    const double *etas;
-} own_etas;
-
-static void set_own(const void *user, double *symbols) {
-    const own_etas *own = user;
+void update_set_own(const void *user, double *symbols) {
+    const update_own_etas *own = user;
     for (size_t i = 0; i < own->u->etas; i++) {
         symbols[own->u->eta_symbols[i]] = own->etas[i];
     }
@@ -432,13 +427,13 @@ typedef struct oracle {
 static void walk_sample(oracle *o, size_t k) {
     const size_t n = o->u->states;
     const double *sample = o->estimate->samples + k * (o->estimate->eta_count + n);
-    const own_etas own = {o->u, sample};
+    const update_own_etas own = {o->u, sample};
     size_t row = 0;
     update_walk_start(&o->walk);
     memcpy(o->walk.s, sample + o->estimate->eta_count, n * sizeof *o->walk.s);
     for (size_t a = 0; a < o->timeline->count; a++) {
         const update_act *act = &o->timeline->acts[a];
-        update_walk_act(&o->walk, o->model, o->events, o->subject, act, set_own, &own);
+        update_walk_act(&o->walk, o->model, o->events, o->subject, act, update_set_own, &own);
         if (act->kind != UPDATE_LEVEL && act->kind != UPDATE_LOOK) {
             continue;
         }

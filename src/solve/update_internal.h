@@ -8,6 +8,7 @@
  *   update_level.c     a level -> a polynomial in the transformed prediction
  *   update_circuit.c   the circuit, calibration, ddt_update_create
  *   update_estimate.c  a decrypted twin -> etas, amounts, predictions
+ *   update_advice.c    and candidate regimens
  *   update_file.c      the section of a plan file
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -168,6 +169,13 @@ typedef void (*update_set)(const void *user, double *symbols);
 /* After it walk->numbers are those in force at the act. */
 void update_walk_act(update_walk *walk, const ddt_model *model, const ddt_events *events, size_t subject,
                      const update_act *act, update_set set, const void *user);
+
+/* A set for ddt_update_estimate's samples: the etas are given. */
+typedef struct update_own_etas {
+    const ddt_update *u;
+    const double *etas;
+} update_own_etas;
+void update_set_own(const void *user, double *symbols);
 
 /* ------------------------------------------------------------------ update_level.c */
 

@@ -254,12 +254,17 @@ static ddt_status copy_text(ddt_context *ctx, const char *text, char **out) {
     return *out == NULL ? twin_no_memory(ctx) : DDT_OK;
 }
 
-static ddt_status complete(ddt_context *ctx, const ddt_model *model, const char *target, const char *product,
-                           char **target_out, char **product_out) {
+ddt_status twin_complete_question(ddt_context *ctx, const ddt_model *model, const char *target, const char *product,
+                                  char **target_out, char **product_out) {
+    *target_out = *product_out = NULL;
     ddt_status status = target != NULL ? copy_text(ctx, target, target_out) : target_text(ctx, model, target_out);
     if (status == DDT_OK) {
         status = is_specification(product) ? copy_text(ctx, product, product_out)
                                            : product_text(ctx, model, product, product_out);
+    }
+    if (status != DDT_OK) {
+        ddt_free(*target_out);
+        *target_out = NULL;
     }
     return status;
 }
@@ -273,14 +278,9 @@ ddt_status ddt_twin_complete_question(ddt_context *ctx, const char *model_path, 
         status = ddt_model_read(ctx, model_path, &model);
     }
     if (status == DDT_OK) {
-        status = complete(ctx, model, target, product, target_out, product_out);
+        status = twin_complete_question(ctx, model, target, product, target_out, product_out);
     }
     ddt_model_destroy(model);
-    if (status != DDT_OK) {
-        ddt_free(*target_out);
-        ddt_free(*product_out);
-        *target_out = *product_out = NULL;
-    }
     return status;
 }
 

@@ -137,6 +137,10 @@ DDT_MUST_CHECK ddt_status twin_real_parts(ddt_context *ctx, const ddt_twin_plan 
 /* The subject of that name, or (NULL) the only one. */
 DDT_MUST_CHECK ddt_status twin_pick_subject(ddt_context *ctx, const ddt_events *events, const char *id, size_t *out);
 /* Heading, note and clock of a living twin that must be this plan's; the caller owns *note. */
+/* ddt_twin_complete_question with the model at hand (NULL: both texts are given). Both texts are NULL on failure. */
+DDT_MUST_CHECK ddt_status twin_complete_question(ddt_context *ctx, const ddt_model *model, const char *target,
+                                                 const char *product, char **target_out, char **product_out);
+
 DDT_MUST_CHECK ddt_status twin_life_heading(ddt_context *ctx, const ddt_twin_plan *plan, ddt_reader *reader,
                                             uint8_t **note, size_t *note_length, ddt_wire_clock *clock);
 /* The identifier in a note; NULL without a secret key or a note. The caller owns *id. */

@@ -14,6 +14,7 @@
 #define DDT_SOLVE_UPDATE_H
 
 #include "ddt/solve.h"
+#include "ddt/solve/recommend.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -111,6 +112,33 @@ void ddt_update_estimate_destroy(ddt_update_estimate *estimate);
 DDT_MUST_CHECK ddt_status ddt_update_predict(ddt_context *ctx, const ddt_update *update, const ddt_model *model,
                                              const ddt_update_estimate *estimate, const ddt_events *events,
                                              size_t subject, double since_h, double *predicted, double *band);
+
+/*
+ * Regimens for this patient, compared by the holder of the decrypted twin: what the targets look at, at eta and in
+ * bands (percentiles 5, 50 and 95 of 256 samples), for each candidate of the product; cost and probability over the
+ * samples as ddt_recommend_target_cost and ddt_recommend_attained define them. Arrays are owned by it.
+ */
+typedef struct ddt_update_advice {
+    size_t candidate_count, target_count;
+    double start_h;   /* when the regimens begin */
+    size_t *order;    /* candidates, the least cost first */
+    double *cost;     /* of each candidate */
+    double *p_target; /* likewise */
+    double *metric;   /* candidate x target */
+    double *band;     /* candidate x target x DDT_UPDATE_BANDS */
+} ddt_update_advice;
+
+/*
+ * The table goes on from since_h; the regimen begins at its last record's time (doses before it count, except in
+ * targets at steady state) under that record's covariates. Errors: those of ddt_update_fill but the levels';
+ * DDT_ERR_UNSUPPORTED (targets of other kinds than auc24, auc, trough, peak, average and fT>mic, or of what is no
+ * output of the model), DDT_ERR_USAGE, DDT_ERR_DATA (no column that doses are per unit of); *out is zero then.
+ */
+DDT_MUST_CHECK ddt_status ddt_update_advise(ddt_context *ctx, const ddt_update *update, const ddt_model *model,
+                                            const ddt_update_estimate *estimate, const ddt_events *events,
+                                            size_t subject, double since_h, const ddt_recommend_targets *targets,
+                                            const ddt_recommend_product *product, ddt_update_advice *out);
+void ddt_update_advice_destroy(ddt_update_advice *advice);
 
 /* ------------------------------------------------------------------ plan files */
 
