@@ -520,9 +520,15 @@ static ddt_status check_ranges(const filler *f) {
 
 ddt_status ddt_solution_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
                              const ddt_events *events, double *const *inputs) {
-    const solve_layout *layout = &solution->layout;
     if (solution->bands != NULL) {
         return solve_bands_fill(ctx, solution, model, events, inputs);
+    return solution->curves != NULL ? recommend_curves_fill(ctx, solution, model, events, inputs)
+                                    : solve_layout_fill(ctx, solution, model, events, inputs);
+}
+
+ddt_status solve_layout_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
+                             const ddt_events *events, double *const *inputs) {
+    const solve_layout *layout = &solution->layout;
     }
     if (layout->packed > 0) { /* slots of no input are 0 */
         memset(inputs[0], 0, layout->lane_count * block_of(layout) * sizeof(double));
@@ -557,11 +563,16 @@ ddt_status ddt_solution_fill(ddt_context *ctx, const ddt_solution *solution, con
 }
 
 void ddt_solution_collect(const ddt_solution *solution, const double *const *outputs, double *const *values) {
-    const solve_layout *layout = &solution->layout;
-    size_t block = block_of(layout);
     if (solution->bands != NULL) {
         solve_bands_collect(solution, outputs, values);
-        return;
+    } else if (solution->curves != NULL) {
+        recommend_curves_collect(solution, outputs, values);
+    } else {
+        solve_layout_collect(&solution->layout, outputs, values);
+}
+
+void solve_layout_collect(const solve_layout *layout, const double *const *outputs, double *const *values) {
+    size_t block = block_of(layout);
     }
     for (size_t s = 0; s < layout->subject_count; s++) {
         for (size_t k = 0; k < layout->subjects[s].observation_count; k++) {

@@ -169,6 +169,7 @@ ddt_status ddt_solution_write(ddt_writer *writer, const ddt_solution *solution) 
         SOLVE_TRY(solve_posterior_write(writer, solution->layout.posterior));
     }
     SOLVE_TRY(solution->part == NULL ? DDT_OK : ddt_solution_write(writer, solution->part));
+    SOLVE_TRY(solution->curves == NULL ? DDT_OK : recommend_curves_write(writer, solution->curves));
     SOLVE_TRY(solution->bands == NULL ? DDT_OK : solve_bands_write(writer, solution));
     return solution->fit == NULL ? DDT_OK : solve_fit_write(writer, solution);
 }
@@ -636,6 +637,10 @@ static ddt_status read_all(parser *p, const ddt_plan *plan) {
     }
     if (!solve_fit_expected(p->layout)) {
         char tag[4] = {0};
+        SOLVE_TRY(p->is_part ? DDT_OK : ddt_reader_peek(p->reader, tag));
+        if (memcmp(tag, "CURV", sizeof tag) == 0) {
+            return recommend_curves_read(p->ctx, p->reader, p->solution);
+        }
         SOLVE_TRY(p->is_part || p->layout->lane_slots == 0 ? DDT_OK : ddt_reader_peek(p->reader, tag));
         if (memcmp(tag, "BAND", sizeof tag) == 0) {
             return solve_bands_read(p->ctx, p->reader, p->solution);

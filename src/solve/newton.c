@@ -33,15 +33,16 @@ enum {
 
 /* ------------------------------------------------------------------ preparation */
 
-/* Etas lie within 3 standard deviations, where the template shows no more. */
+/* Etas lie within 3 standard deviations, or as many as the caller says, where the template shows no more. */
 static void narrow_etas(solve_work *work) {
     const double template_shows_more = 4.5;
+    const double deviations = work->eta_deviations > 0.0 ? work->eta_deviations : eta_deviations;
     for (size_t i = 0; i < work->symbol_count; i++) {
         solve_symbol *symbol = &work->symbols[i];
         if (work->model->symbols[i].kind == DDT_SYMBOL_ETA && symbol->sd > 0.0 &&
             symbol->high < template_shows_more * symbol->sd) {
-            symbol->low = fmax(symbol->low, -eta_deviations * symbol->sd);
-            symbol->high = fmin(symbol->high, eta_deviations * symbol->sd);
+            symbol->low = fmax(symbol->low, -deviations * symbol->sd);
+            symbol->high = fmin(symbol->high, deviations * symbol->sd);
         }
     }
 }

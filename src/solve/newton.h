@@ -153,6 +153,8 @@ void newton_fill_last_dose(const solve_work *work, size_t lane, const double *am
 ddt_status newton_grid_create(solve_work *work, size_t columns);
 void newton_layout_finish(solve_work *work);
 /* newton_numbers.c */
+/* Whether the amount of a lane's source is public; *amount (may be NULL): what it is then. */
+bool newton_knows_amount(const solve_work *work, size_t lane, const solve_lane_source *source, double *amount);
 /* out = a b, m x m. */
 void newton_multiply(const double *a, const double *b, size_t m, double *out);
 ddt_status newton_population_of(solve_work *work, size_t samples);

@@ -90,6 +90,7 @@ static void typical_amounts(const solve_work *work, size_t lane, size_t raised, 
         if (l->sources[row].input != SOLVE_NONE) {
             const solve_range *range = &layout->ranges[layout->inputs[l->sources[row].input].range];
             amounts[l->sources[row].record] = row == raised ? range->high : 0.5 * (range->low + range->high);
+            (void)newton_knows_amount(work, lane, &l->sources[row], &amounts[l->sources[row].record]);
         }
     }
 }
@@ -163,8 +164,11 @@ static void normalise_lane(const solve_work *work, size_t lane, double *weights)
     }
 }
 
-static bool is_one_of_several(const solve_lane *l, size_t row) {
-    return l->sources[row].input != SOLVE_NONE && rows_of_input(l, l->sources[row].input) > 1;
+/* Whether the amount of a row is encrypted and not the only one of its kind. */
+static bool is_one_of_several(const solve_work *work, size_t lane, size_t row) {
+    const solve_lane *l = &work->solution->layout.lanes[lane];
+    return l->sources[row].input != SOLVE_NONE && rows_of_input(l, l->sources[row].input) > 1 &&
+           !newton_knows_amount(work, lane, &l->sources[row], NULL);
 }
 
 /* Weights of a lane's doses for the patient whose symbols the probe holds. The only dose of its kind needs none. */
@@ -174,8 +178,9 @@ static ddt_status weigh_lane(solve_work *work, size_t lane, const probe *p, doub
     typical_amounts(work, lane, SIZE_MAX, p->amounts);
     SOLVE_TRY(newton_trajectory(work, lane, p->symbols, p->amounts, p->z));
     for (size_t row = 0; row < l->source_count; row++) {
-        SOLVE_TRY(is_one_of_several(l, row) ? dose_sensitivity(work, lane, row, p, weights) : DDT_OK);
-        nw->weighs_doses |= is_one_of_several(l, row);
+        bool weighs = is_one_of_several(work, lane, row);
+        SOLVE_TRY(weighs ? dose_sensitivity(work, lane, row, p, weights) : DDT_OK);
+        nw->weighs_doses |= weighs;
     }
     normalise_lane(work, lane, weights);
     return DDT_OK;
@@ -443,13 +448,26 @@ static ddt_status add_feature(solve_work *work, uint32_t input, const probe *p) 
     return DDT_OK;
 }
 
+/* Whether all amounts of an input are public: then nothing of it varies. */
+static bool is_public_amount(const solve_work *work, uint32_t input) {
+    const solve_layout *layout = &work->solution->layout;
+    bool all = layout->inputs[input].kind == SOLVE_INPUT_AMOUNT;
+    for (size_t l = 0; l < layout->lane_count && all; l++) {
+        for (size_t row = 0; row < layout->lanes[l].source_count && all; row++) {
+            const solve_lane_source *source = &layout->lanes[l].sources[row];
+            all = source->input != input || newton_knows_amount(work, l, source, NULL);
+        }
+    }
+    return all;
+}
+
 static ddt_status find_features(solve_work *work) {
     const solve_layout *layout = &work->solution->layout;
     probe p;
     SOLVE_TRY(probe_create(work, &p));
     work->newton->feature_count = 0;
     for (uint32_t i = 0; i < layout->input_count; i++) {
-        SOLVE_TRY(is_told(layout, i) ? DDT_OK : add_feature(work, i, &p));
+        SOLVE_TRY(is_told(layout, i) || is_public_amount(work, i) ? DDT_OK : add_feature(work, i, &p));
     }
     return DDT_OK;
 }

@@ -184,6 +184,19 @@ static double uniform(uint64_t *state) {
     return (double)(*state >> 11) / 9007199254740992.0;
 }
 
+bool newton_knows_amount(const solve_work *work, size_t lane, const solve_lane_source *source, double *amount) {
+    uint32_t subject = work->solution->layout.lanes[lane].subject;
+    if (work->known_from == NULL || source->input == SOLVE_NONE || source->record == SOLVE_NONE ||
+        work->newton->origin[subject][source->record] == SOLVE_NONE ||
+        work->newton->origin[subject][source->record] < work->known_from[subject]) {
+        return false;
+    }
+    if (amount != NULL) {
+        *amount = work->events->subjects[subject].records[source->record].amount;
+    }
+    return true;
+}
+
 /* Amounts of a virtual patient's records: within the declared range, mostly near a level of the patient's own. */
 static void draw_amounts(const solve_work *work, size_t lane, size_t sample, double *amounts) {
     const solve_newton *nw = work->newton;
@@ -209,6 +222,7 @@ static void draw_amounts(const solve_work *work, size_t lane, size_t sample, dou
             u = own_part * level + (1.0 - own_part) * of_record;
         }
         amounts[source->record] = range->low + u * (range->high - range->low);
+        (void)newton_knows_amount(work, lane, source, &amounts[source->record]);
     }
 }
 

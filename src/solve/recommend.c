@@ -12,7 +12,8 @@
 static ddt_status check_target(ddt_context *ctx, const ddt_recommend_target *target,
                                const ddt_recommend_product *product) {
     const double rounding = 1e-9;
-    bool ends = !target->is_steady && target->kind != DDT_METRIC_AUC24 && target->kind != DDT_METRIC_AUC_WINDOW;
+    bool ends = !target->is_steady && (target->kind == DDT_METRIC_TROUGH || target->kind == DDT_METRIC_PEAK ||
+                                       target->kind == DDT_METRIC_AVERAGE || target->kind == DDT_METRIC_TIME_ABOVE);
     for (size_t i = 0; ends && i < product->interval_count; i++) {
         double intervals = target->at_h / product->intervals_h[i];
         if (!(intervals > 1.0 - rounding) || fabs(intervals - round(intervals)) > rounding * intervals) {
@@ -87,7 +88,7 @@ static ddt_status find_free_etas(recommend_work *r) {
     return DDT_OK;
 }
 
-static bool has_levels(const ddt_events *events) {
+bool recommend_has_levels(const ddt_events *events) {
     bool found = false;
     for (size_t s = 0; s < events->subject_count; s++) {
         for (size_t i = 0; i < events->subjects[s].record_count; i++) {
@@ -103,7 +104,7 @@ static ddt_status find_posterior(recommend_work *r) {
     const ddt_model *model = work->model;
     size_t count = 0;
     bool is_certain = r->options->point_estimate || r->options->metrics_only || r->course != NULL;
-    bool is_known = !is_certain && r->free_count == 0 && has_levels(work->events);
+    bool is_known = !is_certain && r->free_count == 0 && recommend_has_levels(work->events);
     for (size_t o = 0; o < r->whole_model->output_count; o++) {
         is_known = is_known && r->whole_model->outputs[o].residual != DDT_RESIDUAL_NONE;
     }
@@ -162,8 +163,7 @@ static void narrow_estimates(recommend_work *r) {
     }
 }
 
-/* That of the model's product; else depot, else the first. 1-based. */
-static unsigned default_compartment(const ddt_model *model) {
+unsigned recommend_default_compartment(const ddt_model *model) {
     const ddt_product *product = ddt_model_product(model, NULL);
     if (product != NULL) {
         return product->compartment + 1;
@@ -179,7 +179,7 @@ static unsigned default_compartment(const ddt_model *model) {
 static ddt_status find_dosing(recommend_work *r) {
     const ddt_model *model = r->work.model;
     unsigned number = r->options->product.compartment;
-    number = number == 0 ? default_compartment(model) : number;
+    number = number == 0 ? recommend_default_compartment(model) : number;
     if (number == 0 || number > model->compartment_count) {
         return ddt_fail(r->work.ctx, DDT_ERR_RANGE, "The product's compartment %u does not exist in '%s'.", number,
                         model->path);
@@ -228,20 +228,21 @@ static ddt_status check_linear(recommend_work *r) {
     const solve_linear *linear = &work->linear;
     const char *path = work->model->path;
     if (work->newton != NULL || !linear->outputs[0].is_linear) {
-        return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED,
-                        "'%s' is not linear in its compartments: regimens can be recommended for linear models only.",
-                        path);
+        r->wants_curves = true;
+        return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED, "'%s' is not linear in its compartments.", path);
     }
     if (linear->state[r->dosed_compartment] == SIZE_MAX) {
         return ddt_fail(work->ctx, DDT_ERR_RANGE, "'%s': doses into %s do not reach the output %s.", path,
                         work->model->compartments[r->dosed_compartment].name, work->model->outputs[0].name);
     }
     if (linear->has_unit || linear->has_initial || !solve_is_constant(work, linear->outputs[0].offset, 0.0)) {
+        r->wants_curves = true;
         return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED,
                         "'%s': %s has a part that does not come from doses, which targets cannot be set for.", path,
                         work->model->outputs[0].name);
     }
     if (!isfinite(linear->lag_h[r->dosed_compartment])) {
+        r->wants_curves = true;
         return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED,
                         "'%s': the lag of %s is encrypted, which recommendations do not support.", path,
                         work->model->compartments[r->dosed_compartment].name);
@@ -249,6 +250,7 @@ static ddt_status check_linear(recommend_work *r) {
     for (size_t t = 0; t < r->options->targets.count; t++) {
         if (r->options->targets.items[t].kind == DDT_METRIC_PEAK &&
             solve_is_constant(work, linear->outputs[0].gain[linear->state[r->dosed_compartment]], 0.0)) {
+            r->wants_curves = true;
             return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED,
                             "The target %s: after absorption the time of the peak is the patient's own; peaks are "
                             "supported for doses into the measured compartment.",
@@ -361,10 +363,16 @@ static ddt_status make_layout(recommend_work *r) {
 
 /* ------------------------------------------------------------------ columns */
 
+static double day_of(const ddt_recommend_target *target) {
+    const double hours_a_day = 24.0;
+    return target->day > 0.0 ? target->day : hours_a_day;
+}
+
 static regimen_functional functional_of(const recommend_work *r, size_t t, size_t grid, const recommend_shape *shape) {
     const ddt_recommend_target *target = &r->options->targets.items[t];
     return (regimen_functional){.kind = target->kind,
                                 .is_steady = target->is_steady,
+                                .day = day_of(target),
                                 .at_h = target->at_h,
                                 .from_h = target->from_h,
                                 .to_h = target->to_h,
@@ -378,8 +386,8 @@ static regimen_functional functional_of(const recommend_work *r, size_t t, size_
 /* One dose of a course: a regimen whose next dose never comes, seen from the dose's own time. */
 static regimen_functional course_functional(const recommend_work *r, size_t t, size_t dose, bool *is_zero) {
     const double never_h = 1e9;
-    const double day_h = 24.0;
     const ddt_recommend_target *target = &r->options->targets.items[t];
+    const double day_h = day_of(target);
     double start_h = r->course->times_h[dose];
     regimen_functional f = {.kind = DDT_METRIC_AUC_WINDOW,
                             .interval_h = never_h,
@@ -626,9 +634,28 @@ ddt_status recommend_run(ddt_context *ctx, const ddt_model *model, const ddt_eve
     return DDT_OK;
 }
 
+/* Whether some target looks at more than the one linear output that sums of exponentials serve. */
+static bool looks_at_curves(const ddt_recommend_options *options) {
+    bool found = options->product.cycles > 0;
+    for (size_t t = 0; t < options->targets.count; t++) {
+        const ddt_recommend_target *target = &options->targets.items[t];
+        found = found || target->of[0] != '\0' || target->kind == DDT_METRIC_LOWEST ||
+                target->kind == DDT_METRIC_HIGHEST || target->kind == DDT_METRIC_SHARE;
+    }
+    return found;
+}
+
 ddt_status ddt_solve_recommend(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
                                const ddt_recommend_options *options, ddt_solution **out) {
     recommend_work r = {.options = options};
     SOLVE_TRY(check_request(ctx, options));
-    return recommend_run(ctx, model, events, &r, build_all, out);
+    if (looks_at_curves(options)) {
+        return recommend_curves_solve(ctx, model, events, options, out);
+    }
+    ddt_status status = recommend_run(ctx, model, events, &r, build_all, out);
+    if (status == DDT_ERR_UNSUPPORTED && r.wants_curves) {
+        ddt_context_clear(ctx);
+        status = recommend_curves_solve(ctx, model, events, options, out);
+    }
+    return status;
 }

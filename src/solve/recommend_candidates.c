@@ -10,6 +10,19 @@
 
 static const double hours_a_day = 24.0;
 
+double ddt_recommend_day(const ddt_model *model) {
+    const char *unit = model == NULL || model->time_unit == NULL ? "h" : model->time_unit;
+    double day = hours_a_day;
+    ddt_context *quiet = NULL;
+    if (ddt_context_create(&quiet) == DDT_OK && ddt_unit_factor(quiet, "d", unit, &day) != DDT_OK) {
+        day = hours_a_day;
+    }
+    ddt_context_destroy(quiet);
+    return day;
+}
+
+static double day_of(const ddt_recommend_product *product) { return product->day > 0.0 ? product->day : hours_a_day; }
+
 size_t recommend_dose_count(const ddt_recommend_product *product) {
     const double rounding = 1e-9;
     return (size_t)(floor((product->dose_high - product->dose_low) / product->dose_step + rounding) + 1.0);
@@ -100,7 +113,7 @@ ddt_recommend_candidate ddt_recommend_candidate_at(const ddt_recommend_product *
 }
 
 double recommend_daily_dose(const ddt_recommend_product *product, size_t shape_index, size_t dose_index) {
-    return recommend_dose(product, dose_index) * hours_a_day / recommend_shape_at(product, shape_index).interval_h;
+    return recommend_dose(product, dose_index) * day_of(product) / recommend_shape_at(product, shape_index).interval_h;
 }
 
 /* At most `most` of the values, evenly spread, the ends among them. */
@@ -125,6 +138,7 @@ ddt_status ddt_recommend_product_of(ddt_context *ctx, const ddt_model *model, co
                                    .compartment = product->compartment + 1};
     double wider = ceil((found.dose_high - found.dose_low) / product->step / steps_most - 1e-9);
     found.dose_step = product->step * fmax(1.0, wider);
+    found.day = ddt_recommend_day(model);
     found.rate_max = isfinite(product->rate_max) ? product->rate_max : 0.0;
     found.daily_max = isfinite(product->daily_max) ? product->daily_max : 0.0;
     found.interval_count =
@@ -132,7 +146,7 @@ ddt_status ddt_recommend_product_of(ddt_context *ctx, const ddt_model *model, co
     found.infusion_count =
         spread(product->infusions, product->infusion_count, DDT_RECOMMEND_INFUSIONS_MAX, found.infusions_h);
     if (found.interval_count == 0) {
-        found.intervals_h[0] = hours_a_day;
+        found.intervals_h[0] = found.day;
         found.interval_count = 1;
     }
     SOLVE_TRY(recommend_check_product(ctx, &found));
@@ -175,13 +189,13 @@ ddt_status recommend_check_product(ddt_context *ctx, const ddt_recommend_product
 /* ------------------------------------------------------------------ ranking */
 
 typedef struct ranked {
-    double cost, daily, interval_h, infusion_h;
+    double cost, daily, interval, infusion_h; /* interval: in days */
     size_t index;
 } ranked;
 
 static ranked ranked_of(const ddt_recommend_product *product, size_t index, double cost) {
     ddt_recommend_candidate c = ddt_recommend_candidate_at(product, index);
-    return (ranked){cost, c.dose / c.interval_h, c.interval_h, c.infusion_h, index};
+    return (ranked){cost, c.dose / c.interval_h, c.interval_h / day_of(product), c.infusion_h, index};
 }
 
 static int order_of(double a, double b) { return (a > b) - (a < b); }
@@ -197,14 +211,14 @@ static int by_cost(const void *left, const void *right) {
 /* Among regimens that are as good as each other: the least drug a day, then the interval nearest to twice a day, then
  * the shortest infusion. */
 static int by_burden(const void *left, const void *right) {
-    const double twice_a_day_h = 12.0;
+    const double twice_a_day = 0.5;
     const ranked *a = left;
     const ranked *b = right;
     if (fabs(a->daily - b->daily) > 1e-9 * b->daily) {
         return order_of(a->daily, b->daily);
     }
-    if (a->interval_h != b->interval_h) {
-        return order_of(fabs(log(a->interval_h / twice_a_day_h)), fabs(log(b->interval_h / twice_a_day_h)));
+    if (a->interval != b->interval) {
+        return order_of(fabs(log(a->interval / twice_a_day)), fabs(log(b->interval / twice_a_day)));
     }
     return a->infusion_h != b->infusion_h ? order_of(a->infusion_h, b->infusion_h) : by_index(a, b);
 }

@@ -142,7 +142,7 @@ ddt_status recommend_history_find(recommend_work *r) {
 /* One earlier dose's part of what a column measures of a new regimen. */
 static regimen_functional functional_of(const regimen_functional *column, const past_dose *dose) {
     const double never_h = 1e9;
-    const double day_h = 24.0;
+    const double day_h = column->day;
     double begin_h = column->at_h - column->interval_h;
     regimen_functional f = {.kind = DDT_METRIC_TROUGH,
                             .interval_h = never_h,
@@ -172,7 +172,7 @@ static regimen_functional functional_of(const regimen_functional *column, const 
     case DDT_METRIC_TIME_ABOVE:
         f.at_h = begin_h + column->time_h;
         break;
-    case DDT_METRIC_TROUGH:
+    default:
         break;
     }
     f = regimen_earlier(&f, dose->age_h);

@@ -25,6 +25,7 @@ enum {
     RECOMMEND_ROWS_MAX = 32, /* exponentials in a sum */
     RECOMMEND_GRID = 16,     /* times of an interval at which the concentration is compared with the MIC */
     RECOMMEND_SHAPES_MAX = 128,
+    RECOMMEND_CYCLES_MAX = 1000,
     RECOMMEND_ETAS_MAX = 16,
     RECOMMEND_POSTERIOR_MAX = 8 /* of estimates with a posterior */
 };
@@ -59,6 +60,7 @@ double recommend_uncompress(const ddt_recommend_target *target, double compresse
 typedef struct regimen_functional {
     ddt_metric_kind kind; /* TIME_ABOVE: the concentration at `time_h` after the last dose */
     bool is_steady;
+    double day; /* AUC24: how long that is */
     double at_h, from_h, to_h, time_h;
     double interval_h, infusion_h, loading, lag_h;
     double repeat_h; /* not steady: as many doses as there can be before, at this interval; 0: none */
@@ -126,6 +128,7 @@ typedef struct recommend_work {
     ddt_output output;
     const ddt_recommend_options *options;
     const ddt_course_options *course; /* NULL: candidates */
+    bool wants_curves;                /* refused here, but simulated candidates would do */
     size_t period;                    /* of the doses of a course along the shapes' axis */
 
     size_t free_count; /* etas that are not columns of the data */
@@ -162,6 +165,9 @@ typedef struct recommend_work {
 /* recommend_points.c */
 /* count x dimensions standard normal numbers; the first and the last point are the centre. */
 void recommend_standard_points(size_t count, size_t dimensions, double *z);
+/* Lower triangular square root of the covariance of these etas (of model->etas). */
+ddt_status recommend_covariance_root(ddt_context *ctx, const ddt_model *model, const size_t *index, size_t n,
+                                     double *root);
 ddt_status recommend_points_create(recommend_work *r);
 /* Takes a virtual patient to hand: symbols are the sample's. */
 void recommend_load(recommend_work *r, size_t patient, double *symbols);
@@ -213,6 +219,12 @@ size_t recommend_power_of_two(size_t least);
 /* recommend.c: everything before the circuit; build: the circuit and its checks. */
 ddt_status recommend_run(ddt_context *ctx, const ddt_model *model, const ddt_events *events, recommend_work *r,
                          ddt_status (*build)(recommend_work *r), ddt_solution **out);
+/* The compartment of the model's product; else depot, else the first. 1-based. */
+unsigned recommend_default_compartment(const ddt_model *model);
+bool recommend_has_levels(const ddt_events *events);
+/* recommend_curves.c: candidates simulated one by one, recommend_curves.h. */
+ddt_status recommend_curves_solve(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
+                                  const ddt_recommend_options *options, ddt_solution **out);
 /* recommend_check.c */
 /* Metrics of one patient at one point, per unit of dose: values[column]. symbols is written. */
 void recommend_exact_columns(recommend_work *r, size_t point, double *symbols, solve_numbers *numbers, double *values);

@@ -55,17 +55,16 @@ void recommend_standard_points(size_t count, size_t dimensions, double *z) {
     }
 }
 
-/* Lower triangular square root of the covariance of the etas in free_index. */
-static ddt_status covariance_root(recommend_work *r, size_t n, double *root) {
-    const ddt_model *model = r->work.model;
+ddt_status recommend_covariance_root(ddt_context *ctx, const ddt_model *model, const size_t *index, size_t n,
+                                     double *root) {
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j <= i; j++) {
-            double sum = model->omega[r->free_index[i] * model->eta_count + r->free_index[j]];
+            double sum = model->omega[index[i] * model->eta_count + index[j]];
             for (size_t k = 0; k < j; k++) {
                 sum -= root[i * n + k] * root[j * n + k];
             }
             if (i == j && !(sum > 0.0)) {
-                return ddt_fail(r->work.ctx, DDT_ERR_MODEL, "'%s': omega is not a covariance matrix.", model->path);
+                return ddt_fail(ctx, DDT_ERR_MODEL, "'%s': omega is not a covariance matrix.", model->path);
             }
             root[i * n + j] = i == j ? sqrt(sum) : sum / root[j * n + j];
         }
@@ -86,7 +85,9 @@ static ddt_status posterior_create(recommend_work *r) {
     recommend_standard_points(p->points, n, p->z);
     r->prior_root = solve_alloc(&r->work, n * n, sizeof *r->prior_root);
     r->scratch_symbols = solve_alloc(&r->work, r->work.symbol_count, sizeof *r->scratch_symbols);
-    return r->prior_root == NULL || r->scratch_symbols == NULL ? DDT_ERR_MEMORY : covariance_root(r, n, r->prior_root);
+    return r->prior_root == NULL || r->scratch_symbols == NULL
+               ? DDT_ERR_MEMORY
+               : recommend_covariance_root(r->work.ctx, r->work.model, r->free_index, n, r->prior_root);
 }
 
 ddt_status recommend_points_create(recommend_work *r) {
@@ -100,7 +101,7 @@ ddt_status recommend_points_create(recommend_work *r) {
     if (root == NULL || z == NULL || r->point_eta == NULL) {
         return DDT_ERR_MEMORY;
     }
-    SOLVE_TRY(covariance_root(r, n, root));
+    SOLVE_TRY(recommend_covariance_root(r->work.ctx, r->work.model, r->free_index, n, root));
     recommend_standard_points(r->points, n, z);
     for (size_t p = 0; p < r->points; p++) {
         for (size_t i = 0; i < n; i++) {

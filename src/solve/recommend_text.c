@@ -142,8 +142,11 @@ static ddt_status convert_unit(ddt_context *ctx, span text, const ddt_model *mod
     double model_factor = 1.0;
     char kind = 0;
     char model_kind = 0;
-    if (target->kind == DDT_METRIC_TIME_ABOVE) {
-        return refuse(ctx, text, "the part of time above the MIC has no unit");
+    if (target->kind == DDT_METRIC_TIME_ABOVE || target->kind == DDT_METRIC_SHARE) {
+        return refuse(ctx, text, "parts of a time and shares have no unit");
+    }
+    if (target->of[0] != '\0') {
+        return refuse(ctx, text, "units are understood for the model's first output only");
     }
     if (!parse_unit(text, &is_area, &factor, &kind)) {
         return refuse(
@@ -164,6 +167,8 @@ static ddt_status convert_unit(ddt_context *ctx, span text, const ddt_model *mod
         return ddt_fail(ctx, DDT_ERR_USAGE, "'%.*s' cannot be converted to the model's unit %s.", shown(text),
                         text.begin, own);
     }
+    const double hours_a_day = 24.0; /* areas are given in hours */
+    factor *= is_area ? target->day / hours_a_day : 1.0;
     target->low *= factor / model_factor;
     target->high *= factor / model_factor;
     return DDT_OK;
@@ -171,17 +176,89 @@ static ddt_status convert_unit(ddt_context *ctx, span text, const ddt_model *mod
 
 /* ------------------------------------------------------------------ one target */
 
+static const char known_metrics[] =
+    "is no metric: auc24, aucFROM-TO, trough, peak, average, cumauc@TIME, fT>mic, nadir, max and share@TIME are known";
+
 static ddt_status parse_window(ddt_context *ctx, span all, span rest, ddt_recommend_target *target) {
     span from;
     span to;
     target->kind = DDT_METRIC_AUC_WINDOW;
     if (!cut(rest, '-', &from, &to) || !is_number(from, &target->from_h) || !is_number(to, &target->to_h)) {
-        return refuse(ctx, all,
-                      "is no metric: auc24, aucFROM-TO, trough, peak, average, cumauc@HOURS and fT>mic are known");
+        return refuse(ctx, all, known_metrics);
     }
     if (!(target->from_h >= 0.0) || !(target->to_h > target->from_h)) {
         return refuse(ctx, all, "is not a window of time after the start of the regimen");
     }
+    return DDT_OK;
+}
+
+static const struct metric_word {
+    const char *word;
+    ddt_metric_kind kind;
+} metric_words[] = {
+    {"trough", DDT_METRIC_TROUGH},
+    {"peak", DDT_METRIC_PEAK},
+    {"average", DDT_METRIC_AVERAGE},
+    {"ft>mic", DDT_METRIC_TIME_ABOVE},
+    {"auc24", DDT_METRIC_AUC24},
+    {"cumauc", DDT_METRIC_AUC_WINDOW},
+    {"auc_cumulative", DDT_METRIC_AUC_WINDOW},
+    {"nadir", DDT_METRIC_LOWEST},
+    {"min", DDT_METRIC_LOWEST},
+    {"max", DDT_METRIC_HIGHEST},
+    {"share", DDT_METRIC_SHARE},
+};
+
+static bool find_metric(span word, ddt_metric_kind *kind) {
+    bool found = false;
+    for (size_t i = 0; i < sizeof metric_words / sizeof *metric_words && !found; i++) {
+        found = equals(word, metric_words[i].word);
+        *kind = found ? metric_words[i].kind : *kind;
+    }
+    return found;
+}
+
+static ddt_status copy_name(ddt_context *ctx, span all, span name, char to[DDT_RECOMMEND_NAME_BYTES]) {
+    size_t length = (size_t)(name.end - name.begin);
+    if (length == 0 || length >= DDT_RECOMMEND_NAME_BYTES) {
+        return refuse(ctx, all, "names no output between its parentheses");
+    }
+    memcpy(to, name.begin, length);
+    to[length] = '\0';
+    return DDT_OK;
+}
+
+/* "(NAME)" or, for shares, "(A/B)" behind a metric, which *metric loses. */
+static ddt_status parse_of(ddt_context *ctx, span all, span *metric, ddt_recommend_target *target) {
+    span names;
+    span of;
+    span base;
+    if (!cut(*metric, '(', metric, &names)) {
+        return DDT_OK;
+    }
+    if (is_empty(names) || names.end[-1] != ')') {
+        return refuse(ctx, all, "has no ')' at the end of the metric");
+    }
+    names.end--;
+    if (cut(names, '/', &of, &base)) {
+        SOLVE_TRY(equals(*metric, "share") ? DDT_OK : refuse(ctx, all, "divides, which only a share does"));
+        SOLVE_TRY(copy_name(ctx, all, base, target->relative_to));
+    }
+    return copy_name(ctx, all, of, target->of);
+}
+
+/* What belongs to a metric's time. */
+static ddt_status check_time(ddt_context *ctx, span text, ddt_recommend_target *target) {
+    if (target->kind == DDT_METRIC_AUC24 && !target->is_steady && target->at_h < target->day) {
+        return refuse(ctx, text, "would begin before the regimen does");
+    }
+    if (target->is_steady && (target->kind == DDT_METRIC_AUC_WINDOW || target->kind == DDT_METRIC_SHARE)) {
+        return refuse(ctx, text, "wants '@TIME': from the start to that time");
+    }
+    if (target->kind == DDT_METRIC_SHARE && target->of[0] == '\0') {
+        return refuse(ctx, text, "wants the name of what is shared, such as share(liver)@24");
+    }
+    target->to_h = target->at_h;
     return DDT_OK;
 }
 
@@ -190,39 +267,20 @@ static ddt_status parse_metric(ddt_context *ctx, span text, ddt_recommend_target
     span at;
     target->is_steady = !cut(text, '@', &metric, &at);
     if (!target->is_steady && (!is_number(at, &target->at_h) || !(target->at_h > 0.0))) {
-        return refuse(ctx, text, "wants a number of hours behind '@'");
+        return refuse(ctx, text, "wants a time behind '@'");
     }
-    if (equals(metric, "trough")) {
-        target->kind = DDT_METRIC_TROUGH;
-    } else if (equals(metric, "peak")) {
-        target->kind = DDT_METRIC_PEAK;
-    } else if (equals(metric, "average")) {
-        target->kind = DDT_METRIC_AVERAGE;
-    } else if (equals(metric, "ft>mic")) {
-        target->kind = DDT_METRIC_TIME_ABOVE;
-    } else if (equals(metric, "auc24")) {
-        const double day_h = 24.0;
-        target->kind = DDT_METRIC_AUC24;
-        if (!target->is_steady && target->at_h < day_h) {
-            return refuse(ctx, text, "would begin before the regimen does");
-        }
-    } else if (equals(metric, "cumauc") || equals(metric, "auc_cumulative")) {
-        if (target->is_steady) {
-            return refuse(ctx, text, "wants '@HOURS': the area from the start to that time");
-        }
-        target->kind = DDT_METRIC_AUC_WINDOW;
-        target->to_h = target->at_h;
-    } else if (starts_with(&metric, "auc")) {
-        if (!target->is_steady) {
-            return refuse(ctx, text, "has a window already: '@' says nothing there");
-        }
-        target->is_steady = false;
-        SOLVE_TRY(parse_window(ctx, text, metric, target));
-    } else {
-        return refuse(ctx, text,
-                      "is no metric: auc24, aucFROM-TO, trough, peak, average, cumauc@HOURS and fT>mic are known");
+    SOLVE_TRY(parse_of(ctx, text, &metric, target));
+    if (find_metric(metric, &target->kind)) {
+        return check_time(ctx, text, target);
     }
-    return DDT_OK;
+    if (!starts_with(&metric, "auc")) {
+        return refuse(ctx, text, known_metrics);
+    }
+    if (!target->is_steady) {
+        return refuse(ctx, text, "has a window already: '@' says nothing there");
+    }
+    target->is_steady = false;
+    return parse_window(ctx, text, metric, target);
 }
 
 /* One number: at least, at most or exactly, as the target has it. */
@@ -231,8 +289,11 @@ static ddt_status parse_value(ddt_context *ctx, span text, ddt_recommend_target 
     if (!is_number(text, &value)) {
         return refuse(ctx, text, "is neither a number nor LOW:HIGH");
     }
-    target->low = target->is_toxicity ? 0.0 : value;
-    target->high = target->kind == DDT_METRIC_TIME_ABOVE && !target->is_toxicity ? INFINITY : value;
+    bool is_least =
+        target->kind == DDT_METRIC_TIME_ABOVE || target->kind == DDT_METRIC_LOWEST || target->kind == DDT_METRIC_SHARE;
+    bool is_most = target->is_toxicity || target->kind == DDT_METRIC_HIGHEST;
+    target->low = is_most ? 0.0 : value;
+    target->high = is_least && !is_most ? INFINITY : value;
     return DDT_OK;
 }
 
@@ -304,15 +365,14 @@ static ddt_status parse_target(ddt_context *ctx, span text, const ddt_model *mod
     span range;
     span keys;
     span key;
-    *target = (ddt_recommend_target){.weight = 1.0};
+    *target = (ddt_recommend_target){.weight = 1.0, .day = ddt_recommend_day(model)};
     (void)cut(text, ',', &head, &keys);
     target->is_toxicity = starts_with(&head, "tox:");
     if (!cut(trim(head), '=', &metric, &range)) {
         return refuse(ctx, text, "is not METRIC=RANGE");
     }
     if ((size_t)(metric.end - metric.begin) + sizeof "tox:" > sizeof target->name) {
-        return refuse(ctx, metric,
-                      "is no metric: auc24, aucFROM-TO, trough, peak, average, cumauc@HOURS and fT>mic are known");
+        return refuse(ctx, metric, known_metrics);
     }
     (void)snprintf(target->name, sizeof target->name, "%s%.*s", target->is_toxicity ? "tox:" : "",
                    (int)(metric.end - metric.begin), metric.begin);
@@ -434,11 +494,16 @@ static ddt_status parse_product_key(ddt_context *ctx, span part, ddt_recommend_p
         product->rate_max = number;
     } else if (equals(key, "daily")) {
         product->daily_max = number;
+    } else if (equals(key, "day")) {
+        product->day = number;
+    } else if (equals(key, "cycles") && number == floor(number) && number <= RECOMMEND_CYCLES_MAX) {
+        product->cycles = (unsigned)number;
     } else if (equals(key, "cmt") && number == floor(number) && number < UINT16_MAX) {
         product->compartment = (unsigned)number;
     } else {
         return refuse(ctx, part,
-                      "is not understood: dose, interval, infusion, loading, rate, daily, cmt and per are known");
+                      "is not understood: dose, interval, infusion, loading, rate, daily, cmt, per, cycles and day are "
+                      "known");
     }
     return DDT_OK;
 }
@@ -457,7 +522,7 @@ ddt_status ddt_recommend_parse_product(ddt_context *ctx, const char *text, ddt_r
         return ddt_fail(ctx, DDT_ERR_USAGE, "The product has no doses, such as dose=250:2000:250.");
     }
     if (product.interval_count == 0) {
-        product.intervals_h[0] = day_h;
+        product.intervals_h[0] = product.day > 0.0 ? product.day : day_h;
         product.interval_count = 1;
     }
     SOLVE_TRY(recommend_check_product(ctx, &product));
@@ -482,6 +547,7 @@ static void write_numbers(writer *w, const char *key, const double *values, size
 ddt_status ddt_recommend_product_text(ddt_context *ctx, const ddt_recommend_product *product, char **out) {
     enum { NUMBERS_MAX = 32, NUMBER_BYTES = 32 };
     const double compartment = product->compartment;
+    const double cycles = product->cycles;
     writer w = {.room = (size_t)NUMBERS_MAX * NUMBER_BYTES};
     w.text = ddt_calloc(w.room, 1);
     if (w.text == NULL) {
@@ -496,6 +562,8 @@ ddt_status ddt_recommend_product_text(ddt_context *ctx, const ddt_recommend_prod
     write_numbers(&w, "; rate=", &product->rate_max, product->rate_max > 0.0);
     write_numbers(&w, "; daily=", &product->daily_max, product->daily_max > 0.0);
     write_numbers(&w, "; cmt=", &compartment, product->compartment > 0);
+    write_numbers(&w, "; cycles=", &cycles, product->cycles > 0);
+    write_numbers(&w, "; day=", &product->day, product->day > 0.0);
     if (product->per[0] != '\0' && w.used < w.room) {
         (void)snprintf(w.text + w.used, w.room - w.used, "; per=%s", product->per);
     }

@@ -13,7 +13,6 @@
 
 #include <string.h>
 
-static const double hours_a_day = 24.0;
 static const double same_time_h = 1e-9;
 
 /* ------------------------------------------------------------------ one dose */
@@ -101,7 +100,7 @@ static double steady(const regimen_functional *f, double rate, double t) {
 static double steady_value(const regimen_functional *f, double rate) {
     switch (f->kind) {
     case DDT_METRIC_AUC24:
-        return hours_a_day / (f->interval_h * rate);
+        return f->day / (f->interval_h * rate);
     case DDT_METRIC_AVERAGE:
         return 1.0 / (f->interval_h * rate);
     case DDT_METRIC_PEAK:
@@ -117,7 +116,7 @@ static double value_at_time(const regimen_functional *f, double rate) {
     double begin = f->at_h - f->interval_h;
     switch (f->kind) {
     case DDT_METRIC_AUC24:
-        return area_of_course(f, rate, f->at_h - hours_a_day, f->at_h);
+        return area_of_course(f, rate, f->at_h - f->day, f->at_h);
     case DDT_METRIC_AUC_WINDOW:
         return area_of_course(f, rate, f->from_h, f->to_h);
     case DDT_METRIC_AVERAGE:
@@ -126,10 +125,9 @@ static double value_at_time(const regimen_functional *f, double rate) {
         return course(f, rate, begin + f->lag_h + f->infusion_h + 2.0 * same_time_h);
     case DDT_METRIC_TIME_ABOVE:
         return course(f, rate, begin + f->time_h);
-    case DDT_METRIC_TROUGH:
-        break;
+    default:
+        return course(f, rate, f->at_h);
     }
-    return course(f, rate, f->at_h);
 }
 
 /* The same dose, given that much earlier. */
@@ -253,7 +251,7 @@ static double offset_of(const regimen_functional *f) {
         return fmax(0.0, t - late);
     }
     case DDT_METRIC_AUC24:
-        return f->is_steady ? 0.0 : fmax(0.0, youngest(f, f->at_h - hours_a_day, f->at_h) - late);
+        return f->is_steady ? 0.0 : fmax(0.0, youngest(f, f->at_h - f->day, f->at_h) - late);
     case DDT_METRIC_AUC_WINDOW:
         return fmax(0.0, youngest(f, f->from_h, f->to_h) - late);
     default:

@@ -8,7 +8,6 @@
 
 #include <string.h>
 
-static const double hours_a_day = 24.0;
 static const double same_time_h = 1e-9;
 
 struct regimen_exact {
@@ -159,7 +158,7 @@ static void steady_state(regimen_exact *m, const regimen_functional *f) {
     if (f->kind == DDT_METRIC_AUC24 || f->kind == DDT_METRIC_AVERAGE) {
         memcpy(m->x, m->dose, m->n * sizeof *m->x);
         solve_rates(m, m->x);
-        add(m, (f->kind == DDT_METRIC_AUC24 ? hours_a_day : 1.0) / f->interval_h);
+        add(m, (f->kind == DDT_METRIC_AUC24 ? f->day : 1.0) / f->interval_h);
     } else if (f->kind == DDT_METRIC_PEAK) {
         add_steady(m, f, f->lag_h + f->infusion_h);
     } else {
@@ -172,7 +171,7 @@ static void at_time(regimen_exact *m, const regimen_functional *f) {
     switch (f->kind) {
     case DDT_METRIC_AUC24:
         add_course(m, f, f->at_h, true, 1.0);
-        add_course(m, f, f->at_h - hours_a_day, true, -1.0);
+        add_course(m, f, f->at_h - f->day, true, -1.0);
         break;
     case DDT_METRIC_AUC_WINDOW:
         add_course(m, f, f->to_h, true, 1.0);
@@ -188,7 +187,7 @@ static void at_time(regimen_exact *m, const regimen_functional *f) {
     case DDT_METRIC_TIME_ABOVE:
         add_course(m, f, begin + f->time_h, false, 1.0);
         break;
-    case DDT_METRIC_TROUGH:
+    default:
         add_course(m, f, f->at_h, false, 1.0);
         break;
     }

@@ -365,6 +365,7 @@ void ddt_solution_destroy(ddt_solution *solution) {
         solve_layout_clear(&solution->layout);
         solve_fit_destroy(solution->fit);
         solve_bands_destroy(solution->bands);
+        recommend_curves_destroy(solution->curves);
         ddt_solution_destroy(solution->part);
         ddt_free(solution);
     }
@@ -374,27 +375,42 @@ const ddt_circuit *ddt_solution_circuit(const ddt_solution *solution) { return s
 
 void ddt_solution_get_info(const ddt_solution *solution, ddt_solve_info *info) { *info = solution->info; }
 
-size_t ddt_solution_subject_count(const ddt_solution *solution) { return solution->layout.subject_count; }
+size_t ddt_solution_subject_count(const ddt_solution *solution) {
+    return solution->curves != NULL ? recommend_curves_subjects(solution->curves) : solution->layout.subject_count;
+}
 
 const char *ddt_solution_subject_id(const ddt_solution *solution, size_t subject) {
+    if (solution->curves != NULL) {
+        return recommend_curves_id(solution->curves, subject);
+    }
     return subject < solution->layout.subject_count ? solution->layout.subjects[subject].id : "";
 }
 
 size_t ddt_solution_observation_count(const ddt_solution *solution, size_t subject) {
+    if (solution->curves != NULL) {
+        return subject < ddt_solution_subject_count(solution) ? recommend_curves_candidates(solution->curves) : 0;
+    }
     return subject < solution->layout.subject_count ? solution->layout.subjects[subject].observation_count : 0;
 }
 
 double ddt_solution_observation_time(const ddt_solution *solution, size_t subject, size_t observation) {
-    return observation < ddt_solution_observation_count(solution, subject)
-               ? solution->layout.subjects[subject].observations[observation].time_h
-               : 0.0;
+    if (observation >= ddt_solution_observation_count(solution, subject)) {
+        return 0.0;
+    }
+    return solution->curves != NULL ? (double)observation
+                                    : solution->layout.subjects[subject].observations[observation].time_h;
 }
 
-size_t ddt_solution_output_count(const ddt_solution *solution) { return solution->layout.output_count; }
+size_t ddt_solution_output_count(const ddt_solution *solution) {
+    return solution->curves != NULL ? recommend_curves_output_count(solution->curves) : solution->layout.output_count;
+}
 
 const char *ddt_solution_output_name(const ddt_solution *solution, size_t output) {
     if (solution->bands != NULL) {
         return solve_bands_name(solution->bands, output);
+    }
+    if (solution->curves != NULL) {
+        return recommend_curves_output(solution->curves, output);
     }
     return output < solution->layout.output_count ? solution->layout.outputs[output].name : "";
 }

@@ -242,9 +242,25 @@ struct ddt_solution {
     solve_layout layout;
     ddt_solve_info info;
     struct solve_fit *fit;     /* NULL unless it is a fit */
+    struct solve_curves *curves; /* candidates of a recommendation, each simulated (recommend_curves.h); else NULL */
     struct ddt_solution *part; /* a fit whose inputs follow this solution's own, NULL without (fit_part.h) */
     struct solve_bands *bands; /* of virtual patients instead of the outputs themselves (bands.h); NULL without */
 };
+
+/* recommend_curves.c, recommend_curves_file.c */
+struct solve_curves;
+void recommend_curves_destroy(struct solve_curves *curves);
+ddt_status recommend_curves_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
+                                 const ddt_events *events, double *const *inputs);
+void recommend_curves_collect(const ddt_solution *solution, const double *const *outputs, double *const *values);
+size_t recommend_curves_subjects(const struct solve_curves *curves);
+const char *recommend_curves_id(const struct solve_curves *curves, size_t subject);
+size_t recommend_curves_candidates(const struct solve_curves *curves);
+size_t recommend_curves_output_count(const struct solve_curves *curves);
+const char *recommend_curves_output(const struct solve_curves *curves, size_t output);
+ddt_status recommend_curves_write(ddt_writer *writer, const struct solve_curves *curves);
+/* solution->curves is there afterwards, destroyed with it. */
+ddt_status recommend_curves_read(ddt_context *ctx, ddt_reader *reader, ddt_solution *solution);
 
 /* bands_fill.c */
 typedef struct solve_bands solve_bands;
@@ -528,6 +544,10 @@ typedef struct solve_work {
     struct trial *trial;
     const bool *is_log;          /* per compartment: the state is the logarithm; NULL: none is */
     struct solve_newton *newton; /* NULL for linear models; newton.h */
+    /* Per subject: the amounts of records from this one on are public, those of `events` (candidates of a
+     * recommendation); NULL: none are. Only Newton's method makes use of it. */
+    const size_t *known_from;
+    double eta_deviations; /* how far etas reach, of models that are not linear; 0: 3 standard deviations */
     solve_terms *extra_terms;    /* what it wants encoded, too */
     size_t extra_count;
     /* A fit instead of a simulation, fit_internal.h. NULL: a simulation. */
@@ -804,6 +824,10 @@ bool solve_segments_nonzero(const solve_segments *s, size_t i, size_t j);
 /* fill.c */
 /* givens: of each row of the lane. Amounts and, where they are private, times. */
 void solve_fill_doses(const solve_layout *layout, size_t lane, const solve_given *givens, double *t2_h,
+/* ddt_solution_fill and _collect for a solution's own layout, whatever else it consists of. */
+ddt_status solve_layout_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
+                             const ddt_events *events, double *const *inputs);
+void solve_layout_collect(const solve_layout *layout, const double *const *outputs, double *const *values);
                       double *const *inputs);
 /* The same for amounts alone, where all times are public: each record's amount times its source's weight. */
 void solve_fill_amounts(const solve_layout *layout, size_t lane, const double *record_amounts, double *const *inputs);

@@ -260,6 +260,9 @@ ddt_status twin_recipe_recommendation(ddt_context *ctx, const twin_recipe *recip
     if (status == DDT_OK) {
         status = ddt_recommend_parse_product(ctx, recipe->product, &out->product);
     }
+    if (status == DDT_OK && out->product.day == 0) {
+        out->product.day = ddt_recommend_day(model);
+    }
     out->metrics_only = recipe->grantable;
     return status;
 }

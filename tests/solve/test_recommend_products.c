@@ -21,11 +21,12 @@ static const product_case cases[] = {
     {"busulfan_choe2012", "ID,TIME,EVID,WT,SEXF\n1,0,2,60,1\n2,0,2,80,0\n", "cumauc@96=78:101", DDT_OK, NULL},
     {"theophylline", "ID,TIME,EVID,eta.ka,eta.cl,eta.v\n1,0,2,0.1,0.1,0\n", "average=10:15", DDT_OK, NULL},
     {"theophylline", "ID,TIME,EVID,eta.ka,eta.cl,eta.v\n1,0,2,0.1,0.1,0\n", "peak=10:15", DDT_ERR_UNSUPPORTED,
-     "after absorption"},
+     "at which time"},
+    {"theophylline", "ID,TIME,EVID,eta.ka,eta.cl,eta.v\n1,0,2,0.1,0.1,0\n", "peak@48=10:15", DDT_OK, NULL},
     {"phenobarbital_grasela1985", "ID,TIME,EVID,WT,APGR\n1,0,2,1.2,6\n2,0,2,2,4\n", "trough=15:40", DDT_OK, NULL},
     {"quinidine_fattinger1991", "ID,TIME,EVID,CRCL,SEVERE\n1,0,2,80,0\n2,0,2,40,1\n", "trough=2:5", DDT_OK, NULL},
-    {"phenytoin_yukawa1990", "ID,TIME,EVID,WT\n1,0,2,70\n", "average=10:20", DDT_ERR_UNSUPPORTED, "not linear"},
-    {"friberg_paclitaxel", "ID,TIME,EVID\n1,0,2\n", "trough=1:2", DDT_ERR_UNSUPPORTED, "not linear"},
+    {"phenytoin_yukawa1990", "ID,TIME,EVID,WT\n1,0,2,70\n", "average=10:20", DDT_ERR_UNSUPPORTED, "at which time"},
+    {"friberg_paclitaxel", "ID,TIME,EVID\n1,0,2\n", "trough=1:2", DDT_ERR_UNSUPPORTED, "at which time"},
 };
 
 /* Every candidate has a cost from 0 on and a probability, within their errors. */

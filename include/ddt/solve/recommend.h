@@ -36,7 +36,10 @@ typedef enum ddt_metric_kind {
     DDT_METRIC_TROUGH,     /* just before the next dose */
     DDT_METRIC_PEAK,       /* at the end of the infusion, or just after a bolus into the measured compartment */
     DDT_METRIC_AVERAGE,    /* over the interval */
-    DDT_METRIC_TIME_ABOVE  /* part of the interval with a concentration above `mic` */
+    DDT_METRIC_TIME_ABOVE, /* part of the interval with a concentration above `mic` */
+    DDT_METRIC_LOWEST,     /* from the start to at_h, or over all cycles: a nadir */
+    DDT_METRIC_HIGHEST,    /* likewise */
+    DDT_METRIC_SHARE       /* area of `of` over that of `relative_to`, or over dose x time, from the start to at_h */
 } ddt_metric_kind;
 
 /*
@@ -54,6 +57,10 @@ typedef struct ddt_recommend_target {
     double weight;       /* in the cost; 1 by default */
     bool is_toxicity;    /* only a limit: counts in the cost, and in P(target) as the upper limit it is */
     char name[DDT_RECOMMEND_NAME_BYTES]; /* the output's name: "auc24", "trough@48" ... */
+    /* The output, variable or compartment that is looked at; "": ddt_recommend_options.output. */
+    char of[DDT_RECOMMEND_NAME_BYTES];
+    char relative_to[DDT_RECOMMEND_NAME_BYTES]; /* SHARE: likewise, "": the doses given */
+    double day;                                 /* in the model's time unit; 0: 24, hours */
 } ddt_recommend_target;
 
 typedef struct ddt_recommend_targets {
@@ -64,15 +71,21 @@ typedef struct ddt_recommend_targets {
 /*
  * Reads a specification: targets separated by ';', each
  *
- *   ["tox:"] METRIC ["@" HOURS] "=" RANGE ["[" UNIT "]"] {"," KEY "=" VALUE}
+ *   ["tox:"] METRIC ["(" NAME ")"] ["@" TIME] "=" RANGE ["[" UNIT "]"] {"," KEY "=" VALUE}
  *
- *   METRIC  auc24 | auc<FROM>-<TO> | trough | peak | average | cumauc (with @HOURS: from 0 to HOURS) | fT>mic (or
- * ft>mic) RANGE   LOW:HIGH | LOW: | :HIGH | VALUE (fT>mic: at least VALUE; tox: at most VALUE; else VALUE itself is the
- * aim) UNIT    mass (ng ug mg g kg), amount of substance (nmol umol mmol mol) or [iU] / volume (mL dL L), areas with .h
- * or *h behind or "h." before; converted to the model's units; without one the model's units are meant KEY     mic
- * (fT>mic), weight
+ *   METRIC  auc24 | auc<FROM>-<TO> | trough | peak | average | cumauc (with @TIME: from 0 to TIME) | fT>mic (or
+ *           ft>mic) | nadir (or min) | max (both with @TIME: from 0 to TIME; else over all cycles) | share (with @TIME)
+ *   NAME    an output, a variable or a compartment of the model instead of its first output; of a share also A/B, the
+ *           area under A relative to that under B; share(A) is relative to the doses given, times TIME
+ *   TIME    in the model's time unit, from the start of the regimen
+ *   RANGE   LOW:HIGH | LOW: | :HIGH | VALUE (fT>mic, nadir, share: at least VALUE; max, tox: at most VALUE; else VALUE
+ *           itself is the aim)
+ *   UNIT    mass (ng ug mg g kg), amount of substance (nmol umol mmol mol) or [iU] / volume (mL dL L), areas with .h
+ *           or *h behind or "h." before; converted to the model's units; without one the model's units are meant
+ *   KEY     mic (fT>mic), weight
  *
- * For example "auc24=400:600", "trough=10:15; tox:peak=40, weight=2", "fT>mic=0.6,mic=2", "auc24@48=400:600[mg.h/L]".
+ * For example "auc24=400:600", "trough=10:15; tox:peak=40, weight=2", "fT>mic=0.6,mic=2", "auc24@48=400:600[mg.h/L]",
+ * "nadir(wbc)=1:2", "share(liver/central)@48=0.3:".
  * The model gives the concentration unit that units are converted to; NULL: units are refused. Every mistake is one
  * sentence that names the part of the text (DDT_ERR_USAGE). *out is untouched on failure.
  */
@@ -96,14 +109,20 @@ typedef struct ddt_recommend_product {
     /* A covariate that doses (and limits) are per unit of, "WT" for mg/kg: one table for patients of all sizes, whose
      * size stays encrypted. "": doses are as they stand. */
     char per[DDT_RECOMMEND_NAME_BYTES];
+    unsigned cycles; /* doses that are given at all; 0: until the last time that a target looks at (one for nadirs) */
+    double day;      /* in the model's time unit; 0: 24, hours */
 } ddt_recommend_product;
 
 /*
  * Reads the same from text, for --product: "dose=250:2000:250; interval=8,12,24; infusion=1,2; loading=1,2;
- * rate=1000; daily=4500; cmt=1; per=WT". Keys may be left out: interval 24, infusion 0, loading 1. One sentence for
- * every mistake (DDT_ERR_USAGE): contradictory bounds, a step that is not positive, too many candidates ...
+ * rate=1000; daily=4500; cmt=1; per=WT; cycles=2; day=24". Keys may be left out: interval 24, infusion 0, loading 1.
+ * One sentence for every mistake (DDT_ERR_USAGE): contradictory bounds, a step that is not positive, too many
+ * candidates ...
  */
 DDT_MUST_CHECK ddt_status ddt_recommend_parse_product(ddt_context *ctx, const char *text, ddt_recommend_product *out);
+
+/* A day in the model's time unit, for products whose text does not say (24 where the model does not, either). */
+double ddt_recommend_day(const ddt_model *model);
 
 /* The text that ddt_recommend_parse_product reads as this product; *out belongs to the caller (ddt_free). */
 DDT_MUST_CHECK ddt_status ddt_recommend_product_text(ddt_context *ctx, const ddt_recommend_product *product,
@@ -185,6 +204,17 @@ typedef struct ddt_recommend_options {
  */
 DDT_MUST_CHECK ddt_status ddt_solve_recommend(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
                                               const ddt_recommend_options *options, ddt_solution **out);
+
+/*
+ * Models that are not linear, effects as targets, nadirs and shares: candidates are simulated one by one
+ * (docs/recommend.md), the curves are decrypted and ddt_solution_collect reads the table off them. For such a solution
+ * (also one read from a plan file) ddt_recommend_reference makes the same table by CVODE: values[subject][candidate *
+ * output_count + output]. Errors: those of ddt_reference_simulate; DDT_ERR_MISMATCH for any other solution.
+ */
+bool ddt_recommend_is_simulated(const ddt_solution *solution);
+DDT_MUST_CHECK ddt_status ddt_recommend_reference(ddt_context *ctx, const ddt_solution *solution,
+                                                  const ddt_model *model, const ddt_events *events,
+                                                  double *const *values);
 
 /*
  * The best candidate of a subject from collected values (values[candidate * output_count + output], output_count of the

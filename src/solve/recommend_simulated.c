@@ -1,0 +1,191 @@
+/*
+ * Candidates of patients as subjects of an event table: what a patient was given before, then the new regimen from the
+ * time of the last record on, looked at when targets want it.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "recommend_curves.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { EVID_OBSERVATION = 0, EVID_DOSE = 1, EVID_OTHER = 2 };
+
+static const double same_time = 1e-9;
+
+size_t curves_simulated_count(const struct solve_curves *curves) {
+    return curves->subject_count * curves->candidate_count;
+}
+
+/* One simulated subject in the making. */
+typedef struct making {
+    ddt_context *ctx;
+    const struct solve_curves *curves;
+    const ddt_subject *from;
+    ddt_subject *to;
+    size_t own_columns, columns; /* of the data; with the etas that points give */
+    const size_t *eta_column;    /* of each of them */
+    const double *etas;
+    double start;
+} making;
+
+/* A record with the covariates of record `like` of the data. */
+static void put(making *m, ddt_record record, size_t like) {
+    double *values = m->to->covariate_values + m->to->record_count * m->columns;
+    memcpy(values, m->from->covariate_values + m->from->records[like].covariates, m->own_columns * sizeof *values);
+    for (size_t i = 0; i < m->curves->eta_count; i++) {
+        values[m->eta_column[i]] = m->etas[i];
+    }
+    record.covariates = m->to->record_count * m->columns;
+    m->to->records[m->to->record_count++] = record;
+}
+
+/* Doses and resets before the new regimen; its last additional ones end there. */
+static bool put_earlier(making *m, size_t index) {
+    ddt_record record = m->from->records[index];
+    bool is_observation = record.evid == EVID_OBSERVATION || record.evid == EVID_OTHER;
+    if (is_observation || !(record.time_h < m->start - same_time)) {
+        return false;
+    }
+    if (record.additional > 0 && record.interval_h > 0.0) {
+        double left = ceil((m->start - record.time_h) / record.interval_h - same_time) - 1.0;
+        record.additional = left < (double)record.additional ? (unsigned)fmax(left, 0.0) : record.additional;
+    }
+    record.has_dv = false;
+    put(m, record, index);
+    return true;
+}
+
+static void put_dose(making *m, const curves_sheet *sheet, double dose, size_t k) {
+    double amount = dose * (k == 0 ? sheet->shape.loading : 1.0);
+    put(m,
+        (ddt_record){.time_h = m->start + (double)k * sheet->shape.interval_h,
+                     .evid = EVID_DOSE,
+                     .amount = amount,
+                     .rate = sheet->shape.infusion_h > 0.0 ? amount / sheet->shape.infusion_h : 0.0,
+                     .compartment = m->curves->compartment},
+        m->from->record_count - 1);
+}
+
+/* A time that is a dose's but for rounding is the dose's. */
+static double snapped(const curves_sheet *sheet, double time) {
+    double dose_time = round(time / sheet->shape.interval_h) * sheet->shape.interval_h;
+    return fabs(time - dose_time) < same_time ? dose_time : time;
+}
+
+/* Doses and looks in order of time; a look that is not `after` comes before the dose of its time. */
+static void put_regimen(making *m, const curves_sheet *sheet, double dose) {
+    size_t next = 0;
+    for (size_t n = 0; n < sheet->node_count; n++) {
+        const curves_node *node = &sheet->nodes[n];
+        double limit = node->time + (node->is_after ? same_time : -same_time);
+        while (next < sheet->dose_count && (double)next * sheet->shape.interval_h < limit) {
+            put_dose(m, sheet, dose, next++);
+        }
+        put(m, (ddt_record){.time_h = m->start + snapped(sheet, node->time), .evid = EVID_OTHER},
+            m->from->record_count - 1);
+    }
+}
+
+static ddt_status make_subject(making *m, const char *id, const ddt_recommend_candidate *candidate,
+                               const curves_sheet *sheet, size_t *known_from) {
+    size_t room = m->from->record_count + sheet->node_count + sheet->dose_count;
+    m->to->id = ddt_strdup(id);
+    m->to->records = ddt_calloc(room, sizeof *m->to->records);
+    m->to->covariate_values = ddt_calloc(room * m->columns, sizeof *m->to->covariate_values);
+    if (m->to->id == NULL || m->to->records == NULL || m->to->covariate_values == NULL) {
+        return solve_no_memory(m->ctx);
+    }
+    m->start = m->from->records[m->from->record_count - 1].time_h;
+    for (size_t i = 0; i < m->from->record_count; i++) {
+        (void)put_earlier(m, i);
+    }
+    if (known_from != NULL) {
+        *known_from = m->to->record_count;
+    }
+    put_regimen(m, sheet, candidate->dose);
+    m->to->covariates_constant = m->from->covariates_constant;
+    return DDT_OK;
+}
+
+/* The columns of the data, and further ones for the points' etas. */
+static ddt_status make_columns(ddt_context *ctx, const struct solve_curves *curves, const ddt_model *model,
+                               const ddt_events *from, ddt_events *to, size_t *eta_column) {
+    to->covariate_symbols = ddt_calloc(from->covariate_count + curves->eta_count, sizeof *to->covariate_symbols);
+    if (to->covariate_symbols == NULL) {
+        return solve_no_memory(ctx);
+    }
+    to->covariate_count = from->covariate_count;
+    memcpy(to->covariate_symbols, from->covariate_symbols, from->covariate_count * sizeof *to->covariate_symbols);
+    for (size_t i = 0; i < curves->eta_count; i++) {
+        int64_t symbol = ddt_model_find_symbol(model, curves->eta_names[i]);
+        size_t column = symbol < 0 ? SIZE_MAX : solve_column(from, (uint32_t)symbol);
+        if (symbol < 0) {
+            return ddt_fail(ctx, DDT_ERR_MISMATCH, "'%s' has no %s, which the plan was made for.", model->path,
+                            curves->eta_names[i]);
+        }
+        if (column == SIZE_MAX) {
+            column = to->covariate_count++;
+            to->covariate_symbols[column] = (uint32_t)symbol;
+        }
+        eta_column[i] = column;
+    }
+    return DDT_OK;
+}
+
+static const curves_sheet *sheet_of(const struct solve_curves *curves, size_t candidate) {
+    size_t shape = 0;
+    size_t dose = 0;
+    (void)recommend_locate(&curves->product, candidate, &shape, &dose);
+    return &curves->sheets[shape];
+}
+
+static ddt_status make_subjects(ddt_context *ctx, const struct solve_curves *curves, const ddt_model *model,
+                                const ddt_events *from, size_t point, ddt_events *to, size_t *known_from) {
+    size_t eta_column[RECOMMEND_ETAS_MAX];
+    const size_t count = curves_simulated_count(curves);
+    SOLVE_TRY(make_columns(ctx, curves, model, from, to, eta_column));
+    to->subjects = ddt_calloc(count, sizeof *to->subjects);
+    to->path = ddt_strdup(from->path);
+    if (to->subjects == NULL || to->path == NULL) {
+        return solve_no_memory(ctx);
+    }
+    to->subject_count = count;
+    to->carries_forward = from->carries_forward;
+    for (size_t i = 0; i < count; i++) {
+        const size_t candidate = i % curves->candidate_count;
+        const size_t subject = i / curves->candidate_count;
+        const ddt_recommend_candidate c = ddt_recommend_candidate_at(&curves->product, candidate);
+        making m = {.ctx = ctx,
+                    .curves = curves,
+                    .from = &from->subjects[subject],
+                    .to = &to->subjects[i],
+                    .own_columns = from->covariate_count,
+                    .columns = to->covariate_count,
+                    .eta_column = eta_column,
+                    .etas = curves->etas + point * curves->eta_count};
+        SOLVE_TRY(make_subject(&m, from->subjects[subject].id, &c, sheet_of(curves, candidate),
+                               known_from == NULL ? NULL : &known_from[i]));
+        to->record_count += to->subjects[i].record_count;
+    }
+    return DDT_OK;
+}
+
+ddt_status recommend_simulated_events(ddt_context *ctx, const struct solve_curves *curves, const ddt_model *model,
+                                      const ddt_events *events, size_t point, ddt_events **out, size_t *known_from) {
+    if (events->subject_count != curves->subject_count) {
+        return ddt_fail(ctx, DDT_ERR_MISMATCH, "'%s' has %zu subjects, the plan was made for %zu.", events->path,
+                        events->subject_count, curves->subject_count);
+    }
+    ddt_events *made = ddt_calloc(1, sizeof *made);
+    if (made == NULL) {
+        return solve_no_memory(ctx);
+    }
+    ddt_status status = make_subjects(ctx, curves, model, events, point, made, known_from);
+    if (status != DDT_OK) {
+        ddt_events_destroy(made);
+        return status;
+    }
+    *out = made;
+    return DDT_OK;
+}
