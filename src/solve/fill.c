@@ -255,9 +255,8 @@ static ddt_status check_segments(const filler *f, const solve_range *range, size
     return DDT_OK;
 }
 
-/* Which record's value a slot takes. */
-static uint32_t record_for(const solve_layout *layout, const solve_lane *lane, solve_role role, size_t segment,
-                           size_t row, size_t k) {
+uint32_t solve_record_for(const solve_layout *layout, const solve_lane *lane, solve_role role, size_t segment,
+                          size_t row, size_t k) {
     const solve_segment *segments = layout->subjects[lane->subject].segments;
     const solve_lane_source *source = row < lane->source_count ? &lane->sources[row] : NULL;
     const solve_lane_column *column = k < lane->column_count ? &lane->columns[k] : NULL;
@@ -292,7 +291,7 @@ static void fill_lane_symbol(const filler *f, const solve_input *input, size_t l
     double *slots = values + lane_index * block_of(layout);
     for (size_t at = 0; at < block_of(layout); at++) {
         size_t row = at % part_of(layout) / layout->columns;
-        uint32_t record = record_for(layout, lane, input->role, at / part_of(layout), row, at % layout->columns);
+        uint32_t record = solve_record_for(layout, lane, input->role, at / part_of(layout), row, at % layout->columns);
         slots[at] = encoded(input, value_at(f, lane->subject, record, column));
     }
 }

@@ -188,7 +188,6 @@ double fit_copy_move(size_t eta_count, size_t copy, size_t eta) {
 static ddt_status choose_block(fit_work *fw) {
     enum { BLOCK_MAX = 1 << 15 };
     size_t copy_slots = fit_copy_slots(&fw->work->solution->layout);
-    fw->fit->eta_count = fw->eta_count;
     for (size_t i = 0; i < fw->eta_count; i++) {
         fw->fit->eta_limit[i] = fw->work->symbols[fw->eta_symbols[i]].high - FIT_STEP * fw->sd[i];
     }
@@ -401,7 +400,7 @@ static void fill_begun(fit_work *fw, size_t lane, const fit_sample *sample, doub
     for (size_t i = 0; i < fw->eta_count; i++) {
         sample->symbols[fw->eta_symbols[i]] = etas[i];
     }
-    solve_numbers_of(work, sample->symbols, &fw->numbers);
+    fit_vary_numbers(fw, lane, sample->symbols, sample->changes);
     solve_lane_givens(work, lane, &fw->numbers, sample->amounts, fw->buffers.givens);
     solve_fill_doses(layout, lane, fw->buffers.givens, &t2_h, inputs);
     fit_lag_mark(layout, lane, fw->buffers.givens, inputs[fit_lag_input(layout)]);
@@ -415,13 +414,20 @@ static void fill_patient(fit_work *fw, size_t lane, const fit_sample *sample, do
     size_t at = work->dosing_count;
     for (size_t e = 0; e < work->encoding_count; e++) {
         uint32_t symbol = work->encodings[e].symbol;
-        if (fw->iterations > 0 && work->model->symbols[symbol].kind != DDT_SYMBOL_ETA) {
+        if (fw->iterations == 0 || work->model->symbols[symbol].kind == DDT_SYMBOL_ETA) {
+            continue;
+        }
+        if (work->symbols[symbol].changes) {
+            fit_vary_fill(fw, lane, at, symbol, sample->changes, inputs[at]);
+        } else {
             solve_fill_constant(layout, lane, solve_encode_value(&layout->inputs[at], sample->symbols[symbol]),
                                 inputs[at]);
-            at++;
         }
+        at++;
     }
-    fit_fill_lane(work->solution, lane, sample->y, sample->predicted, sample->symbols, inputs);
+    const fit_seen seen = {sample->y, sample->predicted, sample->slopes, sample->symbols};
+    fit_fill_lane(work->solution, lane, &seen, inputs);
+    fit_fill_gain(work->solution, lane, sample->gain, inputs);
     if (fit_lag_input(layout) != SOLVE_NONE) {
         fill_begun(fw, lane, sample, inputs);
     }
@@ -580,6 +586,23 @@ static void one_row_each(fit_work *fw) {
 
 /* ------------------------------------------------------------------ all */
 
+static void keep_prior(fit_work *fw) {
+    solve_fit *fit = fw->fit;
+    size_t n = fw->eta_count;
+    double covariance[FIT_ETAS_MAX * FIT_ETAS_MAX];
+    for (size_t i = 0; i < n * n; i++) {
+        fit->prior[i] = fw->prior[i] * fw->sd[i / n] * fw->sd[i % n];
+        covariance[i] = fit->prior[i];
+    }
+    (void)fit_invert(covariance, n); /* it is an inverse */
+    fit->eta_count = n;
+    fit->gain_unit = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        fit->eta_sd[i] = fw->sd[i];
+        fit->gain_unit = fmax(fit->gain_unit, 1.05 * sqrt(covariance[i * (n + 1)] / FIT_GAIN_LEAST));
+    }
+}
+
 static ddt_status prepare(fit_work *fw, const ddt_fit_options *options) {
     solve_work *work = fw->work;
     const ddt_model *model = work->model;
@@ -601,11 +624,15 @@ static ddt_status prepare(fit_work *fw, const ddt_fit_options *options) {
         fw->fit->sees_size = fw->fit->sees_size || !fw->fit->residuals[o].is_public;
     }
     for (uint32_t i = 0; i < model->symbol_count; i++) {
-        if (model->symbols[i].kind == DDT_SYMBOL_COVARIATE && work->symbols[i].is_encrypted &&
+        bool is_constant = work->symbols[i].is_encrypted && !work->symbols[i].changes;
+        if (model->symbols[i].kind == DDT_SYMBOL_COVARIATE && is_constant && !work->symbols[i].is_threshold &&
             fw->fit->covariate_count < FIT_COVARIATES_MAX) {
             fw->fit->covariates[fw->fit->covariate_count++] = i;
         }
     }
+    SOLVE_TRY(fit_vary_create(fw));
+    fw->fit->has_slopes = fw->changing_count > 0;
+    keep_prior(fw);
     SOLVE_TRY(find_levels(fw));
     SOLVE_TRY(choose_block(fw));
     if (work->times.is_private) {

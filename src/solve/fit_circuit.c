@@ -108,16 +108,26 @@ static ddt_node regression(maker *mk, size_t index) {
     return ddt_circuit_sum(mk->circuit, product, 1, features);
 }
 
+/* An entry of the gain's factor in slot 0: the features hold it. */
+static ddt_node gain_entry(maker *mk, size_t i, size_t j) {
+    const solve_fit *fit = mk->fw->fit;
+    clear_vector(mk);
+    for (size_t l = 0; l < mk->lanes; l++) {
+        mk->vector[l * mk->block + fit_gain_feature(fit, i, j)] = fit->gain_unit;
+    }
+    ddt_node entry = ddt_circuit_mul(mk->circuit, mk->features, public_vector(mk));
+    return ddt_circuit_rotate(mk->circuit, entry, (int64_t)fit_gain_feature(fit, i, j));
+}
+
 static void make_guess(maker *mk) {
     size_t n = mk->fw->eta_count;
-    size_t at = n;
     ddt_node factor[FIT_ETAS_MAX][FIT_ETAS_MAX]; /* [column][row] of L, in slot 0 */
     for (size_t i = 0; i < n; i++) {
         mk->etas[i] = regression(mk, i);
     }
     for (size_t k = 0; k < n; k++) {
         for (size_t i = k; i < n; i++) {
-            factor[i][k] = ddt_circuit_mul(mk->circuit, regression(mk, at++), where_right(mk, false, 1.0));
+            factor[i][k] = gain_entry(mk, i, k);
         }
     }
     for (size_t i = 0; i < n; i++) {
@@ -407,7 +417,7 @@ static void add_outputs(maker *mk) {
     }
     for (size_t i = 0; i < n; i++) {
         (void)snprintf(name, sizeof name, "sd.%.200s", model->symbols[mk->fw->eta_symbols[i]].name);
-        ddt_node sd = regression(mk, n + n * (n + 1) / 2 + i);
+        ddt_node sd = regression(mk, n + i);
         ddt_circuit_output(mk->circuit, name, ddt_circuit_mul(mk->circuit, sd, where_right(mk, false, 1.0)));
     }
 }
@@ -425,7 +435,7 @@ static ddt_node everywhere(maker *mk, ddt_node value) {
 
 static void give_nodes(maker *mk, fit_nodes *out) {
     size_t n = mk->fw->eta_count;
-    size_t at = 2 * n + n * (n + 1) / 2;
+    size_t at = 2 * n;
     for (size_t i = 0; i < n; i++) {
         out->eta[i] = mk->fw->iterations == 0 ? everywhere(mk, mk->etas[i])
                                               : ddt_circuit_sum(mk->circuit, mk->etas[i], -1, mk->block);

@@ -93,7 +93,7 @@ static ddt_status estimate(exact *e, double weight, double *etas, double *covari
                            .predict = predict,
                            .user = e};
     memset(etas, 0, e->eta_count * sizeof *etas);
-    return fit_map(&problem, etas, covariance, NULL, objective);
+    return fit_map(&problem, etas, covariance, objective);
 }
 
 ddt_status ddt_fit_exact(ddt_context *ctx, const ddt_model *model, const ddt_events *events, size_t subject,

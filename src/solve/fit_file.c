@@ -47,7 +47,7 @@ static void write_lane(ddt_writer *w, const solve_fit *fit, const fit_lane *lane
     for (size_t i = 0; i < lane->variable_count; i++) {
         ddt_writer_f64(w, lane->centre[i]);
     }
-    for (size_t i = 0; i < fit->eta_count * fit_monomial_count(lane->variable_count, lane->degree); i++) {
+    for (size_t i = 0; i < fit->eta_count * fit_term_count(fit, lane); i++) {
         ddt_writer_f64(w, lane->guess[i]);
     }
 }
@@ -66,6 +66,11 @@ ddt_status solve_fit_write(ddt_writer *writer, const ddt_solution *solution) {
     ddt_writer_u32(writer, (uint32_t)fit->covariate_count);
     for (size_t c = 0; c < fit->covariate_count; c++) {
         ddt_writer_u32(writer, fit->covariates[c]);
+    }
+    ddt_writer_u32(writer, fit->has_slopes);
+    ddt_writer_f64(writer, fit->gain_unit);
+    for (size_t i = 0; i < fit->eta_count * (fit->eta_count + 1); i++) {
+        ddt_writer_f64(writer, i < fit->eta_count ? fit->eta_sd[i] : fit->prior[i - fit->eta_count]);
     }
     for (size_t o = 0; o < fit->output_count; o++) {
         write_residual(writer, fit, o);
@@ -171,7 +176,9 @@ static ddt_status read_lane(const parser *p, size_t index) {
     SOLVE_TRY(ddt_reader_u32(p->reader, &lane->degree));
     lane->variable_count = variables;
     if (variables > FIT_VARIABLES_MAX || lane->degree > DEGREE_MAX ||
-        fit_monomial_count(variables, lane->degree) > p->fit->feature_count) {
+        fit_monomial_count(variables, lane->degree) + fit_slope_terms(p->fit, lane) +
+                p->fit->eta_count * (p->fit->eta_count + 1) / 2 >
+            p->fit->feature_count) {
         return bad(p, "features");
     }
     size_t facts = fit_fact_count(p->fit, lane);
@@ -186,7 +193,7 @@ static ddt_status read_lane(const parser *p, size_t index) {
     for (size_t i = 0; i < lane->variable_count; i++) {
         SOLVE_TRY(ddt_reader_f64(p->reader, &lane->centre[i]));
     }
-    size_t count = p->fit->eta_count * fit_monomial_count(lane->variable_count, lane->degree);
+    size_t count = p->fit->eta_count * fit_term_count(p->fit, lane);
     lane->guess = ddt_calloc(count, sizeof *lane->guess);
     if (lane->guess == NULL) {
         return solve_no_memory(p->ctx);
@@ -230,9 +237,23 @@ static ddt_status read_shape(const parser *p) {
     return DDT_OK;
 }
 
+static ddt_status read_prior(const parser *p) {
+    solve_fit *fit = p->fit;
+    uint32_t has_slopes = 0;
+    SOLVE_TRY(ddt_reader_u32(p->reader, &has_slopes));
+    fit->has_slopes = has_slopes != 0;
+    SOLVE_TRY(ddt_reader_f64(p->reader, &fit->gain_unit));
+    for (size_t i = 0; i < fit->eta_count * (fit->eta_count + 1); i++) {
+        double *to = i < fit->eta_count ? &fit->eta_sd[i] : &fit->prior[i - fit->eta_count];
+        SOLVE_TRY(ddt_reader_f64(p->reader, to));
+    }
+    return DDT_OK;
+}
+
 static ddt_status read_all(const parser *p) {
     SOLVE_TRY(ddt_reader_begin(p->reader, "FITS", SECTION_MAX_BYTES));
     SOLVE_TRY(read_shape(p));
+    SOLVE_TRY(read_prior(p));
     for (size_t o = 0; o < p->fit->output_count; o++) {
         SOLVE_TRY(read_residual(p, o));
     }

@@ -46,8 +46,7 @@ static void fill_level(const ddt_solution *solution, const fit_level *level, siz
     }
 }
 
-void fit_fill_lane(const ddt_solution *solution, size_t lane, const double *levels, const double *predicted,
-                   const double *symbols, double *const *inputs) {
+void fit_fill_lane(const ddt_solution *solution, size_t lane, const fit_seen *seen, double *const *inputs) {
     const solve_layout *layout = &solution->layout;
     const solve_fit *fit = solution->fit;
     const fit_lane *l = &fit->lanes[lane];
@@ -58,13 +57,27 @@ void fit_fill_lane(const ddt_solution *solution, size_t lane, const double *leve
     }
     fit_repeat_copies(layout, fit, lane, inputs);
     for (size_t k = 0; k < l->level_count; k++) {
-        fill_level(solution, &l->levels[k], lane, levels[k], inputs);
+        fill_level(solution, &l->levels[k], lane, seen->levels[k], inputs);
     }
     double *features = inputs[fit->feature_input] + lane * block;
-    fit_facts(fit, l, levels, predicted, symbols, facts);
+    fit_facts(fit, l, seen, facts);
     fit_features(fit, l, facts, features);
     for (size_t s = fit->feature_count; s < block; s++) {
         features[s] = features[s - fit->feature_count];
+    }
+}
+
+void fit_fill_gain(const ddt_solution *solution, size_t lane, const double *factor, double *const *inputs) {
+    const solve_fit *fit = solution->fit;
+    size_t block = block_of(&solution->layout);
+    double *features = inputs[fit->feature_input] + lane * block;
+    for (size_t i = 0; i < fit->eta_count; i++) {
+        for (size_t j = 0; j <= i; j++) {
+            double entry = factor[i * fit->eta_count + j] / fit->gain_unit;
+            for (size_t s = fit_gain_feature(fit, i, j); s < block; s += fit->feature_count) {
+                features[s] = fmin(fmax(entry, -1.0), 1.0);
+            }
+        }
     }
 }
 
@@ -160,6 +173,45 @@ static ddt_status fill_begun(const filler *f, size_t lane, const double *etas) {
     return status;
 }
 
+typedef struct lane_of {
+    const filler *f;
+    size_t lane;
+} lane_of;
+
+static ddt_status predict_lane(void *user, const double *etas, double *predictions) {
+    const lane_of *of = user;
+    return predict(of->f, of->lane, etas, predictions);
+}
+
+/* The gain's factor at the guess. */
+static ddt_status fill_gain(const filler *f, size_t lane, const double *levels, const double *etas) {
+    const solve_fit *fit = f->solution->fit;
+    const fit_lane *l = &fit->lanes[lane];
+    size_t n = fit->eta_count;
+    lane_of user = {f, lane};
+    fit_level_value values[FIT_LEVELS_MAX];
+    double prior[FIT_ETAS_MAX * FIT_ETAS_MAX];
+    double factor[FIT_ETAS_MAX * FIT_ETAS_MAX];
+    for (size_t k = 0; k < l->level_count; k++) {
+        values[k] = (fit_level_value){levels[k], &fit->residuals[l->levels[k].output]};
+    }
+    for (size_t i = 0; i < n * n; i++) {
+        prior[i] = fit->prior[i] / (fit->eta_sd[i / n] * fit->eta_sd[i % n]);
+    }
+    const fit_problem problem = {.ctx = f->ctx,
+                                 .eta_count = n,
+                                 .level_count = l->level_count,
+                                 .levels = values,
+                                 .prior = prior,
+                                 .sd = fit->eta_sd,
+                                 .step = FIT_GAIN_STEP,
+                                 .predict = predict_lane,
+                                 .user = &user};
+    SOLVE_TRY(fit_gain(&problem, etas, factor));
+    fit_fill_gain(f->solution, lane, factor, f->inputs);
+    return DDT_OK;
+}
+
 /* The circuit's polynomials hold where the guess predicts a level well enough; other levels would spoil the results of
  * all subjects that share a ciphertext. */
 static ddt_status check_guess(const filler *f, size_t lane, const double *levels) {
@@ -177,7 +229,7 @@ static ddt_status check_guess(const filler *f, size_t lane, const double *levels
     SOLVE_TRY(predict(f, lane, etas, predictions));
     size_t k = fit_uncovered(solution->fit, l, levels, predictions);
     return k == l->level_count
-               ? DDT_OK
+               ? fill_gain(f, lane, levels, etas)
                : ddt_fail(f->ctx, DDT_ERR_RANGE,
                           "'%s', line %u: DV of the subject %s is %.6g, too far from the %.4g that all "
                           "levels together let expect.",
@@ -185,21 +237,40 @@ static ddt_status check_guess(const filler *f, size_t lane, const double *levels
 }
 
 /* A guess for levels far from all virtual patients' would be none. */
-static ddt_status check_facts(const filler *f, size_t lane, const double *levels, const double *predicted,
-                              const double *symbols) {
+static ddt_status check_facts(const filler *f, size_t lane, const fit_seen *seen) {
     const double limit = 1.5; /* times the widest virtual patient */
     const solve_fit *fit = f->solution->fit;
     const fit_lane *l = &fit->lanes[lane];
     const ddt_subject *s = &f->events->subjects[f->solution->layout.lanes[lane].subject];
     double facts[FIT_FACTS_MAX] = {0};
-    fit_facts(fit, l, levels, predicted, symbols, facts);
+    fit_facts(fit, l, seen, facts);
     for (size_t v = 0; v < l->variable_count; v++) {
         if (fabs(fit_variable(fit, l, v, facts)) > limit) {
+            size_t k = v < l->level_count ? v : 0;
             return ddt_fail(f->ctx, DDT_ERR_RANGE,
                             "'%s': DV of the subject %s lies further from what the model expects than any virtual "
                             "patient's (line %u on: %.6g where the population's prediction is %.6g).",
-                            f->events->path, s->id, s->records[l->levels[v < l->level_count ? v : 0].record].line,
-                            levels[v < l->level_count ? v : 0], predicted[v < l->level_count ? v : 0]);
+                            f->events->path, s->id, s->records[l->levels[k].record].line, seen->levels[k],
+                            seen->predicted[k]);
+        }
+    }
+    return DDT_OK;
+}
+
+static ddt_status find_slopes(const filler *f, size_t lane, double *slopes) {
+    const solve_fit *fit = f->solution->fit;
+    const fit_lane *l = &fit->lanes[lane];
+    double etas[FIT_ETAS_MAX] = {0};
+    double up[FIT_LEVELS_MAX];
+    double down[FIT_LEVELS_MAX];
+    for (size_t i = 0; i < fit->eta_count && fit->has_slopes; i++) {
+        etas[i] = FIT_SLOPE_STEP * fit->eta_sd[i];
+        SOLVE_TRY(predict(f, lane, etas, up));
+        etas[i] = -etas[i];
+        SOLVE_TRY(predict(f, lane, etas, down));
+        etas[i] = 0.0;
+        for (size_t k = 0; k < l->level_count; k++) {
+            slopes[k * fit->eta_count + i] = fit_slope(&fit->residuals[l->levels[k].output], up[k], down[k]);
         }
     }
     return DDT_OK;
@@ -220,15 +291,18 @@ static ddt_status fill_lane(const filler *f, size_t lane) {
                         "'%s': the subject %s has %zu levels where the plan was made for %zu.", f->events->path, s->id,
                         count_levels(s), l->level_count);
     }
+    double slopes[FIT_LEVELS_MAX * FIT_ETAS_MAX] = {0};
     SOLVE_TRY(predict(f, lane, NULL, predicted));
+    SOLVE_TRY(find_slopes(f, lane, slopes));
     double *symbols = ddt_calloc(f->model->symbol_count, sizeof *symbols);
     if (symbols == NULL) {
         return solve_no_memory(f->ctx);
     }
     ddt_events_symbols(f->model, f->events, subject, 0, symbols);
-    ddt_status status = check_facts(f, lane, levels, predicted, symbols);
+    const fit_seen seen = {levels, predicted, slopes, symbols};
+    ddt_status status = check_facts(f, lane, &seen);
     if (status == DDT_OK) {
-        fit_fill_lane(f->solution, lane, levels, predicted, symbols, f->inputs);
+        fit_fill_lane(f->solution, lane, &seen, f->inputs);
     }
     ddt_free(symbols);
     return status == DDT_OK ? check_guess(f, lane, levels) : status;

@@ -5,7 +5,7 @@
  *   fit_map.c       the estimate in double precision, by Newton's method; fit_exact.c with the reference solver
  *   fit_train.c     virtual patients, their estimates, and the public regressions made from them
  *   fit_circuit.c   the circuit; fit.c ddt_solve_fit from beginning to end
- *   fit_lag.c       lags that depend on etas
+ *   fit_lag.c       lags that depend on etas; fit_vary.c covariates that change; fit_slopes.c slopes as facts
  *   fit_part.c      a fit inside another circuit
  *   fit_fill.c      data -> inputs; fit_file.c the fit's section of a plan file
  *
@@ -17,7 +17,10 @@
 #include "ddt/solve/fit.h"
 #include "solve_internal.h"
 
-#define FIT_STEP 0.2 /* of a moved copy, in standard deviations */
+#define FIT_STEP 0.2       /* of a moved copy, in standard deviations */
+#define FIT_SLOPE_STEP 0.1 /* of the slopes that a guess sees, likewise */
+#define FIT_GAIN_STEP 0.02 /* of the differences behind a gain: the reference solver's errors do not matter */
+#define FIT_GAIN_LEAST 0.4 /* of the majorant: what is flatter is no curvature to divide by */
 
 enum {
     FIT_ETAS_MAX = 8,
@@ -25,7 +28,8 @@ enum {
     FIT_VARIABLES_MAX = 10, /* of the first guess's polynomial */
     FIT_OUTPUTS_MAX = 8,
     FIT_COVARIATES_MAX = 6, /* that the first guess looks at */
-    FIT_FACTS_MAX = FIT_LEVELS_MAX + FIT_COVARIATES_MAX + 1,
+    FIT_FACTS_MAX = FIT_LEVELS_MAX * (FIT_ETAS_MAX + 2) + FIT_COVARIATES_MAX + 1 + FIT_ETAS_MAX +
+                    FIT_ETAS_MAX * (FIT_ETAS_MAX + 1) / 2,
     FIT_SCORE_MAX = 31, /* degree of a score's polynomial */
     FIT_EXPANSION = 2   /* derivatives of the score that a step uses */
 };
@@ -53,6 +57,8 @@ double fit_residual_sd(const fit_residual *r, double f);
 double fit_residual_top(const fit_residual *r, double y);
 /* top * score(f) as a Chebyshev polynomial of 2 f / top - 1. coefficients: degree + 1. */
 void fit_residual_polynomial(const fit_residual *r, double y, double *coefficients);
+/* Differences between level and prediction in units of about one residual standard deviation. */
+double fit_residual_standardised(const fit_residual *r, double y, double predicted);
 /* A level's deviation from the population's prediction: what the first guess is made from. */
 double fit_residual_deviation(const fit_residual *r, double y, double predicted);
 
@@ -72,16 +78,19 @@ typedef struct fit_problem {
     const fit_level_value *levels;
     const double *prior; /* Omega^-1, eta_count x eta_count */
     const double *sd;    /* of each eta: the unit of steps */
+    double step;         /* of differences, in these units; 0: 2e-3 */
     fit_predict predict;
     void *user;
 } fit_problem;
 
 /*
  * Minimises the objective from `etas` on by damped Newton steps with second differences. Each of the others may be
- * NULL: covariance, the inverse of the expected information and the prior (eta_count x eta_count); gain, by which a
- * gradient is multiplied for a step, the inverse with curvatures that are never small.
+ * NULL: covariance, the inverse of the expected information and the prior (eta_count x eta_count).
  */
-ddt_status fit_map(const fit_problem *problem, double *etas, double *covariance, double *gain, double *objective);
+ddt_status fit_map(const fit_problem *problem, double *etas, double *covariance, double *objective);
+/* Lower Cholesky factor, in standard deviations, of the gain by which a gradient at `etas` is multiplied for a step:
+ * eta_count x eta_count. */
+ddt_status fit_gain(const fit_problem *problem, const double *etas, double *factor);
 /* Inverse of a symmetric positive matrix in place; false when it is none. n <= FIT_ETAS_MAX. */
 bool fit_invert(double *a, size_t n);
 /* Lower Cholesky factor; the upper triangle of l is left alone. */
@@ -118,10 +127,14 @@ typedef struct solve_fit {
     size_t eta_count, copies;
     double eta_limit[FIT_ETAS_MAX]; /* largest magnitude of a guess */
     size_t covariate_count;
-    uint32_t covariates[FIT_COVARIATES_MAX]; /* symbols */
-    bool sees_size;                          /* doses matter beside deviations: errors are not only relative */
-    size_t feature_count;                    /* features repeat in the slots with this period, a power of two */
-    size_t output_count;                     /* of the model */
+    uint32_t covariates[FIT_COVARIATES_MAX];   /* symbols */
+    bool sees_size;                            /* doses matter beside deviations: errors are not only relative */
+    bool has_slopes;                           /* facts of fit_slopes.c: covariates change with time */
+    double prior[FIT_ETAS_MAX * FIT_ETAS_MAX]; /* Omega^-1 times the weight, in standard deviations */
+    double eta_sd[FIT_ETAS_MAX];
+    double gain_unit;     /* of the gain's factor among the features: the largest entry that there can be */
+    size_t feature_count; /* features repeat in the slots with this period, a power of two */
+    size_t output_count;  /* of the model */
     fit_residual residuals[FIT_OUTPUTS_MAX];
     uint32_t feature_input;
     uint32_t inverse_input[FIT_OUTPUTS_MAX];                  /* 1 / top of each level */
@@ -133,15 +146,27 @@ typedef struct solve_fit {
 } solve_fit;
 
 void solve_fit_destroy(solve_fit *fit);
-/* What the first guess of a lane looks at: levels' deviations, then covariates and the doses' size. */
+/* What is known of a patient: levels, their predictions for etas of 0, slopes of these (levels x etas, fit_slope), and
+ * the values of symbols. */
+typedef struct fit_seen {
+    const double *levels, *predicted, *slopes, *symbols;
+} fit_seen;
+
+/* What the first guess of a lane looks at: levels' deviations, then covariates and the doses' size, then slopes. */
 size_t fit_fact_count(const solve_fit *fit, const fit_lane *lane);
-void fit_facts(const solve_fit *fit, const fit_lane *lane, const double *levels, const double *predicted,
-               const double *symbols, double *facts);
+void fit_facts(const solve_fit *fit, const fit_lane *lane, const fit_seen *seen, double *facts);
+double fit_slope(const fit_residual *r, double up, double down);
+size_t fit_slope_facts(const solve_fit *fit, size_t levels);
+void fit_slope_fill(const solve_fit *fit, const fit_lane *lane, const fit_seen *seen, double *facts);
 /* Features of a lane from its facts; feature_count values, zeros behind the last monomial. */
 void fit_features(const solve_fit *fit, const fit_lane *lane, const double *facts, double *features);
 /* One variable of the guess's polynomials; [-1, 1] in the virtual population. */
 double fit_variable(const solve_fit *fit, const fit_lane *lane, size_t variable, const double *facts);
 size_t fit_monomial_count(size_t variables, unsigned degree);
+/* Monomials, and what fit_slope_features adds. */
+size_t fit_term_count(const solve_fit *fit, const fit_lane *lane);
+size_t fit_slope_terms(const solve_fit *fit, const fit_lane *lane);
+void fit_slope_features(const solve_fit *fit, const fit_lane *lane, const double *facts, double *features);
 /* The first guess of a lane; false where it lies outside the etas' ranges. */
 bool fit_guess(const solve_fit *fit, const fit_lane *lane, const double *features, double *etas);
 /* The first level whose prediction lies outside what its score's polynomial covers; level_count when there is none. */
@@ -149,9 +174,14 @@ size_t fit_uncovered(const solve_fit *fit, const fit_lane *lane, const double *l
 
 ddt_status solve_fit_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
                           const ddt_events *events, double *const *inputs);
-/* One lane's inputs behind amounts and covariates. levels: of the lane, in order; predicted: for etas of 0. */
-void fit_fill_lane(const ddt_solution *solution, size_t lane, const double *levels, const double *predicted,
-                   const double *symbols, double *const *inputs);
+/* One lane's inputs behind amounts and covariates. */
+void fit_fill_lane(const ddt_solution *solution, size_t lane, const fit_seen *seen, double *const *inputs);
+/* The gain's factor behind it, which goes by the guess. */
+void fit_fill_gain(const ddt_solution *solution, size_t lane, const double *factor, double *const *inputs);
+/* Where entry (i, j) of the gain's factor stands among the features: the last of a period. */
+static inline size_t fit_gain_feature(const solve_fit *fit, size_t i, size_t j) {
+    return fit->feature_count - 1 - i * (i + 1) / 2 - j;
+}
 ddt_status solve_fit_write(ddt_writer *writer, const ddt_solution *solution);
 ddt_status solve_fit_read(ddt_context *ctx, ddt_reader *reader, ddt_solution *solution);
 /* Whether a layout read from a file is followed by a fit. */
@@ -172,16 +202,18 @@ enum { FIT_TRAINING_MAX = 4000 };
 /* One virtual patient of a lane. */
 typedef struct fit_sample {
     double *symbols, *amounts; /* symbol_count, record_count */
+    double *changes;           /* record_count x changing_count */
     double y[FIT_LEVELS_MAX], predicted[FIT_LEVELS_MAX];
+    double slopes[FIT_LEVELS_MAX * FIT_ETAS_MAX];
     double etas[FIT_ETAS_MAX]; /* the estimate */
     double covariance[FIT_ETAS_MAX * FIT_ETAS_MAX];
-    double gain[FIT_ETAS_MAX * FIT_ETAS_MAX];
+    double gain[FIT_ETAS_MAX * FIT_ETAS_MAX]; /* its factor, at the guess */
     bool is_covered;
 } fit_sample;
 
 /* Public regressions: lane-major tables of feature_count coefficients. */
 typedef struct fit_tables {
-    size_t count;         /* regressions: etas, factor of the gain, standard deviations, factor of the covariance */
+    size_t count;         /* regressions: etas, standard deviations, factor of the covariance */
     double *coefficients; /* [regression][lane][feature] */
 } fit_tables;
 
@@ -201,6 +233,15 @@ typedef struct fit_work {
     solve_exact_buffers buffers;
     size_t least_block;
     solve_times times; /* of one copy */
+
+    /* fit_vary.c */
+    size_t changing_count;
+    uint32_t *changing, *changing_role; /* the model's symbols; a role of each that is in use */
+    size_t record_count;
+    solve_numbers *of_record;
+    double *record_symbols; /* record_count x symbol_count */
+    bool *is_needed;        /* of the records of needed_lane */
+    size_t needed_lane;
 } fit_work;
 
 /* The estimate inside a circuit, right in all slots of its lane; factor: of the covariance, below the diagonal. */
@@ -218,6 +259,17 @@ ddt_status fit_make_copies(fit_work *fw, size_t block);
 /* The inputs of a lane for the virtual patient of a round. */
 const fit_sample *fit_fill_virtual(fit_work *fw, size_t lane, size_t round, double *const *inputs);
 
+/* fit_vary.c */
+ddt_status fit_vary_create(fit_work *fw);
+/* Values of the covariates that change, for each record. */
+void fit_vary_draw(const fit_work *fw, size_t records, size_t patient, double (*uniform)(uint64_t *), uint64_t *random,
+                   double *changes);
+/* The linear systems of a patient, in fw->numbers. */
+void fit_vary_numbers(fit_work *fw, size_t lane, const double *symbols, const double *changes);
+/* One covariate's input for a virtual patient. */
+void fit_vary_fill(const fit_work *fw, size_t lane, size_t input, uint32_t symbol, const double *changes,
+                   double *slots);
+
 /* fit_lag.c */
 void fit_lag_times(solve_work *work);
 void fit_lag_mark(const solve_layout *layout, size_t lane, const solve_given *givens, double *input);
@@ -230,6 +282,6 @@ ddt_status fit_train(fit_work *fw);
 /* Appends the fit to work->circuit; nodes NULL: with outputs. */
 ddt_status fit_build(fit_work *fw, fit_nodes *nodes);
 /* Predictions of a lane's levels for a patient. */
-void fit_lane_predict(fit_work *fw, size_t lane, const double *symbols, const double *amounts, double *predictions);
+void fit_lane_predict(fit_work *fw, size_t lane, const fit_sample *of, double *predictions);
 
 #endif

@@ -10,12 +10,17 @@
 
 enum { EVALUATIONS_MAX = 1 + 2 * FIT_ETAS_MAX + FIT_ETAS_MAX * (FIT_ETAS_MAX - 1) / 2 };
 
-static const double difference_step = 2e-3; /* in standard deviations */
+/* Of differences, in standard deviations. */
+static double step_of(const fit_problem *p) {
+    const double usual = 2e-3;
+    return p->step > 0.0 ? p->step : usual;
+}
 
 typedef struct expansion {
     double value;
     double gradient[FIT_ETAS_MAX];
     double hessian[FIT_ETAS_MAX * FIT_ETAS_MAX];
+    double majorant[FIT_ETAS_MAX * FIT_ETAS_MAX]; /* of it, from slopes alone */
 } expansion;
 
 bool fit_invert(double *a, size_t n) {
@@ -68,8 +73,8 @@ static ddt_status predict_moved(const fit_problem *p, const double *etas, size_t
                                 double *f) {
     double moved[FIT_ETAS_MAX] = {0};
     memcpy(moved, etas, p->eta_count * sizeof *moved);
-    moved[i] += by_i * difference_step * p->sd[i];
-    moved[j] += by_j * difference_step * p->sd[j];
+    moved[i] += by_i * step_of(p) * p->sd[i];
+    moved[j] += by_j * step_of(p) * p->sd[j];
     return p->predict(p->user, moved, f);
 }
 
@@ -103,18 +108,22 @@ static void add_level(const fit_problem *p, size_t k, double (*f)[FIT_LEVELS_MAX
     double slope[FIT_ETAS_MAX];
     fit_residual_half(p->levels[k].residual, p->levels[k].y, f[0][k], &half, &score, &curvature);
     out->value += half;
+    double majorant = f[0][k] > 0.0 ? fit_residual_majorant(p->levels[k].residual, p->levels[k].y, f[0][k]) : 0.0;
     for (size_t i = 0; i < n; i++) {
-        double h = difference_step * p->sd[i];
+        double h = step_of(p) * p->sd[i];
         slope[i] = (f[1 + 2 * i][k] - f[2 + 2 * i][k]) / (2.0 * h);
         out->gradient[i] += score * slope[i];
     }
+    for (size_t i = 0; i < n * n; i++) {
+        out->majorant[i] += majorant * slope[i / n] * slope[i % n];
+    }
     size_t at = 1 + 2 * n;
     for (size_t i = 0; i < n; i++) {
-        double h = difference_step * p->sd[i];
+        double h = step_of(p) * p->sd[i];
         double bend = (f[1 + 2 * i][k] - 2.0 * f[0][k] + f[2 + 2 * i][k]) / (h * h);
         out->hessian[i * n + i] += curvature * slope[i] * slope[i] + score * bend;
         for (size_t j = i + 1; j < n; j++, at++) {
-            double g = difference_step * p->sd[j];
+            double g = step_of(p) * p->sd[j];
             /* f(+i+j) - f(+i) - f(+j) + f; its error of first order in h does not matter for a Newton step */
             double mixed = (f[at][k] - f[1 + 2 * i][k] - f[1 + 2 * j][k] + f[0][k]) / (h * g);
             double entry = curvature * slope[i] * slope[j] + score * mixed;
@@ -133,7 +142,7 @@ static ddt_status expand(const fit_problem *p, const double *etas, expansion *ou
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j < n; j++) {
             out->gradient[i] += p->prior[i * n + j] * etas[j];
-            out->hessian[i * n + j] = p->prior[i * n + j];
+            out->hessian[i * n + j] = out->majorant[i * n + j] = p->prior[i * n + j];
         }
     }
     for (size_t k = 0; k < p->level_count; k++) {
@@ -206,8 +215,8 @@ static ddt_status step(const fit_problem *p, const expansion *e, double *damping
     return DDT_OK;
 }
 
-/* Inverse of the prior and the sum of w grad f grad f', w the information or the majorant. */
-static ddt_status curvature_inverse(const fit_problem *p, const double *etas, bool is_majorant, double *out) {
+/* Inverse of the prior and the sum of w grad f grad f', w the expected information. */
+static ddt_status curvature_inverse(const fit_problem *p, const double *etas, double *out) {
     static _Thread_local double f[EVALUATIONS_MAX][FIT_LEVELS_MAX];
     size_t n = p->eta_count;
     double slope[FIT_ETAS_MAX];
@@ -215,10 +224,9 @@ static ddt_status curvature_inverse(const fit_problem *p, const double *etas, bo
     memcpy(out, p->prior, n * n * sizeof *out);
     for (size_t k = 0; k < p->level_count; k++) {
         const fit_level_value *level = &p->levels[k];
-        double w = is_majorant ? fit_residual_majorant(level->residual, level->y, f[0][k])
-                               : fit_residual_information(level->residual, f[0][k]);
+        double w = fit_residual_information(level->residual, f[0][k]);
         for (size_t i = 0; i < n; i++) {
-            slope[i] = (f[1 + 2 * i][k] - f[2 + 2 * i][k]) / (2.0 * difference_step * p->sd[i]);
+            slope[i] = (f[1 + 2 * i][k] - f[2 + 2 * i][k]) / (2.0 * step_of(p) * p->sd[i]);
         }
         w = f[0][k] > 0.0 ? w : 0.0;
         for (size_t i = 0; i < n; i++) {
@@ -233,29 +241,50 @@ static ddt_status curvature_inverse(const fit_problem *p, const double *etas, bo
     return DDT_OK;
 }
 
+/* Whether a - part * b is positive definite. */
+static bool exceeds(const double *a, const double *b, double part, size_t n) {
+    double difference[FIT_ETAS_MAX * FIT_ETAS_MAX];
+    for (size_t i = 0; i < n * n; i++) {
+        difference[i] = a[i] - part * b[i];
+    }
+    return fit_invert(difference, n);
+}
+
 /*
- * The gain: between the majorant's inverse, which never overshoots, and the observed curvature's, which is right near
- * the estimate but unsteady from patient to patient.
+ * The gain: the inverse of the observed curvature, or of something between it and the majorant (whose inverse never
+ * overshoots) where that is too flat for a guess that is only close.
  */
-static ddt_status gain_of(const fit_problem *p, const double *etas, const expansion *e, double *out) {
-    const double observed = 0.25;
-    double mixed[FIT_ETAS_MAX * FIT_ETAS_MAX];
+static bool gain_of(const fit_problem *p, const expansion *e, double *out) {
+    const double step = 0.25;
     size_t n = p->eta_count;
-    SOLVE_TRY(curvature_inverse(p, etas, true, out));
-    memcpy(mixed, out, n * n * sizeof *mixed);
-    if (!fit_invert(mixed, n)) {
-        return DDT_OK;
+    for (double observed = 1.0; observed >= 0.0; observed -= step) {
+        for (size_t i = 0; i < n * n; i++) {
+            out[i] = e->majorant[i] + observed * (e->hessian[i] - e->majorant[i]);
+        }
+        if (exceeds(out, e->majorant, FIT_GAIN_LEAST, n) || observed == 0.0) {
+            break;
+        }
+    }
+    return fit_invert(out, n);
+}
+
+ddt_status fit_gain(const fit_problem *p, const double *etas, double *factor) {
+    expansion e;
+    double gain[FIT_ETAS_MAX * FIT_ETAS_MAX];
+    size_t n = p->eta_count;
+    SOLVE_TRY(expand(p, etas, &e));
+    if (!gain_of(p, &e, gain)) {
+        return ddt_fail(p->ctx, DDT_ERR_MODEL, "The information about a subject's etas is not positive.");
     }
     for (size_t i = 0; i < n * n; i++) {
-        mixed[i] += observed * (e->hessian[i] - mixed[i]);
+        gain[i] /= p->sd[i / n] * p->sd[i % n];
     }
-    if (fit_invert(mixed, n)) {
-        memcpy(out, mixed, n * n * sizeof *out);
-    }
+    memset(factor, 0, n * n * sizeof *factor);
+    fit_factorise(gain, n, factor);
     return DDT_OK;
 }
 
-ddt_status fit_map(const fit_problem *p, double *etas, double *covariance, double *gain, double *objective) {
+ddt_status fit_map(const fit_problem *p, double *etas, double *covariance, double *objective) {
     enum { STEPS_MAX = 60 };
     const double small = 1e-4; /* standard deviations: the next step squares it */
     expansion e;
@@ -265,10 +294,10 @@ ddt_status fit_map(const fit_problem *p, double *etas, double *covariance, doubl
         SOLVE_TRY(expand(p, etas, &e));
         SOLVE_TRY(step(p, &e, &damping, etas, &moved));
     }
-    SOLVE_TRY(covariance != NULL ? curvature_inverse(p, etas, false, covariance) : DDT_OK);
-    SOLVE_TRY(gain != NULL || objective != NULL ? expand(p, etas, &e) : DDT_OK);
+    SOLVE_TRY(covariance != NULL ? curvature_inverse(p, etas, covariance) : DDT_OK);
+    SOLVE_TRY(objective != NULL ? expand(p, etas, &e) : DDT_OK);
     if (objective != NULL) {
         *objective = 2.0 * e.value;
     }
-    return gain != NULL ? gain_of(p, etas, &e, gain) : DDT_OK;
+    return DDT_OK;
 }

@@ -87,8 +87,7 @@ double fit_residual_sd(const fit_residual *r, double f) {
 
 double fit_residual_top(const fit_residual *r, double y) { return r->reach * fmax(y, 0.0) + r->pad; }
 
-/* Differences between level and prediction in units of about one residual standard deviation. */
-static double standardised(const fit_residual *r, double y, double predicted) {
+double fit_residual_standardised(const fit_residual *r, double y, double predicted) {
     const double tiny = 1e-12;
     double a = r->additive;
     double b = r->proportional;
@@ -110,7 +109,7 @@ static double standardised(const fit_residual *r, double y, double predicted) {
 
 double fit_residual_deviation(const fit_residual *r, double y, double predicted) {
     const double compression = 6.0; /* far from what is typical, estimates move with the logarithm of the deviation */
-    return asinh(standardised(r, y, predicted) / compression);
+    return asinh(fit_residual_standardised(r, y, predicted) / compression);
 }
 
 /* ------------------------------------------------------------------ polynomials */
@@ -120,7 +119,7 @@ double fit_residual_deviation(const fit_residual *r, double y, double predicted)
 static double plausibility(const fit_residual *r, double y, double f) {
     const double outlier = 2.3; /* standard deviations */
     const double decay = 2.2;
-    double deviation = f < y ? standardised(r, y, f) : 0.0;
+    double deviation = f < y ? fit_residual_standardised(r, y, f) : 0.0;
     return deviation <= outlier ? 1.0 : exp(-decay * (deviation - outlier));
 }
 

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { SAMPLES_LEAST = 720, ATTEMPTS_MAX = 100 };
+enum { SAMPLES_LEAST = 720, PER_TERM = 2, PER_TERM_WITH_SLOPES = 4, ATTEMPTS_MAX = 100 };
 
 /* ------------------------------------------------------------------ random numbers */
 
@@ -30,10 +30,10 @@ static double normal(uint64_t *state, double limit) {
 
 /* ------------------------------------------------------------------ predictions */
 
-void fit_lane_predict(fit_work *fw, size_t lane, const double *symbols, const double *amounts, double *predictions) {
+void fit_lane_predict(fit_work *fw, size_t lane, const fit_sample *of, double *predictions) {
     const fit_lane *l = &fw->fit->lanes[lane];
-    solve_numbers_of(fw->work, symbols, &fw->numbers);
-    solve_lane_exact(fw->work, lane, &fw->numbers, amounts, &fw->buffers);
+    fit_vary_numbers(fw, lane, of->symbols, of->changes);
+    solve_lane_exact(fw->work, lane, &fw->numbers, of->amounts, &fw->buffers);
     for (size_t k = 0; k < l->level_count; k++) {
         const fit_level *level = &l->levels[k];
         predictions[k] = fw->buffers.outputs[level->output * fw->work->solution->layout.columns + level->column];
@@ -43,16 +43,15 @@ void fit_lane_predict(fit_work *fw, size_t lane, const double *symbols, const do
 typedef struct patient {
     fit_work *fw;
     size_t lane;
-    double *symbols;
-    const double *amounts;
+    const fit_sample *sample;
 } patient;
 
 static ddt_status predict(void *user, const double *etas, double *predictions) {
     patient *who = user;
     for (size_t i = 0; i < who->fw->eta_count; i++) {
-        who->symbols[who->fw->eta_symbols[i]] = etas[i];
+        who->sample->symbols[who->fw->eta_symbols[i]] = etas[i];
     }
-    fit_lane_predict(who->fw, who->lane, who->symbols, who->amounts, predictions);
+    fit_lane_predict(who->fw, who->lane, who->sample, predictions);
     return DDT_OK;
 }
 
@@ -108,6 +107,42 @@ static bool has_levels(const fit_work *fw, const fit_lane *lane, const double *f
     return has_all;
 }
 
+/* What the custodian computes for etas of 0. */
+static ddt_status predict_population(patient *who, fit_sample *sample) {
+    const solve_fit *fit = who->fw->fit;
+    const fit_lane *l = &fit->lanes[who->lane];
+    double etas[FIT_ETAS_MAX] = {0};
+    double up[FIT_LEVELS_MAX];
+    double down[FIT_LEVELS_MAX];
+    for (size_t i = 0; i < fit->eta_count && fit->has_slopes; i++) {
+        etas[i] = FIT_SLOPE_STEP * fit->eta_sd[i];
+        SOLVE_TRY(predict(who, etas, up));
+        etas[i] = -etas[i];
+        SOLVE_TRY(predict(who, etas, down));
+        etas[i] = 0.0;
+        for (size_t k = 0; k < l->level_count; k++) {
+            sample->slopes[k * fit->eta_count + i] = fit_slope(&fit->residuals[l->levels[k].output], up[k], down[k]);
+        }
+    }
+    return predict(who, etas, sample->predicted);
+}
+
+static fit_problem problem_of(patient *who, const fit_sample *sample, fit_level_value *levels) {
+    fit_work *fw = who->fw;
+    const fit_lane *l = &fw->fit->lanes[who->lane];
+    for (size_t k = 0; k < l->level_count; k++) {
+        levels[k] = (fit_level_value){sample->y[k], &fw->fit->residuals[l->levels[k].output]};
+    }
+    return (fit_problem){.ctx = fw->work->ctx,
+                         .eta_count = fw->eta_count,
+                         .level_count = l->level_count,
+                         .levels = levels,
+                         .prior = fw->prior,
+                         .sd = fw->sd,
+                         .predict = predict,
+                         .user = who};
+}
+
 static ddt_status draw_sample(fit_work *fw, size_t lane, size_t index, fit_sample *sample) {
     solve_work *work = fw->work;
     const fit_lane *l = &fw->fit->lanes[lane];
@@ -120,7 +155,9 @@ static ddt_status draw_sample(fit_work *fw, size_t lane, size_t index, fit_sampl
            work->symbol_count * sizeof *sample->symbols);
     const double wider = 1.5; /* what regressions learn from: the population's tails, too */
     draw_amounts(fw, lane, &random, sample->amounts);
-    patient who = {fw, lane, sample->symbols, sample->amounts};
+    size_t records = work->events->subjects[work->solution->layout.lanes[lane].subject].record_count;
+    fit_vary_draw(fw, records, patient_of, uniform, &random, sample->changes);
+    patient who = {fw, lane, sample};
     bool is_measurable = false;
     for (int attempt = 0; attempt < ATTEMPTS_MAX && !is_measurable; attempt++) {
         draw_etas(fw, index < fw->held_out ? 1.0 : wider, &random, etas);
@@ -128,21 +165,12 @@ static ddt_status draw_sample(fit_work *fw, size_t lane, size_t index, fit_sampl
         is_measurable = has_levels(fw, l, f);
     }
     for (size_t k = 0; k < l->level_count; k++) {
-        levels[k].residual = &fw->fit->residuals[l->levels[k].output];
-        sample->y[k] = levels[k].y = draw_level(levels[k].residual, f[k], &random);
+        sample->y[k] = draw_level(&fw->fit->residuals[l->levels[k].output], f[k], &random);
     }
-    const double none[FIT_ETAS_MAX] = {0};
-    SOLVE_TRY(predict(&who, none, sample->predicted));
-    fit_problem problem = {.ctx = work->ctx,
-                           .eta_count = fw->eta_count,
-                           .level_count = l->level_count,
-                           .levels = levels,
-                           .prior = fw->prior,
-                           .sd = fw->sd,
-                           .predict = predict,
-                           .user = &who};
+    SOLVE_TRY(predict_population(&who, sample));
+    fit_problem problem = problem_of(&who, sample, levels);
     memset(sample->etas, 0, sizeof sample->etas);
-    return fit_map(&problem, sample->etas, sample->covariance, sample->gain, NULL);
+    return fit_map(&problem, sample->etas, sample->covariance, NULL);
 }
 
 static ddt_status create_samples(fit_work *fw, size_t count, fit_sample **out) {
@@ -155,7 +183,8 @@ static ddt_status create_samples(fit_work *fw, size_t count, fit_sample **out) {
     for (size_t i = 0; *out != NULL && i < count; i++) {
         (*out)[i].symbols = solve_alloc(fw->work, fw->work->symbol_count, sizeof(double));
         (*out)[i].amounts = solve_alloc(fw->work, records, sizeof(double));
-        if ((*out)[i].symbols == NULL || (*out)[i].amounts == NULL) {
+        (*out)[i].changes = solve_alloc(fw->work, records * (fw->changing_count + 1), sizeof(double));
+        if ((*out)[i].symbols == NULL || (*out)[i].amounts == NULL || (*out)[i].changes == NULL) {
             return DDT_ERR_MEMORY;
         }
     }
@@ -191,23 +220,27 @@ static void add_monomials(monomials *m, size_t variable, unsigned degree, double
 }
 
 size_t fit_fact_count(const solve_fit *fit, const fit_lane *lane) {
-    return lane->level_count == 0 ? 0 : lane->level_count + fit->covariate_count + fit->sees_size;
+    return lane->level_count == 0
+               ? 0
+               : lane->level_count + fit->covariate_count + fit->sees_size + fit_slope_facts(fit, lane->level_count);
 }
 
-void fit_facts(const solve_fit *fit, const fit_lane *lane, const double *levels, const double *predicted,
-               const double *symbols, double *facts) {
+void fit_facts(const solve_fit *fit, const fit_lane *lane, const fit_seen *seen, double *facts) {
     const double tiny = 1e-9;
     double size = 0.0;
     for (size_t k = 0; k < lane->level_count; k++) {
-        facts[k] = fit_residual_deviation(&fit->residuals[lane->levels[k].output], levels[k], predicted[k]);
-        size += fmax(predicted[k], 0.0);
+        facts[k] = fit_residual_deviation(&fit->residuals[lane->levels[k].output], seen->levels[k], seen->predicted[k]);
+        size += fmax(seen->predicted[k], 0.0);
     }
     if (lane->level_count > 0) {
         for (size_t c = 0; c < fit->covariate_count; c++) {
-            facts[lane->level_count + c] = symbols[fit->covariates[c]];
+            facts[lane->level_count + c] = seen->symbols[fit->covariates[c]];
         }
         if (fit->sees_size) {
             facts[lane->level_count + fit->covariate_count] = log(fmax(size, tiny));
+        }
+        if (fit->has_slopes) {
+            fit_slope_fill(fit, lane, seen, facts + lane->level_count + fit->covariate_count + fit->sees_size);
         }
     }
 }
@@ -233,6 +266,13 @@ void fit_features(const solve_fit *fit, const fit_lane *lane, const double *fact
         }
     }
     add_monomials(&m, 0, lane->degree, 1.0);
+    if (fit->has_slopes && lane->level_count > 0) {
+        fit_slope_features(fit, lane, facts, features + m.count);
+    }
+}
+
+size_t fit_term_count(const solve_fit *fit, const fit_lane *lane) {
+    return fit_monomial_count(lane->variable_count, lane->degree) + fit_slope_terms(fit, lane);
 }
 
 /* ------------------------------------------------------------------ least squares */
@@ -285,13 +325,11 @@ static void factor_targets(const fit_work *fw, const double *matrix, double *tar
 
 static void targets_of(const fit_work *fw, const fit_sample *sample, double *targets) {
     size_t n = fw->eta_count;
-    size_t triangle = n * (n + 1) / 2;
     for (size_t i = 0; i < n; i++) {
         targets[i] = sample->etas[i] / fw->sd[i];
-        targets[n + triangle + i] = sqrt(sample->covariance[i * n + i]) / fw->sd[i];
+        targets[n + i] = sqrt(sample->covariance[i * n + i]) / fw->sd[i];
     }
-    factor_targets(fw, sample->gain, targets + n);
-    factor_targets(fw, sample->covariance, targets + 2 * n + triangle);
+    factor_targets(fw, sample->covariance, targets + 2 * n);
 }
 
 typedef struct learner {
@@ -302,7 +340,8 @@ typedef struct learner {
 } learner;
 
 static void facts_of(const learner *t, size_t lane, const fit_sample *sample, double *facts) {
-    fit_facts(t->fw->fit, &t->fw->fit->lanes[lane], sample->y, sample->predicted, sample->symbols, facts);
+    const fit_seen seen = {sample->y, sample->predicted, sample->slopes, sample->symbols};
+    fit_facts(t->fw->fit, &t->fw->fit->lanes[lane], &seen, facts);
 }
 
 /* Centre and scale of a variable whose projection is known: [-1, 1] over the samples. */
@@ -355,9 +394,116 @@ static void regress_levels(learner *t, size_t lane) {
     solve_normal(t->normal, t->right, m, n);
 }
 
+/* The direction in which `width` facts from `first` on vary most beside the directions that are known already. */
+static void principal(learner *t, size_t lane, size_t first, size_t width, size_t known, double *projection) {
+    enum { TURNS = 60 };
+    size_t count = fit_fact_count(t->fw->fit, &t->fw->fit->lanes[lane]);
+    double *direction = projection + first;
+    double next[FIT_FACTS_MAX];
+    for (size_t i = 0; i < width; i++) {
+        direction[i] = 1.0 + (double)(i % 3);
+    }
+    for (int turn = 0; turn < TURNS; turn++) {
+        double norm = 0.0;
+        for (size_t i = 0; i < width; i++) {
+            next[i] = 0.0;
+            for (size_t j = 0; j < width; j++) {
+                next[i] += t->normal[i * width + j] * direction[j];
+            }
+        }
+        for (size_t b = 1; b <= known; b++) {
+            const double *other = projection - b * count + first;
+            double along = 0.0;
+            double length = 0.0;
+            for (size_t i = 0; i < width; i++) {
+                along += next[i] * other[i];
+                length += other[i] * other[i];
+            }
+            for (size_t i = 0; i < width && length > 0.0; i++) {
+                next[i] -= along / length * other[i];
+            }
+        }
+        for (size_t i = 0; i < width; i++) {
+            norm += next[i] * next[i];
+        }
+        for (size_t i = 0; i < width && norm > 0.0; i++) {
+            direction[i] = next[i] / sqrt(norm);
+        }
+    }
+}
+
+/* Covariances of `width` facts from `first` on, in t->normal. */
+static void covariances(learner *t, size_t lane, size_t first, size_t width) {
+    double facts[FIT_FACTS_MAX] = {0};
+    double *mean = t->right;
+    memset(t->normal, 0, width * width * sizeof *t->normal);
+    memset(mean, 0, width * sizeof *mean);
+    for (size_t s = 0; s < t->count; s++) {
+        facts_of(t, lane, &t->samples[s], facts);
+        for (size_t i = 0; i < width; i++) {
+            mean[i] += facts[first + i];
+            for (size_t j = 0; j < width; j++) {
+                t->normal[i * width + j] += facts[first + i] * facts[first + j];
+            }
+        }
+    }
+    for (size_t i = 0; i < width * width; i++) {
+        t->normal[i] -= mean[i / width] * mean[i % width] / (double)t->count;
+    }
+}
+
+/* How the variables of a lane with slopes are made up. */
+typedef struct shape {
+    size_t of_levels, rests, others, slopes;
+    bool is_linear; /* of_levels are the linear estimates */
+} shape;
+
+static shape shape_of(const solve_fit *fit, const fit_lane *lane) {
+    enum { RESTS = 2, SLOPES = 2 };
+    size_t n = fit->eta_count;
+    size_t m = lane->level_count;
+    shape s = {.others = fit->covariate_count + fit->sees_size, .is_linear = m >= n};
+    s.of_levels = m >= n ? n : m;
+    s.rests = m <= n ? 0 : RESTS;
+    s.slopes = SLOPES;
+    return s;
+}
+
+static void make_slope_variables(learner *t, size_t lane) {
+    const solve_fit *fit = t->fw->fit;
+    fit_lane *l = &t->fw->fit->lanes[lane];
+    size_t count = fit_fact_count(fit, l);
+    size_t n = fit->eta_count;
+    size_t m = l->level_count;
+    shape s = shape_of(fit, l);
+    double *projection = l->projection;
+    size_t first = m + s.others;
+    for (size_t v = 0; v < s.of_levels; v++, projection += count) {
+        projection[s.is_linear ? first + v : v] = 1.0;
+    }
+    for (size_t v = 0; v < s.others; v++, projection += count) {
+        projection[m + v] = 1.0;
+    }
+    covariances(t, lane, first + n, m);
+    for (size_t v = 0; v < s.rests; v++, projection += count) {
+        principal(t, lane, first + n, m, v, projection);
+    }
+    covariances(t, lane, first + n + m, m * n);
+    for (size_t v = 0; v < s.slopes; v++, projection += count) {
+        principal(t, lane, first + n + m, m * n, v, projection);
+    }
+    for (size_t v = 0; v < l->variable_count; v++) {
+        scale_variable(t, lane, v);
+    }
+}
+
 /* Levels (or combinations of them), then the other facts. */
 static void make_variables(learner *t, size_t lane) {
     fit_lane *l = &t->fw->fit->lanes[lane];
+    if (t->fw->fit->has_slopes) {
+        make_slope_variables(t, lane);
+        return;
+    }
     size_t count = fit_fact_count(t->fw->fit, l);
     size_t others = count - l->level_count;
     size_t of_levels = l->variable_count - others;
@@ -380,6 +526,34 @@ static void make_variables(learner *t, size_t lane) {
     }
 }
 
+/* Sum of the degrees of a lane's monomial; 0 for what is none. */
+static unsigned monomial_degree(const fit_lane *lane, size_t index) {
+    unsigned left = lane->degree;
+    for (size_t v = 0; v < lane->variable_count; v++) {
+        size_t skipped = 0;
+        for (unsigned d = 0; d <= left; d++) {
+            size_t of_others = fit_monomial_count(lane->variable_count - v - 1, left - d);
+            if (index < skipped + of_others) {
+                index -= skipped;
+                left -= d;
+                break;
+            }
+            skipped += of_others;
+        }
+    }
+    return lane->degree - left;
+}
+
+/* With many variables high degrees are for what many patients ask for: between them they would oscillate. */
+static double ridge_of(const solve_fit *fit, const fit_lane *lane, size_t index) {
+    const double least = 1e-4;
+    const double growing = 1e-6;
+    const double power = 8.0;
+    bool is_monomial = index < fit_monomial_count(lane->variable_count, lane->degree);
+    double degree = is_monomial ? monomial_degree(lane, index) : 1.0;
+    return fit->has_slopes ? least + growing * pow(degree, power) : least;
+}
+
 static void add_rows(learner *t, size_t lane, size_t count, size_t columns) {
     const fit_lane *l = &t->fw->fit->lanes[lane];
     double facts[FIT_FACTS_MAX] = {0};
@@ -399,9 +573,8 @@ static void add_rows(learner *t, size_t lane, size_t count, size_t columns) {
             }
         }
     }
-    const double ridge = 1e-4;
     for (size_t i = 0; i < count; i++) {
-        t->normal[i * count + i] += ridge;
+        t->normal[i * count + i] += ridge_of(t->fw->fit, l, i);
     }
 }
 
@@ -409,7 +582,7 @@ static void learn_lane(learner *t, size_t lane) {
     fit_tables *tables = &t->fw->tables;
     const fit_lane *l = &t->fw->fit->lanes[lane];
     size_t features = t->fw->fit->feature_count;
-    size_t count = fit_monomial_count(l->variable_count, l->degree);
+    size_t count = fit_term_count(t->fw->fit, l);
     add_rows(t, lane, count, tables->count);
     solve_normal(t->normal, t->right, count, tables->count);
     for (size_t r = 0; r < tables->count; r++) {
@@ -423,7 +596,7 @@ static void learn_lane(learner *t, size_t lane) {
 static ddt_status keep_guess(learner *t, size_t lane) {
     fit_work *fw = t->fw;
     fit_lane *l = &fw->fit->lanes[lane];
-    size_t count = fit_monomial_count(l->variable_count, l->degree);
+    size_t count = fit_term_count(fw->fit, l);
     l->guess = ddt_calloc(fw->eta_count * count, sizeof *l->guess);
     if (l->guess == NULL) {
         return solve_no_memory(fw->work->ctx);
@@ -438,7 +611,7 @@ static ddt_status keep_guess(learner *t, size_t lane) {
 }
 
 bool fit_guess(const solve_fit *fit, const fit_lane *lane, const double *features, double *etas) {
-    size_t count = fit_monomial_count(lane->variable_count, lane->degree);
+    size_t count = fit_term_count(fit, lane);
     bool is_inside = true;
     for (size_t i = 0; i < fit->eta_count; i++) {
         etas[i] = 0.0;
@@ -476,22 +649,31 @@ static ddt_status cover_sample(learner *t, size_t lane, fit_sample *sample) {
     facts_of(t, lane, sample, facts);
     fit_features(fw->fit, l, facts, t->rows);
     sample->is_covered = fit_guess(fw->fit, l, t->rows, etas);
-    patient who = {fw, lane, sample->symbols, sample->amounts};
+    patient who = {fw, lane, sample};
     SOLVE_TRY(predict(&who, etas, f));
     sample->is_covered = sample->is_covered && fit_uncovered(fw->fit, l, sample->y, f) == l->level_count;
-    return DDT_OK;
+    fit_level_value levels[FIT_LEVELS_MAX];
+    fit_problem problem = problem_of(&who, sample, levels);
+    problem.step = FIT_GAIN_STEP;
+    return sample->is_covered ? fit_gain(&problem, etas, sample->gain) : DDT_OK;
 }
 
 /* The highest degree whose monomials fit into the features. */
 static ddt_status choose_features(fit_work *fw, fit_lane *l) {
     enum { DEGREE_MAX = 14 };
     size_t facts = fit_fact_count(fw->fit, l);
+    size_t gain = fw->eta_count * (fw->eta_count + 1) / 2;
     size_t others = facts - l->level_count;
     size_t of_levels = facts <= FIT_VARIABLES_MAX ? l->level_count : fw->eta_count;
     l->variable_count = others + (of_levels < l->level_count ? of_levels : l->level_count);
+    if (fw->fit->has_slopes && l->level_count > 0) {
+        shape s = shape_of(fw->fit, l);
+        l->variable_count = s.of_levels + s.others + s.rests + s.slopes;
+    }
     l->degree = 0;
     while (l->degree < DEGREE_MAX && l->variable_count > 0 &&
-           fit_monomial_count(l->variable_count, l->degree + 1) <= fw->fit->feature_count) {
+           fit_monomial_count(l->variable_count, l->degree + 1) + fit_slope_terms(fw->fit, l) + gain <=
+               fw->fit->feature_count) {
         l->degree++;
     }
     l->projection = ddt_calloc(l->variable_count * facts + 1, sizeof *l->projection);
@@ -563,8 +745,9 @@ static void copy_lane(learner *t, size_t from, size_t to) {
 /* Draws patients, makes variables of their levels, and fits what is wanted of them. */
 static ddt_status learn(learner *t, size_t lane) {
     const fit_lane *l = &t->fw->fit->lanes[lane];
-    size_t count = fit_monomial_count(l->variable_count, l->degree);
-    t->count = 2 * count > SAMPLES_LEAST ? 2 * count : SAMPLES_LEAST;
+    size_t count = fit_term_count(t->fw->fit, l);
+    size_t wanted = (t->fw->fit->has_slopes ? PER_TERM_WITH_SLOPES : PER_TERM) * count;
+    t->count = wanted > SAMPLES_LEAST ? wanted : SAMPLES_LEAST;
     for (size_t s = 0; s < t->count; s++) {
         SOLVE_TRY(draw_sample(t->fw, lane, s + t->fw->held_out, &t->samples[s]));
     }
@@ -600,8 +783,8 @@ ddt_status fit_train(fit_work *fw) {
     solve_work *work = fw->work;
     size_t n = fw->eta_count;
     size_t features = fw->fit->feature_count;
-    learner t = {.fw = fw, .capacity = 2 * features + SAMPLES_LEAST};
-    fw->tables.count = 2 * n + n * (n + 1);
+    learner t = {.fw = fw, .capacity = PER_TERM_WITH_SLOPES * features + SAMPLES_LEAST};
+    fw->tables.count = 2 * n + n * (n + 1) / 2;
     fw->tables.coefficients = solve_alloc(work, fw->tables.count * fw->fit->lane_count * features, sizeof(double));
     SOLVE_TRY(create_samples(fw, t.capacity, &t.samples));
     SOLVE_TRY(create_samples(fw, fw->held_out * fw->fit->lane_count, &fw->samples));

@@ -219,6 +219,10 @@ ddt_status solve_numbers_check(const solve_work *work, const solve_numbers *numb
 
 /* ------------------------------------------------------------------ a lane, exactly */
 
+static const solve_numbers *numbers_at(const solve_numbers *numbers, uint32_t record) {
+    return numbers->of_record == NULL ? numbers : &numbers->of_record[record];
+}
+
 void solve_lane_givens(const solve_work *work, size_t lane, const solve_numbers *numbers, const double *amounts,
                        solve_given *givens) {
     const solve_layout *layout = &work->solution->layout;
@@ -228,15 +232,16 @@ void solve_lane_givens(const solve_work *work, size_t lane, const solve_numbers 
         givens[row] = (solve_given){.start_h = source->time_h};
         if (source->input != SOLVE_NONE) {
             size_t c = layout->inputs[source->input].compartment;
-            solve_dose_parts parts = {numbers->f[c], numbers->lag_h[c], numbers->rate[c], numbers->duration_h[c]};
+            const solve_numbers *own = numbers_at(numbers, source->covariate_record);
+            solve_dose_parts parts = {own->f[c], own->lag_h[c], own->rate[c], own->duration_h[c]};
             givens[row] = solve_given_of(layout, l, source, &parts, amounts[source->record]);
         }
     }
 }
 
-enum { STEP_CACHE = 8 };
+enum { STEP_CACHE = 32 };
 
-/* Transition matrices of the last few steps: times are often equally spaced. */
+/* Transition matrices of the last few steps: times are often equally spaced, segments those of all sources. */
 typedef struct step_cache {
     size_t n;
     double *matrices; /* STEP_CACHE x n x n */
@@ -321,18 +326,31 @@ static void source_start(exact_lane *e, size_t row, size_t column, double during
         size_t slot = (e->lane * layout->segments * layout->rows + row) * layout->columns + column;
         for (size_t i = 0; i < n; i++) {
             bool is_unit = work->linear.compartment[i] == SOLVE_UNIT;
-            x[i] = e->numbers->initial[i] * (is_unit ? work->times.unit[slot] : work->times.start[slot]);
+            x[i] = numbers_at(e->numbers, source->covariate_record)->initial[i] *
+                   (is_unit ? work->times.unit[slot] : work->times.start[slot]);
         }
         return;
     }
     const solve_dosing *dosing = &work->dosings[source->input];
     size_t state = work->linear.state[dosing->compartment];
-    double feed = e->buffers->givens[row].value * (dosing->omits_f ? 1.0 : e->numbers->f[dosing->compartment]);
+    const solve_numbers *own = numbers_at(e->numbers, source->covariate_record);
+    double feed = e->buffers->givens[row].value * (dosing->omits_f ? 1.0 : own->f[dosing->compartment]);
     if (dosing->is_infusion) {
-        after_infusion(&e->cache, e->numbers->a_piece, state, feed, during_h, x);
+        uint32_t record = solve_record_for(layout, &layout->lanes[e->lane], SOLVE_ROLE_PIECE, 0, row, column);
+        after_infusion(&e->cache, numbers_at(e->numbers, record)->a_piece, state, feed, during_h, x);
     } else {
         x[state] = feed;
     }
+}
+
+/* A in a segment of a column. */
+static const double *segment_rates(const exact_lane *e, size_t column, size_t segment) {
+    const solve_layout *layout = &e->work->solution->layout;
+    if (e->numbers->of_record != NULL) {
+        const solve_lane *lane = &layout->lanes[e->lane];
+        return e->numbers->of_record[solve_record_for(layout, lane, SOLVE_ROLE_SEGMENT, segment, 0, column)].a;
+    }
+    return segment % 2 == 0 ? e->numbers->a : e->numbers->a_odd;
 }
 
 static void add_state(const exact_lane *e, size_t column, const double *x) {
@@ -366,21 +384,23 @@ static void add_source(exact_lane *e, size_t row) {
             memcpy(x, start, n * sizeof *x);
             last_t2 = 0.0;
         }
-        apply_step(&e->cache, e->numbers->a, slot.t2_h[0] - last_t2, x, x + n);
+        apply_step(&e->cache, segment_rates(e, k, 0), slot.t2_h[0] - last_t2, x, x + n);
         last_t2 = slot.t2_h[0];
         for (size_t j = 1; j < layout->segments; j++) {
-            apply_step(&e->cache, j % 2 == 0 ? e->numbers->a : e->numbers->a_odd, slot.t2_h[j], x, x + n);
+            apply_step(&e->cache, segment_rates(e, k, j), slot.t2_h[j], x, x + n);
         }
         add_state(e, k, x);
     }
 }
 
 /* outputs[output * columns + column] from the states of each column. symbols is a copy that may be written. */
-static void read_outputs(const solve_work *work, const solve_lane *lane, double *symbols, const double *states,
-                         double *values, double *out) {
+static void read_outputs(const solve_work *work, const solve_lane *lane, const solve_numbers *numbers, double *symbols,
+                         const double *states, double *values, double *out) {
     size_t n = work->linear.n;
     size_t outputs = work->model->output_count;
     for (size_t k = 0; k < lane->column_count; k++) {
+        const double *own = numbers_at(numbers, lane->columns[k].record)->symbols;
+        memcpy(symbols, own, work->symbol_count * sizeof *symbols);
         for (size_t i = 0; i < n; i++) {
             if (work->linear.compartment[i] != SOLVE_UNIT) {
                 symbols[work->model->compartments[work->linear.compartment[i]].symbol] = states[k * n + i];
@@ -409,8 +429,7 @@ void solve_lane_exact(const solve_work *work, size_t lane, const solve_numbers *
     for (size_t row = 0; row < l->source_count; row++) {
         add_source(&e, row);
     }
-    memcpy(buffers->symbols, numbers->symbols, work->symbol_count * sizeof *buffers->symbols);
-    read_outputs(work, l, buffers->symbols, buffers->states, buffers->values, buffers->outputs);
+    read_outputs(work, l, numbers, buffers->symbols, buffers->states, buffers->values, buffers->outputs);
 }
 
 ddt_status solve_exact_create(solve_work *work, solve_exact_buffers *out) {

@@ -266,7 +266,7 @@ static ddt_status encode_problem(solve_work *work) {
     }
     SOLVE_TRY(solve_encode(work));
     SOLVE_TRY(work->finish != NULL && !work->fits && work->times.is_private ? refuse_private_times(work) : DDT_OK);
-    bool has_roles = work->newton == NULL && work->finish == NULL;
+    bool has_roles = work->newton == NULL && (work->finish == NULL || work->fits);
     SOLVE_TRY(has_roles ? DDT_OK : solve_check_used_covariates(work));
     SOLVE_TRY(add_dosing_ranges(work));
     return solve_time_inputs(work);

@@ -345,6 +345,8 @@ typedef struct solve_numbers {
     double *a_odd;    /* n x n, and the numbers behind it: of every other segment, where covariates are mirrored */
     double *mirrored; /* their symbols */
     const double *symbols;
+    /* Those of each record that a slot goes by, where covariates change freely (fits); NULL: mirrored, or constant. */
+    const struct solve_numbers *of_record;
 } solve_numbers;
 
 /* ------------------------------------------------------------------ layout with times (compile time only) */
@@ -832,6 +834,9 @@ void solve_layout_collect(const solve_layout *layout, const double *const *outpu
 /* The same for amounts alone, where all times are public: each record's amount times its source's weight. */
 void solve_fill_amounts(const solve_layout *layout, size_t lane, const double *record_amounts, double *const *inputs);
 void solve_fill_constant(const solve_layout *layout, size_t lane, double y, double *input);
+/* Whose values a slot takes: the record of a covariate in this role. */
+uint32_t solve_record_for(const solve_layout *layout, const solve_lane *lane, solve_role role, size_t segment,
+                          size_t row, size_t column);
 /* How many ciphertexts the inputs are. */
 size_t solve_vector_count(const solve_layout *layout);
 /* The same where inputs are packed: in the slots of input `index`. */
