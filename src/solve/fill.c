@@ -521,6 +521,7 @@ ddt_status ddt_solution_fill(ddt_context *ctx, const ddt_solution *solution, con
                              const ddt_events *events, double *const *inputs) {
     if (solution->bands != NULL) {
         return solve_bands_fill(ctx, solution, model, events, inputs);
+    }
     return solution->curves != NULL ? recommend_curves_fill(ctx, solution, model, events, inputs)
                                     : solve_layout_fill(ctx, solution, model, events, inputs);
 }
@@ -528,7 +529,6 @@ ddt_status ddt_solution_fill(ddt_context *ctx, const ddt_solution *solution, con
 ddt_status solve_layout_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
                              const ddt_events *events, double *const *inputs) {
     const solve_layout *layout = &solution->layout;
-    }
     if (layout->packed > 0) { /* slots of no input are 0 */
         memset(inputs[0], 0, layout->lane_count * block_of(layout) * sizeof(double));
     }
@@ -568,11 +568,11 @@ void ddt_solution_collect(const ddt_solution *solution, const double *const *out
         recommend_curves_collect(solution, outputs, values);
     } else {
         solve_layout_collect(&solution->layout, outputs, values);
+    }
 }
 
 void solve_layout_collect(const solve_layout *layout, const double *const *outputs, double *const *values) {
     size_t block = block_of(layout);
-    }
     for (size_t s = 0; s < layout->subject_count; s++) {
         for (size_t k = 0; k < layout->subjects[s].observation_count; k++) {
             const solve_place *place = &layout->subjects[s].observations[k];

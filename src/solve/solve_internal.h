@@ -544,12 +544,12 @@ typedef struct solve_work {
     unsigned iterate_stamp;    /* changes with what state_values hold */
     solve_value *state_values; /* n: after the sum over sources, for outputs that are not linear */
     struct trial *trial;
-    const bool *is_log;          /* per compartment: the state is the logarithm; NULL: none is */
-    struct solve_newton *newton; /* NULL for linear models; newton.h */
     /* Per subject: the amounts of records from this one on are public, those of `events` (candidates of a
      * recommendation); NULL: none are. Only Newton's method makes use of it. */
     const size_t *known_from;
     double eta_deviations; /* how far etas reach, of models that are not linear; 0: 3 standard deviations */
+    const bool *is_log;          /* per compartment: the state is the logarithm; NULL: none is */
+    struct solve_newton *newton; /* NULL for linear models; newton.h */
     solve_terms *extra_terms;    /* what it wants encoded, too */
     size_t extra_count;
     /* A fit instead of a simulation, fit_internal.h. NULL: a simulation. */
@@ -824,12 +824,12 @@ ddt_status solve_segments_entry(solve_segments *s, bool is_upper, size_t i, size
 bool solve_segments_nonzero(const solve_segments *s, size_t i, size_t j);
 
 /* fill.c */
-/* givens: of each row of the lane. Amounts and, where they are private, times. */
-void solve_fill_doses(const solve_layout *layout, size_t lane, const solve_given *givens, double *t2_h,
 /* ddt_solution_fill and _collect for a solution's own layout, whatever else it consists of. */
 ddt_status solve_layout_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
                              const ddt_events *events, double *const *inputs);
 void solve_layout_collect(const solve_layout *layout, const double *const *outputs, double *const *values);
+/* givens: of each row of the lane. Amounts and, where they are private, times. */
+void solve_fill_doses(const solve_layout *layout, size_t lane, const solve_given *givens, double *t2_h,
                       double *const *inputs);
 /* The same for amounts alone, where all times are public: each record's amount times its source's weight. */
 void solve_fill_amounts(const solve_layout *layout, size_t lane, const double *record_amounts, double *const *inputs);
