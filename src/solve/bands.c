@@ -142,7 +142,7 @@ static ddt_status set_tops(bands_work *b, size_t s, size_t o, double lowest) {
     const double margin = 1.1;
     const double zero = 1e-6;
     const double errors = 20.0; /* the surrogate's error, this many times */
-    const double least = 0.01;
+    const double least = 0.03;
     const double most = 0.1;
     const solve_layout_subject *subject = &b->solution->layout.subjects[s];
     const double floor_part = fmin(most, fmax(least, errors * b->solution->info.surrogate_error));
@@ -401,12 +401,14 @@ static ddt_status solve_lanes(bands_work *b, ddt_solve_options *options, size_t 
         options->block_max = SLOTS_MAX / copies;
         status = solve_one(b->ctx, b->model, b->data, options, around, &b->solution);
     }
-    return status != DDT_ERR_CAPACITY
-               ? status
-               : ddt_fail(b->ctx, DDT_ERR_CAPACITY,
-                          "'%s': %zu virtual patients leave %zu slots to each of them, too few for a subject's doses "
-                          "and observations; take fewer patients.",
-                          b->data->path, copies, options->block_max);
+    if (status != DDT_ERR_CAPACITY) {
+        return status;
+    }
+    ddt_context_clear(b->ctx);
+    return ddt_fail(b->ctx, DDT_ERR_CAPACITY,
+                    "'%s': %zu virtual patients leave %zu slots to each of them, too few for a subject's doses and "
+                    "observations; take fewer patients.",
+                    b->data->path, copies, options->block_max);
 }
 
 static ddt_status check_request(ddt_context *ctx, const ddt_model *model, const ddt_bands_options *options,

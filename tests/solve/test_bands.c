@@ -172,6 +172,8 @@ static void test_refusals(void **state) {
                                       "    change ~ add(1)\n  })\n}\n";
     refuse(oral, oral_table, &(ddt_bands_options){.patients = 15}, DDT_ERR_RANGE, "16 to 4096");
     refuse(oral, oral_table, &(ddt_bands_options){.patients = 5000}, DDT_ERR_RANGE, "not 5000");
+    refuse(oral, oral_table, &(ddt_bands_options){.patients = 4096, .solve = {.draws = 8, .block_max = 1}},
+           DDT_ERR_CAPACITY, "4096 virtual patients leave 1 slots");
     refuse(fixed, table, &(ddt_bands_options){.patients = 16}, DDT_ERR_UNSUPPORTED, "nothing that varies");
     refuse(signed_output, table, &(ddt_bands_options){.patients = 16}, DDT_ERR_UNSUPPORTED, "change can be negative");
 }
