@@ -150,6 +150,8 @@ void ddt_ring_change_modulus(const ddt_ring *ring, size_t from, size_t to, uint6
 
 /* Signed integers (|value| < 2^62), coefficient domain -> residues. */
 void ddt_ring_from_signed(const ddt_ring *ring, size_t m, uint64_t *out, const int64_t *values);
+/* The same times s, in [0, q), for |value| <= 2^50: no more work than without s. */
+void ddt_ring_from_signed_mul(const ddt_ring *ring, size_t m, uint64_t *out, const int64_t *values, uint64_t s);
 
 /* ------------------------------------------------------------------ Galois automorphisms */
 

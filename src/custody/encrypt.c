@@ -80,8 +80,14 @@ typedef struct public_work {
     const ddt_public_key *key;
     int threads;
     int64_t *polynomials; /* v, e0, e1 */
-    uint64_t *limbs;      /* two a thread */
+    uint64_t *limbs;      /* PUBLIC_POLYNOMIALS strides a thread */
 } public_work;
+
+/* From one limb of a thread to the next: not a power of two, so that equal places do not share a set of a cache. */
+static size_t public_stride(size_t n) {
+    enum { LINES_WORDS = 40 };
+    return n + LINES_WORDS;
+}
 
 /* error -= value, centred modulo q. Constant time. */
 static void subtract_centred(size_t n, uint64_t q, const uint64_t *value, int64_t *error) {
@@ -115,25 +121,56 @@ static void prepare_division(const public_work *w) {
     }
 }
 
-/* c0 = (v b + e0) / p_0 + message, c1 = (v a + e1) / p_0, with errors from prepare_division. */
-static void public_limbs(const public_work *w, const ddt_plaintext *plaintext, const ddt_ciphertext *out) {
+/* One limb of the result: the NTT domain of v, e0, e1, all divided by p_0, and what they are combined with. */
+typedef struct public_limb {
+    const ddt_ring *parts;
+    unsigned i;
+    const uint64_t *v;
+    const uint64_t *error[2];
+    const uint64_t *key[2];
+    const uint64_t *message;
+    uint64_t *out[2];
+} public_limb;
+
+static void combine_part(void *work, size_t from) {
+    const public_limb *l = work;
+    for (size_t p = 0; p < 2; p++) {
+        ddt_ring_mul_add(l->parts, l->i, l->out[p] + from, l->error[p] + from, l->v + from, l->key[p] + from);
+    }
+    ddt_ring_add(l->parts, l->i, l->out[0] + from, l->out[0] + from, l->message + from);
+}
+
+/* Limb i of c0 = (v / p_0) b + e0 / p_0 + message, c1 = (v / p_0) a + e1 / p_0; room: PUBLIC_POLYNOMIALS strides. */
+static void public_limb_of(const public_work *w, const ddt_plaintext *plaintext, const ddt_ciphertext *out, unsigned i,
+                           uint64_t *room) {
     const ddt_ring *ring = ddt_ckks_params_ring(w->params);
     const size_t n = ddt_ckks_n(w->params);
     const uint64_t p = ddt_ring_modulus(ring, custody_public_modulus(w->params, custody_public_limbs(w->params) - 1));
+    const uint64_t inverse = ddt_ring_scalar_inverse(ring, i, p % ddt_ring_modulus(ring, i));
+    uint64_t *limbs[PUBLIC_POLYNOMIALS];
+    for (size_t k = 0; k < PUBLIC_POLYNOMIALS; k++) {
+        limbs[k] = room + k * public_stride(n);
+        ddt_ring_from_signed_mul(ring, i, limbs[k], w->polynomials + k * n, inverse);
+        ddt_ring_ntt_begin(ring, i, limbs[k]);
+    }
+    public_limb l = {.parts = ddt_ring_part(ring),
+                     .i = i,
+                     .v = limbs[0],
+                     .error = {limbs[1], limbs[2]},
+                     .key = {w->key->b + i * n, w->key->a + i * n},
+                     .message = plaintext->limbs + i * n,
+                     .out = {ddt_ciphertext_limb(out, n, 0, i), ddt_ciphertext_limb(out, n, 1, i)}};
+    const uint64_t *const ahead[] = {l.key[0], l.key[1], l.message};
+    const ddt_ring_visitor visitor = {combine_part, &l, ahead, sizeof ahead / sizeof ahead[0]};
+    ddt_ring_ntt_finish(ring, i, limbs, PUBLIC_POLYNOMIALS, &visitor);
+}
+
+/* With errors from prepare_division. */
+static void public_limbs(const public_work *w, const ddt_plaintext *plaintext, const ddt_ciphertext *out) {
+    const size_t room = PUBLIC_POLYNOMIALS * public_stride(ddt_ckks_n(w->params));
 #pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
     for (unsigned i = 0; i <= out->level; i++) {
-        uint64_t *v = w->limbs + 2 * (size_t)omp_get_thread_num() * n;
-        uint64_t *e = v + n;
-        uint64_t *c0 = ddt_ciphertext_limb(out, n, 0, i);
-        uint64_t *c1 = ddt_ciphertext_limb(out, n, 1, i);
-        const uint64_t inverse = ddt_ring_scalar_inverse(ring, i, p % ddt_ring_modulus(ring, i));
-        custody_to_ntt(w->params, i, w->polynomials, v);
-        custody_to_ntt(w->params, i, w->polynomials + n, e);
-        ddt_ring_mul_add(ring, i, e, e, v, w->key->b + i * n);
-        ddt_ring_mul_scalar_add(ring, i, c0, plaintext->limbs + i * n, e, inverse);
-        custody_to_ntt(w->params, i, w->polynomials + 2 * n, e);
-        ddt_ring_mul_add(ring, i, e, e, v, w->key->a + i * n);
-        ddt_ring_mul_scalar(ring, i, c1, e, inverse);
+        public_limb_of(w, plaintext, out, i, w->limbs + (size_t)omp_get_thread_num() * room);
     }
 }
 
@@ -141,7 +178,7 @@ ddt_status ddt_encrypt_public(ddt_context *ctx, const ddt_ckks_params *params, c
                               const ddt_plaintext *plaintext, ddt_ciphertext *out) {
     const size_t n = ddt_ckks_n(params);
     const int threads = ddt_context_threads(ctx);
-    const size_t polynomials = PUBLIC_POLYNOMIALS + 2 * (size_t)threads;
+    const size_t room = (size_t)threads * PUBLIC_POLYNOMIALS * public_stride(n);
     custody_scratch *scratch = NULL;
     custody_random *random = NULL;
     memset(out, 0, sizeof *out);
@@ -154,7 +191,7 @@ ddt_status ddt_encrypt_public(ddt_context *ctx, const ddt_ckks_params *params, c
         status = ddt_ciphertext_create(ctx, params, plaintext->level, 2, out);
     }
     if (status == DDT_OK) {
-        status = custody_scratch_create(ctx, CUSTODY_RANDOM_WORDS + polynomials * n, &scratch);
+        status = custody_scratch_create(ctx, CUSTODY_RANDOM_WORDS + PUBLIC_POLYNOMIALS * n + room, &scratch);
     }
     if (status == DDT_OK) {
         status = custody_random_create(ctx, scratch, &random);
@@ -164,8 +201,7 @@ ddt_status ddt_encrypt_public(ddt_context *ctx, const ddt_ckks_params *params, c
         custody_sample_ternary(random, n, sampled);
         custody_sample_error(random, n, sampled + n);
         custody_sample_error(random, n, sampled + 2 * n);
-        const public_work work = {params, key, threads, sampled,
-                                  custody_scratch_take(scratch, 2 * (size_t)threads * n)};
+        const public_work work = {params, key, threads, sampled, custody_scratch_take(scratch, room)};
         prepare_division(&work);
         public_limbs(&work, plaintext, out);
         out->scale = plaintext->scale;

@@ -82,6 +82,8 @@ typedef struct ddt_kernels {
                  const uint64_t *const *b0, const uint64_t *const *b1, size_t count);
     void (*change_modulus)(const ddt_modulus *from, const ddt_modulus *to, uint64_t *out, const uint64_t *in);
     void (*from_signed)(const ddt_modulus *modulus, uint64_t *out, const int64_t *values);
+    /* NULL: one after the other. */
+    void (*from_signed_mul)(const ddt_modulus *modulus, uint64_t *out, const int64_t *values, uint64_t s);
     void (*permute)(size_t n, uint64_t *out, const uint64_t *in, const uint32_t *permutation);
 
     void (*baseconv_prepare)(const ddt_baseconv_source *sources, size_t count, const uint64_t *const *in,

@@ -307,6 +307,15 @@ void ddt_ring_from_signed(const ddt_ring *ring, size_t m, uint64_t *out, const i
     ring->kernels->from_signed(&ring->moduli[m], out, values);
 }
 
+void ddt_ring_from_signed_mul(const ddt_ring *ring, size_t m, uint64_t *out, const int64_t *values, uint64_t s) {
+    if (ring->kernels->from_signed_mul != NULL) {
+        ring->kernels->from_signed_mul(&ring->moduli[m], out, values, s);
+        return;
+    }
+    ring->kernels->from_signed(&ring->moduli[m], out, values);
+    ring->kernels->mul_scalar(&ring->moduli[m], out, out, s);
+}
+
 void ddt_ring_permute(const ddt_ring *ring, uint64_t *out, const uint64_t *in, const uint32_t *permutation) {
     ring->kernels->permute(ring->n, out, in, permutation);
 }

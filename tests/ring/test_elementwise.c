@@ -234,8 +234,33 @@ static void check_from_signed(const ddt_ring *ring, size_t m, uint64_t *seed) {
     ddt_free(out);
 }
 
+static void check_from_signed_mul(const ddt_ring *ring, size_t m, uint64_t *seed) {
+    const int64_t limit = INT64_C(1) << 50;
+    const size_t n = ddt_ring_n(ring);
+    const uint64_t q = ddt_ring_modulus(ring, m);
+    const uint64_t factors[] = {0, 1, q - 1, next_random(seed) % q};
+    uint64_t *out = new_limb(n);
+    int64_t *values = ddt_alloc(n, sizeof *values);
+    assert_non_null(values);
+    for (size_t f = 0; f < sizeof factors / sizeof factors[0]; f++) {
+        for (size_t j = 0; j < n; j++) {
+            const int64_t any = random_signed(seed, (int64_t)q);
+            values[j] = any > limit ? limit : (any < -limit ? -limit : any);
+        }
+        ddt_ring_from_signed_mul(ring, m, out, values, factors[f]);
+        for (size_t j = 0; j < n; j++) {
+            const int64_t remainder = values[j] % (int64_t)q;
+            const uint64_t residue = (uint64_t)(remainder < 0 ? remainder + (int64_t)q : remainder);
+            assert_true(out[j] == mul_mod(residue, factors[f], q));
+        }
+    }
+    ddt_free(values);
+    ddt_free(out);
+}
+
 static void test_from_signed(void **state) {
     (void)state;
+    check_everywhere(4, 8, 1, check_from_signed_mul);
     check_everywhere(4, 8, 1, check_from_signed);
 }
 

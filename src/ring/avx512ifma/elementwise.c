@@ -376,6 +376,18 @@ void ddt_avx512ifma_from_signed(const ddt_modulus *modulus, uint64_t *out, const
     }
 }
 
+/* A value of at most 2^50 in magnitude plus the smallest multiple of q that is at least 2^50 is in [0, 2^52). */
+void ddt_avx512ifma_from_signed_mul(const ddt_modulus *modulus, uint64_t *out, const int64_t *values, uint64_t s) {
+    const uint64_t reach = UINT64_C(1) << DDT_RING_MODULUS_BITS_MAX;
+    const factor f = make_factor(modulus, s);
+    const two offset = splat_two((reach + modulus->q - 1) / modulus->q * modulus->q);
+    size_t n = modulus->n;
+    for (size_t j = 0; j < n; j += PAIR) {
+        two x = add_two(load_two((const uint64_t *)values + j), offset);
+        store_two(out + j, lift_two(multiply(x, &f), f.q));
+    }
+}
+
 void ddt_avx512ifma_permute(size_t n, uint64_t *out, const uint64_t *in, const uint32_t *permutation) {
     /* a Galois permutation keeps aligned blocks of eight together: one load and one shuffle each */
     for (size_t j = 0; j < n; j += LANES) {

@@ -32,6 +32,7 @@ const ddt_kernels ddt_kernels_avx512ifma = {
     .dot2 = ddt_avx512ifma_dot2,
     .change_modulus = ddt_avx512ifma_change_modulus,
     .from_signed = ddt_avx512ifma_from_signed,
+    .from_signed_mul = ddt_avx512ifma_from_signed_mul,
     .permute = ddt_avx512ifma_permute,
     .baseconv_prepare = ddt_avx512ifma_baseconv_prepare,
     .baseconv_factor = ddt_avx512ifma_baseconv_factor,
