@@ -448,8 +448,7 @@ static ddt_status advise_with(adviser *a, const update_system *system, const ddt
 
 ddt_status ddt_update_advise(ddt_context *ctx, const ddt_update *update, const ddt_model *model,
                              const ddt_update_estimate *estimate, const ddt_events *events, size_t subject,
-                             double since_h, const ddt_recommend_targets *targets, const ddt_recommend_product *product,
-                             ddt_update_advice *out) {
+                             double since_h, const ddt_update_wish *wish, ddt_update_advice *out) {
     update_system system = {0};
     update_timeline timeline = {0};
     adviser *a = ddt_calloc(1, sizeof *a);
@@ -461,8 +460,8 @@ ddt_status ddt_update_advise(ddt_context *ctx, const ddt_update *update, const d
                    .u = update,
                    .model = model,
                    .estimate = estimate,
-                   .targets = targets,
-                   .product = product,
+                   .targets = wish->targets,
+                   .product = wish->product,
                    .out = out};
     ddt_status status = update_timeline_open(ctx, update, model, events, subject, since_h, &system, &timeline);
     if (status == DDT_OK) {

@@ -36,8 +36,9 @@ static ddt_status advise_with(ddt_context *ctx, const ddt_twin_plan *plan, const
         status = twin_pick_subject(ctx, events, wish->subject, &subject);
     }
     if (status == DDT_OK) {
+        const ddt_update_wish of = {&out->targets, &out->product};
         status = ddt_update_advise(ctx, plan->update, life->model, &life->estimate, events, subject, life->clock.to_h,
-                                   &out->targets, &out->product, &out->table);
+                                   &of, &out->table);
     }
     ddt_events_destroy(events);
     return status;

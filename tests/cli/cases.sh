@@ -612,6 +612,15 @@ case_long_living_twin() {
     done
     grep -q "^out: 9 at 2.5 h, after 2 updates" text || fail "decrypt says: $(head -n 1 text)"
     [ "$(wc -l <out/forecast.csv)" -eq 3 ] || fail "forecast.csv does not hold two times"
+    # What next: the candidates in their order, the least cost first.
+    refused 2 "need --data" ddtwin decrypt --keys keys --result twin.ddt --target trough=1:3 --product "$product" -o advice
+    refused 1 "does not say" ddtwin decrypt --keys keys --result twin.ddt --data next.csv --target trough=1:3 -o advice
+    refused 2 metric ddtwin decrypt --keys keys --result twin.ddt --data next.csv --target colour=1 --product "$product" -o advice
+    ddtwin decrypt --keys keys --result twin.ddt --data next.csv --target 'trough=1:3; auc24=30:90' --product "$product" -o advice >text
+    grep -q '^next .* mg every .* h; p_target .*, trough .*, auc24 ' text || fail "no regimen is told: $(cat text)"
+    [ "$(wc -l <advice/regimens.csv)" -eq 21 ] || fail "regimens.csv does not hold 20 candidates"
+    tail -n +2 advice/regimens.csv | cut -d, -f8 >costs
+    sort -g costs | cmp - costs || fail "regimens.csv is not in the order of costs"
     # All levels at once give the same estimate: within 0.01, as a fit must.
     { cat one.csv; tail -n +2 two.csv; } >all.csv
     ddtwin fit "$model" --data all.csv --clear -o fit >/dev/null
@@ -644,20 +653,20 @@ two <- function() {
     d/dt(urine) <- share * cl / v * central - 0.05 * urine
     cp <- central / v
     cu <- urine
-    cp ~ add(sd) + prop(part) | plasma
-    cu ~ add(usd) | urine
+    cp ~ add(sd) + prop(part)
+    cu ~ add(usd)
   })
 }
 END
-    head=ID,TIME,AMT,EVID,CMT,DVID,DV
+    head=ID,TIME,AMT,EVID,CMT,DV
     {
         echo $head
-        printf 'Zaphod-4,0,103.25,1,1,.,.\nZaphod-4,2.75,.,0,.,1,8.1357\n'
+        printf 'Zaphod-4,0,103.25,1,1,.\nZaphod-4,2.75,.,0,1,8.1357\n'
     } >one.csv
-    { echo $head && printf 'Zaphod-4,4.25,51.625,1,1,.,.\n'; } >pharmacy.csv
-    { echo $head && printf 'Zaphod-4,6.5,.,0,.,2,48.753\n'; } >laboratory.csv
-    { echo $head && printf 'Zaphod-4,8.125,97.125,1,1,.,.\nZaphod-4,9.375,.,0,.,1,13.579\n'; } >ward.csv
-    { echo $head && printf 'Zaphod-4,10,.,0,.,1,.\nZaphod-4,12,.,0,.,2,.\n'; } >ahead.csv
+    { echo $head && printf 'Zaphod-4,4.25,51.625,1,1,.\n'; } >pharmacy.csv
+    { echo $head && printf 'Zaphod-4,6.5,.,0,2,48.753\n'; } >laboratory.csv
+    { echo $head && printf 'Zaphod-4,8.125,97.125,1,1,.\nZaphod-4,9.375,.,0,1,13.579\n'; } >ward.csv
+    { echo $head && printf 'Zaphod-4,10,.,0,1,.\nZaphod-4,12,.,0,2,.\n'; } >ahead.csv
     { cat one.csv && tail -qn 1 pharmacy.csv laboratory.csv && tail -n 2 ward.csv; } >all.csv
     { cat all.csv && tail -n 2 ahead.csv; } >template.csv
     ddtwin compile two.R --data-template template.csv --for update --points 1024 --memory 1000 -o plan.ddt >/dev/null

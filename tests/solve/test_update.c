@@ -290,6 +290,110 @@ static void test_file(void **state) {
     life_close(&l);
 }
 
+/* ------------------------------------------------------------------ what next */
+
+enum { ADVICE_START = 12, ADVICE_LOOKS = 20, ADVICE_SPAN = 24 };
+
+/* Levels of one candidate under the twin's own estimate: `hours` after its begin, a day in steps of 1 / ADVICE_LOOKS.
+ */
+static void advice_levels(life *l, const ddt_update_estimate *e, const ddt_recommend_candidate *c, double hours,
+                          double *levels) {
+    text table = {0};
+    ddt_events *events = NULL;
+    ddt_update_estimate one = *e;
+    double band[(ADVICE_SPAN * ADVICE_LOOKS + 1) * DDT_UPDATE_BANDS];
+    size_t given = 0;
+    text_add(&table, "ID,TIME,AMT,RATE,CMT,EVID,DV,WT,CRCL\n");
+    for (int i = 0; i <= ADVICE_SPAN * ADVICE_LOOKS; i++) {
+        /* just before what happens at the very time */
+        const double at = hours - ADVICE_SPAN + (double)i / ADVICE_LOOKS - (i == 0 ? 0.0 : 1e-7);
+        for (; (double)given * c->interval_h <= at; given++) {
+            const double amount = c->dose * (given == 0 ? c->loading : 1.0);
+            text_add(&table, "p,%.10g,%.10g,%.10g,1,1,.,75,80\n", ADVICE_START + (double)given * c->interval_h, amount,
+                     amount / c->infusion_h);
+        }
+        text_add(&table, "p,%.12g,.,.,1,0,.,75,80\n", ADVICE_START + at);
+    }
+    one.sample_count = 1;
+    assert_ok(l->ctx, ddt_events_parse(l->ctx, table.data, table.length, "course.csv", l->model, &events));
+    assert_ok(l->ctx, ddt_update_predict(l->ctx, l->update, l->model, &one, events, 0, l->clock_h, levels, band));
+    ddt_events_destroy(events);
+    text_free(&table);
+}
+
+/* Metrics read off such levels: area of the day, lowest at the end, highest and mean of the last interval, part
+ * above 15. */
+static void advice_metrics(const double *levels, double interval_h, double *out) {
+    const int last = ADVICE_SPAN * ADVICE_LOOKS;
+    const int begin = last - (int)(interval_h * ADVICE_LOOKS);
+    memset(out, 0, 5 * sizeof *out);
+    out[1] = levels[last];
+    for (int i = 1; i <= last; i++) {
+        const double area = 0.5 * (levels[i] + levels[i - 1]) / ADVICE_LOOKS;
+        out[0] += area;
+        if (i > begin) {
+            out[2] = fmax(out[2], levels[i]);
+            out[3] += area / interval_h;
+            out[4] += (levels[i] > 15.0) / interval_h / ADVICE_LOOKS;
+        }
+    }
+}
+
+static void check_advice(life *l, const ddt_update_estimate *e, const char *targets_text, double hours) {
+    static const char *const ahead = "ID,TIME,AMT,RATE,CMT,EVID,DV,WT,CRCL\np,12,.,.,1,2,.,75,80\n";
+    static const double tolerance[] = {2e-3, 2e-3, 2e-2, 2e-3, 0.05};
+    double levels[ADVICE_SPAN * ADVICE_LOOKS + 1];
+    double right[5];
+    ddt_recommend_targets targets;
+    ddt_recommend_product product;
+    ddt_events *events = NULL;
+    ddt_update_advice advice;
+    assert_ok(l->ctx, ddt_recommend_parse_targets(l->ctx, targets_text, l->model, &targets));
+    assert_ok(l->ctx, ddt_recommend_parse_product(
+                          l->ctx, "dose=750:1250:250; interval=8,12; infusion=1,2; loading=1,1.5", &product));
+    assert_ok(l->ctx, ddt_events_parse(l->ctx, ahead, strlen(ahead), "ahead.csv", l->model, &events));
+    const ddt_update_wish wish = {&targets, &product};
+    assert_ok(l->ctx, ddt_update_advise(l->ctx, l->update, l->model, e, events, 0, l->clock_h, &wish, &advice));
+    assert_int_equal(advice.candidate_count, 24);
+    assert_true(advice.start_h == ADVICE_START);
+    for (size_t rank = 0; rank < advice.candidate_count; rank += 11) {
+        const size_t i = advice.order[rank];
+        const ddt_recommend_candidate c = ddt_recommend_candidate_at(&product, i);
+        advice_levels(l, e, &c, hours, levels);
+        advice_metrics(levels, c.interval_h, right);
+        for (size_t t = 0; t < targets.count; t++) {
+            const double *band = advice.band + (i * targets.count + t) * DDT_UPDATE_BANDS;
+            const double metric = advice.metric[i * targets.count + t];
+            if (!(fabs(metric - right[t]) <= tolerance[t] * fmax(fabs(right[t]), t == 4 ? 1.0 : 0.0))) {
+                fail_msg("%g mg every %g h over %g h x %g: %s is %.6g, not %.6g", c.dose, c.interval_h, c.infusion_h,
+                         c.loading, targets.items[t].name, metric, right[t]);
+            }
+            assert_true(band[0] <= band[1] && band[1] <= band[2]);
+        }
+        assert_true(rank == 0 || advice.cost[advice.order[rank - 1]] <= advice.cost[i]);
+        assert_true(advice.p_target[i] >= 0.0 && advice.p_target[i] <= 1.0);
+    }
+    ddt_update_advice_destroy(&advice);
+    ddt_events_destroy(events);
+}
+
+static void test_advice(void **state) {
+    (void)state;
+    life l;
+    ddt_update_options options = {.points = 1024};
+    ddt_update_estimate e;
+    life_open(&l, &options);
+    (void)life_step_text(&l,
+                         "ID,TIME,AMT,RATE,CMT,EVID,DV,WT,CRCL\np,0,1000,1000,1,1,.,75,80\np,11.5,.,.,1,0,14,75,80\n");
+    assert_ok(l.ctx, ddt_update_read_state(l.ctx, l.update, l.model, l.twin, &e));
+    check_advice(&l, &e, "auc24@48=400:600; trough@48=10:15; peak@48=:40; average@48=15:25; fT>mic@48=0.9,mic=15",
+                 48.0);
+    /* a steady state: after three weeks */
+    check_advice(&l, &e, "auc24=400:600; trough=10:15; peak=:40; average=15:25; fT>mic=0.9,mic=15", 504.0);
+    ddt_update_estimate_destroy(&e);
+    life_close(&l);
+}
+
 /* ------------------------------------------------------------------ refusals */
 
 static void refuse_news(life *l, ddt_status status, const char *word, const char *table) {
@@ -474,7 +578,7 @@ int main(void) {
         cmocka_unit_test(test_batch),      cmocka_unit_test(test_amounts),    cmocka_unit_test(test_cuts),
         cmocka_unit_test(test_prediction), cmocka_unit_test(test_drift),      cmocka_unit_test(test_file),
         cmocka_unit_test(test_bad_news),   cmocka_unit_test(test_bad_models), cmocka_unit_test(test_bad_options),
-        cmocka_unit_test(test_memory),     cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_memory),     cmocka_unit_test(test_sizes),      cmocka_unit_test(test_advice),
     };
     return cmocka_run_group_tests_name("update", tests, NULL, NULL);
 }

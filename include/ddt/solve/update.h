@@ -128,6 +128,11 @@ typedef struct ddt_update_advice {
     double *band;     /* candidate x target x DDT_UPDATE_BANDS */
 } ddt_update_advice;
 
+typedef struct ddt_update_wish {
+    const ddt_recommend_targets *targets;
+    const ddt_recommend_product *product;
+} ddt_update_wish;
+
 /*
  * The table goes on from since_h; the regimen begins at its last record's time (doses before it count, except in
  * targets at steady state) under that record's covariates. Errors: those of ddt_update_fill but the levels';
@@ -136,8 +141,8 @@ typedef struct ddt_update_advice {
  */
 DDT_MUST_CHECK ddt_status ddt_update_advise(ddt_context *ctx, const ddt_update *update, const ddt_model *model,
                                             const ddt_update_estimate *estimate, const ddt_events *events,
-                                            size_t subject, double since_h, const ddt_recommend_targets *targets,
-                                            const ddt_recommend_product *product, ddt_update_advice *out);
+                                            size_t subject, double since_h, const ddt_update_wish *wish,
+                                            ddt_update_advice *out);
 void ddt_update_advice_destroy(ddt_update_advice *advice);
 
 /* ------------------------------------------------------------------ plan files */
