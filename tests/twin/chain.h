@@ -31,16 +31,14 @@ typedef struct chain {
     char *model, *table, *plan, *keys, *eval, *twin, *result;
 } chain;
 
-static char *chain_path(const chain *c, const char *name) {
+static inline char *chain_path(const chain *c, const char *name) {
     char *path = twin_path_join(c->folder, name);
     assert_non_null(path);
     return path;
 }
 
-/* Model, table and plan. */
-static int chain_setup(void **state) {
-    chain *c = calloc(1, sizeof *c);
-    *state = c;
+/* A folder of its own and the names of what comes into it. */
+static inline void chain_begin(chain *c) {
     (void)strcpy(c->folder, "/tmp/ddt-chain-XXXXXX");
     assert_non_null(mkdtemp(c->folder));
     assert_int_equal(ddt_context_create(&c->ctx), DDT_OK);
@@ -51,6 +49,13 @@ static int chain_setup(void **state) {
     c->eval = chain_path(c, "keys/eval.ddt");
     c->twin = chain_path(c, "twin.ddt");
     c->result = chain_path(c, "result.ddt");
+}
+
+/* Model, table and plan. */
+static inline int chain_setup(void **state) {
+    chain *c = calloc(1, sizeof *c);
+    *state = c;
+    chain_begin(c);
     assert_int_equal(ddt_write_text(c->ctx, c->model, chain_model, sizeof chain_model - 1), DDT_OK);
     assert_int_equal(ddt_write_text(c->ctx, c->table, chain_table, sizeof chain_table - 1), DDT_OK);
     const ddt_twin_options options = {.model_path = c->model, .data_path = c->table, .grid_points = 9};
@@ -58,7 +63,7 @@ static int chain_setup(void **state) {
     return 0;
 }
 
-static size_t chain_entries(const char *folder) {
+static inline size_t chain_entries(const char *folder) {
     size_t count = 0;
     DIR *entries = opendir(folder);
     for (struct dirent *entry = entries == NULL ? NULL : readdir(entries); entry != NULL; entry = readdir(entries)) {
@@ -70,7 +75,7 @@ static size_t chain_entries(const char *folder) {
     return count;
 }
 
-static void chain_remove_keys(const chain *c) {
+static inline void chain_remove_keys(const chain *c) {
     static const char *const files[] = {"keys/secret.ddt", "keys/public.ddt", "keys/eval.ddt", "keys/plan.ddt",
                                         "keys/ledger.txt"};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
@@ -81,7 +86,7 @@ static void chain_remove_keys(const chain *c) {
     (void)rmdir(c->keys);
 }
 
-static int chain_teardown(void **state) {
+static inline int chain_teardown(void **state) {
     chain *c = *state;
     chain_remove_keys(c);
     char *const paths[] = {c->model, c->table, c->plan, c->twin, c->result, c->keys, c->eval};
@@ -97,7 +102,8 @@ static int chain_teardown(void **state) {
 
 /* ------------------------------------------------------------------ the engine's step */
 
-static ddt_status chain_read_keys(chain *c, const ddt_plan *plan, const ddt_ckks_params *params, ddt_eval_keys *keys) {
+static inline ddt_status chain_read_keys(chain *c, const ddt_plan *plan, const ddt_ckks_params *params,
+                                         ddt_eval_keys *keys) {
     ddt_reader *reader = NULL;
     ddt_digest digest;
     uint64_t batches = 0;
@@ -126,8 +132,8 @@ static ddt_status chain_read_keys(chain *c, const ddt_plan *plan, const ddt_ckks
     return status;
 }
 
-static ddt_status chain_run_batches(chain *c, ddt_plan *plan, const ddt_ckks_params *params, const ddt_eval_keys *keys,
-                                    ddt_reader *reader, ddt_writer *writer) {
+static inline ddt_status chain_run_batches(chain *c, ddt_plan *plan, const ddt_ckks_params *params,
+                                           const ddt_eval_keys *keys, ddt_reader *reader, ddt_writer *writer) {
     const size_t inputs = ddt_plan_input_count(plan);
     const size_t outputs = ddt_plan_output_count(plan);
     ddt_ciphertext *in = calloc(inputs, sizeof *in);
@@ -158,7 +164,7 @@ static ddt_status chain_run_batches(chain *c, ddt_plan *plan, const ddt_ckks_par
 }
 
 /* What ddtwin-engine does, in a few lines. */
-static void chain_engine(chain *c) {
+static inline void chain_engine(chain *c) {
     ddt_twin_plan *plan = NULL;
     const ddt_ckks_params *params = NULL;
     ddt_eval_keys *keys = NULL;
