@@ -38,6 +38,9 @@ void solve_fill_packed(const solve_layout *layout, size_t lane, size_t index, do
 }
 
 size_t solve_vector_count(const solve_layout *layout) {
+    if (layout->packed == SOLVE_PACKED_FIT) {
+        return SOLVE_FIT_VECTORS;
+    }
     return layout->packed == 0 ? layout->input_count : layout->history == NULL ? 1 : 2;
 }
 
@@ -529,6 +532,9 @@ ddt_status ddt_solution_fill(ddt_context *ctx, const ddt_solution *solution, con
 ddt_status solve_layout_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
                              const ddt_events *events, double *const *inputs) {
     const solve_layout *layout = &solution->layout;
+    if (layout->packed == SOLVE_PACKED_FIT) {
+        return fit_pack_fill(ctx, solution, model, events, inputs);
+    }
     if (layout->packed > 0) { /* slots of no input are 0 */
         memset(inputs[0], 0, layout->lane_count * block_of(layout) * sizeof(double));
     }

@@ -195,7 +195,8 @@ static ddt_status choose_block(fit_work *fw) {
     fw->fit->feature_count = feature_room(fw);
     size_t *block = &fw->least_block;
     *block = 2 * fw->fit->feature_count; /* one half for the windows of the regressions' sums */
-    while (*block < fw->fit->copies * copy_slots) {
+    size_t inputs = fw->iterations > 0 ? fw->work->solution->layout.input_count : 0;
+    while (*block < fit_pack_regions(&fw->work->solution->layout, fw->fit, inputs) * copy_slots) {
         *block *= 2;
     }
     return *block <= BLOCK_MAX
@@ -386,7 +387,8 @@ static ddt_status add_inputs(fit_work *fw) {
 typedef struct trial {
     fit_work *fw;
     double **inputs, **outputs;
-    double *errors; /* of all patients that have been looked at */
+    double **vectors; /* the inputs in ciphertexts */
+    double *errors;   /* of all patients that have been looked at */
     size_t count;
 } trial;
 
@@ -466,6 +468,9 @@ static void fill_round(const trial *t, size_t round) {
     for (size_t l = 0; l < t->fw->work->solution->layout.lane_count; l++) {
         (void)fit_fill_virtual(t->fw, l, round, t->inputs);
     }
+    if (t->vectors != t->inputs) {
+        fit_pack(&t->fw->work->solution->layout, t->fw->fit, (const double *const *)t->inputs, t->vectors);
+    }
 }
 
 /* Errors of a round. Patients so unlikely that the step leads nowhere take no part in what follows: what their slots
@@ -474,7 +479,7 @@ static ddt_status look_at_round(trial *t, size_t round) {
     const double hopeless = 0.25; /* standard deviations */
     solve_work *work = t->fw->work;
     fill_round(t, round);
-    SOLVE_TRY(ddt_circuit_run_clear(work->ctx, work->circuit, (const double *const *)t->inputs, false, t->outputs));
+    SOLVE_TRY(ddt_circuit_run_clear(work->ctx, work->circuit, (const double *const *)t->vectors, false, t->outputs));
     for (size_t l = 0; l < work->solution->layout.lane_count; l++) {
         fit_sample *sample = patient_of(t->fw, l, round);
         double error = lane_error(t, l, sample);
@@ -488,7 +493,7 @@ static ddt_status calibrate_round(trial *t, size_t round) {
     solve_work *work = t->fw->work;
     uint64_t violations = 0;
     fill_round(t, round);
-    SOLVE_TRY(ddt_circuit_calibrate(work->ctx, work->circuit, (const double *const *)t->inputs, &violations));
+    SOLVE_TRY(ddt_circuit_calibrate(work->ctx, work->circuit, (const double *const *)t->vectors, &violations));
     return ddt_progress(work->ctx, "solve", t->fw->held_out + round + 1, 2 * t->fw->held_out);
 }
 
@@ -530,6 +535,10 @@ static ddt_status try_patients(fit_work *fw) {
     t.errors = solve_alloc(work, fw->held_out * layout->lane_count, sizeof *t.errors);
     SOLVE_TRY(t.errors == NULL ? DDT_ERR_MEMORY : DDT_OK);
     SOLVE_TRY(solve_vectors_create(work, layout->input_count, &t.inputs));
+    t.vectors = t.inputs;
+    if (layout->packed == SOLVE_PACKED_FIT) {
+        SOLVE_TRY(solve_vectors_create(work, SOLVE_FIT_VECTORS, &t.vectors));
+    }
     SOLVE_TRY(solve_vectors_create(work, 2 * fw->eta_count, &t.outputs));
     for (size_t r = 0; r < fw->held_out; r++) {
         SOLVE_TRY(look_at_round(&t, r));
@@ -634,17 +643,18 @@ static ddt_status prepare(fit_work *fw, const ddt_fit_options *options) {
     fw->fit->has_slopes = fw->changing_count > 0;
     keep_prior(fw);
     SOLVE_TRY(find_levels(fw));
-    SOLVE_TRY(choose_block(fw));
     if (work->times.is_private) {
         fit_lag_times(work);
     }
     drop_etas(fw);
+    SOLVE_TRY(choose_block(fw));
     SOLVE_TRY(fit_train(fw));
     fw->times = work->times; /* training knows nothing of copies */
     SOLVE_TRY(fit_make_copies(fw, fw->least_block));
     if (fw->iterations == 0) {
         drop_model_inputs(fw);
     }
+    work->solution->layout.packed = fw->iterations > 0 ? SOLVE_PACKED_FIT : 0;
     return add_inputs(fw);
 }
 

@@ -49,16 +49,77 @@ static void clear_vector(maker *mk) { memset(mk->vector, 0, mk->lanes * mk->bloc
 
 /* ------------------------------------------------------------------ inputs */
 
+/* `factor` in some slots of the regions of an item. */
+static void mark_regions(maker *mk, size_t first, size_t step, size_t regions, size_t slot, size_t wide) {
+    size_t part = fit_copy_slots(&mk->work->solution->layout);
+    clear_vector(mk);
+    for (size_t l = 0; l < mk->lanes; l++) {
+        for (size_t c = first; c < regions; c += step) {
+            for (size_t s = 0; s < wide; s++) {
+                mk->vector[l * mk->block + c * part + slot + s] = 1.0;
+            }
+        }
+    }
+}
+
+/* x rotated by `steps`, one power of two after the other: keys that the superposition has anyway. */
+static ddt_node rotate_by_powers(maker *mk, ddt_node x, size_t steps) {
+    for (size_t power = mk->block; power > 0; power /= 2) {
+        x = (steps & power) != 0 ? ddt_circuit_rotate(mk->circuit, x, (int64_t)power) : x;
+    }
+    return x;
+}
+
+/* An input that all copies read, or a score's coefficient, which the first one does. */
+static ddt_node unpack_input(maker *mk, ddt_node packed, uint32_t input) {
+    const solve_layout *layout = &mk->work->solution->layout;
+    const solve_fit *fit = mk->fw->fit;
+    size_t part = fit_copy_slots(layout);
+    fit_place place = fit_place_of(layout, fit, input);
+    if (place.is_score) {
+        ddt_node moved = rotate_by_powers(mk, packed, place.item * part + place.row * layout->columns);
+        mark_regions(mk, 0, 1, 1, 0, layout->columns);
+        return ddt_circuit_mul(mk->circuit, moved, public_vector(mk));
+    }
+    mark_regions(mk, place.item, place.items, mk->block / part, 0, part);
+    ddt_node own = ddt_circuit_mul(mk->circuit, packed, public_vector(mk));
+    own = ddt_circuit_sum(mk->circuit, own, (int64_t)part, place.items);
+    if (layout->inputs[input].kind != SOLVE_INPUT_FIT) {
+        return own;
+    }
+    mark_regions(mk, 0, 1, fit->copies, 0, part); /* behind the copies another lane's levels would count */
+    return ddt_circuit_mul(mk->circuit, own, public_vector(mk));
+}
+
+static void unpack_inputs(maker *mk, ddt_node *nodes) {
+    const solve_layout *layout = &mk->work->solution->layout;
+    const char *features = layout->inputs[mk->fw->fit->feature_input].name;
+    double bound = 0.0;
+    char name[64];
+    for (uint32_t i = 0; i < layout->input_count; i++) {
+        bound = i == mk->fw->fit->feature_input ? bound : fmax(bound, layout->inputs[i].bound);
+    }
+    const char *colon = strrchr(features, ' '); /* of a part: its prefix */
+    (void)snprintf(name, sizeof name, "%.*s" SOLVE_PACKED_NAME, colon == NULL ? 0 : (int)(colon + 1 - features),
+                   features);
+    ddt_node packed = ddt_circuit_input(mk->circuit, name, bound);
+    for (uint32_t i = 0; i < layout->input_count; i++) {
+        nodes[i] = i == mk->fw->fit->feature_input ? nodes[i] : unpack_input(mk, packed, i);
+    }
+}
+
 static void make_inputs(maker *mk) {
     solve_work *work = mk->work;
     const solve_layout *layout = &work->solution->layout;
     const solve_fit *fit = mk->fw->fit;
     ddt_node *nodes = solve_alloc(work, layout->input_count, sizeof *nodes);
-    for (size_t i = 0; nodes != NULL && i < layout->input_count; i++) {
-        nodes[i] = ddt_circuit_input(mk->circuit, layout->inputs[i].name, layout->inputs[i].bound);
-    }
     if (nodes == NULL) {
         return;
+    }
+    nodes[fit->feature_input] = ddt_circuit_input(mk->circuit, layout->inputs[fit->feature_input].name,
+                                                  layout->inputs[fit->feature_input].bound);
+    if (layout->packed == SOLVE_PACKED_FIT) {
+        unpack_inputs(mk, nodes);
     }
     size_t at = 0;
     mk->features = nodes[fit->feature_input];

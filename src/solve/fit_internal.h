@@ -172,6 +172,18 @@ bool fit_guess(const solve_fit *fit, const fit_lane *lane, const double *feature
 /* The first level whose prediction lies outside what its score's polynomial covers; level_count when there is none. */
 size_t fit_uncovered(const solve_fit *fit, const fit_lane *lane, const double *levels, const double *predictions);
 
+/* fit_pack.c: where an input stands in the second vector. */
+typedef struct fit_place {
+    size_t item, items; /* of this many, a power of two */
+    size_t row;
+    bool is_score;
+} fit_place;
+fit_place fit_place_of(const solve_layout *layout, const solve_fit *fit, uint32_t input);
+bool fit_is_score(const solve_fit *fit, uint32_t input);
+/* Regions that a lane must have for `inputs` inputs beside those of levels. */
+size_t fit_pack_regions(const solve_layout *layout, const solve_fit *fit, size_t inputs);
+void fit_pack(const solve_layout *layout, const solve_fit *fit, const double *const *inputs, double *const *vectors);
+
 ddt_status solve_fit_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
                           const ddt_events *events, double *const *inputs);
 /* One lane's inputs behind amounts and covariates. */

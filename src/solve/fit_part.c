@@ -10,7 +10,8 @@
 struct fit_part {
     solve_work work;
     ddt_fit_options options;
-    fit_work *fw; /* in the work's arena */
+    fit_work *fw;    /* in the work's arena */
+    double **inputs; /* likewise: of the layout, before they are packed */
 };
 
 static ddt_status finish(solve_work *work, void *user) {
@@ -91,7 +92,7 @@ size_t fit_part_lanes(const fit_part *part) { return part->work.solution->layout
 
 size_t fit_part_rounds(const fit_part *part) { return part->fw->held_out; }
 
-size_t fit_part_input_count(const fit_part *part) { return part->work.solution->layout.input_count; }
+size_t fit_part_input_count(const fit_part *part) { return solve_vector_count(&part->work.solution->layout); }
 
 ddt_status fit_part_build(fit_part *part, ddt_circuit *circuit, fit_part_nodes *out) {
     solve_work *work = &part->work;
@@ -105,6 +106,7 @@ ddt_status fit_part_build(fit_part *part, ddt_circuit *circuit, fit_part_nodes *
     work->solution->circuit = NULL;
     work->circuit = circuit;
     SOLVE_TRY(fit_make_copies(fw, ddt_circuit_block(circuit)));
+    SOLVE_TRY(solve_vectors_create(work, work->solution->layout.input_count, &part->inputs));
     SOLVE_TRY(fit_build(fw, &nodes));
     *out = (fit_part_nodes){.eta_count = fw->eta_count};
     for (size_t i = 0; i < fw->eta_count; i++) {
@@ -121,14 +123,19 @@ ddt_status fit_part_build(fit_part *part, ddt_circuit *circuit, fit_part_nodes *
 void fit_part_draw(const fit_part *part, size_t round, double *const *inputs, double *symbols) {
     fit_work *fw = part->fw;
     size_t count = part->work.model->symbol_count;
+    const solve_layout *layout = &part->work.solution->layout;
+    bool is_packed = layout->packed == SOLVE_PACKED_FIT;
     for (size_t l = 0; l < fit_part_lanes(part); l++) {
-        const fit_sample *sample = fit_fill_virtual(fw, l, round, inputs);
+        const fit_sample *sample = fit_fill_virtual(fw, l, round, is_packed ? part->inputs : inputs);
         if (symbols != NULL) {
             memcpy(symbols + l * count, sample->symbols, count * sizeof *symbols);
             for (size_t i = 0; i < fw->eta_count; i++) {
                 symbols[l * count + fw->eta_symbols[i]] = sample->etas[i];
             }
         }
+    }
+    if (is_packed) {
+        fit_pack(layout, fw->fit, (const double *const *)part->inputs, inputs);
     }
 }
 

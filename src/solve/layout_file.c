@@ -329,6 +329,22 @@ static ddt_status read_input_fields(const parser *p, solve_input *input) {
     return DDT_OK;
 }
 
+/* Features come first, then all others in one. */
+static ddt_status check_fit_name(const parser *p, const ddt_plan *plan, size_t index) {
+    bool is_first = p->layout->inputs[index].kind == SOLVE_INPUT_FIT;
+    for (size_t i = 0; i < index; i++) {
+        is_first = is_first && p->layout->inputs[i].kind != SOLVE_INPUT_FIT;
+    }
+    if (p->first + SOLVE_FIT_VECTORS > ddt_plan_input_count(plan)) {
+        return bad(p, "the circuit has another number of inputs");
+    }
+    const char *features = ddt_plan_get_input(plan, p->first).name;
+    const char *others = ddt_plan_get_input(plan, p->first + 1).name;
+    bool is_right = features != NULL && others != NULL && strstr(others, SOLVE_PACKED_NAME) != NULL &&
+                    (!is_first || strcmp(features, p->layout->inputs[index].name) == 0);
+    return is_right ? DDT_OK : bad(p, "an input is not the circuit's");
+}
+
 /* The circuit has an input of this name where this one belongs. */
 static ddt_status check_name(const parser *p, const ddt_plan *plan, size_t index, bool is_packed) {
     const solve_input *input = &p->layout->inputs[index];
@@ -336,6 +352,9 @@ static ddt_status check_name(const parser *p, const ddt_plan *plan, size_t index
     bool is_history = input->kind == SOLVE_INPUT_HISTORY;
     if (is_history && index + 1 != p->layout->input_count) {
         return bad(p, "earlier doses are not its last input");
+    }
+    if (p->layout->packed == SOLVE_PACKED_FIT) {
+        return check_fit_name(p, plan, index);
     }
     size_t at = is_packed ? p->first : is_history ? inputs - p->part_count - 1 : p->first + index;
     if (p->part_count >= inputs || at >= inputs) {
@@ -350,13 +369,14 @@ static ddt_status read_input(const parser *p, const ddt_plan *plan, size_t index
     solve_input *input = &p->layout->inputs[index];
     SOLVE_TRY(read_input_fields(p, input));
     bool is_packed = p->layout->packed > 0 && input->kind != SOLVE_INPUT_HISTORY;
+    bool is_fit = p->layout->packed == SOLVE_PACKED_FIT;
     SOLVE_TRY(check_name(p, plan, index, is_packed));
     bool has_range = input->kind <= SOLVE_INPUT_AMOUNT || input->kind >= SOLVE_INPUT_FIT;
     if (input->range >= (has_range ? p->layout->range_count : 1) || !(input->half > 0.0)) {
         return bad(p, "an input is not the circuit's");
     }
     bool is_symbol = input->kind <= SOLVE_INPUT_LOG || input->kind == SOLVE_INPUT_THRESHOLD;
-    if (is_packed && (!is_symbol || input->role != SOLVE_ROLE_SUBJECT)) {
+    if (is_packed && !is_fit && (!is_symbol || input->role != SOLVE_ROLE_SUBJECT)) {
         return bad(p, "an input that changes within a subject is packed");
     }
     if (input->kind == SOLVE_INPUT_LOG && !(p->layout->ranges[input->range].low > 0.0)) {
@@ -372,7 +392,7 @@ static ddt_status read_inputs(parser *p, const ddt_plan *plan) {
     SOLVE_TRY(ddt_reader_u32(p->reader, &packed));
     SOLVE_TRY(ddt_reader_u32(p->reader, &p->has_posterior));
     SOLVE_TRY(ddt_reader_count(p->reader, least_bytes, RANGES_MAX, &count));
-    if ((packed & (packed - 1)) != 0 || packed > SOLVE_PACKED_MAX) {
+    if (packed != SOLVE_PACKED_FIT && ((packed & (packed - 1)) != 0 || packed > SOLVE_PACKED_MAX)) {
         return bad(p, "its inputs are packed in a way that does not exist");
     }
     p->layout->packed = packed;
@@ -385,10 +405,13 @@ static ddt_status read_inputs(parser *p, const ddt_plan *plan) {
         SOLVE_TRY(read_input(p, plan, i));
     }
     size_t own = count - has_history(p->layout);
-    if (packed > 0 && own > packed) {
+    if (packed > 0 && packed != SOLVE_PACKED_FIT && own > packed) {
         return bad(p, "its inputs are packed in a way that does not exist");
     }
-    size_t vectors = packed == 0 ? count : 1 + count - own;
+    if (packed == SOLVE_PACKED_FIT && !solve_fit_expected(p->layout)) {
+        return bad(p, "its inputs are packed in a way that does not exist");
+    }
+    size_t vectors = packed == SOLVE_PACKED_FIT ? SOLVE_FIT_VECTORS : packed == 0 ? count : 1 + count - own;
     return p->first + vectors + p->part_count == ddt_plan_input_count(plan)
                ? DDT_OK
                : bad(p, "the circuit has another number of inputs");

@@ -43,6 +43,8 @@
 
 enum {
     SOLVE_PACKED_MAX = 32,    /* inputs in one ciphertext */
+    SOLVE_PACKED_FIT = 64,    /* solve_layout.packed of a fit: fit_pack.c */
+    SOLVE_FIT_VECTORS = 2,    /* features and all others */
     SOLVE_LEVELS_MAX = 16,    /* values of a discrete covariate */
     SOLVE_EXPONENTS_MAX = 24, /* symbols in one exponential */
     SOLVE_FACTORS_MAX = 12,
@@ -849,6 +851,9 @@ double solve_encode_value(const solve_input *input, double value);
 ddt_status solve_fill_data_doses(ddt_context *ctx, const solve_layout *layout, const ddt_model *model,
                                  const ddt_events *events, size_t lane, const double *etas, solve_given *givens,
                                  double *const *inputs);
+/* fit_pack.c */
+ddt_status fit_pack_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
+                         const ddt_events *events, double *const *vectors);
 /* fit_lag.c: the time since a lagged dose began. */
 ddt_status fit_lag_expand(solve_work *work);
 ddt_status solve_lagged_time(solve_work *work, solve_value *out);
