@@ -289,6 +289,7 @@ typedef struct ddt_recommendation {
     ddt_recommend_product product;
     size_t candidate_count, subject_count;
     size_t **ranking;
+    bool **on_front;   /* per subject and candidate: on the Pareto front (ddt_recommend_pareto) */
     double tolerance;  /* costs closer than this count as equal: then ddt_recommend_rank says which wins */
     bool metrics_only; /* costs are made from the metrics, in the clear: of plans for grants */
     const char *target_text, *product_text; /* as asked; they belong to the problem or plan */
@@ -302,6 +303,8 @@ DDT_MUST_CHECK ddt_status ddt_twin_rank(ddt_context *ctx, const ddt_twin_problem
 DDT_MUST_CHECK ddt_status ddt_twin_plan_rank(ddt_context *ctx, const ddt_twin_plan *plan, const ddt_model *model,
                                              const ddt_profile *profile, ddt_recommendation *out);
 void ddt_recommendation_destroy(ddt_recommendation *recommendation);
+/* Whether the data have levels (DV) that a recommendation makes no use of, as no eta is a column. */
+bool ddt_twin_ignores_levels(const ddt_twin_outcome *outcome);
 /* "1000 mg every 12 h, infused over 1 h, first dose 2000 mg" into a caller's buffer. */
 enum { DDT_REGIMEN_TEXT_MAX = 160 };
 void ddt_twin_regimen_text(const ddt_model *model, const ddt_recommendation *recommendation, size_t candidate,

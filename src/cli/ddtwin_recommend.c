@@ -10,6 +10,18 @@ static void print_error(const ddt_assessment *assessment) {
                  percent * assessment->worst.ckks, assessment->measured ? "" : ", predicted");
 }
 
+/* Of several targets: the regimens that are best by some weighting. */
+static void print_front(const ddt_twin_outcome *outcome, const ddt_recommendation *r, size_t s) {
+    size_t count = 0;
+    for (size_t i = 0; i < r->candidate_count; i++) {
+        count += r->on_front[s][i];
+    }
+    if (r->targets.count > 1) {
+        (void)printf("%-12s %zu regimens on the Pareto front of the %zu targets\n", outcome->profile->subject_ids[s],
+                     count, r->targets.count);
+    }
+}
+
 static void print_text(const ddt_twin_outcome *outcome, const ddt_recommendation *r, const char *folder) {
     const ddt_profile *profile = outcome->profile;
     char regimen[DDT_REGIMEN_TEXT_MAX];
@@ -25,8 +37,12 @@ static void print_text(const ddt_twin_outcome *outcome, const ddt_recommendation
             (void)printf(" %s %.4g%s", profile->output_names[o], profile->values[s][best * profile->output_count + o],
                          o + 1 < profile->output_count ? "," : "\n");
         }
+        print_front(outcome, r, s);
     }
     (void)printf("candidates   %zu for each subject\n", r->candidate_count);
+    if (ddt_twin_ignores_levels(outcome)) {
+        (void)printf("levels       not used: make eta columns of them by ddtwin fit, and give those as well\n");
+    }
     if (outcome->assessment != NULL) {
         print_error(outcome->assessment);
     }

@@ -302,3 +302,82 @@ ddt_status ddt_recommend_rank_metrics(ddt_context *ctx, const ddt_solution *solu
     ddt_free(rows);
     return DDT_OK;
 }
+
+/* ------------------------------------------------------------------ the Pareto front */
+
+enum { OBJECTIVES_MAX = DDT_RECOMMEND_TARGETS_MAX + 1 };
+
+/* Where a target's cost is: a column of costs, or of metrics that costs are made of. */
+static bool find_objective(const ddt_solution *solution, const ddt_recommend_targets *targets, size_t t, size_t *column,
+                           bool *is_metric) {
+    char name[DDT_RECOMMEND_NAME_BYTES + 8];
+    const size_t outputs = ddt_solution_output_count(solution);
+    (void)snprintf(name, sizeof name, "cost(%s)", targets->items[t].name);
+    *column = output_of(solution, targets->count > 1 ? name : "cost");
+    *is_metric = *column == outputs;
+    if (*is_metric) {
+        *column = output_of(solution, targets->items[t].name);
+    }
+    return *column < outputs;
+}
+
+/* objectives[candidate * OBJECTIVES_MAX + k], *count of them. */
+static bool read_objectives(const ddt_solution *solution, size_t candidates, const double *values,
+                            const ddt_recommend_product *product, const ddt_recommend_targets *targets,
+                            double *objectives, size_t *count) {
+    const size_t outputs = ddt_solution_output_count(solution);
+    bool complete = true;
+    for (size_t t = 0; t < targets->count && complete; t++) {
+        size_t column = 0;
+        bool is_metric = false;
+        complete = find_objective(solution, targets, t, &column, &is_metric);
+        for (size_t i = 0; i < candidates && complete; i++) {
+            const double value = values[i * outputs + column];
+            objectives[i * OBJECTIVES_MAX + t] =
+                is_metric ? ddt_recommend_target_cost(&targets->items[t], value) : value;
+        }
+    }
+    *count = targets->count;
+    if (targets->count == 1) {
+        for (size_t i = 0; i < candidates; i++) {
+            const ddt_recommend_candidate c = ddt_recommend_candidate_at(product, i);
+            objectives[i * OBJECTIVES_MAX + 1] = c.dose / c.interval_h;
+        }
+        *count = 2;
+    }
+    return complete;
+}
+
+static bool dominates(const double *a, const double *b, size_t count, double tolerance) {
+    bool is_better = false;
+    bool is_worse = false;
+    for (size_t k = 0; k < count; k++) {
+        is_better = is_better || a[k] < b[k] - tolerance;
+        is_worse = is_worse || a[k] > b[k];
+    }
+    return is_better && !is_worse;
+}
+
+ddt_status ddt_recommend_pareto(ddt_context *ctx, const ddt_solution *solution, size_t subject, const double *values,
+                                const ddt_recommend_product *product, const ddt_recommend_targets *targets,
+                                double tolerance, bool *is_on_front) {
+    const size_t candidates = ddt_solution_observation_count(solution, subject);
+    size_t count = 0;
+    if (candidates != ddt_recommend_candidate_count(product)) {
+        return not_a_table(ctx);
+    }
+    double *objectives = ddt_calloc(candidates * OBJECTIVES_MAX, sizeof *objectives);
+    if (objectives == NULL) {
+        return solve_no_memory(ctx);
+    }
+    const bool complete = read_objectives(solution, candidates, values, product, targets, objectives, &count);
+    for (size_t i = 0; i < candidates && complete; i++) {
+        is_on_front[i] = true;
+        for (size_t j = 0; j < candidates && is_on_front[i]; j++) {
+            is_on_front[i] =
+                !dominates(objectives + j * OBJECTIVES_MAX, objectives + i * OBJECTIVES_MAX, count, tolerance);
+        }
+    }
+    ddt_free(objectives);
+    return complete ? DDT_OK : not_a_table(ctx);
+}

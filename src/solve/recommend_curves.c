@@ -149,6 +149,11 @@ static ddt_status choose_output(ddt_context *ctx, const ddt_model *model, const 
     return DDT_OK;
 }
 
+static ddt_status choose_base(ddt_context *ctx, const ddt_model *model, const char *name, chosen *c, size_t *index) {
+    *index = SIZE_MAX;
+    return name[0] == '\0' ? DDT_OK : choose_output(ctx, model, name, c, index);
+}
+
 static ddt_status choose_outputs(ddt_context *ctx, const ddt_model *model, const ddt_recommend_options *options,
                                  struct solve_curves *curves, chosen *c) {
     const char *usual = options->output != NULL ? options->output : model->outputs[0].name;
@@ -156,10 +161,7 @@ static ddt_status choose_outputs(ddt_context *ctx, const ddt_model *model, const
         const ddt_recommend_target *target = &options->targets.items[t];
         const char *of = target->of[0] != '\0' ? target->of : usual;
         SOLVE_TRY(choose_output(ctx, model, of, c, &curves->output_of[t]));
-        curves->base_of[t] = SIZE_MAX;
-        if (target->relative_to[0] != '\0') {
-            SOLVE_TRY(choose_output(ctx, model, target->relative_to, c, &curves->base_of[t]));
-        }
+        SOLVE_TRY(choose_base(ctx, model, target->relative_to, c, &curves->base_of[t]));
     }
     c->model = *model;
     c->model.outputs = c->outputs;
@@ -442,12 +444,12 @@ static ddt_status vectors_create(ddt_context *ctx, size_t count, size_t slots, d
         vectors[i] = ddt_calloc(slots, sizeof **vectors);
         complete = vectors[i] != NULL;
     }
+    *out = vectors;
     if (!complete) {
         vectors_destroy(vectors, count);
-        return solve_no_memory(ctx);
+        *out = NULL;
     }
-    *out = vectors;
-    return DDT_OK;
+    return complete ? DDT_OK : solve_no_memory(ctx);
 }
 
 /* Changes the simulated subjects of a point before they are encrypted: virtual patients of calibrations. */

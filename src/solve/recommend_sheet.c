@@ -96,17 +96,21 @@ static ddt_status add_area(view_list *list, double from, double to, double facto
     return DDT_OK;
 }
 
-/* Nodes evenly over a window, both ends of each piece among them. */
+/* Both ends of a piece and nodes evenly between them. */
+static ddt_status add_piece(view_list *list, double from, double end, size_t steps) {
+    SOLVE_TRY(list_add(list, from, is_dose_time(list->sheet, from), 0.0));
+    for (size_t k = 1; k < steps; k++) {
+        SOLVE_TRY(list_add(list, from + (end - from) * (double)k / (double)steps, false, 0.0));
+    }
+    return list_add(list, end, false, 0.0);
+}
+
 static ddt_status add_range(view_list *list, double from, double to) {
     const double budget = 40.0;
     const double length = to - from;
     while (from < to - same_time) {
         double end = piece_end(list->sheet, from, to);
-        double steps = fmax(2.0, round(budget * (end - from) / length));
-        for (double k = 0.0; k <= steps; k += 1.0) {
-            bool is_after = k == 0.0 && is_dose_time(list->sheet, from);
-            SOLVE_TRY(list_add(list, k == steps ? end : from + (end - from) * k / steps, is_after, 0.0));
-        }
+        SOLVE_TRY(add_piece(list, from, end, (size_t)fmax(2.0, round(budget * (end - from) / length))));
         from = end;
     }
     return DDT_OK;

@@ -77,7 +77,11 @@ void ddt_recommendation_destroy(ddt_recommendation *recommendation) {
     for (size_t s = 0; recommendation->ranking != NULL && s < recommendation->subject_count; s++) {
         ddt_free(recommendation->ranking[s]);
     }
+    for (size_t s = 0; recommendation->on_front != NULL && s < recommendation->subject_count; s++) {
+        ddt_free(recommendation->on_front[s]);
+    }
     ddt_free(recommendation->ranking);
+    ddt_free(recommendation->on_front);
     *recommendation = (ddt_recommendation){0};
 }
 
@@ -93,10 +97,15 @@ static ddt_status rank_subjects(ddt_context *ctx, const ddt_solution *solution, 
                                 ddt_recommendation *out) {
     for (size_t s = 0; s < out->subject_count; s++) {
         out->ranking[s] = ddt_calloc(out->candidate_count, sizeof **out->ranking);
-        if (out->ranking[s] == NULL) {
+        out->on_front[s] = ddt_calloc(out->candidate_count, sizeof **out->on_front);
+        if (out->ranking[s] == NULL || out->on_front[s] == NULL) {
             return twin_no_memory(ctx);
         }
         ddt_status status = rank_subject(ctx, solution, profile, s, out);
+        if (status == DDT_OK) {
+            status = ddt_recommend_pareto(ctx, solution, s, profile->values[s], &out->product, &out->targets,
+                                          out->tolerance, out->on_front[s]);
+        }
         if (status != DDT_OK) {
             return status;
         }
@@ -124,7 +133,9 @@ ddt_status twin_rank(ddt_context *ctx, const twin_recipe *recipe, const ddt_mode
                                 .subject_count = profile->subject_count,
                                 .tolerance = RANK_TOLERANCE};
     out->ranking = ddt_calloc(out->subject_count, sizeof *out->ranking);
-    status = out->ranking == NULL ? twin_no_memory(ctx) : rank_subjects(ctx, solution, profile, out);
+    out->on_front = ddt_calloc(out->subject_count, sizeof *out->on_front);
+    status = out->ranking == NULL || out->on_front == NULL ? twin_no_memory(ctx)
+                                                           : rank_subjects(ctx, solution, profile, out);
     if (status != DDT_OK) {
         ddt_recommendation_destroy(out);
     }
@@ -217,7 +228,7 @@ static ddt_status refuse_measure(ddt_context *ctx, const ddt_model *model, const
 }
 
 static bool is_comparable(const char *measure) {
-    static const char *const known[] = {"auc24", "trough", "peak", "average", "fT>mic"};
+    static const char *const known[] = {"auc24", "trough", "peak", "average", "fT>mic", "nadir"};
     bool found = false;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         found = found || strcmp(measure, known[i]) == 0;
@@ -234,7 +245,12 @@ static ddt_status target_text(ddt_context *ctx, const ddt_model *model, char **o
     if (!is_comparable(target->measure)) {
         return refuse_measure(ctx, model, target);
     }
-    twin_text_add(&text, "%s=", target->measure);
+    const bool is_first = model->output_count > 0 && strcmp(target->output, model->outputs[0].name) == 0;
+    twin_text_add(&text, "%s", target->measure);
+    if (!is_first) {
+        twin_text_add(&text, "(%s)", target->output);
+    }
+    twin_text_add(&text, "=");
     add_limits(&text, target);
     if (isfinite(target->threshold)) {
         twin_text_add(&text, ",mic=%.10g", target->threshold);
@@ -284,6 +300,28 @@ ddt_status ddt_twin_complete_question(ddt_context *ctx, const char *model_path, 
     return status;
 }
 
+/* ------------------------------------------------------------------ levels */
+
+static bool has_levels(const ddt_events *events) {
+    for (size_t s = 0; s < events->subject_count; s++) {
+        for (size_t i = 0; i < events->subjects[s].record_count; i++) {
+            if (events->subjects[s].records[i].has_dv) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+bool ddt_twin_ignores_levels(const ddt_twin_outcome *outcome) {
+    const ddt_events *events = outcome->events;
+    bool has_etas = false;
+    for (size_t i = 0; events != NULL && i < events->covariate_count; i++) {
+        has_etas = has_etas || outcome->model->symbols[events->covariate_symbols[i]].kind == DDT_SYMBOL_ETA;
+    }
+    return events != NULL && !has_etas && has_levels(events);
+}
+
 /* ------------------------------------------------------------------ JSON */
 
 static json_t *number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
@@ -314,8 +352,14 @@ static json_t *subject_json(const ddt_twin_outcome *outcome, const ddt_recommend
     for (size_t i = 1; i < r->candidate_count && i < SHOWN_MAX; i++) {
         (void)json_array_append_new(alternatives, candidate_json(outcome, r, s, r->ranking[s][i]));
     }
-    return json_pack("{s:s, s:o, s:o}", "id", outcome->profile->subject_ids[s], "recommended",
-                     candidate_json(outcome, r, s, r->ranking[s][0]), "alternatives", alternatives);
+    json_t *front = json_array();
+    for (size_t i = 0; i < r->candidate_count; i++) {
+        if (r->on_front[s][r->ranking[s][i]]) {
+            (void)json_array_append_new(front, candidate_json(outcome, r, s, r->ranking[s][i]));
+        }
+    }
+    return json_pack("{s:s, s:o, s:o, s:o}", "id", outcome->profile->subject_ids[s], "recommended",
+                     candidate_json(outcome, r, s, r->ranking[s][0]), "alternatives", alternatives, "pareto", front);
 }
 
 static json_t *subjects_json(const ddt_twin_outcome *outcome, const ddt_recommendation *r) {
@@ -333,6 +377,7 @@ ddt_status ddt_twin_recommendation_json(ddt_context *ctx, const ddt_twin_outcome
     add(root, "product", json_string(recommendation->product_text));
     add(root, "dose_unit", json_string(dose_unit(outcome->model)));
     add(root, "candidates", json_integer((json_int_t)recommendation->candidate_count));
+    add(root, "levels_ignored", json_boolean(ddt_twin_ignores_levels(outcome)));
     add(root, "recommendations", subjects_json(outcome, recommendation));
     return twin_json_text(ctx, root, json);
 }
@@ -347,7 +392,7 @@ ddt_status ddt_twin_write_candidates(ddt_context *ctx, const ddt_profile *profil
         twin_text_raw(&text, ",", 1);
         twin_text_csv(&text, profile->output_names[o]);
     }
-    twin_text_raw(&text, "\n", 1);
+    twin_text_add(&text, ",PARETO\n");
     for (size_t s = 0; s < recommendation->subject_count; s++) {
         for (size_t i = 0; i < recommendation->candidate_count; i++) {
             const size_t candidate = recommendation->ranking[s][i];
@@ -357,7 +402,7 @@ ddt_status ddt_twin_write_candidates(ddt_context *ctx, const ddt_profile *profil
             for (size_t o = 0; o < profile->output_count; o++) {
                 twin_text_add(&text, ",%.9g", profile->values[s][candidate * profile->output_count + o]);
             }
-            twin_text_raw(&text, "\n", 1);
+            twin_text_add(&text, ",%d\n", recommendation->on_front[s][candidate] ? 1 : 0);
         }
     }
     return twin_text_write(ctx, &text, path);
@@ -380,10 +425,14 @@ static void subject_section(twin_text *text, const ddt_model *model, const ddt_p
         twin_text_add(text, "</th>");
     }
     twin_text_add(text, "</tr>\n");
-    for (size_t i = 0; i < r->candidate_count && i < SHOWN_MAX; i++) {
+    for (size_t i = 0; i < r->candidate_count; i++) {
         const size_t candidate = r->ranking[s][i];
+        const bool is_front = r->on_front[s][candidate];
+        if (i >= SHOWN_MAX && (!is_front || r->targets.count == 1)) {
+            continue;
+        }
         ddt_twin_regimen_text(model, r, candidate, regimen);
-        twin_text_add(text, "<tr><td>%zu</td><td>", i + 1);
+        twin_text_add(text, "<tr><td>%zu%s</td><td>", i + 1, is_front ? " &#9670;" : "");
         twin_text_escaped(text, regimen);
         twin_text_add(text, "</td>");
         for (size_t o = 0; o < profile->output_count; o++) {
@@ -391,7 +440,9 @@ static void subject_section(twin_text *text, const ddt_model *model, const ddt_p
         }
         twin_text_add(text, "</tr>\n");
     }
-    twin_text_add(text, "</table></div></section>\n");
+    twin_text_add(text, "</table></div>");
+    twin_pareto_plot(text, profile, r, s);
+    twin_text_add(text, "</section>\n");
 }
 
 static void request_section(twin_text *text, const ddt_twin_outcome *outcome, const ddt_recommendation *r) {
@@ -399,14 +450,20 @@ static void request_section(twin_text *text, const ddt_twin_outcome *outcome, co
     twin_page_row_text(text, "Target", r->target_text);
     twin_page_row_text(text, "What can be given", r->product_text);
     twin_page_row_count(text, "Regimens compared for each subject", r->candidate_count);
+    if (ddt_twin_ignores_levels(outcome)) {
+        twin_page_row_text(text, "Measured levels", "not used: ddtwin fit makes eta columns of them");
+    }
     if (outcome->assessment != NULL) {
         twin_text_add(text, "<tr><td>Largest error of a number, of its maximum</td><td class=\"n\">");
         twin_page_percent(text, outcome->assessment->worst.total);
         twin_text_add(text, "</td></tr>\n");
     }
-    twin_text_add(text, "</table><p class=\"note\">The cost is the expected distance from the target over what is "
-                        "not known of the patient; 0 is best. p_target is the probability that the target is met."
-                        "</p></section>\n");
+    twin_text_add(text,
+                  "</table><p class=\"note\">The cost is the expected distance from the target over what is "
+                  "not known of the patient; 0 is best. p_target is the probability that the target is met."
+                  " Regimens marked &#9670; are on the Pareto front: no other is better by one target without "
+                  "being worse by another%s.</p></section>\n",
+                  r->targets.count == 1 ? " (of one target: without more drug a day)" : "");
 }
 
 ddt_status ddt_twin_write_recommendation_report(ddt_context *ctx, const ddt_twin_outcome *outcome,

@@ -286,6 +286,8 @@ void twin_page_who_sees_what(twin_text *text);
 /* ------------------------------------------------------------------ drawing */
 
 /* The style sheet of curves, shared by report and figure: colours for light and dark. */
+/* pareto.c: the costs of all candidates by their two most different targets; nothing where there is one target. */
+void twin_pareto_plot(twin_text *text, const ddt_profile *profile, const ddt_recommendation *r, size_t subject);
 const char *twin_svg_style(void);
 /* The curves of one output: an <svg> element a subject. */
 void twin_svg_panels(twin_text *text, const ddt_twin_outcome *outcome, size_t output);

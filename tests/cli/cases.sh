@@ -193,6 +193,27 @@ case_recommend_in_the_clear() {
     [ "$(wc -l <out/candidates.csv)" -eq $((20 * subjects + 1)) ] || fail "candidates.csv does not hold all candidates"
     cmp -s told.json out/recommendation.json || fail "--json and recommendation.json differ"
 }
+case_recommend_by_simulation() {
+    # A nadir is not among the sums of the linear way: every candidate is simulated. One command, and the same by files.
+    curves='dose=50:150:50; interval=6; cycles=2'
+    ddtwin recommend "$model" --data "$WORK/table.csv" --target 'nadir=0.5:2; max=8' --product "$curves" --clear -o clear --json >told.json
+    grep -q '"pareto"' told.json || fail "no Pareto front"
+    head -n 1 clear/candidates.csv | grep -q 'nadir,max,cost,p_target,cost(nadir),cost(max),PARETO$' || fail "candidates.csv has other columns"
+    ddtwin compile "$model" --data-template "$WORK/table.csv" --for recommend --target 'nadir=0.5:2; max=8' --product "$curves" \
+        -o plan.ddt >/dev/null
+    ddtwin keygen --plan plan.ddt -o keys >/dev/null
+    ddtwin encrypt --plan plan.ddt --keys keys --data "$WORK/table.csv" -o twin.ddt >/dev/null
+    engine run --plan plan.ddt --eval-keys keys/eval.ddt --twin twin.ddt -o result.ddt >/dev/null
+    ddtwin decrypt --keys keys --result result.ddt -o files >/dev/null
+    [ -s files/candidates.csv ] || fail "decrypt wrote no candidates.csv"
+    # Metrics and costs by files are those of the clear run; subjects are numbered in files.
+    sort -t, -k1,4 clear/candidates.csv | grep -v ^ID >a.csv
+    sort -t, -k1,4 files/candidates.csv | grep -v ^ID >b.csv
+    paste -d, a.csv b.csv | awk -F, '{ for (i = 6; i <= 11; i++) { d = $i - $(i + NF / 2); if (d < -0.01 || d > 0.01) exit 1 } }' ||
+        fail "encrypted candidates differ from clear ones"
+    refused 1 "granted" ddtwin compile "$model" --data-template "$WORK/table.csv" --for recommend --target nadir=0.5 \
+        --product "$curves" --grantable -o plan.ddt
+}
 case_impossible_targets() {
     set -- recommend "$model" --data "$WORK/table.csv" --product "$product" --clear -o out
     refused 1 "out of reach" ddtwin "$@" --target trough=9999:99999

@@ -597,12 +597,64 @@ static void test_rank(void **state) {
     problem_free(&p);
 }
 
+/* Every weighting's best candidate is on the front; what is not is beaten by one that is. */
+static void test_pareto(void **state) {
+    (void)state;
+    enum { CANDIDATES_MAX = 64, WEIGHTINGS = 200 };
+    const double tolerance = 1e-3;
+    problem p = {0};
+    bool front[CANDIDATES_MAX];
+    uint64_t seed = 11;
+    ddt_recommend_options options = {.point_estimate = true};
+    const char *patient = "ID,TIME,EVID,WT,CRCL\n1,0,2,70,66\n";
+    assert_ok(NULL, ddt_context_create(&p.ctx));
+    assert_ok(p.ctx, ddt_model_read(p.ctx, THOMSON, &p.model));
+    assert_ok(p.ctx, ddt_events_parse(p.ctx, patient, strlen(patient), "table", p.model, &p.events));
+    recommend_request(&p, "auc24=400:600; trough=10:15; tox:peak=30", "dose=500:1500:250; interval=8,12,24", &options);
+    recommend_solve(&p, &options);
+    problem_run(&p, false);
+    const size_t candidates = ddt_recommend_candidate_count(&options.product);
+    const size_t outputs = ddt_solution_output_count(p.solution);
+    size_t column[3] = {find_output(p.solution, "cost(auc24)"), find_output(p.solution, "cost(trough)"),
+                        find_output(p.solution, "cost(tox:peak)")};
+    assert_ok(p.ctx, ddt_recommend_pareto(p.ctx, p.solution, 0, p.values[0], &options.product, &options.targets,
+                                          tolerance, front));
+    size_t on_front = 0;
+    for (size_t i = 0; i < candidates; i++) {
+        on_front += front[i];
+    }
+    assert_true(on_front > 1 && on_front < candidates);
+    for (size_t w = 0; w < WEIGHTINGS; w++) {
+        double weights[3];
+        double best = INFINITY;
+        double best_on_front = INFINITY;
+        for (size_t k = 0; k < 3; k++) {
+            weights[k] = test_uniform(&seed, 0.01, 1.0);
+        }
+        for (size_t i = 0; i < candidates; i++) {
+            double cost = 0.0;
+            for (size_t k = 0; k < 3; k++) {
+                cost += weights[k] * p.values[0][i * outputs + column[k]];
+            }
+            best = fmin(best, cost);
+            best_on_front = front[i] ? fmin(best_on_front, cost) : best_on_front;
+        }
+        assert_true(best_on_front <= best + 1e-12);
+    }
+    ddt_recommend_product other = options.product;
+    other.dose_high = 1000.0;
+    assert_int_equal(ddt_recommend_pareto(p.ctx, p.solution, 0, p.values[0], &other, &options.targets, 0.0, front),
+                     DDT_ERR_MISMATCH);
+    problem_free(&p);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_targets),     cmocka_unit_test(test_products),  cmocka_unit_test(test_own_product),
-        cmocka_unit_test(test_sums),        cmocka_unit_test(test_thomson),   cmocka_unit_test(test_goti),
-        cmocka_unit_test(test_expectation), cmocka_unit_test(test_posterior), cmocka_unit_test(test_earlier_doses),
-        cmocka_unit_test(test_per_weight),  cmocka_unit_test(test_refusals),  cmocka_unit_test(test_rank),
+        cmocka_unit_test(test_pareto),        cmocka_unit_test(test_targets),     cmocka_unit_test(test_products),
+        cmocka_unit_test(test_own_product),   cmocka_unit_test(test_sums),        cmocka_unit_test(test_thomson),
+        cmocka_unit_test(test_goti),          cmocka_unit_test(test_expectation), cmocka_unit_test(test_posterior),
+        cmocka_unit_test(test_earlier_doses), cmocka_unit_test(test_per_weight),  cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_rank),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
