@@ -97,10 +97,10 @@ static ddt_status simulate(ddt_context *ctx, const cli_arguments *arguments, con
 
 /* ------------------------------------------------------------------ populations */
 
-/* A private file for a table; the caller removes it and owns *path. */
-static ddt_status private_file(ddt_context *ctx, char **path) {
+/* A private file for a table, its name from a template of mkstemp; the caller removes it and owns *path. */
+static ddt_status private_file(ddt_context *ctx, const char *name, char **path) {
     const char *folder = getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp";
-    *path = ddtwin_join(ctx, folder, "ddtwin-population-XXXXXX");
+    *path = ddtwin_join(ctx, folder, name);
     if (*path == NULL) {
         return DDT_ERR_MEMORY;
     }
@@ -125,7 +125,7 @@ static void remove_file(char *path) {
 /* Virtual patients in the place of the table's: their table is a private file that goes when we are done. */
 static ddt_status simulate_patients(ddt_context *ctx, const cli_arguments *arguments, ddt_twin_options *options) {
     char *path = NULL;
-    ddt_status status = private_file(ctx, &path);
+    ddt_status status = private_file(ctx, "ddtwin-population-XXXXXX", &path);
     if (status == DDT_OK) {
         status = ddt_twin_population_table(ctx, options, (size_t)arguments->population, path);
     }
@@ -144,7 +144,7 @@ static ddt_status simulate_population(ddt_context *ctx, const cli_arguments *arg
     options->grid_points = 0; /* the report draws bands over the table's own times */
     options->around = arguments->around;
     if (options->data_path == NULL) {
-        status = private_file(ctx, &typical);
+        status = private_file(ctx, "ddtwin-virtual-trial-XXXXXX", &typical);
         if (status == DDT_OK) {
             status = ddt_twin_typical_table(ctx, options, typical);
         }

@@ -158,6 +158,7 @@ ddt_status solve_bands_write(ddt_writer *writer, const ddt_solution *solution) {
     ddt_writer_begin(writer, "BAND");
     ddt_writer_u32(writer, (uint32_t)bands->copies);
     ddt_writer_u32(writer, bands->around);
+    ddt_writer_u32(writer, (uint32_t)top_count(&solution->layout, bands));
     for (size_t i = 0; i < top_count(&solution->layout, bands); i++) {
         ddt_writer_f64(writer, bands->tops[i]);
     }
@@ -170,7 +171,11 @@ static ddt_status bad(ddt_context *ctx, ddt_reader *reader) {
 }
 
 static ddt_status read_tops(ddt_context *ctx, ddt_reader *reader, const solve_layout *layout, solve_bands *bands) {
-    const size_t count = top_count(layout, bands); /* no more than the plan has slots */
+    size_t count = 0;
+    SOLVE_TRY(ddt_reader_count(reader, sizeof(double), UINT32_MAX, &count)); /* no more than the section holds */
+    if (count != top_count(layout, bands)) {
+        return bad(ctx, reader);
+    }
     bands->tops = ddt_calloc(count, sizeof *bands->tops);
     if (bands->tops == NULL) {
         return solve_no_memory(ctx);

@@ -81,50 +81,72 @@ static ddt_status run_curves(ddt_context *ctx, const ddt_twin_problem *problem, 
                             : status;
 }
 
-/* Exact percentiles of one subject's virtual patients, each by CVODE. */
-static ddt_status ensemble(ddt_context *ctx, const ddt_twin_problem *problem, size_t s, const ddt_expr *expressions,
-                           double *band) {
-    static const double probabilities[DDT_BANDS_PERCENTILES] = {0.05, 0.5, 0.95};
+/* Room for one subject's virtual patients. */
+typedef struct ensemble {
+    double *symbols; /* of a patient */
+    double *course;  /* points */
+    double *all;     /* points x patients */
+    size_t points, patients;
+} ensemble;
+
+static ddt_status simulate_ensemble(ddt_context *ctx, const ddt_twin_problem *problem, size_t s,
+                                    const ddt_expr *expressions, const ensemble *e) {
     const ddt_model *model = problem->model;
-    const size_t patients = ddt_solution_band_patients(problem->solution);
-    const size_t points = ddt_solution_observation_count(problem->solution, s) * model->output_count;
-    size_t count = 0;
-    double *symbols = ddt_calloc(model->symbol_count, sizeof *symbols);
-    double *course = ddt_calloc(points, sizeof *course);
-    double *all = ddt_size_mul(points, patients, &count) ? ddt_calloc(count, sizeof *all) : NULL;
-    ddt_status status = symbols == NULL || course == NULL || all == NULL ? twin_no_memory(ctx) : DDT_OK;
-    for (size_t v = 0; v < patients && status == DDT_OK; v++) {
-        status = ddt_population_patient(ctx, model, v + 1, symbols);
+    const bool around = ddt_solution_bands_around(problem->solution);
+    ddt_status status = DDT_OK;
+    for (size_t v = 0; v < e->patients && status == DDT_OK; v++) {
+        status = ddt_population_patient(ctx, model, v + 1, e->symbols);
         if (status == DDT_OK) {
-            status = ddt_reference_simulate_with(ctx, model, problem->events, s, symbols,
-                                                 ddt_solution_bands_around(problem->solution), expressions,
-                                                 model->output_count, course);
+            status = ddt_reference_simulate_with(ctx, model, problem->events, s, e->symbols, around, expressions,
+                                                 model->output_count, e->course);
         }
-        for (size_t i = 0; i < points && status == DDT_OK; i++) {
-            all[i * patients + v] = course[i];
+        for (size_t i = 0; i < e->points && status == DDT_OK; i++) {
+            e->all[i * e->patients + v] = e->course[i];
         }
     }
-    for (size_t i = 0; i < points && status == DDT_OK; i++) {
-        ddt_percentiles(all + i * patients, patients, probabilities, DDT_BANDS_PERCENTILES,
-                        band + i * DDT_BANDS_PERCENTILES);
+    return status;
+}
+
+/* Exact percentiles of one subject's virtual patients, each by CVODE. */
+static ddt_status ensemble_bands(ddt_context *ctx, const ddt_twin_problem *problem, size_t s,
+                                 const ddt_expr *expressions, double *band) {
+    static const double probabilities[DDT_BANDS_PERCENTILES] = {0.05, 0.5, 0.95};
+    ensemble e = {.points = ddt_solution_observation_count(problem->solution, s) * problem->model->output_count,
+                  .patients = ddt_solution_band_patients(problem->solution)};
+    size_t count = 0;
+    ddt_status status = DDT_OK;
+    e.symbols = ddt_calloc(problem->model->symbol_count, sizeof *e.symbols);
+    e.course = ddt_calloc(e.points, sizeof *e.course);
+    e.all = ddt_size_mul(e.points, e.patients, &count) ? ddt_calloc(count, sizeof *e.all) : NULL;
+    if (e.symbols == NULL || e.course == NULL || e.all == NULL) {
+        status = twin_no_memory(ctx);
+    } else {
+        status = simulate_ensemble(ctx, problem, s, expressions, &e);
+        for (size_t i = 0; i < e.points && status == DDT_OK; i++) {
+            ddt_percentiles(e.all + i * e.patients, e.patients, probabilities, DDT_BANDS_PERCENTILES,
+                            band + i * DDT_BANDS_PERCENTILES);
+        }
     }
-    ddt_free(symbols);
-    ddt_free(course);
-    ddt_free(all);
+    ddt_free(e.symbols);
+    ddt_free(e.course);
+    ddt_free(e.all);
     return status;
 }
 
 static ddt_status run_ensembles(ddt_context *ctx, const ddt_twin_problem *problem, ddt_profile *reference) {
     const ddt_model *model = problem->model;
     ddt_expr *expressions = ddt_calloc(model->output_count, sizeof *expressions);
-    ddt_status status = expressions == NULL ? twin_no_memory(ctx) : DDT_OK;
-    for (size_t o = 0; o < model->output_count && status == DDT_OK; o++) {
+    if (expressions == NULL) {
+        return twin_no_memory(ctx);
+    }
+    ddt_status status = DDT_OK;
+    for (size_t o = 0; o < model->output_count; o++) {
         expressions[o] = model->outputs[o].value;
     }
     for (size_t s = 0; s < reference->subject_count && status == DDT_OK; s++) {
         status = ddt_progress(ctx, "reference", s, reference->subject_count);
         if (status == DDT_OK) {
-            status = ensemble(ctx, problem, s, expressions, reference->values[s]);
+            status = ensemble_bands(ctx, problem, s, expressions, reference->values[s]);
         }
     }
     ddt_free(expressions);
@@ -213,6 +235,12 @@ static ddt_status run_reference(ddt_context *ctx, const ddt_twin_problem *proble
     }
 }
 
+/* Costs and probabilities of recommendations are numbers of size 1, however small those of one table are. */
+static double least_maximum(const char *output) {
+    const bool is_cost = strcmp(output, "cost") == 0 || strncmp(output, "cost(", strlen("cost(")) == 0;
+    return is_cost || strcmp(output, "p_target") == 0 ? 1 : 0;
+}
+
 static double relative(double error, double maximum) { return maximum > 0 ? error / maximum : error; }
 
 static void widen(ddt_error_budget *worst, const ddt_error_budget *one) {
@@ -236,12 +264,6 @@ static void compare(const ddt_profile *exact, const ddt_profile *polynomial, con
             budget->total = relative(largest_difference(decrypted, &out->reference, o), maximum);
         } else {
             budget->ckks = predicted_ckks;
-/* Costs and probabilities of recommendations are numbers of size 1, however small those of one table are. */
-static double least_maximum(const char *output) {
-    const bool is_cost = strcmp(output, "cost") == 0 || strncmp(output, "cost(", strlen("cost(")) == 0;
-    return is_cost || strcmp(output, "p_target") == 0 ? 1 : 0;
-}
-
             budget->total = relative(largest_difference(polynomial, &out->reference, o), maximum) + predicted_ckks;
         }
         /* A fit is judged by its etas: the first half of its outputs. */

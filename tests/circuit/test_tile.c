@@ -23,7 +23,8 @@ static ddt_circuit *make(double *of_lanes) {
     assert_int_equal(ddt_circuit_create(ctx, LANES, BLOCK, &circuit), DDT_OK);
     for (int i = 0; i < SLOTS; i++) {
         mask[i] = i % BLOCK < BLOCK / 2;
-        of_lanes[i] = 0.1 * (i % 5) - 0.05 * (i / BLOCK);
+        const int lane = i / BLOCK;
+        of_lanes[i] = 0.1 * (i % 5) - 0.05 * lane;
     }
     const ddt_node x = ddt_circuit_input(circuit, "x", 1.0);
     const ddt_node sum = ddt_circuit_sum(circuit, x, BLOCK / 2, 2);
@@ -93,7 +94,7 @@ static void test_refusals(void **state) {
     ddt_context_clear(ctx);
     assert_int_equal(ddt_circuit_tile(ctx, circuit, 0), DDT_ERR_CAPACITY);
     ddt_context_clear(ctx);
-    assert_int_equal(ddt_circuit_tile(ctx, circuit, (1 << 16) / BLOCK * 2), DDT_ERR_CAPACITY);
+    assert_int_equal(ddt_circuit_tile(ctx, circuit, ((size_t)1 << 17) / BLOCK), DDT_ERR_CAPACITY);
     ddt_context_clear(ctx);
     assert_int_equal(ddt_circuit_block(circuit), BLOCK);
     ddt_alloc_fail_after(0);

@@ -855,7 +855,7 @@ case_moments() {
     TMPDIR=$HERE ddtwin simulate "$model" --population 32 --moments -o typical >text
     grep -q 'verdict      within' text || fail "the bar was missed: $(cat text)"
     [ "$(grep -c '<polygon' typical/report.html)" -eq 1 ] || fail "the report draws no band of the typical patient"
-    [ "$(find . -name 'ddtwin-population*')" = "" ] || fail "the typical patient's table was left"
+    [ "$(find . -name 'ddtwin-virtual-trial*')" = "" ] || fail "the typical patient's table was left"
 }
 # Twelve patients, as the demo runs them.
 case_theophylline() {

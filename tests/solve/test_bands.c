@@ -128,7 +128,7 @@ static void test_file(void **state) {
     }
     double **values = test_rows(2, 64);
     ddt_solution_collect(read, (const double *const *)p.outputs, values);
-    assert_memory_equal(values[0], p.values[0], 5 * 3 * sizeof **values);
+    assert_memory_equal(values[0], p.values[0], (size_t)5 * 3 * sizeof **values);
     test_free_rows(values);
     test_free_rows(inputs);
     /* Every byte that is another is found, or the file still says something consistent. */
