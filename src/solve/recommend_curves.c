@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+static const double curve_tolerance = 2e-4; /* of a linear model's curves: a twentieth of what metrics may be wrong */
+
 /* ------------------------------------------------------------------ what targets and product say */
 
 static void name_outputs(struct solve_curves *curves) {
@@ -171,16 +173,32 @@ static ddt_status choose_outputs(ddt_context *ctx, const ddt_model *model, const
 
 /* ------------------------------------------------------------------ points */
 
-/* Etas that the data do not give, and values of them that stand for the population. */
+/* Whether the estimates of all etas are columns and there are levels that they come from. */
+static bool leaves_posterior(const ddt_model *model, const ddt_events *events) {
+    bool all = model->eta_count > 0 && recommend_has_levels(events);
+    for (size_t o = 0; o < model->output_count; o++) {
+        all = all && model->outputs[o].residual != DDT_RESIDUAL_NONE;
+    }
+    for (size_t i = 0; i < model->eta_count; i++) {
+        bool varies = model->omega[i * model->eta_count + i] > 0.0;
+        all = all && (!varies || solve_column(events, model->etas[i]) != SIZE_MAX);
+    }
+    return all;
+}
+
+/* Etas that the data do not give, and values of them that stand for the population; or, where the data give all and the
+ * levels behind them, standard normal numbers for each patient's own posterior. */
 static ddt_status make_points(ddt_context *ctx, const ddt_model *model, const ddt_events *events, bool wants_points,
                               struct solve_curves *curves) {
     enum { POINTS = 8 };
     size_t index[RECOMMEND_ETAS_MAX];
     size_t n = 0;
     curves->point_count = 1;
+    curves->is_posterior = wants_points && leaves_posterior(model, events);
     for (size_t i = 0; i < model->eta_count && wants_points; i++) {
         bool varies = model->omega[i * model->eta_count + i] > 0.0;
-        if (varies && solve_column(events, model->etas[i]) == SIZE_MAX && n < RECOMMEND_ETAS_MAX) {
+        bool is_unknown = curves->is_posterior || solve_column(events, model->etas[i]) == SIZE_MAX;
+        if (varies && is_unknown && n < RECOMMEND_ETAS_MAX) {
             index[n++] = i;
         }
     }
@@ -203,7 +221,8 @@ static ddt_status make_points(ddt_context *ctx, const ddt_model *model, const dd
         }
         for (size_t p = 0; p < POINTS; p++) {
             for (size_t k = 0; k <= i; k++) {
-                curves->etas[p * n + i] += root[i * n + k] * z[p * n + k];
+                double factor = curves->is_posterior ? (double)(i == k) : root[i * n + k];
+                curves->etas[p * n + i] += factor * z[p * n + k];
             }
         }
     }
@@ -248,10 +267,13 @@ static double deviations_of(const ddt_model *model, const ddt_events *events) {
 }
 
 static ddt_status solve_simulated(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
-                                  const ddt_recommend_options *options, const size_t *known_from, ddt_solution **out) {
+                                  const ddt_recommend_options *options, const size_t *known_from, double deviations,
+                                  ddt_solution **out) {
     solve_work work = {.ctx = ctx, .model = model, .events = events, .known_from = known_from};
-    work.eta_deviations = deviations_of(model, events);
-    SOLVE_TRY(solve_set_options(ctx, &options->solve, &work.options));
+    work.eta_deviations = deviations;
+    ddt_solve_options solve = options->solve;
+    solve.tolerance = solve.tolerance == 0.0 ? curve_tolerance : solve.tolerance;
+    SOLVE_TRY(solve_set_options(ctx, &solve, &work.options));
     return solve_work_solution(&work, out);
 }
 
@@ -264,7 +286,7 @@ static ddt_status simulate(ddt_context *ctx, const chosen *c, const ddt_events *
         status = recommend_simulated_events(ctx, curves, &c->model, events, 0, &simulated, known_from);
     }
     if (status == DDT_OK) {
-        status = solve_simulated(ctx, &c->model, simulated, options, known_from, out);
+        status = solve_simulated(ctx, &c->model, simulated, options, known_from, curves->deviations, out);
     }
     ddt_events_destroy(simulated);
     ddt_free(known_from);
@@ -284,6 +306,7 @@ static ddt_status fill_curves(ddt_context *ctx, const ddt_model *model, const dd
                         model->path);
     }
     SOLVE_TRY(choose_outputs(ctx, model, options, curves, c));
+    curves->deviations = deviations_of(model, events);
     SOLVE_TRY(make_points(ctx, model, events, !options->point_estimate, curves));
     SOLVE_TRY(keep_ids(ctx, events, curves));
     return recommend_curves_prepare(ctx, curves);
@@ -437,19 +460,18 @@ static void vectors_destroy(double **vectors, size_t count) {
     ddt_free(vectors);
 }
 
-static ddt_status vectors_create(ddt_context *ctx, size_t count, size_t slots, double ***out) {
+/* Zero; NULL where memory is short. */
+static double **vectors_create(size_t count, size_t slots) {
     double **vectors = ddt_calloc(count, sizeof *vectors);
     bool complete = vectors != NULL;
     for (size_t i = 0; complete && i < count; i++) {
         vectors[i] = ddt_calloc(slots, sizeof **vectors);
         complete = vectors[i] != NULL;
     }
-    *out = vectors;
     if (!complete) {
         vectors_destroy(vectors, count);
-        *out = NULL;
     }
-    return complete ? DDT_OK : solve_no_memory(ctx);
+    return complete ? vectors : NULL;
 }
 
 /* Changes the simulated subjects of a point before they are encrypted: virtual patients of calibrations. */
@@ -480,8 +502,10 @@ static ddt_status fill_changed(ddt_context *ctx, const ddt_solution *solution, c
     const solve_layout *layout = &solution->layout;
     const size_t count = solve_vector_count(layout);
     const size_t slots = layout->lane_count * part_of(layout);
-    double **parts = NULL;
-    SOLVE_TRY(vectors_create(ctx, count, slots, &parts));
+    double **parts = vectors_create(count, slots);
+    if (parts == NULL) {
+        return solve_no_memory(ctx);
+    }
     ddt_status status = fill_points(ctx, solution, model, events, change, round, parts, inputs);
     for (size_t i = 0; status != DDT_OK && i < count; i++) {
         memset(inputs[i], 0, slots * solution->curves->point_count * sizeof **inputs);
@@ -554,13 +578,15 @@ ddt_status recommend_curves_copy(ddt_context *ctx, ddt_solution *solution, const
                                  const ddt_events *events) {
     solve_layout *layout = &solution->layout;
     const size_t points = solution->curves->point_count;
-    double **inputs = NULL;
     if (points == 1) {
         return DDT_OK;
     }
     SOLVE_TRY(ddt_circuit_tile(ctx, solution->circuit, points));
     layout->lane_slots = points * part_of(layout);
-    SOLVE_TRY(vectors_create(ctx, solve_vector_count(layout), layout->lane_count * layout->lane_slots, &inputs));
+    double **inputs = vectors_create(solve_vector_count(layout), layout->lane_count * layout->lane_slots);
+    if (inputs == NULL) {
+        return solve_no_memory(ctx);
+    }
     ddt_status status = calibrate_points(ctx, solution, model, events, inputs);
     vectors_destroy(inputs, solve_vector_count(layout));
     return status;

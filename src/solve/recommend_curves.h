@@ -65,7 +65,9 @@ struct solve_curves {
      * all simulated subjects in the blocks of their lanes (ddt_circuit_tile). One: none. */
     size_t point_count, eta_count;
     char *eta_names[RECOMMEND_ETAS_MAX];
-    double *etas; /* points x eta_count */
+    double *etas;      /* points x eta_count */
+    double deviations; /* how far etas reach, in standard deviations */
+    bool is_posterior; /* etas are standard normal numbers z: a patient's are estimate + L z, L L^T its covariance */
 };
 
 /* Sheets and names from targets and product. */

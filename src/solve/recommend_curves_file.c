@@ -39,6 +39,8 @@ ddt_status recommend_curves_write(ddt_writer *writer, const struct solve_curves 
         write_target(writer, curves, t);
     }
     ddt_writer_u32(writer, (uint32_t)curves->subject_count);
+    ddt_writer_u8(writer, curves->is_posterior);
+    ddt_writer_f64(writer, curves->deviations);
     ddt_writer_u32(writer, (uint32_t)curves->point_count);
     ddt_writer_u32(writer, (uint32_t)curves->eta_count);
     for (size_t i = 0; i < curves->eta_count; i++) {
@@ -139,6 +141,11 @@ static ddt_status read_target(const parser *p, size_t t) {
 static ddt_status read_points(const parser *p) {
     struct solve_curves *curves = p->curves;
     size_t count = 0;
+    uint8_t is_posterior = 0;
+    SOLVE_TRY(ddt_reader_u8(p->reader, &is_posterior));
+    SOLVE_TRY(ddt_reader_f64(p->reader, &curves->deviations));
+    SOLVE_TRY(is_posterior <= 1 && curves->deviations > 0.0 ? DDT_OK : bad(p, "its points are of an unknown kind"));
+    curves->is_posterior = is_posterior == 1;
     SOLVE_TRY(read_u32(p, &curves->point_count));
     SOLVE_TRY(ddt_reader_count(p->reader, 4, RECOMMEND_ETAS_MAX, &count));
     if (curves->point_count < 1 || curves->point_count > CURVES_POINTS_MAX) {

@@ -6,7 +6,8 @@
  */
 #include "recommend_curves.h"
 
-#include <stdio.h>
+#include "ddt/solve/fit.h"
+
 #include <string.h>
 
 enum { EVID_OBSERVATION = 0, EVID_DOSE = 1, EVID_OTHER = 2 };
@@ -140,33 +141,98 @@ static const curves_sheet *sheet_of(const struct solve_curves *curves, size_t ca
     return &curves->sheets[shape];
 }
 
+static double eta_sd(const ddt_model *model, int64_t symbol) {
+    for (size_t i = 0; i < model->eta_count; i++) {
+        if (model->etas[i] == (uint32_t)symbol) {
+            return sqrt(model->omega[i * model->eta_count + i]);
+        }
+    }
+    return 0.0;
+}
+
+/* The lower triangular root of a covariance; what is not positive for rounding is 0. */
+static void factorise(const double *a, size_t n, double *l) {
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j <= i; j++) {
+            double sum = a[i * n + j];
+            for (size_t k = 0; k < j; k++) {
+                sum -= l[i * n + k] * l[j * n + k];
+            }
+            double below = l[j * n + j] > 0.0 ? sum / l[j * n + j] : 0.0;
+            l[i * n + j] = i == j ? sqrt(fmax(sum, 0.0)) : below;
+        }
+    }
+}
+
+/*
+ * Etas of a patient at a point: the point's own, or the patient's estimate and what its levels leave around it, by the
+ * custodian's own sum in the clear (ddt_fit_exact), kept within the declared ranges.
+ */
+static ddt_status etas_of(ddt_context *ctx, const struct solve_curves *curves, const ddt_model *model,
+                          const ddt_events *from, size_t subject, const size_t *eta_column, size_t point,
+                          double *etas) {
+    const size_t n = curves->eta_count;
+    const double *z = curves->etas + point * n;
+    double ignored[RECOMMEND_ETAS_MAX * RECOMMEND_ETAS_MAX];
+    double covariance[RECOMMEND_ETAS_MAX * RECOMMEND_ETAS_MAX] = {0};
+    double root[RECOMMEND_ETAS_MAX * RECOMMEND_ETAS_MAX] = {0};
+    memcpy(etas, z, n * sizeof *etas);
+    if (!curves->is_posterior || n == 0) {
+        return DDT_OK;
+    }
+    if (point > 0) { /* the first one is the centre */
+        SOLVE_TRY(ddt_fit_exact(ctx, model, from, subject, 1.0, ignored, covariance, NULL));
+        factorise(covariance, n, root);
+    }
+    const ddt_subject *s = &from->subjects[subject];
+    for (size_t i = 0; i < n; i++) {
+        const int64_t symbol = ddt_model_find_symbol(model, curves->eta_names[i]);
+        etas[i] = s->covariate_values[s->records[0].covariates + eta_column[i]];
+        for (size_t k = 0; k <= i; k++) {
+            etas[i] += root[i * n + k] * z[k];
+        }
+        const double reach = curves->deviations * eta_sd(model, symbol);
+        etas[i] = fmin(fmax(etas[i], -reach), reach);
+    }
+    return DDT_OK;
+}
+
+/* All candidates of one patient. */
+static ddt_status make_candidates(making *m, ddt_events *to, size_t subject, size_t *known_from) {
+    const struct solve_curves *curves = m->curves;
+    for (size_t k = 0; k < curves->candidate_count; k++) {
+        const size_t i = subject * curves->candidate_count + k;
+        const ddt_recommend_candidate c = ddt_recommend_candidate_at(&curves->product, k);
+        m->to = &to->subjects[i];
+        SOLVE_TRY(make_subject(m, m->from->id, &c, sheet_of(curves, k), known_from == NULL ? NULL : &known_from[i]));
+        to->record_count += m->to->record_count;
+    }
+    return DDT_OK;
+}
+
 static ddt_status make_subjects(ddt_context *ctx, const struct solve_curves *curves, const ddt_model *model,
                                 const ddt_events *from, size_t point, ddt_events *to, size_t *known_from) {
-    size_t eta_column[RECOMMEND_ETAS_MAX];
-    const size_t count = curves_simulated_count(curves);
+    size_t eta_column[RECOMMEND_ETAS_MAX] = {0};
+    double etas[RECOMMEND_ETAS_MAX] = {0};
     SOLVE_TRY(make_columns(ctx, curves, model, from, to, eta_column));
-    to->subjects = ddt_calloc(count, sizeof *to->subjects);
+    to->subject_count = curves_simulated_count(curves);
+    to->subjects = ddt_calloc(to->subject_count, sizeof *to->subjects);
     to->path = ddt_strdup(from->path);
     if (to->subjects == NULL || to->path == NULL) {
+        to->subject_count = to->subjects == NULL ? 0 : to->subject_count;
         return solve_no_memory(ctx);
     }
-    to->subject_count = count;
     to->carries_forward = from->carries_forward;
-    for (size_t i = 0; i < count; i++) {
-        const size_t candidate = i % curves->candidate_count;
-        const size_t subject = i / curves->candidate_count;
-        const ddt_recommend_candidate c = ddt_recommend_candidate_at(&curves->product, candidate);
+    for (size_t s = 0; s < from->subject_count; s++) {
         making m = {.ctx = ctx,
                     .curves = curves,
-                    .from = &from->subjects[subject],
-                    .to = &to->subjects[i],
+                    .from = &from->subjects[s],
                     .own_columns = from->covariate_count,
                     .columns = to->covariate_count,
                     .eta_column = eta_column,
-                    .etas = curves->etas + point * curves->eta_count};
-        SOLVE_TRY(make_subject(&m, from->subjects[subject].id, &c, sheet_of(curves, candidate),
-                               known_from == NULL ? NULL : &known_from[i]));
-        to->record_count += to->subjects[i].record_count;
+                    .etas = etas};
+        SOLVE_TRY(etas_of(ctx, curves, model, from, s, eta_column, point, etas));
+        SOLVE_TRY(make_candidates(&m, to, s, known_from));
     }
     return DDT_OK;
 }

@@ -196,6 +196,44 @@ static void test_fine_grid(void **state) {
     problem_free(&p);
 }
 
+/* What levels leave of a patient, by simulation and by the linear way: costs and probabilities over other points. */
+static void test_posterior(void **state) {
+    (void)state;
+    static const char data[] =
+        "ID,TIME,EVID,AMT,DV,WT,eta.k\n7,0,1,100,.,70,0.1\n7,4,0,.,0.7,70,0.1\n7,12,2,.,.,70,0.1\n";
+    static const char product[] = "dose=40:160:40; interval=12";
+    const double tolerance = 0.03;
+    problem linear;
+    problem curves;
+    ddt_recommend_options options;
+    problem_parse(&linear, one_text, data);
+    request(&linear, "trough@24=0.1:0.3", product, false, &options);
+    recommend_solve(&linear, &options);
+    problem_run(&linear, false);
+    problem_parse(&curves, one_text, data);
+    request(&curves, "trough(C)@24=0.1:0.3", product, false, &options);
+    recommend_solve(&curves, &options);
+    problem_run(&curves, false);
+    check_reference(&curves, 1e-3);
+    const size_t outputs = ddt_solution_output_count(linear.solution);
+    double spread = 0.0;
+    for (size_t c = 0; c < ddt_recommend_candidate_count(&options.product); c++) {
+        for (size_t o = 0; o < outputs; o++) {
+            double a = linear.values[0][c * outputs + o];
+            double b = curves.values[0][c * outputs + o];
+            if (!(fabs(a - b) <= tolerance * fmax(1.0, fabs(a)))) {
+                fail_msg("candidate %zu, %s: %g and %g", c, ddt_solution_output_name(linear.solution, o), a, b);
+            }
+        }
+        double p = curves.values[0][c * outputs + 2];
+        double certain = ddt_recommend_attained(&options.targets.items[0], curves.values[0][c * outputs]);
+        spread = fmax(spread, fabs(p - certain));
+    }
+    assert_true(spread > 0.02); /* the posterior does say something */
+    problem_free(&linear);
+    problem_free(&curves);
+}
+
 /* ------------------------------------------------------------------ files */
 
 static void small_request(problem *p) {
@@ -329,9 +367,9 @@ static void test_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_as_linear), cmocka_unit_test(test_effects), cmocka_unit_test(test_fine_grid),
-        cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_damage),  cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_other_data),     cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_posterior), cmocka_unit_test(test_same_as_linear), cmocka_unit_test(test_effects),
+        cmocka_unit_test(test_fine_grid), cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_refused),   cmocka_unit_test(test_other_data),     cmocka_unit_test(test_memory),
     };
     cmocka_set_test_filter(getenv("DDT_TEST_FILTER"));
     return cmocka_run_group_tests(tests, NULL, NULL);
