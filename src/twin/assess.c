@@ -4,6 +4,7 @@
 #include "ddt/pharma/population.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #define BAR_LINEAR 1e-3
@@ -54,7 +55,32 @@ static ddt_status run_fit_reference(ddt_context *ctx, const ddt_twin_problem *pr
                             : status;
 }
 
-/* The model's own equations by CVODE at the problem's observations. */
+typedef struct curves {
+    ddt_context *ctx;
+    const ddt_twin_problem *problem;
+    const ddt_expr *expressions;
+    ddt_profile *reference;
+    atomic_int status;  /* the first failure: subjects that have not begun are left out */
+    atomic_size_t done; /* subjects */
+} curves;
+
+static void run_curve(curves *work, size_t s) {
+    int ok = DDT_OK;
+    if (atomic_load(&work->status) != DDT_OK) {
+        return;
+    }
+    ddt_profile *reference = work->reference;
+    ddt_status status = ddt_reference_simulate(work->ctx, work->problem->model, work->problem->events, s,
+                                               work->expressions, reference->output_count, reference->values[s]);
+    if (status == DDT_OK) {
+        status = ddt_progress(work->ctx, "reference", atomic_fetch_add(&work->done, 1) + 1, reference->subject_count);
+    }
+    if (status != DDT_OK) {
+        (void)atomic_compare_exchange_strong(&work->status, &ok, (int)status);
+    }
+}
+
+/* The model's own equations by CVODE at the problem's observations, subjects side by side. */
 static ddt_status run_curves(ddt_context *ctx, const ddt_twin_problem *problem, ddt_profile *reference) {
     const size_t count = reference->output_count;
     if (count != problem->model->output_count) {
@@ -68,17 +94,16 @@ static ddt_status run_curves(ddt_context *ctx, const ddt_twin_problem *problem, 
     for (size_t o = 0; o < count; o++) {
         expressions[o] = problem->model->outputs[o].value;
     }
-    ddt_status status = DDT_OK;
-    for (size_t s = 0; status == DDT_OK && s < reference->subject_count; s++) {
-        status = ddt_progress(ctx, "reference", s, reference->subject_count);
-        if (status == DDT_OK) {
-            status = ddt_reference_simulate(ctx, problem->model, problem->events, s, expressions, count,
-                                            reference->values[s]);
-        }
+    curves work = {.ctx = ctx, .problem = problem, .expressions = expressions, .reference = reference};
+    const int threads = ddt_context_threads(ctx);
+    atomic_init(&work.status, DDT_OK);
+    atomic_init(&work.done, 0);
+#pragma omp parallel for num_threads(threads) if (threads > 1) schedule(dynamic, 1)
+    for (size_t s = 0; s < reference->subject_count; s++) {
+        run_curve(&work, s);
     }
     ddt_free(expressions);
-    return status == DDT_OK ? ddt_progress(ctx, "reference", reference->subject_count, reference->subject_count)
-                            : status;
+    return (ddt_status)atomic_load(&work.status);
 }
 
 /* Room for one subject's virtual patients. */
