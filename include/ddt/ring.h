@@ -143,6 +143,18 @@ void ddt_ring_dot2(const ddt_ring *ring, size_t m, uint64_t *out0, uint64_t *out
                    const uint64_t *const *b0, const uint64_t *const *b1, size_t count);
 
 /*
+ * The same and addend[p] * factor added to output p, in one; count below DDT_RING_DOT_MAX. addend[0] NULL: nothing is
+ * added. passing: the outputs go past the caches to memory, for those that are not read soon.
+ */
+typedef struct ddt_ring_dot_end {
+    const uint64_t *addend[2];
+    uint64_t factor;
+    bool passing;
+} ddt_ring_dot_end;
+void ddt_ring_dot2_end(const ddt_ring *ring, size_t m, uint64_t *out0, uint64_t *out1, const uint64_t *const *a,
+                       const uint64_t *const *b0, const uint64_t *const *b1, size_t count, const ddt_ring_dot_end *end);
+
+/*
  * out = the centred representative of in (mod modulus `from`, coefficient domain, as an integer in (-q/2, q/2]) reduced
  * modulo modulus `to`. out may alias in.
  */

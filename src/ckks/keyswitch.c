@@ -243,6 +243,8 @@ typedef struct target_work {
     size_t keys;
     accumulation each[KS_KEYS_MAX];
     uint64_t *partial; /* two limbs */
+    uint64_t factor;   /* of lifted parts */
+    bool passing;      /* the sums are more than the caches hold until they are read */
 } target_work;
 
 /* The sums of one key at the positions from `from` on that are a limb of `ring`. */
@@ -259,16 +261,16 @@ static void accumulate_key(const target_work *s, const accumulation *each, const
             a[d] = each->a[done + d] + from;
         }
         if (done == 0) {
-            ddt_ring_dot2(ring, s->m, sums[0], sums[1], digit, b, a, count);
+            const bool lifts = each->lift[0] != NULL;
+            const ddt_ring_dot_end end = {
+                .addend = {lifts ? each->lift[0] + from : NULL, lifts ? each->lift[1] + from : NULL},
+                .factor = s->factor,
+                .passing = s->passing && count == s->w->digits};
+            ddt_ring_dot2_end(ring, s->m, sums[0], sums[1], digit, b, a, count, &end);
         } else {
             ddt_ring_dot2(ring, s->m, s->partial, s->partial + s->w->stride, digit, b, a, count);
             ddt_ring_add(ring, s->m, sums[0], sums[0], s->partial);
             ddt_ring_add(ring, s->m, sums[1], sums[1], s->partial + s->w->stride);
-        }
-    }
-    for (unsigned p = 0; p < PARTS; p++) {
-        if (each->lift[p] != NULL) {
-            ddt_ring_mul_scalar_add(ring, s->m, sums[p], sums[p], each->lift[p] + from, s->w->params->p_mod_q[s->t]);
         }
     }
 }
@@ -284,6 +286,7 @@ static void open_target(const ks_work *w, size_t t, size_t keys, target_work *s)
     s->t = t;
     s->m = ks_target_modulus(w, t);
     s->keys = keys;
+    s->factor = t <= w->level ? w->params->p_mod_q[t] : 0;
     s->partial = ks_thread_scratch(w) + (digit_limbs(w->params, w->digits) + PARTS * w->group) * w->stride;
 }
 
@@ -353,6 +356,7 @@ static void accumulate_group(const ks_work *w, const ks_input *in, target_group 
         target_work s;
         open_target(w, group.first + g, 1, &s);
         open_accumulation(w, in->key, in->lift, s.t, &s.each[0]);
+        s.passing = stored && s.t < w->level && w->params->literal.log_n >= LOG_N_LARGE;
         for (unsigned p = 0; p < PARTS; p++) {
             s.each[0].sums[p] = stored ? accumulator(w, p, s.t) : scratch_accumulator(w, p, g);
         }
@@ -465,7 +469,7 @@ static uint64_t division_factor(const ks_work *w, const ks_result *r, size_t t) 
 static void finish_target(const ks_work *w, finishing *f) {
     const ks_result *r = f->r;
     const size_t limb = f->t * w->params->n;
-    const uint64_t *ahead[PARTS + PARTS];
+    const uint64_t *ahead[3 * PARTS];
     size_t count = 0;
     f->ring = ddt_ring_part(w->params->ring);
     f->factor = division_factor(w, r, f->t);
@@ -476,6 +480,7 @@ static void finish_target(const ks_work *w, finishing *f) {
         if (f->add[p] != NULL) {
             ahead[count++] = f->add[p];
         }
+        ahead[count++] = r->out[p] + limb; /* what is written has to be read, too */
     }
     const ddt_ring_visitor visitor = {finish_part, f, ahead, count};
     ddt_ring_ntt_finish(w->params->ring, f->t, f->rest + r->first_part, PARTS - r->first_part, &visitor);
@@ -593,6 +598,7 @@ static void accumulate_rotations(const ks_work *w, const uint64_t *source, const
     static const uint64_t *const no_lift[PARTS] = {NULL, NULL};
     target_work s;
     open_target(w, group.first + g, count, &s);
+    s.passing = s.t <= w->level;
     for (size_t k = 0; k < count; k++) {
         const ks_work own = rotation_work(w, room, k);
         open_accumulation(w, rotations[k].key, no_lift, s.t, &s.each[k]);

@@ -49,7 +49,7 @@ ddt_status ks_find_key(ddt_evaluator *ev, const char *operation, uint64_t galois
 /* First step: digits of source (level + 1 limbs in NTT domain, kept) in the coefficient domain. */
 void ks_decompose(const ks_work *w, const uint64_t *source);
 /*
- * What a switch takes: digits of `source` times `key`. lift (may be NULL): two parts of level + 1 limbs, added to the
+ * What a switch takes: digits of `source` times `key`. lift (both or none): two parts of level + 1 limbs, added to the
  * sum times P, so that they share the division.
  */
 typedef struct ks_input {

@@ -23,6 +23,8 @@ enum {
     DDT_RING_LOG_PART = 10,
     DDT_RING_PART = 1 << DDT_RING_LOG_PART,
     DDT_RING_STEPS_FROM = 4 * DDT_RING_PART,
+    /* Terms of an inner product that are read side by side; more streams are more than processors fetch ahead of. */
+    DDT_RING_DOT_SHORT = 6,
     /* Target limbs that one pass of the second half over the sources makes. */
     DDT_BASECONV_TARGETS = 2,
     DDT_BASECONV_TOGETHER = 8
@@ -80,6 +82,9 @@ typedef struct ddt_kernels {
                    const uint64_t *const b[2], bool accumulate);
     void (*dot2)(const ddt_modulus *modulus, uint64_t *out0, uint64_t *out1, const uint64_t *const *a,
                  const uint64_t *const *b0, const uint64_t *const *b1, size_t count);
+    /* NULL: one after the other. Otherwise for DDT_RING_DOT_SHORT terms at most. */
+    void (*dot2_end)(const ddt_modulus *modulus, uint64_t *const out[2], const uint64_t *const *a,
+                     const uint64_t *const *b0, const uint64_t *const *b1, size_t count, const ddt_ring_dot_end *end);
     void (*change_modulus)(const ddt_modulus *from, const ddt_modulus *to, uint64_t *out, const uint64_t *in);
     void (*from_signed)(const ddt_modulus *modulus, uint64_t *out, const int64_t *values);
     /* NULL: one after the other. */

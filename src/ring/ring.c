@@ -299,6 +299,20 @@ void ddt_ring_dot2(const ddt_ring *ring, size_t m, uint64_t *out0, uint64_t *out
     ring->kernels->dot2(&ring->moduli[m], out0, out1, a, b0, b1, count);
 }
 
+void ddt_ring_dot2_end(const ddt_ring *ring, size_t m, uint64_t *out0, uint64_t *out1, const uint64_t *const *a,
+                       const uint64_t *const *b0, const uint64_t *const *b1, size_t count,
+                       const ddt_ring_dot_end *end) {
+    uint64_t *const out[2] = {out0, out1};
+    if (ring->kernels->dot2_end != NULL && count <= DDT_RING_DOT_SHORT) {
+        ring->kernels->dot2_end(&ring->moduli[m], out, a, b0, b1, count, end);
+        return;
+    }
+    ring->kernels->dot2(&ring->moduli[m], out0, out1, a, b0, b1, count);
+    for (size_t p = 0; p < 2 && end->addend[0] != NULL; p++) {
+        ring->kernels->mul_scalar_add(&ring->moduli[m], out[p], out[p], end->addend[p], end->factor);
+    }
+}
+
 void ddt_ring_change_modulus(const ddt_ring *ring, size_t from, size_t to, uint64_t *out, const uint64_t *in) {
     ring->kernels->change_modulus(&ring->moduli[from], &ring->moduli[to], out, in);
 }

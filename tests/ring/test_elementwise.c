@@ -104,6 +104,23 @@ static void test_operations(void **state) {
     check_everywhere(4, 10, 3, check_operations);
 }
 
+/* With addends (variant 1) and past the caches (variant 2) it is the inner product and a product with a scalar. */
+static void check_dot_end(const ddt_ring *ring, size_t m, const uint64_t *const *a, const uint64_t *const *b0,
+                          const uint64_t *const *b1, size_t count, unsigned variant, const uint64_t *dot) {
+    const size_t n = ddt_ring_n(ring);
+    const uint64_t q = ddt_ring_modulus(ring, m);
+    const bool adds = variant & 1;
+    uint64_t *out = new_limb(2 * n);
+    const ddt_ring_dot_end end = {
+        .addend = {adds ? b1[0] : NULL, adds ? a[0] : NULL}, .factor = q - 1 - count, .passing = variant & 2};
+    ddt_ring_dot2_end(ring, m, out, out + n, a, b0, b1, count, &end);
+    for (size_t j = 0; j < n; j++) {
+        assert_true(out[j] == (dot[j] + (adds ? mul_mod(b1[0][j], end.factor, q) : 0)) % q);
+        assert_true(out[n + j] == (dot[n + j] + (adds ? mul_mod(a[0][j], end.factor, q) : 0)) % q);
+    }
+    ddt_free(out);
+}
+
 /* Both factors at q-1 throughout: the largest sums there are. */
 static void check_products(const ddt_ring *ring, size_t m, size_t count, bool extreme, uint64_t *seed) {
     size_t n = ddt_ring_n(ring);
@@ -131,6 +148,9 @@ static void check_products(const ddt_ring *ring, size_t m, size_t count, bool ex
         }
         assert_true(out[j] == (uint64_t)(sum0 % q));
         assert_true(out[n + j] == (uint64_t)(sum1 % q));
+    }
+    for (unsigned variant = 0; variant < 4 && count < DDT_RING_DOT_MAX; variant++) {
+        check_dot_end(ring, m, a, b0, b1, count, variant, out);
     }
     ddt_free(limbs);
     ddt_free(out);

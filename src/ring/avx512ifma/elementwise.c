@@ -271,9 +271,7 @@ DDT_INLINE dot_sums dot_terms(dot_sums s, const dot_limbs *terms, size_t j) {
 }
 
 enum {
-    DOT_DIRECT =
-        6, /* at most so many terms are read side by side; more streams are more than the processor fetches ahead of */
-    DOT_GROUP = 4,           /* otherwise so many */
+    DOT_GROUP = 4,           /* terms read side by side where there are more than DDT_RING_DOT_SHORT */
     DOT_PAGE_WORDS = 256,    /* residues whose sums wait in the level-1 cache between groups */
     DOT_SUM_WORDS = 4 * PAIR /* of one pair of vectors */
 };
@@ -315,7 +313,7 @@ void ddt_avx512ifma_dot2(const ddt_modulus *modulus, uint64_t *out0, uint64_t *o
     const wide w = make_wide(modulus);
     const dot_limbs all = {a, b0, b1, count};
     const size_t n = modulus->n;
-    if (count <= DOT_DIRECT) {
+    if (count <= DDT_RING_DOT_SHORT) {
         dot_finish(&w, out0, out1, NULL, &all, 0, n);
         return;
     }
@@ -329,6 +327,56 @@ void ddt_avx512ifma_dot2(const ddt_modulus *modulus, uint64_t *out0, uint64_t *o
             dot_page(sums, &terms, from, page);
         }
         dot_finish(&w, out0, out1, sums, &last, from, page);
+    }
+}
+
+/* Past the caches. */
+DDT_INLINE void pass_two(uint64_t *p, two v) {
+    _mm512_stream_si512((void *)p, v.a);
+    _mm512_stream_si512((void *)(p + LANES), v.b);
+}
+
+/* The addends' products are one more term, and the terms one after the other reduce to the same residues. */
+DDT_INLINE void dot_with_end(const wide *w, uint64_t *const out[2], const dot_limbs *terms, size_t n,
+                             const ddt_ring_dot_end *end, bool adds, bool passing) {
+    const two f = splat_two(end->factor);
+    for (size_t j = 0; j < n; j += PAIR) {
+        dot_sums s = dot_terms((dot_sums){zero_two(), zero_two(), zero_two(), zero_two()}, terms, j);
+        if (adds) {
+            const two x = load_two(end->addend[0] + j);
+            const two y = load_two(end->addend[1] + j);
+            s.low0 = low_two(s.low0, x, f);
+            s.low1 = low_two(s.low1, y, f);
+            s.high0 = high_two(s.high0, x, f);
+            s.high1 = high_two(s.high1, y, f);
+        }
+        if (passing) {
+            pass_two(out[0] + j, reduce_wide(s.low0, s.high0, w));
+            pass_two(out[1] + j, reduce_wide(s.low1, s.high1, w));
+        } else {
+            store_two(out[0] + j, reduce_wide(s.low0, s.high0, w));
+            store_two(out[1] + j, reduce_wide(s.low1, s.high1, w));
+        }
+    }
+}
+
+void ddt_avx512ifma_dot2_end(const ddt_modulus *modulus, uint64_t *const out[2], const uint64_t *const *a,
+                             const uint64_t *const *b0, const uint64_t *const *b1, size_t count,
+                             const ddt_ring_dot_end *end) {
+    const wide w = make_wide(modulus);
+    const dot_limbs terms = {a, b0, b1, count};
+    const bool adds = end->addend[0] != NULL;
+    if (adds && end->passing) {
+        dot_with_end(&w, out, &terms, modulus->n, end, true, true);
+    } else if (adds) {
+        dot_with_end(&w, out, &terms, modulus->n, end, true, false);
+    } else if (end->passing) {
+        dot_with_end(&w, out, &terms, modulus->n, end, false, true);
+    } else {
+        dot_with_end(&w, out, &terms, modulus->n, end, false, false);
+    }
+    if (end->passing) {
+        _mm_sfence(); /* other threads may read the outputs */
     }
 }
 

@@ -30,6 +30,7 @@ const ddt_kernels ddt_kernels_avx512ifma = {
     .sub_mul_scalar_add = ddt_avx512ifma_sub_mul_scalar_add,
     .tensor = ddt_avx512ifma_tensor,
     .dot2 = ddt_avx512ifma_dot2,
+    .dot2_end = ddt_avx512ifma_dot2_end,
     .change_modulus = ddt_avx512ifma_change_modulus,
     .from_signed = ddt_avx512ifma_from_signed,
     .from_signed_mul = ddt_avx512ifma_from_signed_mul,
