@@ -412,6 +412,7 @@ typedef struct equations {
     ddt_node diagonal[SIDE]; /* of T_k, on the first copy */
     ddt_node residual;       /* (b - H x0) / half, on the first copy */
     ddt_node start;          /* x0, the best constant dose, on the first copy */
+    ddt_node right;          /* b / half, on the first copy */
 } equations;
 
 /* matrix x, on the first copy. */
@@ -441,7 +442,8 @@ static ddt_status build_equations(course *c, ddt_node y, equations *q) {
     constant = ddt_circuit_affine(circuit, &constant, (double[]){half_of(c) / (double)c->doses}, 1, 0.0);
     q->start = ddt_circuit_mul(circuit, constant, inverse);
     ddt_node moved = product_of(c, q->diagonal, q->start);
-    ddt_node parts[3] = {ddt_circuit_mul(circuit, right, inverse), moved, q->start};
+    q->right = ddt_circuit_mul(circuit, right, inverse);
+    ddt_node parts[3] = {q->right, moved, q->start};
     q->residual = ddt_circuit_affine(circuit, parts, (double[]){1.0, 1.0, -middle_of(c) / half_of(c)}, 3, 0.0);
     return ddt_circuit_status(circuit);
 }
@@ -467,13 +469,36 @@ static void square(course *c, ddt_node *diagonal) {
     memcpy(diagonal, squared, sizeof squared);
 }
 
+/* The equations themselves, for bounds (ddt_course_bounded): b, and the diagonals of H = mid - half T_1. */
+static void keep_equations(course *c, const equations *q, ddt_node *right, ddt_node *diagonal) {
+    ddt_circuit *circuit = c->r->work.circuit;
+    *right = ddt_circuit_affine(circuit, &q->right, (double[]){half_of(c)}, 1, 0.0);
+    for (size_t s = 0; s < c->r->period; s++) {
+        ddt_node parts[2] = {q->diagonal[s], recommend_public(c->r, one_at, c)};
+        diagonal[s] = ddt_circuit_affine(circuit, parts, (double[]){-half_of(c), middle_of(c)}, s == 0 ? 2 : 1, 0.0);
+    }
+}
+
+static ddt_status add_equations(course *c, ddt_node right, const ddt_node *diagonal) {
+    char name[sizeof "h" + 2];
+    SOLVE_TRY(recommend_add_output(c->r, "b", right, 1.0));
+    for (size_t s = 0; s < c->r->period; s++) {
+        (void)snprintf(name, sizeof name, "h%u", (unsigned)s % (2 * DDT_COURSE_DOSES_MAX));
+        SOLVE_TRY(recommend_add_output(c->r, name, diagonal[s], 1.0));
+    }
+    return DDT_OK;
+}
+
 static ddt_status build_circuit(course *c) {
     recommend_work *r = c->r;
     ddt_node y = DDT_NODE_NONE;
+    ddt_node right = DDT_NODE_NONE;
+    ddt_node diagonal[SIDE] = {0};
     equations q = {0};
     SOLVE_TRY(recommend_unit_response(r, &y));
     ddt_circuit *circuit = r->work.circuit;
     SOLVE_TRY(build_equations(c, y, &q));
+    keep_equations(c, &q, &right, diagonal);
     ddt_node v = q.residual;
     for (unsigned k = 0; k < c->doublings; k++) {
         ddt_node parts[2] = {v, product_of(c, q.diagonal, v)};
@@ -485,7 +510,8 @@ static ddt_status build_circuit(course *c) {
     /* The result in units of the steps' factor: no level is spent on it. */
     double factor = step_factor(c);
     ddt_node start = ddt_circuit_affine(circuit, &q.start, (double[]){1.0 / factor}, 1, 0.0);
-    return recommend_add_output(r, "dose", ddt_circuit_add(circuit, start, v), r->course->dose_high * factor);
+    SOLVE_TRY(recommend_add_output(r, "dose", ddt_circuit_add(circuit, start, v), r->course->dose_high * factor));
+    return add_equations(c, right, diagonal);
 }
 
 /* ------------------------------------------------------------------ its accuracy */
@@ -547,7 +573,7 @@ static ddt_status build_course(recommend_work *r) {
         double **outputs = NULL;
         SOLVE_TRY(build_circuit(&c));
         SOLVE_TRY(solve_vectors_create(work, solve_vector_count(&work->solution->layout), &inputs));
-        SOLVE_TRY(solve_vectors_create(work, 1, &outputs));
+        SOLVE_TRY(solve_vectors_create(work, work->solution->layout.output_count, &outputs));
         SOLVE_TRY(run_patients(&c, inputs, outputs, &r->metric_error));
         if (r->metric_error <= allowance * work->options.tolerance) {
             work->solution->info.iterations = 1U << c.doublings;

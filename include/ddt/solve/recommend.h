@@ -260,7 +260,7 @@ typedef struct ddt_course_options {
     const char *output; /* NULL: the model's first */
     double times_h[DDT_COURSE_DOSES_MAX];
     size_t time_count;
-    double dose_high;     /* the unit of the search; results outside 0 to dose_high are the holder's to cut */
+    double dose_high;     /* the unit of the search; ddt_course_bounded keeps doses within bounds */
     double infusion_h;    /* 0: bolus or oral */
     unsigned compartment; /* 1-based; 0: default */
     double change_weight; /* 0: 0.1 */
@@ -276,10 +276,22 @@ typedef struct ddt_course_options {
  * where e is what the first sum's square grows by when all x grow from 0 to 1 (so that the second term weighs the same
  * for every patient): gradient descent on encrypted numbers, accelerated by Chebyshev polynomials with public bounds of
  * the curvature from the virtual population, started from the best constant dose. One row per dose (observation = dose,
- * ddt_solution_observation_time its time), one output "dose" in the model's unit. Errors: those of ddt_solve_recommend.
+ * ddt_solution_observation_time its time): the output "dose" in the model's unit, and the equations H x = b that it
+ * solves, "b" and the diagonals "h0", "h1" ... of H, for ddt_course_bounded. Errors: those of ddt_solve_recommend.
  */
 DDT_MUST_CHECK ddt_status ddt_solve_course(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
                                            const ddt_course_options *options, ddt_solution **out);
+
+/*
+ * The best doses within bounds, from the collected values of one subject (values[dose * output_count + output]): the
+ * holder of the decrypted equations minimises the same cost over low <= dose <= high. The equations are sums over the
+ * points that were computed under encryption; what is left is a few numbers, in the clear. dose_high: the course's.
+ * doses: one for each time. Errors: DDT_ERR_MISMATCH (not a course's values), DDT_ERR_RANGE (low above high, or below
+ * 0).
+ */
+DDT_MUST_CHECK ddt_status ddt_course_bounded(ddt_context *ctx, const ddt_solution *solution, size_t subject,
+                                             const double *values, double dose_high, double low, double high,
+                                             double *doses);
 
 #ifdef __cplusplus
 }
