@@ -270,8 +270,8 @@ static ddt_status add_input(fit_work *fw, const char *name, uint32_t range, doub
 static void widen_extremes(const fit_lane *lane, const fit_sample *sample, size_t output, double *low, double *high) {
     for (size_t k = 0; k < lane->level_count; k++) {
         if (lane->levels[k].output == output) {
-            *low = fmin(*low, sample->y[k]);
-            *high = fmax(*high, sample->y[k]);
+            *low = fmin(*low, sample->levels[k].y);
+            *high = fmax(*high, sample->levels[k].y);
         }
     }
 }
@@ -284,7 +284,7 @@ static void level_extremes(const fit_work *fw, size_t output, double *low, doubl
     for (size_t i = 0; i < fw->fit->lane_count * fw->held_out; i++) {
         widen_extremes(&fw->fit->lanes[i / fw->held_out], &fw->samples[i], output, low, high);
     }
-    *low = isfinite(*low) && fw->fit->residuals[output].is_public ? *low / margin : 0.0;
+    *low = isfinite(*low) && fit_is_relative(&fw->fit->residuals[output]) ? *low / margin : 0.0;
     *high = *high > 0.0 ? *high * margin : 1.0;
 }
 
@@ -314,16 +314,33 @@ static void coefficient_bounds(const fit_residual *r, double low, double high, d
     memset(bounds, 0, (FIT_SCORE_MAX + 1) * sizeof *bounds);
     for (int i = 0; i <= POINTS; i++) {
         double part = (double)i / POINTS;
-        fit_residual_polynomial(r, low + (high - low) * part * part, coefficients);
-        for (unsigned k = 0; k <= r->degree; k++) {
-            bounds[k] = fmax(bounds[k], margin * fabs(coefficients[k]));
+        fit_level_value level = {low + (high - low) * part * part, r, false};
+        for (int censored = 0; censored <= (r->limit > 0.0 ? 1 : 0); censored++) {
+            level.is_censored = censored == 1;
+            fit_level_polynomial(&level, coefficients);
+            for (unsigned k = 0; k <= r->degree; k++) {
+                bounds[k] = fmax(bounds[k], margin * fabs(coefficients[k]));
+            }
         }
     }
 }
 
+/* Scores of levels of all sizes want the higher degree. */
+static void choose_degree(fit_residual *r, double low, double high) {
+    enum { POINTS = 24 };
+    const double largest = 0.01;
+    double worst = 0.0;
+    for (int i = 0; i <= POINTS && r->degree > 1; i++) {
+        double part = (double)i / POINTS;
+        fit_level_value level = {low + (high - low) * part * part, r, false};
+        worst = fmax(worst, fit_level_polynomial_error(&level));
+    }
+    r->degree = worst > largest ? FIT_SCORE_MAX : r->degree;
+}
+
 static ddt_status add_output_inputs(fit_work *fw, size_t o) {
     solve_fit *fit = fw->fit;
-    const fit_residual *r = &fit->residuals[o];
+    fit_residual *r = &fit->residuals[o];
     const char *output = fw->work->model->outputs[o].name;
     const double margin = 1.0 + 1e-9;
     char name[256];
@@ -342,6 +359,7 @@ static ddt_status add_output_inputs(fit_work *fw, size_t o) {
     (void)snprintf(name, sizeof name, "1/level(%.200s)", output);
     SOLVE_TRY(add_input(fw, name, fit->level_range[o], bound, &fit->inverse_input[o]));
     if (!r->is_public) {
+        choose_degree(r, low, high);
         coefficient_bounds(r, low, high, bounds);
     }
     for (unsigned k = 0; k <= r->degree && !r->is_public; k++) {
@@ -427,7 +445,7 @@ static void fill_patient(fit_work *fw, size_t lane, const fit_sample *sample, do
         }
         at++;
     }
-    const fit_seen seen = {sample->y, sample->predicted, sample->slopes, sample->symbols};
+    const fit_seen seen = {sample->levels, sample->predicted, sample->slopes, sample->symbols};
     fit_fill_lane(work->solution, lane, &seen, inputs);
     fit_fill_gain(work->solution, lane, sample->gain, inputs);
     if (fit_lag_input(layout) != SOLVE_NONE) {
@@ -595,6 +613,33 @@ static void one_row_each(fit_work *fw) {
 
 /* ------------------------------------------------------------------ all */
 
+/* The limit of quantification: scores are then each level's own, and no longer as simple as additive errors make them.
+ */
+static ddt_status find_limit(fit_work *fw, uint32_t o) {
+    const unsigned least_degree = 15;
+    const solve_work *work = fw->work;
+    fit_residual *r = &fw->fit->residuals[o];
+    for (size_t s = 0; s < work->events->subject_count; s++) {
+        const ddt_subject *subject = &work->events->subjects[s];
+        for (size_t k = 0; k < subject->record_count; k++) {
+            const ddt_record *record = &subject->records[k];
+            uint32_t output = 0;
+            fit_level_value level;
+            if (!record->has_dv || record->censored == 0) {
+                continue;
+            }
+            SOLVE_TRY(fit_output_of(work->ctx, work->model, work->events, record, &output));
+            SOLVE_TRY(fit_level_of(work->ctx, work->events, record, r, &level));
+            r->limit = output == o ? fmax(r->limit, record->dv) : r->limit;
+        }
+    }
+    if (r->limit > 0.0) {
+        r->is_public = false;
+        r->degree = r->degree > least_degree ? r->degree : least_degree;
+    }
+    return DDT_OK;
+}
+
 static void keep_prior(fit_work *fw) {
     solve_fit *fit = fw->fit;
     size_t n = fw->eta_count;
@@ -628,9 +673,11 @@ static ddt_status prepare(fit_work *fw, const ddt_fit_options *options) {
     SOLVE_TRY(
         fit_prior(work->ctx, model, weight, fw->eta_symbols, &fw->eta_count, fw->sd, fw->prior, fw->prior_factor));
     fw->fit->output_count = model->output_count;
-    for (size_t o = 0; o < model->output_count; o++) {
+    for (uint32_t o = 0; o < model->output_count; o++) {
         SOLVE_TRY(fit_residual_of(work->ctx, model, &model->outputs[o], &fw->fit->residuals[o]));
-        fw->fit->sees_size = fw->fit->sees_size || !fw->fit->residuals[o].is_public;
+        SOLVE_TRY(find_limit(fw, o));
+        fw->fit->sees_size =
+            fw->fit->sees_size || !fit_is_relative(&fw->fit->residuals[o]) || fw->fit->residuals[o].limit > 0.0;
     }
     for (uint32_t i = 0; i < model->symbol_count; i++) {
         bool is_constant = work->symbols[i].is_encrypted && !work->symbols[i].changes;

@@ -42,7 +42,7 @@ static ddt_status add_level(exact *e, const ddt_record *record, size_t observati
         return ddt_fail(e->ctx, DDT_ERR_UNSUPPORTED, "'%s': the subject %s has more than %d levels.", e->events->path,
                         e->events->subjects[e->subject].id, FIT_LEVELS_MAX);
     }
-    e->levels[e->level_count] = (fit_level_value){record->dv, &e->residuals[output]};
+    SOLVE_TRY(fit_level_of(e->ctx, e->events, record, &e->residuals[output], &e->levels[e->level_count]));
     e->place[e->level_count++] = observation * e->model->output_count + output;
     return DDT_OK;
 }

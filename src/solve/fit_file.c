@@ -23,6 +23,7 @@ static void write_residual(ddt_writer *w, const solve_fit *fit, size_t o) {
     ddt_writer_f64(w, r->pad);
     ddt_writer_u32(w, r->degree);
     ddt_writer_u32(w, r->is_public);
+    ddt_writer_f64(w, r->limit);
     ddt_writer_u32(w, fit->inverse_input[o]);
     ddt_writer_f64(w, fit->score_scale[o]);
     ddt_writer_u32(w, fit->level_range[o]);
@@ -135,6 +136,7 @@ static ddt_status read_residual(const parser *p, size_t o) {
     SOLVE_TRY(ddt_reader_f64(p->reader, &r->pad));
     SOLVE_TRY(ddt_reader_u32(p->reader, &r->degree));
     SOLVE_TRY(ddt_reader_u32(p->reader, &is_public));
+    SOLVE_TRY(ddt_reader_f64(p->reader, &r->limit));
     SOLVE_TRY(ddt_reader_u32(p->reader, &p->fit->inverse_input[o]));
     SOLVE_TRY(ddt_reader_f64(p->reader, &p->fit->score_scale[o]));
     SOLVE_TRY(ddt_reader_u32(p->reader, &p->fit->level_range[o]));

@@ -23,13 +23,13 @@ void fit_repeat_copies(const solve_layout *layout, const solve_fit *fit, size_t 
     }
 }
 
-static void fill_level(const ddt_solution *solution, const fit_level *level, size_t lane, double y,
+static void fill_level(const ddt_solution *solution, const fit_level *level, size_t lane, const fit_level_value *value,
                        double *const *inputs) {
     const solve_layout *layout = &solution->layout;
     const solve_fit *fit = solution->fit;
     const fit_residual *r = &fit->residuals[level->output];
     size_t at = lane * block_of(layout) + level->column;
-    double top = fit_residual_top(r, y);
+    double top = fit_residual_top(r, value->y);
     if (!(top > 0.0) || fit->inverse_input[level->output] == SOLVE_NONE) {
         return;
     }
@@ -39,7 +39,7 @@ static void fill_level(const ddt_solution *solution, const fit_level *level, siz
     }
     if (!r->is_public) {
         double coefficients[FIT_SCORE_MAX + 1];
-        fit_residual_polynomial(r, y, coefficients);
+        fit_level_polynomial(value, coefficients);
         for (unsigned k = 0; k <= r->degree; k++) {
             inputs[fit->score_input[level->output][k]][at] = coefficients[k];
         }
@@ -57,7 +57,7 @@ void fit_fill_lane(const ddt_solution *solution, size_t lane, const fit_seen *se
     }
     fit_repeat_copies(layout, fit, lane, inputs);
     for (size_t k = 0; k < l->level_count; k++) {
-        fill_level(solution, &l->levels[k], lane, seen->levels[k], inputs);
+        fill_level(solution, &l->levels[k], lane, &seen->levels[k], inputs);
     }
     double *features = inputs[fit->feature_input] + lane * block;
     fit_facts(fit, l, seen, facts);
@@ -149,6 +149,18 @@ static ddt_status check_level(const filler *f, size_t subject, const fit_level *
     return DDT_OK;
 }
 
+/* Levels below a limit have polynomials and virtual patients only where the template has them. */
+static ddt_status check_censored(const filler *f, size_t subject, const fit_level *level,
+                                 const fit_level_value *value) {
+    const ddt_subject *s = &f->events->subjects[subject];
+    return !value->is_censored || value->residual->limit > 0.0
+               ? DDT_OK
+               : ddt_fail(f->ctx, DDT_ERR_MISMATCH,
+                          "'%s', line %u: the level of the subject %s lies below a limit of quantification; the plan's "
+                          "template has no such level.",
+                          f->events->path, s->records[level->record].line, s->id);
+}
+
 static size_t count_levels(const ddt_subject *subject) {
     size_t count = 0;
     for (size_t r = 0; r < subject->record_count; r++) {
@@ -184,24 +196,20 @@ static ddt_status predict_lane(void *user, const double *etas, double *predictio
 }
 
 /* The gain's factor at the guess. */
-static ddt_status fill_gain(const filler *f, size_t lane, const double *levels, const double *etas) {
+static ddt_status fill_gain(const filler *f, size_t lane, const fit_level_value *levels, const double *etas) {
     const solve_fit *fit = f->solution->fit;
     const fit_lane *l = &fit->lanes[lane];
     size_t n = fit->eta_count;
     lane_of user = {f, lane};
-    fit_level_value values[FIT_LEVELS_MAX];
     double prior[FIT_ETAS_MAX * FIT_ETAS_MAX];
     double factor[FIT_ETAS_MAX * FIT_ETAS_MAX];
-    for (size_t k = 0; k < l->level_count; k++) {
-        values[k] = (fit_level_value){levels[k], &fit->residuals[l->levels[k].output]};
-    }
     for (size_t i = 0; i < n * n; i++) {
         prior[i] = fit->prior[i] / (fit->eta_sd[i / n] * fit->eta_sd[i % n]);
     }
     const fit_problem problem = {.ctx = f->ctx,
                                  .eta_count = n,
                                  .level_count = l->level_count,
-                                 .levels = values,
+                                 .levels = levels,
                                  .prior = prior,
                                  .sd = fit->eta_sd,
                                  .step = FIT_GAIN_STEP,
@@ -214,7 +222,7 @@ static ddt_status fill_gain(const filler *f, size_t lane, const double *levels, 
 
 /* The circuit's polynomials hold where the guess predicts a level well enough; other levels would spoil the results of
  * all subjects that share a ciphertext. */
-static ddt_status check_guess(const filler *f, size_t lane, const double *levels) {
+static ddt_status check_guess(const filler *f, size_t lane, const fit_level_value *levels) {
     const ddt_solution *solution = f->solution;
     const fit_lane *l = &solution->fit->lanes[lane];
     const ddt_subject *s = &f->events->subjects[solution->layout.lanes[lane].subject];
@@ -227,13 +235,13 @@ static ddt_status check_guess(const filler *f, size_t lane, const double *levels
     }
     SOLVE_TRY(fit_lag_input(&solution->layout) == SOLVE_NONE ? DDT_OK : fill_begun(f, lane, etas));
     SOLVE_TRY(predict(f, lane, etas, predictions));
-    size_t k = fit_uncovered(solution->fit, l, levels, predictions);
+    size_t k = fit_uncovered(l, levels, predictions);
     return k == l->level_count
                ? fill_gain(f, lane, levels, etas)
                : ddt_fail(f->ctx, DDT_ERR_RANGE,
                           "'%s', line %u: DV of the subject %s is %.6g, too far from the %.4g that all "
                           "levels together let expect.",
-                          f->events->path, s->records[l->levels[k].record].line, s->id, levels[k], predictions[k]);
+                          f->events->path, s->records[l->levels[k].record].line, s->id, levels[k].y, predictions[k]);
 }
 
 /* A guess for levels far from all virtual patients' would be none. */
@@ -250,7 +258,7 @@ static ddt_status check_facts(const filler *f, size_t lane, const fit_seen *seen
             return ddt_fail(f->ctx, DDT_ERR_RANGE,
                             "'%s': DV of the subject %s lies further from what the model expects than any virtual "
                             "patient's (line %u on: %.6g where the population's prediction is %.6g).",
-                            f->events->path, s->id, s->records[l->levels[k].record].line, seen->levels[k],
+                            f->events->path, s->id, s->records[l->levels[k].record].line, seen->levels[k].y,
                             seen->predicted[k]);
         }
     }
@@ -280,11 +288,13 @@ static ddt_status fill_lane(const filler *f, size_t lane) {
     const fit_lane *l = &f->solution->fit->lanes[lane];
     size_t subject = f->solution->layout.lanes[lane].subject;
     const ddt_subject *s = &f->events->subjects[subject];
-    double levels[FIT_LEVELS_MAX] = {0};
+    fit_level_value levels[FIT_LEVELS_MAX] = {0};
     double predicted[FIT_LEVELS_MAX];
     for (size_t k = 0; k < l->level_count; k++) {
         SOLVE_TRY(check_level(f, subject, &l->levels[k]));
-        levels[k] = s->records[l->levels[k].record].dv;
+        SOLVE_TRY(fit_level_of(f->ctx, f->events, &s->records[l->levels[k].record],
+                               &f->solution->fit->residuals[l->levels[k].output], &levels[k]));
+        SOLVE_TRY(check_censored(f, subject, &l->levels[k], &levels[k]));
     }
     if (count_levels(s) != l->level_count) {
         return ddt_fail(f->ctx, DDT_ERR_MISMATCH,

@@ -42,21 +42,22 @@ typedef struct fit_residual {
     double reach, pad;             /* predictions considered for a level y: 0 to reach y + pad */
     unsigned degree;               /* of the score's polynomial */
     bool is_public;                /* the polynomial is the same for all levels */
+    double limit;                  /* of quantification, where the template has levels below one; else 0 */
 } fit_residual;
 
 ddt_status fit_residual_of(ddt_context *ctx, const ddt_model *model, const ddt_output *output, fit_residual *out);
 /* Half of what a level adds to the objective, and its two derivatives with respect to the prediction f. */
 void fit_residual_half(const fit_residual *r, double y, double f, double *value, double *score, double *curvature);
-/* What a level is expected to tell about its prediction (Fisher's information); and a curvature that is never small,
- * for steps that must not overshoot. */
+/* What a level is expected to tell about its prediction (Fisher's information). */
 double fit_residual_information(const fit_residual *r, double f);
-double fit_residual_majorant(const fit_residual *r, double y, double f);
+/* No additive part: predictions and levels are above 0. */
+static inline bool fit_is_relative(const fit_residual *r) {
+    return r->kind == DDT_RESIDUAL_PROPORTIONAL || r->kind == DDT_RESIDUAL_LOG;
+}
 /* Standard deviation of a level whose prediction is f. */
 double fit_residual_sd(const fit_residual *r, double f);
 /* The largest prediction that the score's polynomial of a level covers. */
 double fit_residual_top(const fit_residual *r, double y);
-/* top * score(f) as a Chebyshev polynomial of 2 f / top - 1. coefficients: degree + 1. */
-void fit_residual_polynomial(const fit_residual *r, double y, double *coefficients);
 /* Differences between level and prediction in units of about one residual standard deviation. */
 double fit_residual_standardised(const fit_residual *r, double y, double predicted);
 /* A level's deviation from the population's prediction: what the first guess is made from. */
@@ -67,7 +68,22 @@ double fit_residual_deviation(const fit_residual *r, double y, double predicted)
 typedef struct fit_level_value {
     double y;
     const fit_residual *residual;
+    bool is_censored; /* the level lies below y */
 } fit_level_value;
+
+/* fit_residual_half for a level, measured or not. */
+void fit_level_half(const fit_level_value *level, double f, double *value, double *score, double *curvature);
+/* A curvature that is never small, for steps that must not overshoot. */
+double fit_level_majorant(const fit_level_value *level, double f);
+/* top * score(f) as a Chebyshev polynomial of 2 f / top - 1. coefficients: degree + 1. */
+void fit_level_polynomial(const fit_level_value *level, double *coefficients);
+/* Its largest error where an estimate may end, in units of 1 / standard deviation. */
+double fit_level_polynomial_error(const fit_level_value *level);
+/* What stands for a level in the first guess, and in differences from it. */
+double fit_level_typical(const fit_level_value *level);
+/* A record's DV as a level; refuses CENS -1 and LIMIT. */
+ddt_status fit_level_of(ddt_context *ctx, const ddt_events *events, const ddt_record *record, const fit_residual *r,
+                        fit_level_value *out);
 
 /* Predictions of all levels at `etas`. */
 typedef ddt_status (*fit_predict)(void *user, const double *etas, double *predictions);
@@ -149,7 +165,8 @@ void solve_fit_destroy(solve_fit *fit);
 /* What is known of a patient: levels, their predictions for etas of 0, slopes of these (levels x etas, fit_slope), and
  * the values of symbols. */
 typedef struct fit_seen {
-    const double *levels, *predicted, *slopes, *symbols;
+    const fit_level_value *levels;
+    const double *predicted, *slopes, *symbols;
 } fit_seen;
 
 /* What the first guess of a lane looks at: levels' deviations, then covariates and the doses' size, then slopes. */
@@ -170,7 +187,7 @@ void fit_slope_features(const solve_fit *fit, const fit_lane *lane, const double
 /* The first guess of a lane; false where it lies outside the etas' ranges. */
 bool fit_guess(const solve_fit *fit, const fit_lane *lane, const double *features, double *etas);
 /* The first level whose prediction lies outside what its score's polynomial covers; level_count when there is none. */
-size_t fit_uncovered(const solve_fit *fit, const fit_lane *lane, const double *levels, const double *predictions);
+size_t fit_uncovered(const fit_lane *lane, const fit_level_value *levels, const double *predictions);
 
 /* fit_pack.c: where an input stands in the second vector. */
 typedef struct fit_place {
@@ -215,7 +232,8 @@ enum { FIT_TRAINING_MAX = 4000 };
 typedef struct fit_sample {
     double *symbols, *amounts; /* symbol_count, record_count */
     double *changes;           /* record_count x changing_count */
-    double y[FIT_LEVELS_MAX], predicted[FIT_LEVELS_MAX];
+    fit_level_value levels[FIT_LEVELS_MAX];
+    double predicted[FIT_LEVELS_MAX];
     double slopes[FIT_LEVELS_MAX * FIT_ETAS_MAX];
     double etas[FIT_ETAS_MAX]; /* the estimate */
     double covariance[FIT_ETAS_MAX * FIT_ETAS_MAX];

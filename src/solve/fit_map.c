@@ -63,7 +63,7 @@ static ddt_status value_at(const fit_problem *p, const double *etas, double *f, 
         double half = 0.0;
         double score = 0.0;
         double curvature = 0.0;
-        fit_residual_half(p->levels[k].residual, p->levels[k].y, f[k], &half, &score, &curvature);
+        fit_level_half(&p->levels[k], f[k], &half, &score, &curvature);
         *value += half;
     }
     return DDT_OK;
@@ -106,9 +106,9 @@ static void add_level(const fit_problem *p, size_t k, double (*f)[FIT_LEVELS_MAX
     double score = 0.0;
     double curvature = 0.0;
     double slope[FIT_ETAS_MAX];
-    fit_residual_half(p->levels[k].residual, p->levels[k].y, f[0][k], &half, &score, &curvature);
+    fit_level_half(&p->levels[k], f[0][k], &half, &score, &curvature);
     out->value += half;
-    double majorant = f[0][k] > 0.0 ? fit_residual_majorant(p->levels[k].residual, p->levels[k].y, f[0][k]) : 0.0;
+    double majorant = f[0][k] > 0.0 ? fit_level_majorant(&p->levels[k], f[0][k]) : 0.0;
     for (size_t i = 0; i < n; i++) {
         double h = step_of(p) * p->sd[i];
         slope[i] = (f[1 + 2 * i][k] - f[2 + 2 * i][k]) / (2.0 * h);
@@ -224,7 +224,8 @@ static ddt_status curvature_inverse(const fit_problem *p, const double *etas, do
     memcpy(out, p->prior, n * n * sizeof *out);
     for (size_t k = 0; k < p->level_count; k++) {
         const fit_level_value *level = &p->levels[k];
-        double w = fit_residual_information(level->residual, f[0][k]);
+        double w = level->is_censored ? fmax(fit_level_majorant(level, f[0][k]), 0.0)
+                                      : fit_residual_information(level->residual, f[0][k]);
         for (size_t i = 0; i < n; i++) {
             slope[i] = (f[1 + 2 * i][k] - f[2 + 2 * i][k]) / (2.0 * step_of(p) * p->sd[i]);
         }

@@ -48,7 +48,7 @@ fit_place fit_place_of(const solve_layout *layout, const solve_fit *fit, uint32_
 size_t fit_pack_regions(const solve_layout *layout, const solve_fit *fit, size_t inputs) {
     size_t scores = 0;
     for (size_t o = 0; o < fit->output_count; o++) {
-        scores += fit->residuals[o].is_public ? 0 : fit->residuals[o].degree + 1;
+        scores += fit->residuals[o].is_public ? 0 : FIT_SCORE_MAX + 1;
     }
     size_t items = inputs + fit->output_count + (scores + rows_of(layout) - 1) / rows_of(layout);
     size_t count = 1;

@@ -68,17 +68,6 @@ double fit_residual_information(const fit_residual *r, double f) {
     return 1.0 / v + 0.5 * slope * slope / (v * v);
 }
 
-double fit_residual_majorant(const fit_residual *r, double y, double f) {
-    const double least = 0.7; /* of the information: observed curvatures may be negative */
-    double value = 0.0;
-    double score = 0.0;
-    double curvature = 0.0;
-    fit_residual_half(r, y, f, &value, &score, &curvature);
-    /* Where errors are relative, predictions are closest to linear in the etas on the logarithmic scale. */
-    double observed = r->is_public ? curvature + score / f : curvature;
-    return fmax(observed, least * fit_residual_information(r, f));
-}
-
 double fit_residual_sd(const fit_residual *r, double f) {
     double slope = 0.0;
     double bend = 0.0;
@@ -112,14 +101,98 @@ double fit_residual_deviation(const fit_residual *r, double y, double predicted)
     return asinh(fit_residual_standardised(r, y, predicted) / compression);
 }
 
+/* ------------------------------------------------------------------ levels below a limit */
+
+/* (y - f) / sd(f), on the logarithmic scale where errors are, and its slope. */
+static double distance(const fit_residual *r, double y, double f, double *slope) {
+    double of_variance = 0.0;
+    double bend = 0.0;
+    if (r->kind == DDT_RESIDUAL_LOG) {
+        *slope = -1.0 / (r->additive * f);
+        return log(y / f) / r->additive;
+    }
+    double v = variance(r, f, &of_variance, &bend);
+    double sd = sqrt(v);
+    *slope = -1.0 / sd - 0.5 * (y - f) * of_variance / (v * sd);
+    return (y - f) / sd;
+}
+
+/* log of the normal distribution's Phi(u), and its derivative. */
+static double log_phi(double u, double *slope) {
+    const double far = -30.0; /* Phi is 0 in double precision not much further */
+    const double two_pi = 6.28318530717958647692;
+    if (u < far) {
+        *slope = -u - 1.0 / u;
+        return -0.5 * u * u - log(-u * sqrt(two_pi));
+    }
+    double phi = 0.5 * erfc(-u * sqrt(0.5));
+    *slope = exp(-0.5 * u * u) / sqrt(two_pi) / phi;
+    return log(phi);
+}
+
+/* -log of the probability that a level lies below y: NONMEM's M3 (Beal 2001). */
+static void censored_half(const fit_residual *r, double y, double f, double *value, double *score, double *curvature) {
+    const double tiny = 1e-9;
+    const double small = 1e-5; /* of f: differences of the slope of u */
+    double lambda = 0.0;
+    double slope = 0.0;
+    double above = 0.0;
+    double below = 0.0;
+    f = fmax(f, tiny * fmax(y, 1.0));
+    double u = distance(r, y, f, &slope);
+    (void)distance(r, y, f * (1.0 + small), &above);
+    (void)distance(r, y, f * (1.0 - small), &below);
+    *value = -log_phi(u, &lambda);
+    *score = -lambda * slope;
+    *curvature = lambda * (u + lambda) * slope * slope - lambda * (above - below) / (2.0 * small * f);
+}
+
+void fit_level_half(const fit_level_value *level, double f, double *value, double *score, double *curvature) {
+    if (level->is_censored) {
+        censored_half(level->residual, level->y, f, value, score, curvature);
+    } else {
+        fit_residual_half(level->residual, level->y, f, value, score, curvature);
+    }
+}
+
+double fit_level_majorant(const fit_level_value *level, double f) {
+    const double least = 0.7; /* of the information: observed curvatures may be negative */
+    const fit_residual *r = level->residual;
+    double value = 0.0;
+    double score = 0.0;
+    double curvature = 0.0;
+    fit_level_half(level, f, &value, &score, &curvature);
+    /* Where errors are relative, predictions are closest to linear in the etas on the logarithmic scale. */
+    double observed = fit_is_relative(r) ? curvature + score / f : curvature;
+    return fmax(observed, level->is_censored ? 0.0 : least * fit_residual_information(r, f));
+}
+
+double fit_level_typical(const fit_level_value *level) {
+    const double half = 0.5;
+    return level->is_censored ? half * level->y : level->y;
+}
+
+ddt_status fit_level_of(ddt_context *ctx, const ddt_events *events, const ddt_record *record, const fit_residual *r,
+                        fit_level_value *out) {
+    if (record->censored < 0 || (record->censored != 0 && record->has_limit)) {
+        return ddt_fail(ctx, DDT_ERR_UNSUPPORTED,
+                        "'%s', line %u: a fit takes levels below a limit of quantification (CENS 1) without LIMIT, "
+                        "none above one.",
+                        events->path, record->line);
+    }
+    *out = (fit_level_value){record->dv, r, record->censored > 0};
+    return DDT_OK;
+}
+
 /* ------------------------------------------------------------------ polynomials */
 
 /* How much the score's error counts at a prediction: less the further it lies below the level, where the score is steep
  * and an estimate never ends. */
-static double plausibility(const fit_residual *r, double y, double f) {
+static double plausibility(const fit_level_value *level, double f) {
     const double outlier = 2.3; /* standard deviations */
     const double decay = 2.2;
-    double deviation = f < y ? fit_residual_standardised(r, y, f) : 0.0;
+    bool is_below = f < level->y && !level->is_censored;
+    double deviation = is_below ? fit_residual_standardised(level->residual, level->y, f) : 0.0;
     return deviation <= outlier ? 1.0 : exp(-decay * (deviation - outlier));
 }
 
@@ -164,12 +237,13 @@ static void solve_equations(normal_equations *e, size_t count, double *x) {
     }
 }
 
-void fit_residual_polynomial(const fit_residual *r, double y, double *coefficients) {
+void fit_level_polynomial(const fit_level_value *level, double *coefficients) {
     enum { NODES = 400 };
+    const fit_residual *r = level->residual;
     const double pi = 3.14159265358979323846;
     normal_equations e;
     size_t count = r->degree + 1;
-    double top = fit_residual_top(r, y);
+    double top = fit_residual_top(r, level->y);
     memset(&e, 0, sizeof e);
     for (int i = 0; i < NODES; i++) {
         double t = cos(pi * (i + 0.5) / NODES);
@@ -177,12 +251,43 @@ void fit_residual_polynomial(const fit_residual *r, double y, double *coefficien
         double value = 0.0;
         double score = 0.0;
         double curvature = 0.0;
-        fit_residual_half(r, y, f, &value, &score, &curvature);
+        fit_level_half(level, f, &value, &score, &curvature);
         double sd = fit_residual_sd(r, f);
-        double weight = sd / top * plausibility(r, y, f); /* errors of the score in units of 1 / sd */
+        double weight = sd / top * plausibility(level, f); /* errors of the score in units of 1 / sd */
         add_equation(&e, count, t, weight * weight, top * score);
     }
     solve_equations(&e, count, coefficients);
+}
+
+double fit_level_polynomial_error(const fit_level_value *level) {
+    enum { POINTS = 200 };
+    const double likely = 0.5; /* plausibility */
+    const double deviations = 4.0;
+    double coefficients[FIT_SCORE_MAX + 1];
+    const fit_residual *r = level->residual;
+    double top = fit_residual_top(r, level->y);
+    double worst = 0.0;
+    fit_level_polynomial(level, coefficients);
+    for (int i = 1; i < POINTS; i++) {
+        double value = 0.0;
+        double score = 0.0;
+        double curvature = 0.0;
+        double f = top * i / POINTS;
+        double t = 2.0 * i / POINTS - 1.0;
+        double next = 0.0;
+        double after = 0.0;
+        for (unsigned k = r->degree; k > 0; k--) { /* Clenshaw */
+            double now = 2.0 * t * next - after + coefficients[k];
+            after = next;
+            next = now;
+        }
+        fit_level_half(level, f, &value, &score, &curvature);
+        double sd = fit_residual_sd(r, f);
+        bool counts = plausibility(level, f) >= likely && fabs(f - level->y) <= deviations * sd;
+        double error = fabs((t * next - after + coefficients[0]) / top - score) * sd;
+        worst = counts ? fmax(worst, error) : worst;
+    }
+    return worst;
 }
 
 ddt_status fit_residual_of(ddt_context *ctx, const ddt_model *model, const ddt_output *output, fit_residual *out) {

@@ -80,7 +80,8 @@ void fit_slope_fill(const solve_fit *fit, const fit_lane *lane, const fit_seen *
     size_t m = lane->level_count;
     for (size_t k = 0; k < m; k++) {
         const fit_residual *r = &fit->residuals[lane->levels[k].output];
-        z[k] = fmin(fmax(fit_residual_standardised(r, seen->levels[k], seen->predicted[k]), -limit), limit);
+        z[k] = fmin(fmax(fit_residual_standardised(r, fit_level_typical(&seen->levels[k]), seen->predicted[k]), -limit),
+                    limit);
     }
     double covariance[FIT_ETAS_MAX * FIT_ETAS_MAX];
     double factor[FIT_ETAS_MAX * FIT_ETAS_MAX] = {0};

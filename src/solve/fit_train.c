@@ -88,21 +88,19 @@ static void draw_amounts(const fit_work *fw, size_t lane, uint64_t *random, doub
     }
 }
 
-static double draw_level(const fit_residual *r, double f, uint64_t *random) {
+static void draw_level(const fit_residual *r, double f, uint64_t *random, fit_level_value *out) {
     const double limit = 3.5;
     const double least = 0.02; /* of the prediction: a level of 0 is one below quantification */
     double z = normal(random, limit);
-    if (r->kind == DDT_RESIDUAL_LOG) {
-        return f * exp(r->additive * z);
-    }
-    return fmax(f + fit_residual_sd(r, f) * z, least * f);
+    double y = r->kind == DDT_RESIDUAL_LOG ? f * exp(r->additive * z) : fmax(f + fit_residual_sd(r, f) * z, least * f);
+    *out = (fit_level_value){fmax(y, r->limit), r, y < r->limit};
 }
 
 /* Where errors are relative a level is never 0: no dose has a lag that a level before it contradicts. */
 static bool has_levels(const fit_work *fw, const fit_lane *lane, const double *f) {
     bool has_all = true;
     for (size_t k = 0; k < lane->level_count; k++) {
-        has_all = has_all && (f[k] > 0.0 || !fw->fit->residuals[lane->levels[k].output].is_public);
+        has_all = has_all && (f[k] > 0.0 || !fit_is_relative(&fw->fit->residuals[lane->levels[k].output]));
     }
     return has_all;
 }
@@ -127,16 +125,13 @@ static ddt_status predict_population(patient *who, fit_sample *sample) {
     return predict(who, etas, sample->predicted);
 }
 
-static fit_problem problem_of(patient *who, const fit_sample *sample, fit_level_value *levels) {
+static fit_problem problem_of(patient *who, const fit_sample *sample) {
     fit_work *fw = who->fw;
     const fit_lane *l = &fw->fit->lanes[who->lane];
-    for (size_t k = 0; k < l->level_count; k++) {
-        levels[k] = (fit_level_value){sample->y[k], &fw->fit->residuals[l->levels[k].output]};
-    }
     return (fit_problem){.ctx = fw->work->ctx,
                          .eta_count = fw->eta_count,
                          .level_count = l->level_count,
-                         .levels = levels,
+                         .levels = sample->levels,
                          .prior = fw->prior,
                          .sd = fw->sd,
                          .predict = predict,
@@ -149,7 +144,6 @@ static ddt_status draw_sample(fit_work *fw, size_t lane, size_t index, fit_sampl
     uint64_t random = (uint64_t)index * 1000003U + lane * 7919U + 17U;
     double etas[FIT_ETAS_MAX];
     double f[FIT_LEVELS_MAX];
-    fit_level_value levels[FIT_LEVELS_MAX];
     size_t patient_of = (index * fw->fit->lane_count + lane) % work->draw_count;
     memcpy(sample->symbols, work->samples + patient_of * work->symbol_count,
            work->symbol_count * sizeof *sample->symbols);
@@ -165,10 +159,10 @@ static ddt_status draw_sample(fit_work *fw, size_t lane, size_t index, fit_sampl
         is_measurable = has_levels(fw, l, f);
     }
     for (size_t k = 0; k < l->level_count; k++) {
-        sample->y[k] = draw_level(&fw->fit->residuals[l->levels[k].output], f[k], &random);
+        draw_level(&fw->fit->residuals[l->levels[k].output], f[k], &random, &sample->levels[k]);
     }
     SOLVE_TRY(predict_population(&who, sample));
-    fit_problem problem = problem_of(&who, sample, levels);
+    fit_problem problem = problem_of(&who, sample);
     memset(sample->etas, 0, sizeof sample->etas);
     return fit_map(&problem, sample->etas, sample->covariance, NULL);
 }
@@ -229,7 +223,8 @@ void fit_facts(const solve_fit *fit, const fit_lane *lane, const fit_seen *seen,
     const double tiny = 1e-9;
     double size = 0.0;
     for (size_t k = 0; k < lane->level_count; k++) {
-        facts[k] = fit_residual_deviation(&fit->residuals[lane->levels[k].output], seen->levels[k], seen->predicted[k]);
+        facts[k] = fit_residual_deviation(&fit->residuals[lane->levels[k].output], fit_level_typical(&seen->levels[k]),
+                                          seen->predicted[k]);
         size += fmax(seen->predicted[k], 0.0);
     }
     if (lane->level_count > 0) {
@@ -340,7 +335,7 @@ typedef struct learner {
 } learner;
 
 static void facts_of(const learner *t, size_t lane, const fit_sample *sample, double *facts) {
-    const fit_seen seen = {sample->y, sample->predicted, sample->slopes, sample->symbols};
+    const fit_seen seen = {sample->levels, sample->predicted, sample->slopes, sample->symbols};
     fit_facts(t->fw->fit, &t->fw->fit->lanes[lane], &seen, facts);
 }
 
@@ -623,16 +618,17 @@ bool fit_guess(const solve_fit *fit, const fit_lane *lane, const double *feature
     return is_inside;
 }
 
-size_t fit_uncovered(const solve_fit *fit, const fit_lane *lane, const double *levels, const double *predictions) {
+size_t fit_uncovered(const fit_lane *lane, const fit_level_value *levels, const double *predictions) {
     const double margin = 0.85; /* for the copies beside the guess */
     const double deviations =
         10.0; /* between level and guess, in standard deviations: no virtual patient has as many */
     size_t k = 0;
     for (; k < lane->level_count; k++) {
-        const fit_residual *r = &fit->residuals[lane->levels[k].output];
-        double sd = fit_residual_sd(r, fmax(predictions[k], levels[k]));
-        if (!(predictions[k] <= margin * fit_residual_top(r, levels[k])) ||
-            fabs(levels[k] - predictions[k]) > deviations * sd) {
+        const fit_residual *r = levels[k].residual;
+        double sd = fit_residual_sd(r, fmax(predictions[k], levels[k].y));
+        bool is_expected = levels[k].is_censored && predictions[k] <= levels[k].y;
+        bool is_far = !is_expected && fabs(levels[k].y - predictions[k]) > deviations * sd;
+        if (!(predictions[k] <= margin * fit_residual_top(r, levels[k].y)) || is_far) {
             break;
         }
     }
@@ -651,9 +647,8 @@ static ddt_status cover_sample(learner *t, size_t lane, fit_sample *sample) {
     sample->is_covered = fit_guess(fw->fit, l, t->rows, etas);
     patient who = {fw, lane, sample};
     SOLVE_TRY(predict(&who, etas, f));
-    sample->is_covered = sample->is_covered && fit_uncovered(fw->fit, l, sample->y, f) == l->level_count;
-    fit_level_value levels[FIT_LEVELS_MAX];
-    fit_problem problem = problem_of(&who, sample, levels);
+    sample->is_covered = sample->is_covered && fit_uncovered(l, sample->levels, f) == l->level_count;
+    fit_problem problem = problem_of(&who, sample);
     problem.step = FIT_GAIN_STEP;
     return sample->is_covered ? fit_gain(&problem, etas, sample->gain) : DDT_OK;
 }

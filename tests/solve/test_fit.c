@@ -105,6 +105,62 @@ static void test_lagged_subjects(void **state) {
     problem_free(&p);
 }
 
+/* Weight and sex that change at every record. */
+static void test_changing_covariates(void **state) {
+    const size_t subjects = 2;
+    problem p;
+    (void)state;
+    run_read(&p, &nonmem_301, subjects);
+    fit(&p, NULL);
+    problem_run(&p, false);
+    agreement a = run_compare(&nonmem_301, p.values, subjects);
+    assert_int_equal(a.close, subjects);
+    problem_free(&p);
+}
+
+/* The estimate with levels below 8 told as such: NONMEM's M3. */
+static void test_censored_levels(void **state) {
+    const char *const censored = "ID,TIME,EVID,AMT,DV,CENS\n"
+                                 "a,0,1,500,.,0\na,2,0,0,12.5,0\na,10,0,0,8,1\n"
+                                 "b,0,1,400,.,0\nb,2,0,0,11.0,0\nb,10,0,0,8,1\n";
+    const char *const measured = "ID,TIME,EVID,AMT,DV\na,0,1,500,.\na,2,0,0,12.5\na,10,0,0,8\n";
+    problem p;
+    problem other;
+    double as_censored = 0.0;
+    double as_measured = 0.0;
+    (void)state;
+    problem_parse(&p, one_eta, censored);
+    fit(&p, NULL);
+    problem_run(&p, false);
+    compare_exact(&p, 0.0, 0.01);
+    assert_ok(p.ctx, ddt_fit_exact(p.ctx, p.model, p.events, 0, 0.0, &as_censored, NULL, NULL));
+    problem_parse(&other, one_eta, measured);
+    assert_ok(other.ctx, ddt_fit_exact(other.ctx, other.model, other.events, 0, 0.0, &as_measured, NULL, NULL));
+    assert_true(as_censored > as_measured + 0.05); /* less is left, more is cleared */
+    problem_free(&other);
+    problem_free(&p);
+}
+
+/* M3's objective of one censored level, by the error function. */
+static void test_censored_objective(void **state) {
+    const char *const data = "ID,TIME,EVID,AMT,DV,CENS\na,0,1,500,.,0\na,10,0,0,8,1\n";
+    problem p;
+    double eta = 0.0;
+    double objective = 0.0;
+    double least = INFINITY;
+    (void)state;
+    problem_parse(&p, one_eta, data);
+    assert_ok(p.ctx, ddt_fit_exact(p.ctx, p.model, p.events, 0, 0.0, &eta, NULL, &objective));
+    for (int i = -1000; i <= 1000; i++) {
+        double at = 1e-3 * i;
+        double f = 500.0 / 30.0 * exp(-exp(1.4 + at) / 30.0 * 10.0);
+        double u = (8.0 - f) / sqrt(0.25 + 0.01 * f * f);
+        least = fmin(least, at * at / 0.09 - 2.0 * log(0.5 * erfc(-u / sqrt(2.0))));
+    }
+    assert_true(fabs(objective - least) <= 1e-4);
+    problem_free(&p);
+}
+
 static void test_combined_error(void **state) {
     problem p;
     (void)state;
@@ -156,6 +212,10 @@ static void test_refusals(void **state) {
     fit(&p, NULL);
     expect(&p, "ID,TIME,EVID,AMT,DV\na,0,1,500,.\na,2,0,0,.\na,10,0,0,6.1\n", DDT_ERR_MISMATCH, "no DV");
     expect(&p, "ID,TIME,EVID,AMT,DV\na,0,1,500,.\na,2,0,0,12.5\na,10,0,0,6100\n", DDT_ERR_RANGE, "outside its range");
+    expect(&p, "ID,TIME,EVID,AMT,DV,CENS\na,0,1,500,.,0\na,2,0,0,12.5,0\na,10,0,0,6.1,1\n", DDT_ERR_MISMATCH,
+           "template has no such level");
+    expect(&p, "ID,TIME,EVID,AMT,DV,CENS\na,0,1,500,.,0\na,2,0,0,12.5,0\na,10,0,0,6.1,-1\n", DDT_ERR_UNSUPPORTED,
+           "none above");
     problem_free(&p);
 }
 
@@ -234,11 +294,19 @@ static void test_unsupported(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exact_is_nonmem), cmocka_unit_test(test_nonmem_subjects),
-        cmocka_unit_test(test_lagged_subjects), cmocka_unit_test(test_combined_error),
-        cmocka_unit_test(test_flattened_prior), cmocka_unit_test(test_no_levels),
-        cmocka_unit_test(test_refusals),        cmocka_unit_test(test_file),
-        cmocka_unit_test(test_no_memory),       cmocka_unit_test(test_unsupported),
+        cmocka_unit_test(test_exact_is_nonmem),
+        cmocka_unit_test(test_nonmem_subjects),
+        cmocka_unit_test(test_lagged_subjects),
+        cmocka_unit_test(test_combined_error),
+        cmocka_unit_test(test_changing_covariates),
+        cmocka_unit_test(test_censored_levels),
+        cmocka_unit_test(test_censored_objective),
+        cmocka_unit_test(test_flattened_prior),
+        cmocka_unit_test(test_no_levels),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_unsupported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
