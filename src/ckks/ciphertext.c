@@ -156,25 +156,39 @@ static ddt_status read_head(ddt_context *ctx, ddt_reader *reader, const ddt_ckks
     return DDT_OK;
 }
 
-static ddt_status read_body(ddt_context *ctx, ddt_reader *reader, const ddt_ckks_params *params, const ctxt_head *head,
-                            ddt_ciphertext *out) {
+static ddt_status read_parts(ddt_context *ctx, ddt_reader *reader, const ddt_ckks_params *params, ddt_ciphertext *out) {
     ddt_status status = DDT_OK;
-    out->scale = head->scale;
-    if (head->has_seed != 0) {
-        out->has_seed = true;
-        status = ddt_reader_bytes(reader, out->seed, sizeof out->seed);
-    }
     const unsigned stored = out->has_seed ? 1 : out->parts;
     for (unsigned p = 0; p < stored; p++) {
         for (unsigned i = 0; i <= out->level && status == DDT_OK; i++) {
             status = ckks_read_limb(ctx, reader, params, i, ddt_ciphertext_limb(out, params->n, p, i));
         }
     }
-    if (status == DDT_OK) {
-        status = ddt_reader_end(reader);
+    return status == DDT_OK ? ddt_reader_end(reader) : status;
+}
+
+static ddt_status read_body(ddt_context *ctx, ddt_reader *reader, const ddt_ckks_params *params, const ctxt_head *head,
+                            ddt_ciphertext *out) {
+    ddt_status status = DDT_OK;
+    out->scale = head->scale;
+    if (head->has_seed == 0) {
+        return read_parts(ctx, reader, params, out);
     }
-    for (unsigned i = 0; i <= out->level && out->has_seed && status == DDT_OK; i++) {
-        ddt_ckks_expand_seed(params, out->seed, 0, i, ddt_ciphertext_limb(out, params->n, 1, i));
+    out->has_seed = true;
+    status = ddt_reader_bytes(reader, out->seed, sizeof out->seed);
+    if (status != DDT_OK) {
+        return status;
+    }
+    /* One thread unpacks the half that stands in the file, the others begin to expand the half that does not. */
+    const int threads = ddt_context_threads(ctx);
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+#pragma omp single nowait
+        status = read_parts(ctx, reader, params, out);
+#pragma omp for schedule(dynamic, 1)
+        for (unsigned i = 0; i <= out->level; i++) {
+            ddt_ckks_expand_seed(params, out->seed, 0, i, ddt_ciphertext_limb(out, params->n, 1, i));
+        }
     }
     return status;
 }

@@ -185,6 +185,16 @@ static ddt_status read_head(ddt_context *ctx, ddt_reader *reader, const ddt_ckks
     return status;
 }
 
+static ddt_status read_half(ddt_context *ctx, ddt_reader *reader, const ddt_ckks_params *params, ddt_switch_key *out) {
+    const size_t limbs = (size_t)out->top_level + 1 + params->literal.p_count;
+    ddt_status status = DDT_OK;
+    for (size_t i = 0; i < key_limbs(params, out->top_level) && status == DDT_OK; i++) {
+        const size_t m = limb_modulus(params, out->top_level, i % limbs);
+        status = ckks_read_limb(ctx, reader, params, m, out->b + i * params->n);
+    }
+    return status == DDT_OK ? ddt_reader_end(reader) : status;
+}
+
 static ddt_status read_body(ddt_context *ctx, ddt_reader *reader, const ddt_ckks_params *params, ddt_switch_key *out) {
     const size_t n = params->n;
     const size_t limbs = (size_t)out->top_level + 1 + params->literal.p_count;
@@ -194,23 +204,20 @@ static ddt_status read_body(ddt_context *ctx, ddt_reader *reader, const ddt_ckks
     if (out->a == NULL) {
         return ddt_fail(ctx, DDT_ERR_MEMORY, "Memory is short for an evaluation key of %zu limbs.", 2 * all);
     }
+    /* One thread unpacks the half that stands in the file, the others begin to expand the half that does not. */
     ddt_status status = DDT_OK;
-    for (size_t i = 0; i < all && status == DDT_OK; i++) {
-        status = ckks_read_limb(ctx, reader, params, limb_modulus(params, out->top_level, i % limbs), out->b + i * n);
-    }
-    if (status == DDT_OK) {
-        status = ddt_reader_end(reader);
-    }
-    if (status != DDT_OK) {
-        return status;
-    }
     const int threads = ddt_context_threads(ctx);
-#pragma omp parallel for num_threads(threads) if (threads > 1) schedule(dynamic, 1)
-    for (size_t i = 0; i < all; i++) {
-        ddt_ckks_expand_seed(params, out->seed, (uint32_t)(i / limbs), limb_modulus(params, out->top_level, i % limbs),
-                             out->a + i * n);
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+#pragma omp single nowait
+        status = read_half(ctx, reader, params, out);
+#pragma omp for schedule(dynamic, 1)
+        for (size_t i = 0; i < all; i++) {
+            ddt_ckks_expand_seed(params, out->seed, (uint32_t)(i / limbs),
+                                 limb_modulus(params, out->top_level, i % limbs), out->a + i * n);
+        }
     }
-    return DDT_OK;
+    return status;
 }
 
 ddt_status ddt_switch_key_read(ddt_context *ctx, ddt_reader *reader, const ddt_ckks_params *params,

@@ -4,6 +4,7 @@
 #include "ddt/custody/release.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -42,7 +43,68 @@ static ddt_status write_encapsulation(ddt_context *ctx, const ddt_ckks_params *p
     return status;
 }
 
-/* One key in memory at a time: made, written, freed. */
+/* A key on its way to the file, by a thread of its own while the next one is made. */
+typedef struct outgoing {
+    ddt_writer *writer;
+    const ddt_ckks_params *params;
+    ddt_switch_key key;
+    pthread_t thread;
+    ddt_status status; /* of what was written */
+    bool is_running;
+} outgoing;
+
+static void *write_key(void *user) {
+    outgoing *o = user;
+    o->status = ddt_switch_key_write(o->writer, o->params, &o->key);
+    ddt_switch_key_destroy(&o->key);
+    return NULL;
+}
+
+static ddt_status wait_for_key(outgoing *o) {
+    if (o->is_running) {
+        (void)pthread_join(o->thread, NULL);
+        o->is_running = false;
+    }
+    return o->status;
+}
+
+/* Takes the key, when the one before is written. Where no thread is to be had it is written at once. */
+static ddt_status send_key(outgoing *o, ddt_switch_key *key) {
+    ddt_status status = wait_for_key(o);
+    if (status != DDT_OK) {
+        return status;
+    }
+    o->key = *key;
+    *key = (ddt_switch_key){0};
+    o->is_running = pthread_create(&o->thread, NULL, write_key, o) == 0;
+    if (!o->is_running) {
+        (void)write_key(o);
+    }
+    return DDT_OK;
+}
+
+/* Two keys in memory at a time: one is made, the one before it written. */
+static ddt_status write_switch_keys(ddt_context *ctx, const ddt_plan *plan, const ddt_ckks_params *params,
+                                    const ddt_secret_key *secret, ddt_writer *writer) {
+    const size_t count = ddt_plan_key_count(plan);
+    outgoing o = {.writer = writer, .params = params};
+    ddt_status status = DDT_OK;
+    for (size_t i = 0; status == DDT_OK && i < count; i++) {
+        ddt_plan_key wanted = ddt_plan_get_key(plan, i);
+        ddt_switch_key key = {0};
+        status = ddt_progress(ctx, "keys", i, count);
+        if (status == DDT_OK) {
+            status = ddt_switch_key_generate(ctx, secret, wanted.galois, wanted.top_level, &key);
+        }
+        if (status == DDT_OK) {
+            status = send_key(&o, &key);
+        }
+        ddt_switch_key_destroy(&key);
+    }
+    const ddt_status last = wait_for_key(&o);
+    return status == DDT_OK ? last : status;
+}
+
 static ddt_status write_eval_keys(ddt_context *ctx, const ddt_twin_plan *plan, const ddt_ckks_params *params,
                                   const ddt_secret_key *secret, const char *path, uint64_t *bytes) {
     ddt_writer *writer = NULL;
@@ -52,17 +114,8 @@ static ddt_status write_eval_keys(ddt_context *ctx, const ddt_twin_plan *plan, c
     }
     const size_t count = ddt_plan_key_count(plan->plan);
     status = ddt_writer_heading(writer, &plan->digest, 0, (uint32_t)count);
-    for (size_t i = 0; status == DDT_OK && i < count; i++) {
-        ddt_plan_key wanted = ddt_plan_get_key(plan->plan, i);
-        ddt_switch_key key = {0};
-        status = ddt_progress(ctx, "keys", i, count);
-        if (status == DDT_OK) {
-            status = ddt_switch_key_generate(ctx, secret, wanted.galois, wanted.top_level, &key);
-        }
-        if (status == DDT_OK) {
-            status = ddt_switch_key_write(writer, params, &key);
-        }
-        ddt_switch_key_destroy(&key);
+    if (status == DDT_OK) {
+        status = write_switch_keys(ctx, plan->plan, params, secret, writer);
     }
     if (status == DDT_OK) {
         status = write_encapsulation(ctx, params, secret, writer);
