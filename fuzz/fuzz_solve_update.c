@@ -71,6 +71,12 @@ static void fill(ddt_context *ctx, const ddt_update *update, const ddt_model *mo
         for (size_t i = 0; i < steps.count * steps.input_count; i++) {
             require((steps.inputs[i] == NULL) == (i % steps.input_count == 0));
         }
+        for (size_t i = 1; steps.rests && i < steps.input_count; i++) {
+            const double *values = steps.inputs[(steps.count - 1) * steps.input_count + i];
+            for (size_t k = 0; ddt_update_is_of_level(update, i) && k < steps.block; k++) {
+                require(values[k] == 0.0);
+            }
+        }
         ddt_update_steps_destroy(&steps);
     }
 }

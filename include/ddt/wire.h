@@ -90,11 +90,13 @@ DDT_MUST_CHECK ddt_status ddt_writer_note(ddt_writer *writer, const uint8_t *not
 /*
  * The section "CLCK" behind the note of living twins and their updates: public. Of a twin: its clock (from_h and to_h
  * alike), how many updates it has had, how many steps in all. Of an update: the clock that it goes on from and the one
- * it leads to, how many updates the twin must have had, its steps; `begins`: a new twin's first values stand in it.
+ * it leads to, how many updates the twin must have had, its steps; `begins`: it starts a new twin, from zeros;
+ * `absent`: bit i says that input i of its last step is not sent, since it is 0 (a step without a level).
  */
 typedef struct ddt_wire_clock {
     double from_h, to_h;
     uint64_t updates, steps;
+    uint64_t absent;
     bool begins;
 } ddt_wire_clock;
 DDT_MUST_CHECK ddt_status ddt_writer_clock(ddt_writer *writer, const ddt_wire_clock *clock);

@@ -7,8 +7,9 @@
 #include "ddtwin-engine.h"
 
 #include <math.h>
+#include <string.h>
 
-enum { STEPS_MAX = 4096 };
+enum { STEPS_MAX = 4096, INPUTS_MAX = 64 };
 
 /* A twin and an update of it, opened. */
 typedef struct update {
@@ -41,7 +42,7 @@ static ddt_status find_carried(update *u) {
             carried++;
         }
     }
-    if (carried != u->output_count || u->e.info.batches != 1) {
+    if (carried != u->output_count || u->e.info.batches != 1 || u->input_count > INPUTS_MAX) {
         return ddt_fail(u->e.ctx, DDT_ERR_MISMATCH, "%s is not a plan of a living twin.", u->e.arguments->plan);
     }
     return DDT_OK;
@@ -96,6 +97,11 @@ static ddt_status check_order(const update *u) {
     const ddt_wire_clock *life = &u->life_clock;
     const ddt_wire_clock *news = &u->news_clock;
     const char *twin = u->e.arguments->twin;
+    for (size_t i = 0; i < u->input_count; i++) {
+        if ((news->absent >> i & 1) != 0 && u->source[i] != SIZE_MAX) {
+            return ddt_fail(u->e.ctx, DDT_ERR_FORMAT, "%s leaves out what its plan carries.", u->e.arguments->news);
+        }
+    }
     if (news->begins != (twin == NULL)) {
         return ddt_fail(u->e.ctx, DDT_ERR_MISMATCH,
                         news->begins ? "%s begins a twin; it cannot go on from another one."
@@ -137,13 +143,25 @@ static ddt_status open_files(update *u) {
 
 /* ------------------------------------------------------------------ steps */
 
-/* The twin as it was: from its file, or from the update that begins it. */
+/* An encryption of 0 that everybody knows: of what a new twin holds, and of what was left out. */
+static ddt_status zero_input(const update *u, size_t index, ddt_ciphertext *out) {
+    const ddt_plan_input input = ddt_plan_get_input(u->e.plan, index);
+    const size_t n = ddt_ckks_n(u->e.params);
+    ddt_status status = ddt_ciphertext_create(u->e.ctx, u->e.params, input.level, 2, out);
+    for (unsigned limb = 0; status == DDT_OK && limb < 2 * (input.level + 1); limb++) {
+        memset(ddt_ciphertext_limb(out, n, limb % 2, limb / 2), 0, n * sizeof(uint64_t));
+    }
+    out->scale = status == DDT_OK ? ddt_ckks_canonical_scale(u->e.params, input.level) : 0.0;
+    return status;
+}
+
+/* The twin as it was; a new one holds zeros. */
 static ddt_status read_twin(update *u) {
-    ddt_reader *from = u->life != NULL ? u->life : u->news;
     ddt_status status = DDT_OK;
     for (size_t i = 0; status == DDT_OK && i < u->input_count; i++) {
         if (u->source[i] != SIZE_MAX) {
-            status = engine_read_input(&u->e, from, i, &u->inputs[i]);
+            status =
+                u->life != NULL ? engine_read_input(&u->e, u->life, i, &u->inputs[i]) : zero_input(u, i, &u->inputs[i]);
         }
     }
     return status == DDT_OK && u->life != NULL ? ddt_reader_finish(u->life) : status;
@@ -153,7 +171,8 @@ static ddt_status run_step(update *u, size_t step) {
     ddt_status status = DDT_OK;
     for (size_t i = 0; status == DDT_OK && i < u->input_count; i++) {
         if (u->source[i] == SIZE_MAX) {
-            status = engine_read_input(&u->e, u->news, i, &u->inputs[i]);
+            const bool is_absent = step + 1 == u->e.runs && (u->news_clock.absent >> i & 1) != 0;
+            status = is_absent ? zero_input(u, i, &u->inputs[i]) : engine_read_input(&u->e, u->news, i, &u->inputs[i]);
         }
     }
     if (status == DDT_OK) {

@@ -158,6 +158,7 @@ static ddt_status add_range(ddt_context *ctx, const ddt_model *model, const ddt_
 static bool take_doses(const ddt_schedule *schedule, size_t compartment, double span_h, ddt_update *u) {
     const double allowance = 2.0;
     double total = 0.0;
+    double steady = 0.0;
     double first_h = INFINITY;
     double last_h = -INFINITY;
     size_t count = 0;
@@ -166,6 +167,9 @@ static bool take_doses(const ddt_schedule *schedule, size_t compartment, double 
         if (dose->compartment == compartment && dose->amount > 0.0) {
             u->dose_max[compartment] = fmax(u->dose_max[compartment], allowance * dose->amount);
             total += dose->amount;
+            if (dose->steady_state != 0 && dose->interval_h > 0.0) {
+                steady = fmax(steady, allowance * dose->amount / dose->interval_h);
+            }
             first_h = fmin(first_h, dose->time_h);
             last_h = fmax(last_h, dose->time_h);
             count++;
@@ -173,6 +177,7 @@ static bool take_doses(const ddt_schedule *schedule, size_t compartment, double 
     }
     /* n doses over their span and one interval more; one dose: over the table's span */
     double over_h = count > 1 && last_h > first_h ? (last_h - first_h) * (double)count / (double)(count - 1) : span_h;
+    u->dose_rate_max[compartment] = fmax(u->dose_rate_max[compartment], steady);
     if (count > 0 && over_h > 0.0) {
         u->dose_rate_max[compartment] = fmax(u->dose_rate_max[compartment], allowance * total / over_h);
     }

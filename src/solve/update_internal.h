@@ -119,15 +119,24 @@ void update_set_etas(const ddt_update *u, size_t point, double *symbols);
 
 /* ------------------------------------------------------------------ update_timeline.c */
 
-typedef enum update_act_kind { UPDATE_MOVE, UPDATE_BOLUS, UPDATE_LEVEL, UPDATE_LOOK } update_act_kind;
+typedef enum update_act_kind {
+    UPDATE_MOVE,
+    UPDATE_BOLUS,
+    UPDATE_LEVEL,
+    UPDATE_LOOK,
+    UPDATE_RESET, /* nothing is left */
+    UPDATE_STEADY /* what was given for ever is all there is */
+} update_act_kind;
 
 typedef struct update_act {
     update_act_kind kind;
-    double time_h, span_h; /* MOVE: the end and the length */
-    size_t record;         /* MOVE: whose covariates hold; BOLUS: whose F; LEVEL, LOOK: itself */
+    double time_h, span_h; /* MOVE: the end and the length; STEADY: the interval */
+    size_t record;         /* MOVE: whose covariates hold; BOLUS, STEADY: whose F; LEVEL, LOOK: itself */
     size_t compartment;
-    double amount;       /* BOLUS */
-    const double *rates; /* MOVE: what flows into each compartment; into the timeline's block */
+    double amount;     /* BOLUS, STEADY */
+    double infusion_h; /* STEADY; 0: boluses */
+    const double
+        *rates; /* MOVE: what flows into each compartment; STEADY: during an infusion; into the timeline's block */
 } update_act;
 
 typedef struct update_timeline {

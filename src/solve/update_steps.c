@@ -152,6 +152,7 @@ static ddt_status allocate_steps(stepper *s) {
         return solve_no_memory(s->ctx);
     }
     out->count = count;
+    out->rests = ends_open(s->timeline);
     for (size_t i = 0; i < count * out->input_count; i++) {
         out->inputs[i] = i % out->input_count == 0 ? NULL : ddt_calloc(out->block, sizeof **out->inputs);
         if (i % out->input_count != 0 && out->inputs[i] == NULL) {
@@ -272,6 +273,8 @@ ddt_status ddt_update_fill(ddt_context *ctx, const ddt_update *update, const ddt
     }
     return status;
 }
+
+bool ddt_update_is_of_level(const ddt_update *update, size_t input) { return input >= update_gain(update); }
 
 /* Values of patients: wiped. */
 void ddt_update_steps_destroy(ddt_update_steps *steps) {

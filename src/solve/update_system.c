@@ -145,7 +145,7 @@ ddt_status update_walk_create(ddt_context *ctx, const update_system *system, con
     /* augmented matrix, its exponential, scratch of that; product and vector */
     const size_t scratch = 5 * m * m + n * n + n;
     *out = (update_walk){.system = system, .numbers_of = SIZE_MAX};
-    out->block = ddt_calloc(system->values, sizeof *out->block);
+    out->block = ddt_calloc(system->values + n, sizeof *out->block); /* and rates of nothing */
     out->e = ddt_calloc(n * n + n, sizeof *out->e);
     out->scratch = ddt_calloc(scratch, sizeof *out->scratch);
     out->symbols = ddt_calloc(model->symbol_count, sizeof *out->symbols);
@@ -202,6 +202,42 @@ static void move(update_walk *walk, const update_act *act) {
     memcpy(walk->e, product, (n * n + n) * sizeof *product);
 }
 
+static void forget(update_walk *walk) {
+    const size_t n = walk->system->n;
+    memset(walk->e, 0, (n * n + n) * sizeof *walk->e);
+}
+
+/*
+ * Just before a dose that has been given for ever: x = E x + s over one interval, so x = (1 - E)^-1 s. It has no value
+ * where drug never leaves, which a plan refuses.
+ */
+static void settle(update_walk *walk, const update_act *act) {
+    const size_t n = walk->system->n;
+    const double *none = walk->block + walk->system->values;
+    update_act part = {.kind = UPDATE_MOVE, .span_h = act->infusion_h, .rates = act->rates};
+    const size_t of = walk->numbers_of;
+    update_walk_start(walk);
+    walk->numbers_of = of;
+    if (act->infusion_h > 0.0) {
+        move(walk, &part);
+    } else {
+        walk->s[act->compartment] = act->amount * walk->numbers.f[act->compartment];
+    }
+    part.span_h = act->span_h - act->infusion_h;
+    part.rates = none;
+    if (part.span_h > 0.0) {
+        move(walk, &part);
+    }
+    double *left = walk->scratch;
+    for (size_t i = 0; i < n * n; i++) {
+        left[i] = (i % (n + 1) == 0 ? 1.0 : 0.0) - walk->e[i];
+    }
+    if (!solve_eliminate(left, walk->s, n)) {
+        walk->s[0] = NAN;
+    }
+    memset(walk->e, 0, n * n * sizeof *walk->e);
+}
+
 void update_walk_act(update_walk *walk, const ddt_model *model, const ddt_events *events, size_t subject,
                      const update_act *act, update_set set, const void *user) {
     if (walk->numbers_of != act->record) {
@@ -214,5 +250,9 @@ void update_walk_act(update_walk *walk, const ddt_model *model, const ddt_events
         move(walk, act);
     } else if (act->kind == UPDATE_BOLUS) {
         walk->s[act->compartment] += act->amount * walk->numbers.f[act->compartment];
+    } else if (act->kind == UPDATE_RESET) {
+        forget(walk);
+    } else if (act->kind == UPDATE_STEADY) {
+        settle(walk, act);
     }
 }

@@ -10,7 +10,7 @@
 #include <string.h>
 
 /* A moment at which something begins, ends or is looked at. */
-typedef enum moment_kind { MOMENT_INFUSION_END, MOMENT_DOSE, MOMENT_RECORD } moment_kind;
+typedef enum moment_kind { MOMENT_INFUSION_END, MOMENT_RESET, MOMENT_DOSE, MOMENT_RECORD } moment_kind;
 
 typedef struct moment {
     double time_h;
@@ -29,6 +29,7 @@ typedef struct drafter {
     moment *moments;
     size_t moment_count;
     double *rates; /* current, a compartment each */
+    size_t reset;  /* the last record that reset; what earlier ones gave is over */
     update_timeline *out;
 } drafter;
 
@@ -63,11 +64,11 @@ static ddt_status check_record(const drafter *d, size_t index, double since_h) {
                         "'%s', line %u: the record of time %.15g lies before the twin's clock, which stands at %.15g.",
                         d->events->path, record->line, record->time_h, since_h);
     }
-    if (record->evid == 3 || record->evid == 4 || record->steady_state != 0) {
-        return ddt_fail(d->ctx, DDT_ERR_UNSUPPORTED,
-                        "'%s', line %u: resets and steady-state doses cannot be given to a twin that goes on from its "
-                        "past.",
-                        d->events->path, record->line);
+    if (record->steady_state > 1) {
+        return ddt_fail(
+            d->ctx, DDT_ERR_UNSUPPORTED,
+            "'%s', line %u: SS %d, a steady state on top of what is there, is not for a twin that is updated.",
+            d->events->path, record->line, record->steady_state);
     }
     if (record->censored != 0) {
         return ddt_fail(d->ctx, DDT_ERR_UNSUPPORTED,
@@ -100,6 +101,29 @@ static ddt_status check_dose(const drafter *d, const ddt_dose *dose) {
     return DDT_OK;
 }
 
+/* A steady state within what is planned for on average. */
+static ddt_status check_steady(const drafter *d, const ddt_dose *dose) {
+    const size_t c = dose->compartment;
+    if (dose->steady_state == 0) {
+        return DDT_OK;
+    }
+    if (!(dose->interval_h > 0.0) || dose->duration_h > dose->interval_h) {
+        return ddt_fail(
+            d->ctx, DDT_ERR_UNSUPPORTED,
+            "'%s', line %u: a steady state of infusions without end or longer than their interval is not for "
+            "a twin that is updated.",
+            d->events->path, line_of(d, dose->record));
+    }
+    if (!(dose->amount <= d->u->dose_rate_max[c] * dose->interval_h)) {
+        return ddt_fail(d->ctx, DDT_ERR_RANGE,
+                        "'%s', line %u: AMT is %.15g every %.15g; the plan was made for at most %.6g in that time into "
+                        "%s.",
+                        d->events->path, line_of(d, dose->record), dose->amount, dose->interval_h,
+                        d->u->dose_rate_max[c] * dose->interval_h, d->model->compartments[c].name);
+    }
+    return DDT_OK;
+}
+
 /* All doses of the table against what is planned for on average, one dose in advance. */
 static ddt_status check_total(const drafter *d, double span_h) {
     for (size_t c = 0; c < d->model->compartment_count; c++) {
@@ -125,6 +149,7 @@ static ddt_status check_all(drafter *d, double since_h) {
     }
     for (size_t i = 0; i < d->schedule.dose_count; i++) {
         SOLVE_TRY(check_dose(d, &d->schedule.doses[i]));
+        SOLVE_TRY(check_steady(d, &d->schedule.doses[i]));
     }
     return DDT_OK;
 }
@@ -144,22 +169,32 @@ static void add_moment(drafter *d, double time_h, size_t rank, moment_kind kind,
     d->moments[d->moment_count++] = (moment){time_h, rank, kind, index};
 }
 
-/* At one time: ends of infusions, additional doses, then records, each after the dose that it gives. */
+static bool resets(const ddt_record *record) {
+    return record->evid == 3 || record->evid == 4 || (record->evid == 1 && record->steady_state == 1);
+}
+
+/* At one time: ends of infusions, additional doses, then records, each after what it resets and the dose that it
+ * gives. */
 static ddt_status find_moments(drafter *d) {
-    const size_t most = 2 * d->schedule.dose_count + d->subject->record_count;
+    enum { FIRST = 2, EACH = 3 }; /* ranks of records */
+    const size_t most = 2 * (d->schedule.dose_count + d->subject->record_count);
     d->moments = ddt_calloc(most, sizeof *d->moments);
     if (d->moments == NULL) {
         return solve_no_memory(d->ctx);
     }
     for (size_t i = 0; i < d->schedule.dose_count; i++) {
         const ddt_dose *dose = &d->schedule.doses[i];
-        add_moment(d, dose->time_h, dose->additional > 0 ? 1 : 2 + 2 * dose->record, MOMENT_DOSE, i);
+        add_moment(d, dose->time_h, dose->additional > 0 ? 1 : FIRST + 1 + EACH * dose->record, MOMENT_DOSE, i);
         if (dose->duration_h > 0.0) {
             add_moment(d, dose->time_h + dose->duration_h, 0, MOMENT_INFUSION_END, i);
         }
     }
     for (size_t r = 0; r < d->subject->record_count; r++) {
-        add_moment(d, d->subject->records[r].time_h, 3 + 2 * r, MOMENT_RECORD, r);
+        const ddt_record *record = &d->subject->records[r];
+        add_moment(d, record->time_h, FIRST + 2 + EACH * r, MOMENT_RECORD, r);
+        if (resets(record)) {
+            add_moment(d, record->time_h, FIRST + EACH * r, MOMENT_RESET, r);
+        }
     }
     qsort(d->moments, d->moment_count, sizeof *d->moments, compare_moments);
     return DDT_OK;
@@ -188,7 +223,37 @@ static void add_move(drafter *d, double *now_h, double time_h, size_t stretch) {
     *now_h = time_h;
 }
 
-static void add_dose(drafter *d, const ddt_dose *dose) {
+static void add_reset(drafter *d, size_t record) {
+    memset(d->rates, 0, d->model->compartment_count * sizeof *d->rates);
+    d->reset = record;
+    d->out->acts[d->out->count++] = (update_act){.kind = UPDATE_RESET, .record = record};
+}
+
+static void end_infusion(drafter *d, const ddt_dose *dose) {
+    if (dose->record >= d->reset) {
+        d->rates[dose->compartment] -= dose->amount / dose->duration_h;
+    }
+}
+
+/* The steady state that the dose's own record begins with. */
+static void add_steady(drafter *d, const ddt_dose *dose, size_t stretch) {
+    double *rates = d->out->rates + stretch * d->model->compartment_count;
+    if (dose->duration_h > 0.0) {
+        rates[dose->compartment] = dose->amount / dose->duration_h;
+    }
+    d->out->acts[d->out->count++] = (update_act){.kind = UPDATE_STEADY,
+                                                 .record = dose->covariate_record,
+                                                 .compartment = dose->compartment,
+                                                 .span_h = dose->interval_h,
+                                                 .amount = dose->amount,
+                                                 .infusion_h = dose->duration_h,
+                                                 .rates = rates};
+}
+
+static void add_dose(drafter *d, const ddt_dose *dose, size_t stretch) {
+    if (dose->steady_state == 1) {
+        add_steady(d, dose, stretch);
+    }
     if (dose->duration_h > 0.0) {
         d->rates[dose->compartment] += dose->amount / dose->duration_h;
         return;
@@ -212,8 +277,8 @@ static void add_record(drafter *d, size_t index) {
 
 static ddt_status draft(drafter *d, double since_h) {
     const size_t n = d->model->compartment_count;
-    d->out->acts = ddt_calloc(2 * d->moment_count + 1, sizeof *d->out->acts);
-    d->out->rates = ddt_calloc((d->moment_count + 1) * n, sizeof *d->out->rates);
+    d->out->acts = ddt_calloc(3 * d->moment_count + 1, sizeof *d->out->acts); /* a stretch, a steady state, a dose */
+    d->out->rates = ddt_calloc((2 * d->moment_count + 1) * n, sizeof *d->out->rates);
     d->rates = ddt_calloc(n, sizeof *d->rates);
     if (d->out->acts == NULL || d->out->rates == NULL || d->rates == NULL) {
         return solve_no_memory(d->ctx);
@@ -228,10 +293,12 @@ static ddt_status draft(drafter *d, double since_h) {
         if (at->kind == MOMENT_RECORD) {
             add_record(d, at->index);
         } else if (at->kind == MOMENT_DOSE) {
-            add_dose(d, &d->schedule.doses[at->index]);
+            /* stretches come first, then the rates of steady states */
+            add_dose(d, &d->schedule.doses[at->index], d->moment_count + m);
+        } else if (at->kind == MOMENT_RESET) {
+            add_reset(d, at->index);
         } else {
-            const ddt_dose *dose = &d->schedule.doses[at->index];
-            d->rates[dose->compartment] -= dose->amount / dose->duration_h;
+            end_infusion(d, &d->schedule.doses[at->index]);
         }
     }
     d->out->to_h = now_h;

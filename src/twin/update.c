@@ -174,18 +174,29 @@ static ddt_status write_note(const updater *u, ddt_writer *writer) {
     return twin_identifiers_write(u->ctx, &one, u->keys.secret, &u->plan->digest, writer);
 }
 
-static ddt_status write_steps(const updater *u, double *slots, double *newborn, ddt_plaintext *plaintext,
-                              ddt_writer *writer) {
+/* The twin is with the engine, or begins as zeros there; what a last step without a level would say of one is 0. */
+static bool is_sent(const updater *u, size_t step, size_t input) {
+    const bool is_last = step + 1 == u->steps.count;
+    return input > 0 && !(is_last && u->steps.rests && ddt_update_is_of_level(u->plan->update, input));
+}
+
+static uint64_t absent_inputs(const updater *u) {
+    uint64_t absent = 0;
+    for (size_t i = 1; i < u->steps.input_count; i++) {
+        absent |= is_sent(u, u->steps.count - 1, i) ? 0 : UINT64_C(1) << i;
+    }
+    return absent;
+}
+
+static ddt_status write_steps(const updater *u, double *slots, ddt_plaintext *plaintext, ddt_writer *writer) {
     const size_t inputs = u->steps.input_count;
     const size_t total = u->steps.count * inputs;
     ddt_status status = DDT_OK;
     for (size_t k = 0; status == DDT_OK && k < total; k++) {
         status = ddt_progress(u->ctx, "encrypt", k, total);
-        const double *values = k == 0 ? newborn : u->steps.inputs[k];
-        /* Input 0 is the twin: a new one holds nothing, the others are with the engine. */
-        if (status == DDT_OK && values != NULL && (k > 0 || u->life_path == NULL)) {
-            status =
-                twin_encrypt_input(u->ctx, u->plan->plan, &u->keys, values, k % inputs, 0, slots, plaintext, writer);
+        if (status == DDT_OK && is_sent(u, k / inputs, k % inputs)) {
+            status = twin_encrypt_input(u->ctx, u->plan->plan, &u->keys, u->steps.inputs[k], k % inputs, 0, slots,
+                                        plaintext, writer);
         }
     }
     return status == DDT_OK ? ddt_progress(u->ctx, "encrypt", total, total) : status;
@@ -194,17 +205,15 @@ static ddt_status write_steps(const updater *u, double *slots, double *newborn, 
 static ddt_status write_body(const updater *u, ddt_writer *writer) {
     const size_t slot_count = ddt_ckks_slots(u->keys.params);
     double *slots = ddt_calloc(slot_count, sizeof *slots);
-    double *newborn = ddt_calloc(u->steps.block, sizeof *newborn);
     ddt_plaintext plaintext = {0};
-    ddt_status status = slots == NULL || newborn == NULL
+    ddt_status status = slots == NULL
                             ? twin_no_memory(u->ctx)
                             : ddt_plaintext_create(u->ctx, u->keys.params, ddt_ckks_levels(u->keys.params), &plaintext);
     if (status == DDT_OK) {
-        status = write_steps(u, slots, newborn, &plaintext, writer);
+        status = write_steps(u, slots, &plaintext, writer);
     }
     twin_plaintext_wipe(u->keys.params, &plaintext);
     twin_wipe_free(slots, slot_count * sizeof *slots);
-    ddt_free(newborn);
     return status;
 }
 
@@ -214,6 +223,7 @@ static ddt_status write_update(const updater *u, uint64_t *bytes) {
                                   .to_h = u->steps.to_h,
                                   .updates = u->before.clock.updates,
                                   .steps = u->steps.count,
+                                  .absent = absent_inputs(u),
                                   .begins = u->life_path == NULL};
     ddt_status status = ddt_writer_open(u->ctx, u->path, DDT_WIRE_UPDATE, false, &writer);
     if (status != DDT_OK) {

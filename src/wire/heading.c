@@ -65,7 +65,7 @@ ddt_status ddt_reader_note(ddt_context *ctx, ddt_reader *reader, uint8_t **note,
     return status;
 }
 
-enum { CLOCK_BYTES = 2 * 8 + 2 * 8 + 1 };
+enum { CLOCK_BYTES = 2 * 8 + 3 * 8 + 1 };
 
 ddt_status ddt_writer_clock(ddt_writer *writer, const ddt_wire_clock *clock) {
     ddt_writer_begin(writer, "CLCK");
@@ -73,6 +73,7 @@ ddt_status ddt_writer_clock(ddt_writer *writer, const ddt_wire_clock *clock) {
     ddt_writer_f64(writer, clock->to_h);
     ddt_writer_u64(writer, clock->updates);
     ddt_writer_u64(writer, clock->steps);
+    ddt_writer_u64(writer, clock->absent);
     ddt_writer_u8(writer, clock->begins);
     return ddt_writer_end(writer);
 }
@@ -88,6 +89,9 @@ static ddt_status read_clock(ddt_context *ctx, ddt_reader *reader, ddt_wire_cloc
     }
     if (status == DDT_OK) {
         status = ddt_reader_u64(reader, &clock->steps);
+    }
+    if (status == DDT_OK) {
+        status = ddt_reader_u64(reader, &clock->absent);
     }
     if (status == DDT_OK) {
         status = ddt_reader_u8(reader, &begins);

@@ -119,14 +119,12 @@ static void test_batch(void **state) {
 }
 
 /* The amounts at a point are those of a patient with its etas. */
-static void test_amounts(void **state) {
-    (void)state;
+/* Two tables one after the other, a level at the end of the first: amounts as CVODE has them at the last observation.
+ */
+static void check_amounts(const char *head, const char *first, const char *second, size_t observations, double end_h) {
     life l;
     ddt_update_options options = {.points = 128};
     life_open(&l, &options);
-    static const char *const head = "ID,TIME,AMT,RATE,CMT,EVID,DV,WT,CRCL,II,ADDL\n";
-    static const char *const first = "p,0,900,450,1,1,.,70,60,8,2\np,3,.,.,1,2,.,75,50,.,.\np,20,.,.,1,0,9,75,90,.,.\n";
-    static const char *const second = "p,21,500,0,1,1,.,75,90,.,.\np,25,.,.,1,2,.,80,95,.,.\n";
     text all = {0};
     text part = {0};
     ddt_events *events = NULL;
@@ -136,12 +134,12 @@ static void test_amounts(void **state) {
     part.length = 0;
     text_add(&part, "%s%s", head, second);
     assert_int_equal(life_step_text(&l, part.data), 1); /* no level: a step all the same */
-    assert_true(l.clock_h == 25.0);
+    assert_true(l.clock_h == end_h);
     assert_ok(l.ctx, ddt_events_parse(l.ctx, all.data, all.length, "all.csv", l.model, &events));
     double *symbols = calloc(l.model->symbol_count, sizeof *symbols);
+    double *right = calloc(2 * observations, sizeof *right);
     const size_t points = l.update->points;
     for (size_t j = 0; j < points; j += 17) {
-        double right[6];
         ddt_expr amounts[2];
         for (size_t i = 0; i < 2; i++) {
             amounts[i] = ddt_expr_symbol(l.model->pool, l.model->compartments[i].symbol);
@@ -151,15 +149,36 @@ static void test_amounts(void **state) {
         assert_ok(l.ctx, ddt_reference_simulate_with(l.ctx, l.model, events, 0, symbols, true, amounts, 2, right));
         for (size_t i = 0; i < 2; i++) {
             double got = l.twin[i * points + j] * l.update->scale[i * points + j];
-            assert_true(fabs(got - right[2 * 2 + i]) < 1e-6 * 900.0);
+            assert_true(fabs(got - right[2 * (observations - 1) + i]) < 1e-6 * 900.0);
             assert_true(l.twin[i * points + j] >= 0.0 && l.twin[i * points + j] < 1.0);
         }
     }
+    free(right);
     free(symbols);
     ddt_events_destroy(events);
     text_free(&all);
     text_free(&part);
     life_close(&l);
+}
+
+static void test_amounts(void **state) {
+    (void)state;
+    check_amounts("ID,TIME,AMT,RATE,CMT,EVID,DV,WT,CRCL,II,ADDL\n",
+                  "p,0,900,450,1,1,.,70,60,8,2\np,3,.,.,1,2,.,75,50,.,.\np,20,.,.,1,0,9,75,90,.,.\n",
+                  "p,21,500,0,1,1,.,75,90,.,.\np,25,.,.,1,2,.,80,95,.,.\n", 3, 25.0);
+}
+
+/* A twin that begins at the steady state of infusions; a reset in the midst of one, and a steady state of boluses. */
+static void test_steady(void **state) {
+    (void)state;
+    check_amounts("ID,TIME,AMT,RATE,CMT,EVID,DV,WT,CRCL,SS,II\n",
+                  "p,0,900,450,1,1,.,70,60,1,12\np,9,.,.,1,0,9,75,90,.,.\n",
+                  "p,12.5,800,400,1,1,.,75,90,.,.\np,13,.,.,1,3,.,75,90,.,.\np,13.5,400,200,1,1,.,75,80,.,.\n"
+                  "p,20,.,.,1,2,.,80,80,.,.\n",
+                  2, 20.0);
+    check_amounts("ID,TIME,AMT,RATE,CMT,EVID,DV,WT,CRCL,SS,II\n",
+                  "p,0,900,450,1,1,.,70,60,.,.\np,9,.,.,1,0,9,75,90,.,.\n",
+                  "p,12.5,800,400,1,1,.,75,90,.,.\np,14,600,0,1,4,.,75,70,1,8\np,20,.,.,1,2,.,80,80,.,.\n", 2, 20.0);
 }
 
 /* One table or one for each level: the same twin. */
@@ -423,8 +442,9 @@ static void test_bad_news(void **state) {
         {DDT_ERR_RANGE, "before the twin's clock", "p,3,.,.,1,0,9,75,80,.,.\n"},
         {DDT_ERR_RANGE, "CRCL is 500", "p,30,.,.,1,0,9,75,500,.,.\n"},
         {DDT_ERR_RANGE, "DV is 1e+06", "p,30,.,.,1,0,1000000,75,80,.,.\n"},
-        {DDT_ERR_UNSUPPORTED, "steady-state", "p,30,1000,1000,1,1,.,75,80,1,12\n"},
-        {DDT_ERR_UNSUPPORTED, "resets", "p,30,.,.,1,3,.,75,80,.,.\n"},
+        {DDT_ERR_UNSUPPORTED, "on top of", "p,30,100,0,1,1,.,75,80,2,12\n"},
+        {DDT_ERR_UNSUPPORTED, "longer than their interval", "p,30,1000,100,1,1,.,75,80,1,6\n"},
+        {DDT_ERR_RANGE, "every 1", "p,30,1000,0,1,1,.,75,80,1,1\n"},
         {DDT_ERR_DATA, "nothing has happened", "p,12,.,.,1,2,.,75,80,.,.\n"},
         {DDT_ERR_RANGE, "come to",
          "p,30,1800,0,1,1,.,75,80,.,.\np,30,1800,0,1,1,.,75,80,.,.\np,30,1800,0,1,1,.,75,80,.,.\n"},
@@ -579,6 +599,7 @@ int main(void) {
         cmocka_unit_test(test_prediction), cmocka_unit_test(test_drift),      cmocka_unit_test(test_file),
         cmocka_unit_test(test_bad_news),   cmocka_unit_test(test_bad_models), cmocka_unit_test(test_bad_options),
         cmocka_unit_test(test_memory),     cmocka_unit_test(test_sizes),      cmocka_unit_test(test_advice),
+        cmocka_unit_test(test_steady),
     };
     return cmocka_run_group_tests_name("update", tests, NULL, NULL);
 }

@@ -283,11 +283,11 @@ static void test_heading(void **state) {
 /* A clock comes back as it was; one that goes backwards, is not finite, or is at its end does not. */
 static void test_clock(void **state) {
     scratch *s = *state;
-    static const ddt_wire_clock clocks[] = {{1.5, 36.25, 3, 7, true},
-                                            {4.0, 3.0, 0, 1, false},
-                                            {NAN, NAN, 0, 1, false},
-                                            {0.0, INFINITY, 0, 1, false},
-                                            {1.0, 2.0, UINT64_MAX, 1, false}};
+    static const ddt_wire_clock clocks[] = {{1.5, 36.25, 3, 7, 0x28, true},
+                                            {4.0, 3.0, 0, 1, 0, false},
+                                            {NAN, NAN, 0, 1, 0, false},
+                                            {0.0, INFINITY, 0, 1, 0, false},
+                                            {1.0, 2.0, UINT64_MAX, 1, 0, false}};
     for (size_t i = 0; i < sizeof clocks / sizeof clocks[0]; i++) {
         ddt_writer *writer = NULL;
         ddt_reader *reader = NULL;
@@ -299,7 +299,8 @@ static void test_clock(void **state) {
         assert_int_equal(ddt_reader_clock(s->ctx, reader, &found), i == 0 ? DDT_OK : DDT_ERR_FORMAT);
         ddt_reader_close(reader);
         assert_true(i == 0 ? found.from_h == 1.5 && found.to_h == 36.25 : found.from_h == 0.0 && found.to_h == 0.0);
-        assert_true(i == 0 ? found.updates == 3 && found.steps == 7 && found.begins : found.steps == 0);
+        assert_true(i == 0 ? found.updates == 3 && found.steps == 7 && found.absent == 0x28 && found.begins
+                           : found.steps == 0);
     }
 }
 

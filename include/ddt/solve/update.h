@@ -69,14 +69,17 @@ typedef struct ddt_update_steps {
     size_t count, input_count, block;
     double **inputs;
     double from_h, to_h; /* the twin's clock before and after */
+    bool rests;          /* the last step has no level: inputs of levels (ddt_update_is_of_level) are 0 in it */
 } ddt_update_steps;
+/* Whether an input of a step describes a level: 0 in steps without one. */
+bool ddt_update_is_of_level(const ddt_update *update, size_t input);
 
 /*
  * since_h: the twin's clock; NAN for a twin without a past, which starts at the first record. The clock afterwards is
  * the last record's time, or the end of the last infusion. Doses of ADDL beyond the last record are left out, as
  * everywhere. Errors: DDT_ERR_RANGE (line, value and bounds: a covariate, a dose larger or doses more frequent than
- * planned for, a level out of reach, a record before the clock), DDT_ERR_UNSUPPORTED (steady-state doses, resets,
- * modelled rates, levels below a limit), DDT_ERR_DATA, DDT_ERR_MEMORY; *out is zero then.
+ * planned for, a level out of reach, a record before the clock), DDT_ERR_UNSUPPORTED (SS 2, steady states
+ * of infusions that never end, modelled rates, levels below a limit), DDT_ERR_DATA, DDT_ERR_MEMORY; *out is zero then.
  */
 DDT_MUST_CHECK ddt_status ddt_update_fill(ddt_context *ctx, const ddt_update *update, const ddt_model *model,
                                           const ddt_events *events, size_t subject, double since_h,
