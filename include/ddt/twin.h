@@ -41,6 +41,7 @@ typedef enum ddt_twin_purpose {
 /* How a model and a data set become a problem: the options of check, compile, simulate, fit and recommend. */
 typedef struct ddt_twin_options {
     ddt_twin_purpose purpose;
+    double prior_weight;       /* FIT: omega is divided by it; 0 is 1, below 1 a flattened prior */
     const char *target;        /* RECOMMEND: as ddt_recommend_parse_targets reads it */
     const char *product;       /* RECOMMEND: as ddt_recommend_parse_product reads it */
     bool grantable;            /* RECOMMEND: for ddt_twin_grant: the metrics alone, precise enough to be flooded */
@@ -272,6 +273,12 @@ DDT_MUST_CHECK ddt_status ddt_twin_write_etas(ddt_context *ctx, const ddt_profil
  */
 DDT_MUST_CHECK ddt_status ddt_twin_write_individuals(ddt_context *ctx, const ddt_twin_problem *problem,
                                                      const ddt_profile *fit, const char *path);
+/*
+ * residuals.csv: ID, TIME, OUTPUT, DV, CENS, PREDICTION, RESIDUAL, OUTLIER of every level: what the subject's estimate
+ * predicts, the standardised residual (ddt_fit_residuals), and 1 where that is beyond +-3. Likewise in the clear.
+ */
+DDT_MUST_CHECK ddt_status ddt_twin_write_residuals(ddt_context *ctx, const ddt_twin_problem *problem,
+                                                   const ddt_profile *fit, const char *path);
 /* The page of a fit: each subject's levels and the curve of its estimate (CVODE in the clear), etas with their
  * standard deviations, errors, costs. data_path: the problem's data. */
 DDT_MUST_CHECK ddt_status ddt_twin_write_fit_report(ddt_context *ctx, const ddt_twin_problem *problem,

@@ -41,6 +41,7 @@ typedef struct cli_arguments {
     const char *news;       /* what happened to a living twin */
     double grid_h;
     double memory, half_life; /* of a living twin */
+    double prior;             /* weight of a fit's prior */
     uint64_t points;          /* of a living twin */
     uint64_t population;      /* virtual patients */
     uint64_t threads;
@@ -97,6 +98,7 @@ typedef uint64_t cli_option;
 #define CLI_POPULATION (UINT64_C(1) << 32)
 #define CLI_MOMENTS (UINT64_C(1) << 33)
 #define CLI_AROUND (UINT64_C(1) << 34)
+#define CLI_PRIOR (UINT64_C(1) << 35)
 
 typedef struct cli_command {
     const char *name;

@@ -66,6 +66,8 @@ static const option_spec specs[] = {
      FIELD(memory), CLI_MEMORY, VALUE_NUMBER},
     {"--half-life", "TIME", "more drift: a level counts half after TIME, in the model's time unit", FIELD(half_life),
      CLI_HALF_LIFE, VALUE_NUMBER},
+    {"--prior", "WEIGHT", "what the population counts for in a fit: omega is divided by WEIGHT (default 1)",
+     FIELD(prior), CLI_PRIOR, VALUE_NUMBER},
     {"--points", "N", "support points of a living twin's posterior, a power of two (default: up to 8192)",
      FIELD(points), CLI_POINTS, VALUE_COUNT},
     {"--population", "N", "bands of N virtual patients: percentiles 5, 50 and 95 (docs/population.md)",

@@ -58,7 +58,7 @@ static const cli_command commands[] = {
      .example = "ddtwin compile models/theophylline.R --data-template data/theophylline_events.csv -o plan.ddt",
      .out = "plan.ddt",
      .allowed = CLI_DATA | CLI_DATA_TEMPLATE | CLI_OUT | CLI_FOR | CLI_TARGET | CLI_PRODUCT | CLI_GRANTABLE |
-                CLI_MEMORY | CLI_HALF_LIFE | CLI_POINTS | CLI_POPULATION | CLI_AROUND | PROBLEM | COMMON,
+                CLI_MEMORY | CLI_HALF_LIFE | CLI_POINTS | CLI_PRIOR | CLI_POPULATION | CLI_AROUND | PROBLEM | COMMON,
      .required = CLI_DATA_TEMPLATE | CLI_OUT,
      .run = ddtwin_compile},
     {.name = "keygen",
@@ -116,11 +116,14 @@ static const cli_command commands[] = {
          "covariates:\n"
          "NONMEM's objective with the model's omegas and residual error. Runs the whole chain like simulate. Writes\n"
          "DIR/etas.csv (ID, one column an eta), DIR/individuals.csv (the model's parameters), DIR/uncertainty.csv\n"
-         "(posterior standard deviations), DIR/summary.json and DIR/report.html. --clear runs the same program without "
+         "(posterior standard deviations), DIR/residuals.csv (each level beside its prediction, OUTLIER 1 beyond 3\n"
+         "standard deviations), DIR/summary.json and DIR/report.html. Levels below a limit of quantification: CENS 1, "
+         "the\n"
+         "limit in DV. --prior 0.25 flattens the prior: omega is divided by it. --clear runs the same program without "
          "keys.",
      .example = "ddtwin fit models/vancomycin_thomson2009.R --data data/vancomycin_levels.csv -o out/fit",
      .out = "DIR",
-     .allowed = CLI_DATA | CLI_OUT | CLI_PARAM | CLI_COVARIATES | CLI_CLEAR | COMMON,
+     .allowed = CLI_DATA | CLI_OUT | CLI_PARAM | CLI_COVARIATES | CLI_CLEAR | CLI_PRIOR | COMMON,
      .required = CLI_DATA | CLI_OUT,
      .run = ddtwin_fit},
     {.name = "recommend",

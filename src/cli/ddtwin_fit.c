@@ -33,7 +33,9 @@ static void print_text(const ddt_twin_outcome *outcome, const char *folder) {
     if (outcome->run->engine_s > 0) {
         (void)printf("engine       %.2f s\n", outcome->run->engine_s);
     }
-    (void)printf("written      %s/etas.csv, individuals.csv, uncertainty.csv, summary.json, report.html\n", folder);
+    (void)printf(
+        "written      %s/etas.csv, individuals.csv, uncertainty.csv, residuals.csv, summary.json, report.html\n",
+        folder);
 }
 
 ddt_status ddtwin_write_etas(ddt_context *ctx, const ddtwin_folder *folder, const ddt_twin_outcome *outcome) {
@@ -58,8 +60,9 @@ ddt_status ddtwin_write_etas(ddt_context *ctx, const ddtwin_folder *folder, cons
 
 static ddt_status write_files(const ddtwin_chain *c, const cli_arguments *arguments, const ddt_twin_outcome *outcome) {
     char *individuals = ddtwin_join(c->ctx, c->folder.files, "individuals.csv");
+    char *residuals = ddtwin_join(c->ctx, c->folder.files, "residuals.csv");
     char *report = ddtwin_join(c->ctx, c->folder.files, "report.html");
-    ddt_status status = individuals == NULL || report == NULL ? DDT_ERR_MEMORY : DDT_OK;
+    ddt_status status = individuals == NULL || residuals == NULL || report == NULL ? DDT_ERR_MEMORY : DDT_OK;
     if (status == DDT_OK) {
         status = ddtwin_write_etas(c->ctx, &c->folder, outcome);
     }
@@ -67,9 +70,13 @@ static ddt_status write_files(const ddtwin_chain *c, const cli_arguments *argume
         status = ddt_twin_write_individuals(c->ctx, c->problem, outcome->profile, individuals);
     }
     if (status == DDT_OK) {
+        status = ddt_twin_write_residuals(c->ctx, c->problem, outcome->profile, residuals);
+    }
+    if (status == DDT_OK) {
         status = ddt_twin_write_fit_report(c->ctx, c->problem, outcome, arguments->data, report);
     }
     ddt_free(individuals);
+    ddt_free(residuals);
     ddt_free(report);
     return status == DDT_OK ? ddtwin_folder_commit(c->ctx, &c->folder) : status;
 }
@@ -114,6 +121,7 @@ ddt_status ddtwin_fit(ddt_context *ctx, const cli_arguments *arguments) {
     ddt_status status = ddtwin_options(ctx, arguments, 0, &settings, &options);
     if (status == DDT_OK) {
         options.purpose = DDT_TWIN_FIT;
+        options.prior_weight = arguments->prior;
         status = ddtwin_chain_open(ctx, &options, arguments->out, &c);
     }
     if (status == DDT_OK) {

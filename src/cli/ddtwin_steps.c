@@ -90,6 +90,7 @@ static ddt_status set_purpose(ddt_context *ctx, const cli_arguments *arguments, 
     }
     if (strcmp(purpose, "fit") == 0) {
         options->purpose = DDT_TWIN_FIT;
+        options->prior_weight = arguments->prior;
         return DDT_OK;
     }
     if (strcmp(purpose, "recommend") == 0) {

@@ -76,13 +76,15 @@ static ddt_status prepare(exact *e, double weight) {
     return find_levels(e);
 }
 
-static ddt_status estimate(exact *e, double weight, double *etas, double *covariance, double *objective) {
+static ddt_status create(exact *e) {
     size_t records = e->events->subjects[e->subject].record_count;
     e->symbols = ddt_calloc(e->model->symbol_count, sizeof *e->symbols);
     e->values = ddt_calloc(records * e->model->output_count, sizeof *e->values);
-    if (e->symbols == NULL || e->values == NULL) {
-        return solve_no_memory(e->ctx);
-    }
+    return e->symbols == NULL || e->values == NULL ? solve_no_memory(e->ctx) : DDT_OK;
+}
+
+static ddt_status estimate(exact *e, double weight, double *etas, double *covariance, double *objective) {
+    SOLVE_TRY(create(e));
     SOLVE_TRY(prepare(e, weight));
     fit_problem problem = {.ctx = e->ctx,
                            .eta_count = e->eta_count,
@@ -96,6 +98,52 @@ static ddt_status estimate(exact *e, double weight, double *etas, double *covari
     return fit_map(&problem, etas, covariance, objective);
 }
 
+/* What a level's residual is. */
+static double residual_of(const fit_level_value *level, double f) {
+    const fit_residual *r = level->residual;
+    if (level->is_censored && f <= level->y) {
+        return 0.0;
+    }
+    return r->kind == DDT_RESIDUAL_LOG ? log(level->y / f) / r->additive : (level->y - f) / fit_residual_sd(r, f);
+}
+
+static ddt_status find_residuals(exact *e, const double *etas, ddt_fit_residual *residuals, size_t *count) {
+    double predictions[FIT_LEVELS_MAX];
+    const ddt_subject *subject = &e->events->subjects[e->subject];
+    SOLVE_TRY(create(e));
+    SOLVE_TRY(prepare(e, 1.0));
+    SOLVE_TRY(predict(e, etas, predictions));
+    *count = 0;
+    for (size_t r = 0; r < subject->record_count; r++) {
+        if (subject->records[r].has_dv) {
+            size_t k = *count;
+            residuals[(*count)++] = (ddt_fit_residual){.record = r,
+                                                       .output = e->place[k] % e->model->output_count,
+                                                       .prediction = predictions[k],
+                                                       .residual = residual_of(&e->levels[k], predictions[k])};
+        }
+    }
+    return DDT_OK;
+}
+
+static void destroy(exact *e) {
+    ddt_free(e->symbols);
+    ddt_free(e->values);
+    ddt_free(e);
+}
+
+ddt_status ddt_fit_residuals(ddt_context *ctx, const ddt_model *model, const ddt_events *events, size_t subject,
+                             const double *etas, ddt_fit_residual *residuals, size_t *count) {
+    exact *e = ddt_calloc(1, sizeof *e);
+    if (e == NULL) {
+        return solve_no_memory(ctx);
+    }
+    *e = (exact){.ctx = ctx, .model = model, .events = events, .subject = subject};
+    ddt_status status = find_residuals(e, etas, residuals, count);
+    destroy(e);
+    return status;
+}
+
 ddt_status ddt_fit_exact(ddt_context *ctx, const ddt_model *model, const ddt_events *events, size_t subject,
                          double prior_weight, double *etas, double *covariance, double *objective) {
     exact *e = ddt_calloc(1, sizeof *e);
@@ -104,8 +152,6 @@ ddt_status ddt_fit_exact(ddt_context *ctx, const ddt_model *model, const ddt_eve
     }
     *e = (exact){.ctx = ctx, .model = model, .events = events, .subject = subject};
     ddt_status status = estimate(e, prior_weight == 0.0 ? 1.0 : prior_weight, etas, covariance, objective);
-    ddt_free(e->symbols);
-    ddt_free(e->values);
-    ddt_free(e);
+    destroy(e);
     return status;
 }

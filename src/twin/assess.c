@@ -34,8 +34,8 @@ static ddt_status fit_subject(ddt_context *ctx, const ddt_twin_problem *problem,
     if (covariance == NULL) {
         return twin_no_memory(ctx);
     }
-    ddt_status status =
-        ddt_fit_exact(ctx, problem->model, problem->events, s, 1, reference->values[s], covariance, NULL);
+    ddt_status status = ddt_fit_exact(ctx, problem->model, problem->events, s, problem->recipe.prior_weight,
+                                      reference->values[s], covariance, NULL);
     for (size_t i = 0; status == DDT_OK && i < etas; i++) {
         reference->values[s][etas + i] = sqrt(covariance[i * etas + i]);
     }

@@ -130,6 +130,52 @@ ddt_status ddt_twin_write_individuals(ddt_context *ctx, const ddt_twin_problem *
     return twin_text_write(ctx, &text, path);
 }
 
+/* ------------------------------------------------------------------ levels */
+
+static void residual_row(const ddt_twin_problem *problem, const ddt_subject *subject, const ddt_fit_residual *r,
+                         twin_text *text) {
+    const double outlier = 3.0; /* standard deviations */
+    const ddt_record *record = &subject->records[r->record];
+    twin_text_csv(text, subject->id);
+    twin_text_raw(text, ",", 1);
+    twin_text_exact(text, record->time_h);
+    twin_text_raw(text, ",", 1);
+    twin_text_csv(text, problem->model->outputs[r->output].name);
+    twin_text_add(text, ",%.9g,%d,%.9g,%.4f,%d\n", record->dv, record->censored, r->prediction, r->residual,
+                  fabs(r->residual) > outlier);
+}
+
+static ddt_status residual_rows(ddt_context *ctx, const ddt_twin_problem *problem, const ddt_profile *fit, size_t s,
+                                twin_text *text) {
+    const ddt_subject *subject = &problem->events->subjects[s];
+    size_t count = 0;
+    ddt_fit_residual *residuals = ddt_calloc(subject->record_count + 1, sizeof *residuals);
+    if (residuals == NULL) {
+        return twin_no_memory(ctx);
+    }
+    ddt_status status = ddt_fit_residuals(ctx, problem->model, problem->events, s, fit->values[s], residuals, &count);
+    for (size_t k = 0; k < count && status == DDT_OK; k++) {
+        residual_row(problem, subject, &residuals[k], text);
+    }
+    twin_wipe_free(residuals, (subject->record_count + 1) * sizeof *residuals);
+    return status;
+}
+
+ddt_status ddt_twin_write_residuals(ddt_context *ctx, const ddt_twin_problem *problem, const ddt_profile *fit,
+                                    const char *path) {
+    twin_text text = {0};
+    ddt_status status = check_fit(ctx, problem, fit);
+    twin_text_add(&text, "ID,TIME,OUTPUT,DV,CENS,PREDICTION,RESIDUAL,OUTLIER\n");
+    for (size_t s = 0; s < fit->subject_count && status == DDT_OK; s++) {
+        status = residual_rows(ctx, problem, fit, s, &text);
+    }
+    if (status != DDT_OK) {
+        twin_text_destroy(&text);
+        return status;
+    }
+    return twin_text_write(ctx, &text, path);
+}
+
 /* ------------------------------------------------------------------ the page */
 
 /* Curves of all subjects at their estimates and at the population's typical values, by CVODE. */

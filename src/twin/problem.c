@@ -119,7 +119,7 @@ static ddt_status problem_solve(ddt_context *ctx, const ddt_twin_options *asked,
     ddt_status status = DDT_OK;
     switch (problem->recipe.purpose) {
     case DDT_TWIN_FIT: {
-        const ddt_fit_options options = {0};
+        const ddt_fit_options options = {.prior_weight = problem->recipe.prior_weight};
         status = ddt_solve_fit(ctx, model, events, &options, &problem->solution);
         break;
     }

@@ -57,6 +57,7 @@ static ddt_status recipe_copy_options(ddt_context *ctx, const ddt_twin_options *
     recipe->grid_points = options->grid_points;
     recipe->purpose = options->purpose;
     recipe->grantable = options->grantable;
+    recipe->prior_weight = options->prior_weight;
     recipe->carries_forward = options->carries_forward;
     recipe->target = ddt_strdup(options->target == NULL ? "" : options->target);
     recipe->product = ddt_strdup(options->product == NULL ? "" : options->product);

@@ -51,6 +51,7 @@ typedef struct twin_recipe {
     ddt_twin_purpose purpose;
     char *target, *product; /* never NULL; empty unless the purpose is to recommend */
     bool grantable;
+    double prior_weight;  /* of a fit; known while its plan is made, not in files */
     bool carries_forward; /* the data's covariates, see ddt_events */
     char **outputs;
     size_t output_count;

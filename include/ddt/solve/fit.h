@@ -2,7 +2,8 @@
  * ddt/solve/fit.h - encrypted maximum a posteriori estimation of a patient's etas (docs/fit.md).
  *
  * The estimate minimises NONMEM's objective sum((y - f)^2 / v + log v) + eta' Omega^-1 eta over the levels y (records
- * of EVID 0 with a DV and without MDV 1) of all outputs of the model; v by each output's residual line. A fit is an
+ * of EVID 0 with a DV and without MDV 1) of all outputs of the model; v by each output's residual line. A level below a
+ * limit of quantification (CENS 1, the limit in DV) adds -2 log of the probability of that (M3). A fit is an
  * ordinary ddt_solution: circuit -> plan -> keys -> encryption -> engine -> decryption, with the same files; the engine
  * does not know that it is one. Iterations, polynomials and start values are fixed by the plan.
  *
@@ -36,9 +37,9 @@ typedef struct ddt_fit_options {
  * the record's compartment (CMT). Which records have a DV is public: data must have them where the template has.
  * Subjects whose observation records have none get etas of 0 and the prior's standard deviations. A solution made here
  * is filled, collected, written and read by the functions of ddt/solve.h. Errors: those of ddt_solve;
- * DDT_ERR_UNSUPPORTED also for covariates that change with time, for lags that depend on encrypted values together with
- * infusions or with doses into several compartments, for an output without residual line, a model without etas, and
- * more than 8 of them; DDT_ERR_DATA for an observation whose CMT names no output.
+ * DDT_ERR_UNSUPPORTED also for lags that depend on encrypted values together with infusions, covariates that change or
+ * doses into several compartments, for CENS -1 and LIMIT, for an output without residual line, a model without etas,
+ * and more than 8 of them; DDT_ERR_DATA for an observation whose CMT names no output.
  */
 DDT_MUST_CHECK ddt_status ddt_solve_fit(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
                                         const ddt_fit_options *options, ddt_solution **out);
@@ -53,6 +54,25 @@ DDT_MUST_CHECK ddt_status ddt_solve_fit(ddt_context *ctx, const ddt_model *model
 DDT_MUST_CHECK ddt_status ddt_fit_exact(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
                                         size_t subject, double prior_weight, double *etas, double *covariance,
                                         double *objective);
+
+/* A level beside what a patient's etas predict. */
+typedef struct ddt_fit_residual {
+    size_t record; /* of the subject */
+    size_t output; /* of the model */
+    double prediction;
+    /* (DV - prediction) / residual standard deviation, of log(DV / prediction) for log-normal errors; below a limit of
+     * quantification 0 where the prediction is below it, too, else the limit's. */
+    double residual;
+} ddt_fit_residual;
+
+/*
+ * The levels of one subject at its etas (as many as outputs named by an eta), in the order of records; residuals:
+ * record_count of them, *count are filled. In the clear, by CVODE: for who holds data and estimates. Errors: those of
+ * ddt_fit_exact.
+ */
+DDT_MUST_CHECK ddt_status ddt_fit_residuals(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
+                                            size_t subject, const double *etas, ddt_fit_residual *residuals,
+                                            size_t *count);
 
 /* Whether a solution (also one read from a plan file) is a fit. */
 bool ddt_solution_is_fit(const ddt_solution *solution);
