@@ -251,7 +251,7 @@ ID,TIME,AMT,EVID,DV
 2,2.5,.,0,3
 END
     ddtwin fit "$model" --data levels.csv -o out --json >told.json
-    for file in etas.csv individuals.csv uncertainty.csv summary.json report.html; do
+    for file in etas.csv individuals.csv uncertainty.csv residuals.csv summary.json report.html; do
         [ -s "out/$file" ] || fail "no $file"
     done
     [ "$(head -n 1 out/etas.csv)" = ID,eta.ke ] || fail "etas.csv begins with $(head -n 1 out/etas.csv)"
@@ -263,6 +263,50 @@ END
     # A level that no curve of the model comes near is refused, not fitted.
     sed 's/,11.0/,99/' levels.csv >far.csv
     refused 1 DV ddtwin fit "$model" --data far.csv -o far
+}
+# A fit through plan, twin and result files: everyone's etas are those of the clear run.
+fit_by_files() {
+    ddtwin fit "$1" --data "$2" --clear -o clear >/dev/null
+    ddtwin compile "$1" --data-template "$2" --for fit -o plan.ddt >/dev/null
+    ddtwin keygen --plan plan.ddt -o keys >/dev/null
+    ddtwin encrypt --plan plan.ddt --keys keys --data "$2" -o twin.ddt >/dev/null
+    engine run --plan plan.ddt --eval-keys keys/eval.ddt --twin twin.ddt -o result.ddt >/dev/null
+    ddtwin decrypt --keys keys --result result.ddt -o files >/dev/null
+    for table in etas uncertainty; do
+        [ "$(wc -l <"files/$table.csv")" -eq "$3" ] || fail "$table.csv has $(wc -l <"files/$table.csv") lines instead of $3"
+        paste -d, "clear/$table.csv" "files/$table.csv" | tail -n +2 | awk -F, '{ n = NF / 2; for (i = 2; i <= n; i++) {
+            d = $i - $(i + n); if ($1 != $(1 + n) || d < -0.005 || d > 0.005) exit 1 } }' ||
+            fail "$2: $(paste -d, "clear/$table.csv" "files/$table.csv") differ"
+    done
+    rm -rf clear keys files plan.ddt twin.ddt result.ddt
+}
+case_long_fit_by_files() {
+    fit_by_files "$SOURCE/models/vancomycin_thomson2009.R" "$SOURCE/data/vancomycin_levels.csv" 4
+    # A weight that changes, a level below the limit of quantification.
+    cat >weight.R <<'END'
+m <- function() {
+  ini({ tcl <- 1.4; eta.cl ~ 0.09; eta.v ~ 0.04; add.sd <- 0.5; prop.sd <- 0.1 })
+  model({
+    cl <- exp(tcl + eta.cl) * (WT / 70)^0.75
+    v <- 30 * exp(eta.v)
+    d/dt(central) <- -cl / v * central
+    cp <- central / v
+    cp ~ add(add.sd) + prop(prop.sd)
+  })
+}
+END
+    cat >weight.csv <<'END'
+ID,TIME,EVID,AMT,DV,CENS,WT
+a,0,1,500,.,0,60
+a,2,0,0,12.5,0,62
+a,10,0,0,6.1,0,75
+b,0,1,400,.,0,80
+b,2,0,0,11.0,0,80
+b,10,0,0,5,1,90
+c,0,1,300,.,0,50
+c,12,0,0,5,1,58
+END
+    fit_by_files weight.R weight.csv 4
 }
 case_grant() {
     ddtwin compile "$model" --data-template "$WORK/table.csv" --for recommend --target trough=1:3 --product "$product" \
