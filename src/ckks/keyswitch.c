@@ -149,14 +149,25 @@ typedef struct target_group {
     size_t count;
 } target_group;
 
+/* The groups of so many targets: as many for every thread. */
 static size_t group_count(const ks_work *w, size_t targets) {
-    return w->group > 1 ? (targets + w->group - 1) / w->group : targets;
+    const size_t threads = (size_t)w->threads;
+    const size_t fewest = w->group > 1 ? (targets + w->group - 1) / w->group : targets;
+    const size_t even = threads > 1 ? (fewest + threads - 1) / threads * threads : fewest;
+    return even < targets ? even : targets;
 }
 
-/* Group `index` of the targets from `begin` to `end`. */
+/* Group `index` of the targets from `begin` to `end`: of full size for one thread, of the same size for several. */
 static target_group make_group(const ks_work *w, size_t begin, size_t end, size_t index) {
-    const size_t first = begin + index * w->group;
-    return (target_group){first, end - first < w->group ? end - first : w->group};
+    const size_t targets = end - begin;
+    const size_t groups = group_count(w, targets);
+    size_t from = index * w->group;
+    size_t to = from + w->group < targets ? from + w->group : targets;
+    if (w->threads > 1) {
+        from = targets * index / groups;
+        to = targets * (index + 1) / groups;
+    }
+    return (target_group){begin + from, to - from};
 }
 
 static bool is_own(const ks_work *w, unsigned d, size_t t) { return t >= digit_begin(w, d) && t < digit_end(w, d); }
