@@ -107,13 +107,12 @@ static ddt_status lane_levels(fit_work *fw, size_t lane) {
         level->record = (uint32_t)schedule->observations[k];
         level->column = layout->subjects[subject].observations[k].column;
         SOLVE_TRY(fit_output_of(work->ctx, work->model, work->events, record, &level->output));
+        size_t same = 1;
         for (size_t m = 0; m < l->level_count; m++) {
-            if (l->levels[m].column == level->column && l->levels[m].output == level->output) {
-                return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED,
-                                "'%s', line %u: two levels of %s at one time; a fit takes one.", work->events->path,
-                                record->line, work->model->outputs[level->output].name);
-            }
+            same += l->levels[m].column == level->column && l->levels[m].output == level->output;
         }
+        fw->repeats = same > fw->repeats ? same : fw->repeats;
+        fw->fit->residuals[level->output].is_public = fw->fit->residuals[level->output].is_public && same == 1;
         if (++l->level_count > FIT_LEVELS_MAX) {
             return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED, "'%s': the subject %s has more than %d levels.",
                             work->events->path, work->events->subjects[subject].id, FIT_LEVELS_MAX);
@@ -317,7 +316,7 @@ static void coefficient_bounds(const fit_residual *r, double low, double high, d
         fit_level_value level = {low + (high - low) * part * part, r, false};
         for (int censored = 0; censored <= (r->limit > 0.0 ? 1 : 0); censored++) {
             level.is_censored = censored == 1;
-            fit_level_polynomial(&level, coefficients);
+            fit_level_polynomial(&level, fit_residual_top(r, level.y), coefficients);
             for (unsigned k = 0; k <= r->degree; k++) {
                 bounds[k] = fmax(bounds[k], margin * fabs(coefficients[k]));
             }
@@ -362,9 +361,11 @@ static ddt_status add_output_inputs(fit_work *fw, size_t o) {
         choose_degree(r, low, high);
         coefficient_bounds(r, low, high, bounds);
     }
+    /* Sums, each for the largest level of its column. */
+    double several = fw->repeats > 1 ? (double)(fw->repeats * fw->repeats) : 1.0;
     for (unsigned k = 0; k <= r->degree && !r->is_public; k++) {
         (void)snprintf(name, sizeof name, "score %u(%.200s)", k, output);
-        SOLVE_TRY(add_input(fw, name, fit->level_range[o], fmax(bounds[k], 1e-9), &fit->score_input[o][k]));
+        SOLVE_TRY(add_input(fw, name, fit->level_range[o], fmax(several * bounds[k], 1e-9), &fit->score_input[o][k]));
     }
     return DDT_OK;
 }

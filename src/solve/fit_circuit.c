@@ -288,7 +288,7 @@ static void make_scores(maker *mk, size_t o, ddt_node x, expansion *e) {
     ddt_node nodes[2][FIT_SCORE_MAX + 1];
     ddt_node basis[FIT_SCORE_MAX + 1];
     if (r->is_public) {
-        fit_level_polynomial(&(fit_level_value){1.0, r, false}, numbers[0]);
+        fit_level_polynomial(&(fit_level_value){1.0, r, false}, fit_residual_top(r, 1.0), numbers[0]);
     } else {
         memcpy(nodes[0], mk->score_inputs[o], sizeof nodes[0]);
         chebyshev_basis(mk, t, r->degree, basis);

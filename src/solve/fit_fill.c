@@ -23,13 +23,25 @@ void fit_repeat_copies(const solve_layout *layout, const solve_fit *fit, size_t 
     }
 }
 
-static void fill_level(const ddt_solution *solution, const fit_level *level, size_t lane, const fit_level_value *value,
+/* The largest top of the levels that share a column. */
+static double column_top(const fit_lane *l, const fit_level_value *levels, size_t k) {
+    double top = 0.0;
+    for (size_t m = 0; m < l->level_count; m++) {
+        bool is_shared = l->levels[m].column == l->levels[k].column && l->levels[m].output == l->levels[k].output;
+        top = is_shared ? fmax(top, fit_residual_top(levels[m].residual, levels[m].y)) : top;
+    }
+    return top;
+}
+
+/* Levels of one output at one time share a column: their scores add up. */
+static void fill_level(const ddt_solution *solution, size_t lane, const fit_level_value *levels, size_t k,
                        double *const *inputs) {
     const solve_layout *layout = &solution->layout;
     const solve_fit *fit = solution->fit;
+    const fit_level *level = &fit->lanes[lane].levels[k];
     const fit_residual *r = &fit->residuals[level->output];
     size_t at = lane * block_of(layout) + level->column;
-    double top = fit_residual_top(r, value->y);
+    double top = column_top(&fit->lanes[lane], levels, k);
     if (!(top > 0.0) || fit->inverse_input[level->output] == SOLVE_NONE) {
         return;
     }
@@ -39,9 +51,9 @@ static void fill_level(const ddt_solution *solution, const fit_level *level, siz
     }
     if (!r->is_public) {
         double coefficients[FIT_SCORE_MAX + 1];
-        fit_level_polynomial(value, coefficients);
-        for (unsigned k = 0; k <= r->degree; k++) {
-            inputs[fit->score_input[level->output][k]][at] = coefficients[k];
+        fit_level_polynomial(&levels[k], top, coefficients);
+        for (unsigned d = 0; d <= r->degree; d++) {
+            inputs[fit->score_input[level->output][d]][at] += coefficients[d];
         }
     }
 }
@@ -57,7 +69,7 @@ void fit_fill_lane(const ddt_solution *solution, size_t lane, const fit_seen *se
     }
     fit_repeat_copies(layout, fit, lane, inputs);
     for (size_t k = 0; k < l->level_count; k++) {
-        fill_level(solution, &l->levels[k], lane, &seen->levels[k], inputs);
+        fill_level(solution, lane, seen->levels, k, inputs);
     }
     double *features = inputs[fit->feature_input] + lane * block;
     fit_facts(fit, l, seen, facts);

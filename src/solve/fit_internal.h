@@ -75,8 +75,9 @@ typedef struct fit_level_value {
 void fit_level_half(const fit_level_value *level, double f, double *value, double *score, double *curvature);
 /* A curvature that is never small, for steps that must not overshoot. */
 double fit_level_majorant(const fit_level_value *level, double f);
-/* top * score(f) as a Chebyshev polynomial of 2 f / top - 1. coefficients: degree + 1. */
-void fit_level_polynomial(const fit_level_value *level, double *coefficients);
+/* top * score(f) as a Chebyshev polynomial of 2 f / top - 1; top: fit_residual_top, or more. coefficients: degree + 1.
+ */
+void fit_level_polynomial(const fit_level_value *level, double top, double *coefficients);
 /* Its largest error where an estimate may end, in units of 1 / standard deviation. */
 double fit_level_polynomial_error(const fit_level_value *level);
 /* What stands for a level in the first guess, and in differences from it. */
@@ -262,6 +263,7 @@ typedef struct fit_work {
     solve_numbers numbers;
     solve_exact_buffers buffers;
     size_t least_block;
+    size_t repeats;    /* the most levels of one output at one time */
     solve_times times; /* of one copy */
 
     /* fit_vary.c */

@@ -237,13 +237,12 @@ static void solve_equations(normal_equations *e, size_t count, double *x) {
     }
 }
 
-void fit_level_polynomial(const fit_level_value *level, double *coefficients) {
+void fit_level_polynomial(const fit_level_value *level, double top, double *coefficients) {
     enum { NODES = 400 };
     const fit_residual *r = level->residual;
     const double pi = 3.14159265358979323846;
     normal_equations e;
     size_t count = r->degree + 1;
-    double top = fit_residual_top(r, level->y);
     memset(&e, 0, sizeof e);
     for (int i = 0; i < NODES; i++) {
         double t = cos(pi * (i + 0.5) / NODES);
@@ -267,7 +266,7 @@ double fit_level_polynomial_error(const fit_level_value *level) {
     const fit_residual *r = level->residual;
     double top = fit_residual_top(r, level->y);
     double worst = 0.0;
-    fit_level_polynomial(level, coefficients);
+    fit_level_polynomial(level, top, coefficients);
     for (int i = 1; i < POINTS; i++) {
         double value = 0.0;
         double score = 0.0;

@@ -161,6 +161,26 @@ static void test_censored_objective(void **state) {
     problem_free(&p);
 }
 
+/* Two levels of one time, relative errors and both. */
+static void test_repeated_levels(void **state) {
+    const char *const data = "ID,TIME,EVID,AMT,DV\na,0,1,500,.\na,2,0,0,12.5\na,2,0,0,10.8\na,10,0,0,6.1\n"
+                             "b,0,1,400,.\nb,2,0,0,11.0\nb,2,0,0,13.0\nb,10,0,0,2.2\n";
+    const char *const relative =
+        "m <- function() { ini({ tcl <- 1.4; eta.cl ~ 0.09; prop.sd <- 0.2 })\n"
+        "model({ cl <- exp(tcl + eta.cl)\nd/dt(central) <- -cl / 30 * central\ncp <- central / 30\n"
+        "cp ~ prop(prop.sd) }) }";
+    const char *const models[] = {one_eta, relative};
+    (void)state;
+    for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
+        problem p;
+        problem_parse(&p, models[m], data);
+        fit(&p, NULL);
+        problem_run(&p, false);
+        compare_exact(&p, 0.0, 0.01);
+        problem_free(&p);
+    }
+}
+
 static void test_combined_error(void **state) {
     problem p;
     (void)state;
@@ -301,6 +321,7 @@ int main(void) {
         cmocka_unit_test(test_changing_covariates),
         cmocka_unit_test(test_censored_levels),
         cmocka_unit_test(test_censored_objective),
+        cmocka_unit_test(test_repeated_levels),
         cmocka_unit_test(test_flattened_prior),
         cmocka_unit_test(test_no_levels),
         cmocka_unit_test(test_refusals),
