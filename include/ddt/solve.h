@@ -38,9 +38,11 @@ typedef struct ddt_solve_options {
 typedef struct ddt_solve_info {
     const char *method; /* "superposition" (linear models) or "newton" */
     size_t states, subjects, observations, sources;
-    size_t segments;        /* the most changes of covariates that an observation looks back on, as a power of two */
-    unsigned iterations;    /* of Newton's method; 0 for linear models */
-    size_t grid;            /* times a subject that it solves for; 0 likewise */
+    size_t segments;       /* the most changes of covariates that an observation looks back on, as a power of two */
+    unsigned iterations;   /* of Newton's method; 0 for linear models */
+    size_t grid;           /* times a subject that it solves for; 0 likewise */
+    double eta_deviations; /* random effects are encrypted within so many standard deviations where Newton's method only
+                              converges on narrower ranges than usual; 0: the usual ones */
     bool has_private_times; /* lags, durations or modelled rates depend on encrypted values */
     unsigned squarings;     /* of the matrix exponential */
     double rate_max_per_h;  /* largest rate x horizon found in the virtual population is squarings' reason */

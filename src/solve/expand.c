@@ -131,12 +131,20 @@ static ddt_status append_outer(solve_work *work, solve_terms *out, ddt_expr_op o
 
 static bool is_integer(double x) { return x == floor(x) && fabs(x) < 1e9; }
 
-/* True when every factor of a term is positive on the declared ranges, so that powers distribute. */
+/*
+ * True when every factor of a term is positive on the declared ranges, so that powers distribute. One function of
+ * public times may have any sign: the whole is negative, and its power undefined, exactly where that function is.
+ */
 static ddt_status is_positive(solve_work *work, const solve_term *term, bool *positive) {
+    bool may_be_time = true;
     *positive = term->coefficient > 0.0;
     for (size_t i = 0; i < term->factor_count && *positive; i++) {
         const solve_factor *f = &term->factors[i];
         solve_fact fact;
+        if (may_be_time && f->inner == NULL && f->symbol < work->symbol_count && work->symbols[f->symbol].is_time) {
+            may_be_time = false;
+            continue;
+        }
         SOLVE_TRY(solve_fact_of(work, f->expression, &fact));
         *positive = (f->inner != NULL && f->op == DDT_EXPR_EXP) ||
                     (fact.low > 0.0 && (f->inner == NULL || f->op == DDT_EXPR_POW));

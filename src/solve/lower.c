@@ -44,7 +44,7 @@ double solve_function_eval(double x, const void *function) {
         return f->scale * interpolate_levels(f, argument);
     case SOLVE_FUNCTION_OUTER:
         if (f->op == DDT_EXPR_POW) {
-            return f->scale * pow(argument, f->power);
+            return f->scale * pow(f->is_floored ? fmax(argument, 0.0) : argument, f->power);
         }
         return f->scale * ddt_expr_apply(f->op, f->op == DDT_EXPR_EXP ? f->power * argument : argument, 0.0, 0.0);
     case SOLVE_FUNCTION_CALL:
@@ -404,7 +404,79 @@ static ddt_status argument_range(solve_work *work, ddt_expr e, double *low, doub
     return DDT_OK;
 }
 
+/* ------------------------------------------------------------------ steep reciprocals */
+
+/*
+ * 1 / u for u between low and high, positive but far apart (concentrations far above a Michaelis constant). With
+ * y(u) from [low, high] to [1, -1] and e = T_n(y(u)) / T_n(y(0)), (1 - e) / u is a polynomial: that of degree n - 1
+ * with the least relative error, |e| <= 1 / T_n(y(0)) < 1. And 1 / u = (1 - e) / u * (1 + e) (1 + e^2) (1 + e^4) ... :
+ * a level for each factor, and no number on the way is large.
+ */
+enum { RECIPROCAL_DEGREE = 127, RECIPROCAL_FACTORS_MAX = 8 };
+
+/* T_n(y), |y| >= 1. */
+static double chebyshev_outside(unsigned n, double y) { return cosh(n * acosh(y)); }
+
+/* Chebyshev coefficients of numerator (1 - e) / u in x, u = mid + half x, from its values at the roots of T_{n+1}. */
+static void reciprocal_coefficients(double mid, double half, double numerator, double defect, double *out) {
+    enum { POINTS = RECIPROCAL_DEGREE + 1 };
+    double values[POINTS];
+    for (unsigned j = 0; j < POINTS; j++) {
+        double angle = M_PI * (j + 0.5) / POINTS;
+        values[j] = numerator * (1.0 - defect * cos(RECIPROCAL_DEGREE * angle)) / (mid + half * cos(angle));
+    }
+    for (unsigned k = 0; k < POINTS; k++) {
+        double sum = 0.0;
+        for (unsigned j = 0; j < POINTS; j++) {
+            sum += values[j] * cos(M_PI * k * (j + 0.5) / POINTS);
+        }
+        out[k] = (k == 0 ? 1.0 : 2.0) * sum / POINTS;
+    }
+}
+
+/* numerator / u, u = mid + half x. */
+static ddt_status steep_inverse(solve_work *work, solve_value x, double mid, double half, double numerator,
+                                solve_value *out) {
+    const double levels = 7.0;
+    const double part = 0.05; /* of the outputs' tolerance: what a run with exact functions does not show */
+    const double wanted = fmin(work->tolerance, part * work->options.tolerance);
+    ddt_circuit *circuit = work->circuit;
+    double coefficients[RECIPROCAL_DEGREE + 1] = {0.0};
+    /* y(u) is -x or x, and n odd. */
+    double left = 1.0 / chebyshev_outside(RECIPROCAL_DEGREE, mid / fabs(half));
+    double defect_factor = half > 0.0 ? -left : left;
+    coefficients[RECIPROCAL_DEGREE] = defect_factor;
+    ddt_node defect = ddt_circuit_chebyshev(circuit, x.node, coefficients, RECIPROCAL_DEGREE);
+    reciprocal_coefficients(mid, half, numerator, defect_factor, coefficients);
+    out->node = ddt_circuit_chebyshev(circuit, x.node, coefficients, RECIPROCAL_DEGREE);
+    out->depth = x.depth + levels;
+    for (unsigned k = 0; k < RECIPROCAL_FACTORS_MAX && left > wanted; k++, left *= left) {
+        ddt_node factor = ddt_circuit_affine(circuit, &defect, (double[]){1.0}, 1, 1.0);
+        out->node = ddt_circuit_mul(circuit, out->node, factor);
+        defect = ddt_circuit_mul(circuit, defect, defect);
+        out->depth += 1.0;
+    }
+    return ddt_circuit_status(circuit);
+}
+
+/* The ratio of the ends at which degree 127 leaves a few per cent of a reciprocal; of a linear model's outputs less is
+ * left. */
+static const double steep_ratio = 1000.0;
+static const double steep_ratio_linear = 300.0;
+static const double room_below = 0.25; /* the argument has errors: what a steep reciprocal bears below its range */
+
+/* Whether a power of what lies between low and high is one of a reciprocal, and steeper than polynomials can be. */
+static bool is_steep(const solve_work *work, const solve_factor *factor, double low, double high) {
+    const double most = 3.0;
+    double n = -factor->power;
+    bool is_reciprocal = factor->op == DDT_EXPR_POW && n >= 1.0 && n <= most && n == floor(n);
+    return is_reciprocal && low > 0.0 && pow(high / low, n) > (work->newton == NULL ? steep_ratio_linear : steep_ratio);
+}
+
 ddt_status solve_lower_inverse(solve_work *work, solve_value x, double offset, double slope, solve_value *out) {
+    if (offset + fabs(slope) > steep_ratio * (offset - fabs(slope)) && offset > fabs(slope)) {
+        return steep_inverse(work, x, offset, slope, 1.0, out);
+    }
     solve_function *f = solve_function_create(work, SOLVE_FUNCTION_OUTER);
     if (f == NULL) {
         return DDT_ERR_MEMORY;
@@ -463,9 +535,21 @@ static ddt_status outer_argument(solve_work *work, const solve_factor *factor, s
         return windowed_argument(work, factor, &inner, x, mid, half);
     }
     SOLVE_TRY(argument_range(work, factor->expression, &low, &high));
+    low = is_steep(work, factor, low, high) ? room_below * low : low; /* a small part of a wide range */
     *half = 0.5 * (high - low);
     *mid = 0.5 * (high + low);
     return solve_sum_node(work, &inner, 1.0 / *half, -*mid / *half, x);
+}
+
+static ddt_status multiply_steep(solve_work *work, const solve_factor *factor, solve_value x, double mid, double half,
+                                 solve_product *product) {
+    solve_value inverse;
+    SOLVE_TRY(steep_inverse(work, x, mid, half, mid - half, &inverse));
+    for (double n = -factor->power; n > 0.0; n -= 1.0) {
+        product->coefficient /= mid - half;
+        product->values[product->count++] = inverse;
+    }
+    return ddt_circuit_status(work->circuit);
 }
 
 static ddt_status lower_outer_factor(solve_work *work, const solve_factor *factor, solve_product *product) {
@@ -478,6 +562,9 @@ static ddt_status lower_outer_factor(solve_work *work, const solve_factor *facto
     double half = 1.0;
     solve_value x;
     SOLVE_TRY(outer_argument(work, factor, &x, &mid, &half));
+    if (is_steep(work, factor, mid - half, mid + half)) {
+        return multiply_steep(work, factor, x, mid, half, product);
+    }
     solve_function *f = solve_function_create(work, SOLVE_FUNCTION_OUTER);
     if (f == NULL) {
         return DDT_ERR_MEMORY;
@@ -486,6 +573,8 @@ static ddt_status lower_outer_factor(solve_work *work, const solve_factor *facto
     f->power = factor->power;
     f->a = half;
     f->b = mid;
+    /* The slack of a range may reach below 0, where the model's own values, and such powers, do not. */
+    f->is_floored = factor->op == DDT_EXPR_POW && factor->power > 0.0 && factor->power != floor(factor->power);
     return multiply_function(work, f, x, solve_print(work, factor->expression), product);
 }
 

@@ -25,7 +25,7 @@ enum {
     COLUMNS_MAX = 1024,
     GRID_SAMPLES = 24,
     DRAWS_DEFAULT = 600,
-    OWN_BLOCK_MAX = 3,
+    OWN_PRODUCTS_MAX = 30, /* of a product of two transition matrices: 27 for three states that are all coupled */
     BLOCK_DEFAULT = 65536,
     BLOCK_TRIED = 1 << 24, /* of grids that are only measured */
     OWN_COLUMNS = 512
@@ -36,45 +36,66 @@ enum {
 /* Etas lie within 3 standard deviations, or as many as the caller says, where the template shows no more. */
 static void narrow_etas(solve_work *work) {
     const double template_shows_more = 4.5;
+    const double slack = 1.01;
     const double deviations = work->eta_deviations > 0.0 ? work->eta_deviations : eta_deviations;
     for (size_t i = 0; i < work->symbol_count; i++) {
         solve_symbol *symbol = &work->symbols[i];
         if (work->model->symbols[i].kind == DDT_SYMBOL_ETA && symbol->sd > 0.0 &&
             symbol->high < template_shows_more * symbol->sd) {
-            symbol->low = fmax(symbol->low, -deviations * symbol->sd);
-            symbol->high = fmin(symbol->high, deviations * symbol->sd);
+            double most = fmax(deviations * symbol->sd, work->covers_template ? slack * symbol->shown : 0.0);
+            symbol->low = fmax(symbol->low, -most);
+            symbol->high = fmin(symbol->high, most);
         }
     }
 }
 
-/* The smallest amount of one dosing in the template; infinite where it has none. */
-static double least_amount(const solve_work *work, size_t dosing) {
+typedef struct extent {
+    double low, high;
+} extent;
+
+/* The amounts of one dosing in the template; infinite where it has none. */
+static extent template_amounts(const solve_work *work, size_t dosing) {
     const solve_layout *layout = &work->solution->layout;
-    double least = INFINITY;
+    extent e = {INFINITY, -INFINITY};
     for (size_t l = 0; l < layout->lane_count; l++) {
         const solve_lane *lane = &layout->lanes[l];
         const ddt_record *records = work->events->subjects[lane->subject].records;
         for (size_t row = 0; row < lane->source_count; row++) {
-            bool counts = lane->sources[row].input == dosing;
-            least = counts ? fmin(least, records[lane->sources[row].record].amount) : least;
+            if (lane->sources[row].input == dosing) {
+                e.low = fmin(e.low, records[lane->sources[row].record].amount);
+                e.high = fmax(e.high, records[lane->sources[row].record].amount);
+            }
         }
     }
-    return least;
+    return e;
 }
 
-/* Amounts below half of the smallest in the template are refused: iterates are calibrated on what is likely. */
-static void raise_amounts(solve_work *work) {
+/* Of a product that comes in one dose only. */
+static bool has_one_dose(const solve_work *work) {
+    const ddt_product *product = ddt_model_product(work->model, NULL);
+    return product != NULL && product->dose_low == product->dose_high;
+}
+
+/*
+ * Amounts below half of the smallest in the template are refused: iterates are calibrated on what is likely. Where the
+ * model's product comes in one dose only, amounts hardly differ from the template's.
+ */
+static void narrow_amounts(solve_work *work) {
+    const double nearly = 0.05;
+    const bool is_fixed = has_one_dose(work);
     for (size_t i = 0; i < work->dosing_count; i++) {
-        double least = least_amount(work, i);
-        if (isfinite(least)) {
-            work->solution->layout.ranges[i].low = -solve_round_up(-amount_low * least);
+        solve_range *range = &work->solution->layout.ranges[i];
+        const extent amounts = template_amounts(work, i);
+        if (isfinite(amounts.low)) {
+            range->low = -solve_round_up(-(is_fixed ? 1.0 - nearly : amount_low) * amounts.low);
+            range->high = is_fixed ? fmin(range->high, solve_round_up((1.0 + nearly) * amounts.high)) : range->high;
         }
     }
 }
 
 static ddt_status try_columns(solve_work *work, size_t columns, size_t samples) {
     SOLVE_TRY(newton_grid_create(work, columns));
-    raise_amounts(work);
+    narrow_amounts(work);
     return newton_population_of(work, samples);
 }
 
@@ -116,16 +137,35 @@ static double grid_difference(const solve_work *work, const double *coarse, cons
     return second_order * worst;
 }
 
+static const double step_short = 0.25; /* h/2 |J[b][b]| up to which a series inverts I - h/2 J */
+
 /* Whether steps are short enough for the patient's own Jacobian, should the block be small enough for it. */
 static ddt_status short_enough(solve_work *work, bool *yes) {
-    const double norm_most = 0.25;
-    double norm = 0.0;
+    enum { BLOCK_MAX = 3 }; /* of larger blocks only stiff states count, on the grid that accuracy asks for */
+    const solve_newton *nw = work->newton;
+    double norms[NEWTON_OWN_MAX];
     *yes = true;
-    if (work->newton->m == 1 || work->newton->m > OWN_BLOCK_MAX || work->newton->columns >= OWN_COLUMNS) {
+    if (nw->m == 1 || nw->m > BLOCK_MAX || nw->columns >= OWN_COLUMNS) {
         return DDT_OK;
     }
-    SOLVE_TRY(newton_step_norm(work, &norm));
-    *yes = norm <= norm_most;
+    SOLVE_TRY(newton_step_norms(work, norms));
+    for (size_t b = 0; b < nw->m; b++) {
+        *yes &= norms[b] <= step_short;
+    }
+    return DDT_OK;
+}
+
+/* States of the block whose diagonal entry of I - h/2 J is inverted by itself. */
+static ddt_status find_stiff(solve_work *work) {
+    solve_newton *nw = work->newton;
+    double norms[NEWTON_OWN_MAX];
+    if (nw->m > NEWTON_OWN_MAX) {
+        return DDT_OK;
+    }
+    SOLVE_TRY(newton_step_norms(work, norms));
+    for (size_t b = 0; b < nw->m; b++) {
+        nw->is_stiff[b] = norms[b] > step_short;
+    }
     return DDT_OK;
 }
 
@@ -164,7 +204,8 @@ static ddt_status choose_grid(solve_work *work) {
                         "'%s': with %d times a subject the discretisation error is still %g of an output's maximum.",
                         work->model->path, COLUMNS_MAX, nw->discretisation_error);
     }
-    return try_columns(work, columns, work->sample_count);
+    SOLVE_TRY(try_columns(work, columns, work->sample_count));
+    return find_stiff(work);
 }
 
 ddt_status newton_prepare(solve_work *work) {
@@ -209,11 +250,32 @@ static ddt_status expand_entry(solve_work *work, ddt_expr e, solve_terms *out, b
     return status;
 }
 
-/* The patient's own Jacobian is out of the question where its entries have too many terms. */
+/* Products of encrypted numbers in a product of two transition matrices: what a round of the scan costs. */
+static size_t own_products(const solve_work *work) {
+    const solve_newton *nw = work->newton;
+    size_t m = nw->m;
+    bool reaches[NEWTON_OWN_MAX][NEWTON_OWN_MAX];
+    for (size_t i = 0; i < m * m; i++) {
+        bool is_rate = work->linear.is_nonzero[nw->block[i / m] * work->linear.n + nw->block[i % m]];
+        reaches[i / m][i % m] = i / m == i % m || is_rate || !solve_is_constant(work, nw->jacobian[i], 0.0);
+    }
+    for (size_t i = 0; i < m * m * m; i++) { /* Warshall's closure: k, the place between, is the slowest */
+        size_t k = i / (m * m);
+        size_t from = i / m % m;
+        reaches[from][i % m] |= reaches[from][k] && reaches[k][i % m];
+    }
+    size_t count = 0;
+    for (size_t i = 0; i < m * m * m; i++) {
+        count += reaches[i / (m * m)][i / m % m] && reaches[i / m % m][i % m];
+    }
+    return count;
+}
+
+/* The patient's own Jacobian is out of the question where its entries have too many terms, or products too many. */
 static ddt_status expand_jacobian(solve_work *work) {
     solve_newton *nw = work->newton;
     size_t count = nw->m * nw->m;
-    nw->may_own = nw->m <= OWN_BLOCK_MAX;
+    nw->may_own = nw->m <= NEWTON_OWN_MAX && own_products(work) <= OWN_PRODUCTS_MAX;
     for (size_t i = 0; i < count && nw->may_own; i++) {
         SOLVE_TRY(expand_entry(work, nw->jacobian[i], &nw->jacobian_terms[i], &nw->may_own));
     }
@@ -366,6 +428,7 @@ static ddt_status confirm(solve_work *work, newton_variant v, double *error) {
 /* Some of the virtual population finds the variant, all of it must confirm the choice. */
 static ddt_status choose_variant(solve_work *work) {
     enum { FIRST_STRIDE = 4 };
+    const double hopeless = 0.5;
     double error = INFINITY;
     choice c = {.smallest = INFINITY};
     for (size_t stride = FIRST_STRIDE; stride > 0 && !(error <= lenient_tolerance); stride /= FIRST_STRIDE) {
@@ -380,6 +443,7 @@ static ddt_status choose_variant(solve_work *work) {
         SOLVE_TRY(confirm(work, preferred(&c)->best, &error));
     }
     if (!(error <= lenient_tolerance)) {
+        work->wants_narrower = c.smallest <= hopeless;
         return ddt_fail(
             work->ctx, DDT_ERR_UNSUPPORTED,
             "'%s': Newton's method in time with up to %d iterations leaves %g of an output's maximum in the "
@@ -422,6 +486,7 @@ ddt_status newton_solve(solve_work *work) {
         }
     }
     work->solution->info.surrogate_error = draw_error;
+    work->wants_narrower = true;
     if (work->newton->violations > 0 || !(fmax(draw_error, corner_error / corner_allowance) <= wanted)) {
         return ddt_fail(
             work->ctx, DDT_ERR_UNSUPPORTED,

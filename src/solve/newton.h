@@ -5,6 +5,7 @@
  *   newton_grid.c     a grid of times for each subject: its records, doses and as many nodes as accuracy needs
  *   newton_logs.c     positive states by their logarithms
  *   newton_history.c  the time and the last dose, column by column
+ *   newton_domain.c   poles of the right-hand sides
  *   newton_numbers.c  the virtual population in double precision: discretised solutions, iterates, ranges
  *   newton_guess.c    polynomials fitted to it
  *   newton_circuit.c  the same iterations as a circuit
@@ -24,6 +25,8 @@ enum {
     NEWTON_ITERATIONS_MAX = 4,
     NEWTON_TERMS_MAX = 400, /* monomials of a guess */
     NEWTON_DEGREE_MAX = 9,
+    NEWTON_DIVISORS_MAX = 16,
+    NEWTON_OWN_MAX = 6, /* states of a block whose own Jacobian may be computed */
     NEWTON_FEATURES_MAX = 12,
     NEWTON_PARTS_MAX = 8,                       /* inputs in one feature */
     NEWTON_CONTRASTS = 1,                       /* of the doses of one kind, beside their mean */
@@ -69,11 +72,13 @@ typedef struct newton_feature {
 struct solve_newton {
     ddt_expr *forcing; /* per compartment: N, DDT_EXPR_NONE where there is none */
     size_t m;
-    size_t *block;             /* m: states of work->linear */
-    size_t *block_of;          /* per linear state: its place in the block, SIZE_MAX */
-    bool *is_wanted;           /* per linear state: p is needed as a node */
-    ddt_expr *n, *jacobian;    /* m, m x m: N and its derivatives */
-    ddt_expr_program *program; /* n, then jacobian */
+    size_t *block;              /* m: states of work->linear */
+    size_t *block_of;           /* per linear state: its place in the block, SIZE_MAX */
+    bool *is_wanted;            /* per linear state: p is needed as a node */
+    ddt_expr *n, *jacobian;     /* m, m x m: N and its derivatives */
+    ddt_expr_program *program;  /* n, then jacobian */
+    ddt_expr_program *divisors; /* of N, those that read states; NULL without */
+    size_t divisor_count;
     bool reads_dosed;
     bool may_own; /* the patient's own Jacobian can be computed */
 
@@ -118,8 +123,10 @@ struct solve_newton {
     solve_value log_node; /* (y - log_mid) / log_half */
     double *log_guess;    /* lanes x samples x columns */
     double log_mid, log_half;
-    double step_low[NEWTON_ITERATIONS_MAX + 2], step_high[NEWTON_ITERATIONS_MAX + 2]; /* h/2 J of each iterate */
-    double *inverse_values;                                                           /* per sample */
+    /* h/2 J[b][b] of each iterate; stiff states are those where it is not small */
+    double step_low[NEWTON_ITERATIONS_MAX + 2][NEWTON_OWN_MAX], step_high[NEWTON_ITERATIONS_MAX + 2][NEWTON_OWN_MAX];
+    bool is_stiff[NEWTON_OWN_MAX];
+    double *inverse_values; /* per sample */
 
     newton_variant variant;
     unsigned current; /* the iterate whose ranges are in the symbols */
@@ -137,6 +144,10 @@ static inline size_t newton_at(const solve_newton *nw, size_t lane, size_t sampl
 unsigned newton_ceil_log2(unsigned x);
 /* newton_split.c */
 ddt_status newton_block_create(solve_work *work);
+/* newton_domain.c */
+ddt_status newton_domain_create(solve_work *work);
+/* Whether no divisor of N changes its sign: side (NEWTON_DIVISORS_MAX, 0 at first) keeps the first values seen. */
+bool newton_same_side(const solve_newton *nw, const double *symbols, double *side);
 /* newton_history.c */
 ddt_status newton_history_create(solve_work *work);
 /* What the last doses are at each column of a lane. */
@@ -164,8 +175,9 @@ ddt_status newton_monitor(solve_work *work);
 /* The discretised solution (columns x m) of one patient on a lane, for given amounts of its records. */
 ddt_status newton_trajectory(solve_work *work, size_t lane, const double *symbols, const double *amounts,
                              double *solution);
-/* Largest h/2 |J_ii| of the population: the circuit inverts I - h/2 J by three terms of its series. */
-ddt_status newton_step_norm(solve_work *work, double *largest);
+/* Largest h/2 |J_bb| of the population for each state of the block (m): the circuit inverts I - h/2 J by three terms of
+ * its series, the diagonal entries of stiff states apart. */
+ddt_status newton_step_norms(solve_work *work, double *largest);
 ddt_status newton_typical(solve_work *work);
 /* Errors of the guess and after each iteration: variant.iterations + 1 of each. Of every stride-th sample. */
 ddt_status newton_iterate(solve_work *work, newton_variant variant, size_t stride, double *draw_errors,
@@ -175,8 +187,8 @@ ddt_status newton_scales(solve_work *work);
 void newton_state_scales(solve_work *work);
 /* Some slack around the range that the virtual population shows. */
 void newton_widen(double *low, double *high);
-/* Range of h/2 J at the current iterate, for a block of one state. */
-void newton_step_range(solve_work *work, double *low, double *high);
+/* Range of h/2 J[b][b] at the current iterate. */
+void newton_step_range(const solve_work *work, size_t b, double *low, double *high);
 /* Error of the circuit's outputs (lanes x block) for a lane's sample. */
 ddt_status newton_compare(solve_work *work, size_t lane, size_t sample, double *const *outputs, double *error);
 /* newton_guess.c */

@@ -469,27 +469,30 @@ static solve_value sum_of(maker *mk, solve_value a, solve_value b) {
     return (solve_value){.node = ddt_circuit_add(mk->work->circuit, a.node, b.node), .depth = fmax(a.depth, b.depth)};
 }
 
-/* B = h/2 J over the population, for its function 1 / (1 - B). */
-static ddt_status own_gain(maker *mk, solve_value b, solve_value *g) {
+/* 1 / (1 - b), b: h/2 J of a state with itself over the population. */
+static ddt_status own_inverse(maker *mk, size_t state, solve_value b, solve_value *out) {
     double low = 0.0;
     double high = 0.0;
     solve_value x;
-    newton_step_range(mk->work, &low, &high);
+    newton_step_range(mk->work, state, &low, &high);
     double half = 0.5 * (high - low);
     double mid = 0.5 * (high + low);
     x.node = ddt_circuit_affine(mk->work->circuit, &b.node, (double[]){1.0 / half}, 1, -mid / half);
     x.depth = b.depth + 1.0;
-    return solve_lower_inverse(mk->work, x, 1.0 - mid, -half, g);
+    return solve_lower_inverse(mk->work, x, 1.0 - mid, -half, out);
 }
 
-/* G = I + B + B^2 and F = G (I + A), A = h/2 J[t-1]; F = 0 at starts. */
-static ddt_status own_matrices(maker *mk, solve_value *f, solve_value *g) {
-    size_t m = mk->m;
-    solve_value *b = solve_alloc(mk->work, 2 * m * m, sizeof *b);
-    solve_value *a = b + m * m;
-    if (b == NULL) {
-        return DDT_ERR_MEMORY;
+static solve_value product_of(maker *mk, solve_value a, solve_value b) {
+    if (!exists(a) || !exists(b)) {
+        return none();
     }
+    return (solve_value){.node = ddt_circuit_mul(mk->work->circuit, a.node, b.node),
+                         .depth = 1.0 + fmax(a.depth, b.depth)};
+}
+
+/* B = h/2 J, and A = I + h/2 J[t-1]; A = 0 at starts. */
+static ddt_status own_jacobians(maker *mk, solve_value *b, solve_value *a) {
+    size_t m = mk->m;
     for (size_t i = 0; i < m * m; i++) {
         SOLVE_TRY(weighted_jacobian(mk, i / m, i % m, mk->half_step, &b[i]));
         SOLVE_TRY(weighted_jacobian(mk, i / m, i % m, mk->half_next, &a[i]));
@@ -498,14 +501,45 @@ static ddt_status own_matrices(maker *mk, solve_value *f, solve_value *g) {
             a[i] = sum_of(mk, a[i], solve_public(mk->work, mk->inside, 1.0));
         }
     }
-    if (m == 1 && exists(b[0])) {
-        SOLVE_TRY(own_gain(mk, b[0], &g[0]));
-        return multiply(mk, g, a, m, f);
+    return DDT_OK;
+}
+
+/* Row k of B without the diagonal entry of a stiff state, over 1 - that entry; *inverse: 1 over it, none where it is 1.
+ */
+static ddt_status own_row(maker *mk, size_t k, solve_value *b, solve_value *inverse) {
+    size_t m = mk->m;
+    solve_value *diagonal = &b[k * (m + 1)];
+    *inverse = none();
+    if ((m > 1 && !mk->nw->is_stiff[k]) || !exists(*diagonal)) {
+        return DDT_OK;
+    }
+    SOLVE_TRY(own_inverse(mk, k, *diagonal, inverse));
+    *diagonal = none();
+    for (size_t c = 0; c < m; c++) {
+        b[k * m + c] = product_of(mk, *inverse, b[k * m + c]);
+    }
+    return DDT_OK;
+}
+
+/* G = (I + M + M^2) E and F = G A: see own_step() of newton_numbers.c. */
+static ddt_status own_matrices(maker *mk, solve_value *f, solve_value *g) {
+    size_t m = mk->m;
+    solve_value *b = solve_alloc(mk->work, 2 * m * m + m, sizeof *b);
+    if (b == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    solve_value *a = b + m * m;
+    solve_value *inverse = a + m * m;
+    SOLVE_TRY(own_jacobians(mk, b, a));
+    for (size_t k = 0; k < m; k++) {
+        SOLVE_TRY(own_row(mk, k, b, &inverse[k]));
     }
     SOLVE_TRY(multiply(mk, b, b, m, g));
     for (size_t i = 0; i < m * m; i++) {
+        solve_value scale = inverse[i % m];
         g[i] = sum_of(mk, g[i], b[i]);
-        g[i] = i % (m + 1) == 0 ? sum_of(mk, g[i], one(mk)) : g[i];
+        g[i] = exists(scale) && exists(g[i]) ? product_of(mk, g[i], scale) : g[i];
+        g[i] = i % (m + 1) == 0 ? sum_of(mk, g[i], exists(scale) ? scale : one(mk)) : g[i];
     }
     return multiply(mk, g, a, m, f);
 }

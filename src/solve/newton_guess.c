@@ -19,8 +19,9 @@ enum {
     FIT_TOGETHER = 8 /* samples that pass the matrix of a fit at once: it is larger than the nearest caches */
 };
 
-static const double fit_work_max = 6e10; /* about ten seconds */
-static const double irrelevant = 1e-6;   /* a symbol that moves z by less, relative to its largest value */
+static const double fit_work_max = 6e10;         /* about ten seconds */
+static const double fit_work_max_again = 2.5e11; /* of the second attempt, on narrower ranges */
+static const double irrelevant = 1e-6;           /* a symbol that moves z by less, relative to its largest value */
 
 /* ------------------------------------------------------------------ patients */
 
@@ -829,7 +830,8 @@ ddt_status newton_fit(solve_work *work, unsigned degree, bool *fits) {
         *fits = *fits && add_monomials(nw, d, 0, &none);
     }
     size_t terms = nw->monomial_count;
-    *fits = *fits && terms * SAMPLES_PER_TERM <= nw->samples && fit_work(nw) <= fit_work_max;
+    const double most = work->covers_template ? fit_work_max_again : fit_work_max;
+    *fits = *fits && terms * SAMPLES_PER_TERM <= nw->samples && fit_work(nw) <= most;
     if (!*fits) {
         return DDT_OK;
     }

@@ -370,22 +370,22 @@ ddt_status newton_monitor(solve_work *work) {
     return DDT_OK;
 }
 
-ddt_status newton_step_norm(solve_work *work, double *largest) {
+ddt_status newton_step_norms(solve_work *work, double *largest) {
     const solve_newton *nw = work->newton;
     size_t m = nw->m;
     patient who;
     SOLVE_TRY(patient_create(work, &who));
-    *largest = 0.0;
+    memset(largest, 0, m * sizeof *largest);
     for (size_t l = 0; l < nw->lanes; l++) {
         for (size_t s = 0; s < nw->samples; s++) {
             patient_is(&who, work->samples + s * work->symbol_count);
+            who.amounts = amounts_of(nw, l, s);
             for (size_t k = 0; k < nw->grids[l].count; k++) {
                 size_t place = newton_at(nw, l, s, k);
-                who.amounts = amounts_of(nw, l, s);
                 set_time(&who, l, k);
                 evaluate(&who, nw->p + place * nw->n_states, nw->solution + place * m, who.f, who.jacobian);
                 for (size_t b = 0; b < m; b++) {
-                    *largest = fmax(*largest, 0.5 * nw->grids[l].step[k] * fabs(who.jacobian[b * m + b]));
+                    largest[b] = fmax(largest[b], 0.5 * nw->grids[l].step[k] * fabs(who.jacobian[b * m + b]));
                 }
             }
         }
@@ -620,27 +620,42 @@ ddt_status newton_typical(solve_work *work) {
     return DDT_OK;
 }
 
-/* F and G of a patient's own Jacobian as the circuit has them: (I - B)^-1 ~ I + B + B^2, B = h/2 J. */
+/*
+ * F and G of a patient's own Jacobian as the circuit has them. B = h/2 J; D: the diagonal entries of stiff states, or
+ * of the only state: functions of one number, which the circuit approximates as closely as it likes. With E = (I -
+ * D)^-1 and M = E (B - D), (I - B)^-1 = (I - M)^-1 E ~ (I + M + M^2) E; F = G (I + A), A = h/2 J of the column before.
+ */
 static void own_step(patient *who, double h, bool is_start, double *f, double *g, double *scratch) {
-    size_t m = who->work->newton->m;
-    double *b = scratch;
+    const solve_newton *nw = who->work->newton;
+    size_t m = nw->m;
+    double *series = scratch;
     double *a = scratch + m * m;
+    double inverse[NEWTON_OWN_MAX];
     identity(a, m);
-    for (size_t i = 0; i < m * m; i++) {
-        b[i] = 0.5 * h * who->jacobian[i];
-        a[i] = is_start ? 0.0 : a[i] + 0.5 * h * who->jacobian_before[i];
+    for (size_t b = 0; b < m; b++) {
+        bool is_apart = m == 1 || nw->is_stiff[b];
+        inverse[b] = is_apart ? 1.0 / (1.0 - 0.5 * h * who->jacobian[b * m + b]) : 1.0;
+        for (size_t c = 0; c < m; c++) {
+            size_t i = b * m + c;
+            series[i] = b == c && is_apart ? 0.0 : inverse[b] * 0.5 * h * who->jacobian[i];
+            a[i] = is_start ? 0.0 : a[i] + 0.5 * h * who->jacobian_before[i];
+        }
     }
-    newton_multiply(b, b, m, g);
-    identity(f, m);
-    if (m == 1) {
-        g[0] = 1.0 / (1.0 - b[0]); /* a function of one number: the circuit approximates it as closely as it likes */
-        f[0] = g[0] * a[0];
-        return;
-    }
+    newton_multiply(series, series, m, g);
     for (size_t i = 0; i < m * m; i++) {
-        g[i] += b[i] + f[i];
+        g[i] = (g[i] + series[i] + (i % (m + 1) == 0 ? 1.0 : 0.0)) * inverse[i % m];
     }
     newton_multiply(g, a, m, f);
+}
+
+/* The ranges of h/2 J[b][b]. */
+static void note_steps(const patient *who, unsigned iteration, double h) {
+    solve_newton *nw = who->work->newton;
+    for (size_t b = 0; b < nw->m; b++) {
+        double step = 0.5 * h * who->jacobian[b * nw->m + b];
+        nw->step_low[iteration][b] = fmin(nw->step_low[iteration][b], step);
+        nw->step_high[iteration][b] = fmax(nw->step_high[iteration][b], step);
+    }
 }
 
 static ddt_status iterate_patient(patient *who, size_t lane, size_t sample, unsigned iteration, bool is_public,
@@ -674,8 +689,7 @@ static ddt_status iterate_patient(patient *who, size_t lane, size_t sample, unsi
         const double *f = nw->typical_f + (lane * nw->columns + k) * m * m;
         const double *g = nw->typical_g + (lane * nw->columns + k) * m * m;
         if (!is_public) {
-            nw->step_low[iteration] = fmin(nw->step_low[iteration], 0.5 * h * who->jacobian[0]);
-            nw->step_high[iteration] = fmax(nw->step_high[iteration], 0.5 * h * who->jacobian[0]);
+            note_steps(who, iteration, h);
             own_step(who, h, grid->is_start[k], own_f, own_g, scratch);
             f = own_f;
             g = own_g;
@@ -714,12 +728,31 @@ static double sample_error(patient *who, size_t lane, size_t sample, const doubl
     return worst;
 }
 
+/* Whether an iterate stays on one side of all poles, that on which the solution begins. */
+static bool stays_inside(patient *who, size_t lane, size_t sample, const double *z) {
+    const solve_newton *nw = who->work->newton;
+    double side[NEWTON_DIVISORS_MAX] = {0};
+    bool inside = true;
+    who->amounts = amounts_of(nw, lane, sample);
+    for (size_t k = 0; k < nw->grids[lane].count && inside && nw->divisor_count > 0; k++) {
+        size_t place = newton_at(nw, lane, sample, k);
+        set_time(who, lane, k);
+        if (k == 0) {
+            set_states(who, nw->p + place * nw->n_states, nw->solution + place * nw->m);
+            (void)newton_same_side(nw, who->symbols, side);
+        }
+        set_states(who, nw->p + place * nw->n_states, z + place * nw->m);
+        inside = newton_same_side(nw, who->symbols, side);
+    }
+    return inside;
+}
+
 static ddt_status iterates_create(solve_work *work, unsigned iterations) {
     solve_newton *nw = work->newton;
     size_t count = nw->lanes * nw->samples * nw->columns * nw->m;
     for (unsigned i = 0; i <= iterations; i++) {
-        nw->step_low[i] = 0.0;
-        nw->step_high[i] = 0.0;
+        memset(nw->step_low[i], 0, sizeof nw->step_low[i]);
+        memset(nw->step_high[i], 0, sizeof nw->step_high[i]);
         if (nw->iterate[i] == NULL) {
             nw->iterate[i] = solve_alloc(work, count, sizeof(double));
         }
@@ -751,8 +784,10 @@ ddt_status newton_iterate(solve_work *work, newton_variant variant, size_t strid
             double *errors = s < work->draw_count ? draw_errors : corner_errors;
             patient_is(&who, work->samples + s * work->symbol_count);
             newton_guess_of(work, l, s, values, nw->iterate[0] + offset);
+            bool inside = true;
             for (unsigned i = 0; i <= variant.iterations; i++) {
-                double error = sample_error(&who, l, s, nw->iterate[i], values);
+                double error = inside ? sample_error(&who, l, s, nw->iterate[i], values) : INFINITY;
+                inside = inside && stays_inside(&who, l, s, nw->iterate[i]);
                 errors[i] = error <= errors[i] ? errors[i] : error;
                 if (i < variant.iterations) {
                     SOLVE_TRY(iterate_patient(&who, l, s, i, variant.is_public, nw->iterate[i] + offset,
@@ -790,9 +825,11 @@ ddt_status newton_compare(solve_work *work, size_t lane, size_t sample, double *
     return DDT_OK;
 }
 
-void newton_step_range(solve_work *work, double *low, double *high) {
-    solve_newton *nw = work->newton;
-    *low = nw->step_low[nw->current];
-    *high = nw->step_high[nw->current];
-    newton_widen(low, high);
+void newton_step_range(const solve_work *work, size_t b, double *low, double *high) {
+    const solve_newton *nw = work->newton;
+    double inverse_low = 1.0 - nw->step_high[nw->current][b]; /* of 1 - b, which stays positive */
+    double inverse_high = 1.0 - nw->step_low[nw->current][b];
+    newton_widen(&inverse_low, &inverse_high);
+    *low = 1.0 - inverse_high;
+    *high = 1.0 - inverse_low;
 }

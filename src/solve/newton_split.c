@@ -359,5 +359,6 @@ ddt_status newton_block_create(solve_work *work) {
     }
     find_wanted(work);
     find_argument(work);
+    SOLVE_TRY(newton_domain_create(work));
     return ddt_expr_compile(work->ctx, work->pool, all, m + m * m, &nw->program);
 }

@@ -186,6 +186,7 @@ static void fill_info(solve_work *work) {
     info->method = work->newton != NULL ? "newton" : "superposition";
     info->iterations = work->newton != NULL ? work->newton->variant.iterations : 0;
     info->grid = work->newton != NULL ? work->newton->columns : 0;
+    info->eta_deviations = work->newton != NULL ? work->eta_deviations : 0.0;
     info->segments = work->solution->layout.segments;
     info->has_private_times = work->times.is_private;
     info->states = work->linear.n;
@@ -307,6 +308,7 @@ void solve_work_clear(solve_work *work) {
     ddt_expr_program_destroy(work->program);
     ddt_expr_program_destroy(work->output_program);
     if (work->newton != NULL) {
+        ddt_expr_program_destroy(work->newton->divisors);
         ddt_expr_program_destroy(work->newton->program); /* the rest of it lies in the arena */
     }
     ddt_expr_pool_destroy(work->pool);
@@ -353,7 +355,18 @@ ddt_status solve_run(ddt_context *ctx, const ddt_model *model, const ddt_events 
 
 ddt_status ddt_solve(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
                      const ddt_solve_options *options, ddt_solution **out) {
-    return solve_run(ctx, model, events, options, NULL, NULL, out);
+    const double narrower = 2.0; /* standard deviations */
+    solve_work work = {.ctx = ctx, .model = model, .events = events};
+    SOLVE_TRY(solve_set_options(ctx, options, &work.options));
+    ddt_status status = solve_work_solution(&work, out);
+    if (status == DDT_ERR_UNSUPPORTED && work.wants_narrower) {
+        ddt_context_clear(ctx);
+        solve_work again = {
+            .ctx = ctx, .model = model, .events = events, .eta_deviations = narrower, .covers_template = true};
+        SOLVE_TRY(solve_set_options(ctx, options, &again.options));
+        status = solve_work_solution(&again, out);
+    }
+    return status;
 }
 
 /* ------------------------------------------------------------------ what a solution tells */

@@ -243,10 +243,10 @@ struct ddt_solution {
     solve_function *functions; /* the circuit points to them */
     solve_layout layout;
     ddt_solve_info info;
-    struct solve_fit *fit;     /* NULL unless it is a fit */
+    struct solve_fit *fit;       /* NULL unless it is a fit */
     struct solve_curves *curves; /* candidates of a recommendation, each simulated (recommend_curves.h); else NULL */
-    struct ddt_solution *part; /* a fit whose inputs follow this solution's own, NULL without (fit_part.h) */
-    struct solve_bands *bands; /* of virtual patients instead of the outputs themselves (bands.h); NULL without */
+    struct ddt_solution *part;   /* a fit whose inputs follow this solution's own, NULL without (fit_part.h) */
+    struct solve_bands *bands;   /* of virtual patients instead of the outputs themselves (bands.h); NULL without */
 };
 
 /* recommend_curves.c, recommend_curves_file.c */
@@ -290,7 +290,8 @@ typedef struct solve_symbol {
     double threshold;
     bool is_known; /* its node will be public: the points of an expectation */
     double low, high;
-    double sd; /* ETA */
+    double sd;    /* ETA */
+    double shown; /* ETA: the largest of the template, by magnitude */
     size_t level_count;
     double levels[SOLVE_LEVELS_MAX];
 } solve_symbol;
@@ -499,6 +500,8 @@ typedef struct solve_work {
     size_t symbol_count;
     bool has_ranges;      /* of all symbols: comparisons can be told apart */
     bool is_complete;     /* there will be no further symbols */
+    bool covers_template; /* Newton's method: etas reach as far as the template's in any case */
+    bool wants_narrower;  /* it failed, but nearly: narrower ranges may do */
     uint32_t time_symbol; /* stands for all that are public times in solve_fact.symbol, SOLVE_NONE without any */
     solve_fact *facts;
     size_t fact_count, fact_capacity;
@@ -549,7 +552,7 @@ typedef struct solve_work {
     /* Per subject: the amounts of records from this one on are public, those of `events` (candidates of a
      * recommendation); NULL: none are. Only Newton's method makes use of it. */
     const size_t *known_from;
-    double eta_deviations; /* how far etas reach, of models that are not linear; 0: 3 standard deviations */
+    double eta_deviations;       /* how far etas reach, of models that are not linear; 0: 3 standard deviations */
     const bool *is_log;          /* per compartment: the state is the logarithm; NULL: none is */
     struct solve_newton *newton; /* NULL for linear models; newton.h */
     solve_terms *extra_terms;    /* what it wants encoded, too */

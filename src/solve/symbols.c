@@ -131,6 +131,7 @@ static void eta_range(const solve_work *work, uint32_t index, solve_symbol *symb
     if (column != SIZE_MAX) {
         largest = fmax(column_extreme(work->events, column, 1.0), -column_extreme(work->events, column, -1.0));
     }
+    symbol->shown = largest;
     double deviations = eta_deviations;
     while (deviations * symbol->sd < largest && deviations < eta_deviations_max) {
         deviations += 1.0;

@@ -1,6 +1,7 @@
 /*
  * Forms of published linear models, in the clear against CVODE: conditions, min and max of continuous covariates,
- * outputs that read the time, a sigmoid effect of an effect compartment, functions of covariates with wide ranges.
+ * outputs that read the time, a sigmoid effect of an effect compartment, functions of covariates with wide ranges,
+ * effects of concentrations far above their constants.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -69,12 +70,23 @@ static void test_maturation(void **state) {
           "2,0,1000,1,-0.2,75,40\n2,2,.,0,-0.2,75,40\n2,24,.,0,-0.2,75,40\n3,0,800,1,0,60,85\n3,12,.,0,0,60,85\n");
 }
 
+/* Up to thousands of times EC50: no polynomial of degree 127 follows 1 / (1 + C / EC50) there. */
+static void test_steep(void **state) {
+    (void)state;
+    const char *const doses =
+        "ID,TIME,AMT,EVID,ek,ev\n1,0,1000,1,0.1,-0.1\n1,0.5,.,0,0.1,-0.1\n1,12,800,1,0.1,-0.1\n1,13,.,0,0.1,-0.1\n"
+        "1,36,.,0,0.1,-0.1\n2,0,900,1,-0.2,0.05\n2,3,.,0,-0.2,0.05\n2,30,.,0,-0.2,0.05\n";
+    check("far above EC50",
+          "m <- function() {\n  ini({\n    ek ~ 0.04\n    ev ~ 0.01\n  })\n  model({\n    d/dt(a) <- -0.3 * exp(ek) * "
+          "a\n    C <- a / (20 * exp(ev))\n"
+          "    E <- 100 * (1 - 0.9 * C / (0.02 + C))\n    E ~ add(1)\n  })\n}\n",
+          doses);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_thresholds),
-        cmocka_unit_test(test_time_in_output),
-        cmocka_unit_test(test_effect),
-        cmocka_unit_test(test_maturation),
+        cmocka_unit_test(test_thresholds), cmocka_unit_test(test_time_in_output), cmocka_unit_test(test_effect),
+        cmocka_unit_test(test_maturation), cmocka_unit_test(test_steep),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

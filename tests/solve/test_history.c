@@ -62,12 +62,22 @@ static void test_reset(void **state) {
                bar);
 }
 
+/* Weibull's absorption, and a metabolism that the drug inhibits: four states, the patient's own Jacobian, long steps.
+ */
+static void test_inhibition(void **state) {
+    (void)state;
+    check_text("    eta.k ~ 0.04\n",
+               "    ka <- 1 * exp(eta.k) * (0.5 * exp(eta.k) * tad(gut))^1.3\n    C <- a / 2\n"
+               "    cl <- 0.8 * (0.1 + 0.9 / (1 + e / 8))\n    d/dt(gut) <- -ka * gut\n"
+               "    d/dt(a) <- ka * gut - cl * C\n    d/dt(e) <- 2 * (C - e)\n    d/dt(m) <- cl * C - 0.4 * m\n"
+               "    M <- m / 3\n    C ~ add(0.1)\n    M ~ add(0.1)\n",
+               doses, 8e-3);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_zero_order),
-        cmocka_unit_test(test_model_time),
-        cmocka_unit_test(test_transit),
-        cmocka_unit_test(test_reset),
+        cmocka_unit_test(test_zero_order), cmocka_unit_test(test_model_time), cmocka_unit_test(test_transit),
+        cmocka_unit_test(test_reset),      cmocka_unit_test(test_inhibition),
     };
     cmocka_set_test_filter(getenv("DDT_TEST_FILTER")); /* one of them, where time matters */
     return cmocka_run_group_tests(tests, setup, teardown);
