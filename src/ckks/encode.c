@@ -12,9 +12,10 @@ typedef struct encode_work {
     int64_t *low;  /* N signed coefficients */
     int64_t *high; /* NULL unless coefficients reach 2^62: value = high * 2^SPLIT_BITS + low */
     double *block;
+    bool is_small; /* all of low below 2^SMALL_BITS in magnitude */
 } encode_work;
 
-enum { SPLIT_BITS = 60, DIRECT_BITS = 62, COEFFICIENT_BITS_MAX = 120 };
+enum { SPLIT_BITS = 60, DIRECT_BITS = 62, COEFFICIENT_BITS_MAX = 120, SMALL_BITS = 50 };
 
 static bool is_wide(double scale) { return scale >= ldexp(1.0, DDT_CKKS_WIDE_BITS); }
 
@@ -77,8 +78,11 @@ static bool round_coefficients(const ddt_ckks_params *params, encode_work *w, si
         return false;
     }
     const bool direct = largest * factor < ldexp(1.0, DIRECT_BITS) - 1.0;
-    memset(w->low, 0, 2 * slots * sizeof *w->low);
-    memset(w->high, 0, 2 * slots * sizeof *w->high);
+    w->is_small = largest * factor < ldexp(1.0, SMALL_BITS) - 1.0;
+    if (gap > 1) {
+        memset(w->low, 0, 2 * slots * sizeof *w->low);
+        memset(w->high, 0, 2 * slots * sizeof *w->high);
+    }
     for (size_t j = 0; j < count; j++) {
         const size_t from = params->fft.reversed[j] >> shift;
         const double re = rint(w->re[from] * factor);
@@ -99,7 +103,11 @@ static bool round_coefficients(const ddt_ckks_params *params, encode_work *w, si
 
 static void fill_limb(const ddt_ckks_params *params, const encode_work *w, size_t m, uint64_t *limb) {
     const ddt_ring *ring = params->ring;
-    ddt_ring_from_signed(ring, m, limb, w->low);
+    if (w->is_small) {
+        ddt_ring_from_signed_mul(ring, m, limb, w->low, 1);
+    } else {
+        ddt_ring_from_signed(ring, m, limb, w->low);
+    }
     if (w->high != NULL) {
         const uint64_t q = ddt_ring_modulus(ring, m);
         const uint64_t unit = ((uint64_t)1 << SPLIT_BITS) % q;
