@@ -111,9 +111,9 @@ static void prepare_division(const public_work *w) {
     const uint64_t *keys[2] = {w->key->b + last * n, w->key->a + last * n};
     uint64_t *v = w->limbs;
     uint64_t *sum = v + n;
+    custody_to_ntt(w->params, m, w->polynomials, v);
     for (size_t p = 0; p < 2; p++) {
         int64_t *error = w->polynomials + (1 + p) * n;
-        custody_to_ntt(w->params, m, w->polynomials, v);
         custody_to_ntt(w->params, m, error, sum);
         ddt_ring_mul_add(ring, m, sum, sum, v, keys[p]);
         ddt_ring_intt(ring, m, sum);
@@ -160,7 +160,8 @@ static void public_limb_of(const public_work *w, const ddt_plaintext *plaintext,
                      .key = {w->key->b + i * n, w->key->a + i * n},
                      .message = plaintext->limbs + i * n,
                      .out = {ddt_ciphertext_limb(out, n, 0, i), ddt_ciphertext_limb(out, n, 1, i)}};
-    const uint64_t *const ahead[] = {l.key[0], l.key[1], l.message};
+    /* What is written has to be read, too. */
+    const uint64_t *const ahead[] = {l.key[0], l.key[1], l.message, l.out[0], l.out[1]};
     const ddt_ring_visitor visitor = {combine_part, &l, ahead, sizeof ahead / sizeof ahead[0]};
     ddt_ring_ntt_finish(ring, i, limbs, PUBLIC_POLYNOMIALS, &visitor);
 }
