@@ -306,23 +306,31 @@ static void sum_up(adviser *a, size_t candidate) {
     }
 }
 
-/* The least cost first, and of equals the smaller dose a day. */
-static void rank(const adviser *a) {
-    const ddt_update_advice *out = a->out;
-    for (size_t i = 0; i < out->candidate_count; i++) {
-        size_t place = i;
-        const ddt_recommend_candidate own = ddt_recommend_candidate_at(a->product, i);
-        for (; place > 0; place--) {
-            const size_t other = out->order[place - 1];
-            const ddt_recommend_candidate c = ddt_recommend_candidate_at(a->product, other);
-            const bool is_less = out->cost[i] < out->cost[other] || (out->cost[i] == out->cost[other] &&
-                                                                     own.dose / own.interval_h < c.dose / c.interval_h);
-            if (!is_less) {
-                break;
-            }
-            out->order[place] = other;
+/* The least cost first; of equals the smaller dose a day, the interval nearest to half a day, the shorter infusion. */
+static bool is_before(const adviser *a, size_t i, size_t j) {
+    const ddt_recommend_candidate p = ddt_recommend_candidate_at(a->product, i);
+    const ddt_recommend_candidate q = ddt_recommend_candidate_at(a->product, j);
+    const double half_day = 0.5 * (a->product->day > 0.0 ? a->product->day : 24.0);
+    const double difference[] = {a->out->cost[i] - a->out->cost[j], p.dose / p.interval_h - q.dose / q.interval_h,
+                                 fabs(p.interval_h - half_day) - fabs(q.interval_h - half_day),
+                                 p.infusion_h - q.infusion_h};
+    /* the same regimen's numbers reach here by different sums */
+    const double scale[] = {a->out->cost[i], p.dose / p.interval_h, half_day, half_day};
+    for (size_t k = 0; k < sizeof difference / sizeof difference[0]; k++) {
+        if (fabs(difference[k]) > same_time * scale[k]) {
+            return difference[k] < 0.0;
         }
-        out->order[place] = i;
+    }
+    return i < j;
+}
+
+static void rank(const adviser *a) {
+    for (size_t i = 0; i < a->out->candidate_count; i++) {
+        size_t place = i;
+        for (; place > 0 && is_before(a, i, a->out->order[place - 1]); place--) {
+            a->out->order[place] = a->out->order[place - 1];
+        }
+        a->out->order[place] = i;
     }
 }
 

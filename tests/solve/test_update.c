@@ -541,6 +541,58 @@ static ddt_status make_and_read(uint64_t fail_after, uint64_t *used) {
     return status;
 }
 
+/* Memory that runs out at the n-th request: no advice, and nothing is left of it. */
+static void test_memory_of_advice(void **state) {
+    (void)state;
+    static const char *const ahead = "ID,TIME,AMT,RATE,CMT,EVID,DV,WT,CRCL\np,12,.,.,1,2,.,75,80\n";
+    life l;
+    ddt_update_options options = {.points = 1024};
+    ddt_update_estimate e;
+    ddt_recommend_targets targets;
+    ddt_recommend_product product;
+    ddt_events *events = NULL;
+    ddt_status status = DDT_ERR_MEMORY;
+    unsigned failures = 0;
+    life_open(&l, &options);
+    (void)life_step_text(&l,
+                         "ID,TIME,AMT,RATE,CMT,EVID,DV,WT,CRCL\np,0,1000,1000,1,1,.,75,80\np,11.5,.,.,1,0,14,75,80\n");
+    assert_ok(l.ctx, ddt_update_read_state(l.ctx, l.update, l.model, l.twin, &e));
+    assert_ok(l.ctx, ddt_recommend_parse_product(l.ctx, "dose=500:1000:500; interval=12", &product));
+    assert_ok(l.ctx, ddt_events_parse(l.ctx, ahead, strlen(ahead), "ahead.csv", l.model, &events));
+    const ddt_update_wish wish = {&targets, &product};
+    /* What it is not for. */
+    static const char *const bad[] = {"nadir=1:2", "auc24@12=400:600", "trough(peripheral)=1:2"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        ddt_update_advice advice;
+        if (ddt_recommend_parse_targets(l.ctx, bad[i], l.model, &targets) == DDT_OK) {
+            status = ddt_update_advise(l.ctx, l.update, l.model, &e, events, 0, l.clock_h, &wish, &advice);
+            if (status != DDT_ERR_UNSUPPORTED && status != DDT_ERR_USAGE) {
+                fail_msg("%s: %s: %s", bad[i], ddt_status_name(status), ddt_error_detail(l.ctx));
+            }
+            assert_null(advice.order);
+        }
+        ddt_context_clear(l.ctx);
+    }
+    assert_ok(l.ctx, ddt_recommend_parse_targets(l.ctx, "trough=10:15", l.model, &targets));
+    uint64_t total = UINT64_MAX;
+    (void)ddt_alloc_fail_after(UINT64_MAX);
+    for (uint64_t n = UINT64_MAX; n == UINT64_MAX || n < total; n = n == UINT64_MAX ? 0 : n + 1 + total / 50) {
+        ddt_update_advice advice;
+        (void)ddt_alloc_fail_after(n);
+        status = ddt_update_advise(l.ctx, l.update, l.model, &e, events, 0, l.clock_h, &wish, &advice);
+        const uint64_t used = ddt_alloc_fail_after(UINT64_MAX);
+        total = n == UINT64_MAX ? used : total;
+        assert_true((status == DDT_OK) == (n == UINT64_MAX) && (advice.order != NULL) == (status == DDT_OK));
+        ddt_update_advice_destroy(&advice);
+        ddt_context_clear(l.ctx);
+        failures += status != DDT_OK;
+    }
+    assert_true(failures > 10);
+    ddt_update_estimate_destroy(&e);
+    ddt_events_destroy(events);
+    life_close(&l);
+}
+
 static void test_memory(void **state) {
     (void)state;
     uint64_t total = 0;
@@ -595,10 +647,19 @@ static void test_sizes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_batch),      cmocka_unit_test(test_amounts),    cmocka_unit_test(test_cuts),
-        cmocka_unit_test(test_prediction), cmocka_unit_test(test_drift),      cmocka_unit_test(test_file),
-        cmocka_unit_test(test_bad_news),   cmocka_unit_test(test_bad_models), cmocka_unit_test(test_bad_options),
-        cmocka_unit_test(test_memory),     cmocka_unit_test(test_sizes),      cmocka_unit_test(test_advice),
+        cmocka_unit_test(test_batch),
+        cmocka_unit_test(test_amounts),
+        cmocka_unit_test(test_cuts),
+        cmocka_unit_test(test_prediction),
+        cmocka_unit_test(test_drift),
+        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_bad_news),
+        cmocka_unit_test(test_bad_models),
+        cmocka_unit_test(test_bad_options),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_memory_of_advice),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_advice),
         cmocka_unit_test(test_steady),
     };
     return cmocka_run_group_tests_name("update", tests, NULL, NULL);
