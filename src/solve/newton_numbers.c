@@ -184,6 +184,12 @@ static double uniform(uint64_t *state) {
     return (double)(*state >> 11) / 9007199254740992.0;
 }
 
+/* The second number of the sequence: the first hardly differs where seeds hardly do. */
+static double second_uniform(uint64_t *state) {
+    (void)uniform(state);
+    return uniform(state);
+}
+
 bool newton_knows_amount(const solve_work *work, size_t lane, const solve_lane_source *source, double *amount) {
     uint32_t subject = work->solution->layout.lanes[lane].subject;
     if (work->known_from == NULL || source->input == SOLVE_NONE || source->record == SOLVE_NONE ||
@@ -213,12 +219,10 @@ static void draw_amounts(const solve_work *work, size_t lane, size_t sample, dou
         if (sample >= work->draw_count && sample < nw->design_start) {
             u = (double)(sample & 1);
         } else if (sample > 0) {
-            uint64_t state = sample + 1000003U * lane + 7919U * source->input;
-            double level = uniform(&state);
-            level = uniform(&state);
+            uint64_t state = sample + 1000003U * lane + (uint64_t)7919 * source->input;
+            double level = second_uniform(&state);
             state ^= (uint64_t)nw->origin[l->subject][source->record] * 2654435761U;
-            double of_record = uniform(&state);
-            of_record = uniform(&state);
+            double of_record = second_uniform(&state);
             u = own_part * level + (1.0 - own_part) * of_record;
         }
         amounts[source->record] = range->low + u * (range->high - range->low);
@@ -236,6 +240,20 @@ static size_t record_room(const solve_work *work) {
 
 /* ------------------------------------------------------------------ the population */
 
+/* One virtual patient of a lane: its amounts, p and the solution. */
+static ddt_status draw_sample(patient *who, size_t lane, size_t sample, solve_exact_buffers *buffers) {
+    solve_work *work = who->work;
+    solve_newton *nw = work->newton;
+    double *amounts = nw->amounts + (lane * nw->samples + sample) * nw->record_room;
+    double *p = nw->p + newton_at(nw, lane, sample, 0) * nw->n_states;
+    patient_is(who, work->samples + sample * work->symbol_count);
+    draw_amounts(work, lane, sample, amounts);
+    who->amounts = amounts;
+    solve_lane_exact(work, lane, &who->numbers, amounts, buffers);
+    memcpy(p, buffers->states, nw->grids[lane].count * nw->n_states * sizeof *p);
+    return solve_patient(who, lane, p, nw->solution + newton_at(nw, lane, sample, 0) * nw->m);
+}
+
 ddt_status newton_population_of(solve_work *work, size_t samples) {
     solve_newton *nw = work->newton;
     nw->samples = samples;
@@ -252,18 +270,9 @@ ddt_status newton_population_of(solve_work *work, size_t samples) {
     }
     SOLVE_TRY(patient_create(work, &who));
     SOLVE_TRY(solve_exact_create(work, &buffers));
-    for (size_t l = 0; l < nw->lanes; l++) {
-        for (size_t s = 0; s < samples; s++) {
-            double *amounts = nw->amounts + (l * samples + s) * nw->record_room;
-            double *p = nw->p + newton_at(nw, l, s, 0) * nw->n_states;
-            patient_is(&who, work->samples + s * work->symbol_count);
-            draw_amounts(work, l, s, amounts);
-            who.amounts = amounts;
-            solve_lane_exact(work, l, &who.numbers, amounts, &buffers);
-            memcpy(p, buffers.states, nw->grids[l].count * nw->n_states * sizeof *p);
-            SOLVE_TRY(solve_patient(&who, l, p, nw->solution + newton_at(nw, l, s, 0) * nw->m));
-        }
-        SOLVE_TRY(ddt_progress(work->ctx, "population", l + 1, nw->lanes));
+    for (size_t i = 0; i < nw->lanes * samples; i++) {
+        SOLVE_TRY(draw_sample(&who, i / samples, i % samples, &buffers));
+        SOLVE_TRY(i % samples == 0 ? ddt_progress(work->ctx, "population", i / samples + 1, nw->lanes) : DDT_OK);
     }
     return DDT_OK;
 }
@@ -289,26 +298,29 @@ static void outputs_at(patient *who, size_t lane, size_t sample, size_t k, const
     ddt_expr_program_run(who->work->output_program, who->symbols, values);
 }
 
-/* Outputs at the table's own observations: lanes x samples x room. Returns how many values a sample has at most. */
+/* Outputs of one sample at the table's own observations. */
+static void observe(patient *who, size_t lane, size_t sample, double *next) {
+    const solve_work *work = who->work;
+    const solve_newton *nw = work->newton;
+    size_t subject = work->solution->layout.lanes[lane].subject;
+    const solve_layout_subject *places = &work->solution->layout.subjects[subject];
+    const ddt_schedule *schedule = &work->schedules[subject];
+    patient_is(who, work->samples + sample * work->symbol_count);
+    for (size_t o = 0; o < places->observation_count; o++) {
+        if (nw->origin[subject][schedule->observations[o]] != SOLVE_NONE) {
+            outputs_at(who, lane, sample, places->observations[o].column, nw->solution, next);
+            next += work->model->output_count;
+        }
+    }
+}
+
+/* Outputs at the table's own observations: lanes x samples x room. */
 ddt_status newton_observed(solve_work *work, size_t room, double *out) {
-    solve_newton *nw = work->newton;
-    size_t outputs = work->model->output_count;
+    const solve_newton *nw = work->newton;
     patient who;
     SOLVE_TRY(patient_create(work, &who));
-    for (size_t l = 0; l < nw->lanes; l++) {
-        size_t subject = work->solution->layout.lanes[l].subject;
-        const solve_layout_subject *places = &work->solution->layout.subjects[subject];
-        const ddt_schedule *schedule = &work->schedules[subject];
-        for (size_t s = 0; s < nw->samples; s++) {
-            patient_is(&who, work->samples + s * work->symbol_count);
-            double *next = out + (l * nw->samples + s) * room;
-            for (size_t o = 0; o < places->observation_count; o++) {
-                if (nw->origin[subject][schedule->observations[o]] != SOLVE_NONE) {
-                    outputs_at(&who, l, s, places->observations[o].column, nw->solution, next);
-                    next += outputs;
-                }
-            }
-        }
+    for (size_t i = 0; i < nw->lanes * nw->samples; i++) {
+        observe(&who, i / nw->samples, i % nw->samples, out + i * room);
     }
     return DDT_OK;
 }
@@ -370,25 +382,28 @@ ddt_status newton_monitor(solve_work *work) {
     return DDT_OK;
 }
 
+static void raise_norms(patient *who, size_t lane, size_t sample, double *largest) {
+    const solve_newton *nw = who->work->newton;
+    size_t m = nw->m;
+    patient_is(who, who->work->samples + sample * who->work->symbol_count);
+    who->amounts = amounts_of(nw, lane, sample);
+    for (size_t k = 0; k < nw->grids[lane].count; k++) {
+        size_t place = newton_at(nw, lane, sample, k);
+        set_time(who, lane, k);
+        evaluate(who, nw->p + place * nw->n_states, nw->solution + place * m, who->f, who->jacobian);
+        for (size_t b = 0; b < m; b++) {
+            largest[b] = fmax(largest[b], 0.5 * nw->grids[lane].step[k] * fabs(who->jacobian[b * m + b]));
+        }
+    }
+}
+
 ddt_status newton_step_norms(solve_work *work, double *largest) {
     const solve_newton *nw = work->newton;
-    size_t m = nw->m;
     patient who;
     SOLVE_TRY(patient_create(work, &who));
-    memset(largest, 0, m * sizeof *largest);
-    for (size_t l = 0; l < nw->lanes; l++) {
-        for (size_t s = 0; s < nw->samples; s++) {
-            patient_is(&who, work->samples + s * work->symbol_count);
-            who.amounts = amounts_of(nw, l, s);
-            for (size_t k = 0; k < nw->grids[l].count; k++) {
-                size_t place = newton_at(nw, l, s, k);
-                set_time(&who, l, k);
-                evaluate(&who, nw->p + place * nw->n_states, nw->solution + place * m, who.f, who.jacobian);
-                for (size_t b = 0; b < m; b++) {
-                    largest[b] = fmax(largest[b], 0.5 * nw->grids[l].step[k] * fabs(who.jacobian[b * m + b]));
-                }
-            }
-        }
+    memset(largest, 0, nw->m * sizeof *largest);
+    for (size_t i = 0; i < nw->lanes * nw->samples; i++) {
+        raise_norms(&who, i / nw->samples, i % nw->samples, largest);
     }
     return DDT_OK;
 }
@@ -430,24 +445,42 @@ ddt_status newton_scales(solve_work *work) {
     return DDT_OK;
 }
 
-/* Scales of the states: the largest of p and of z in the draws. */
+/* Widens [*low, *high] by p + z of a linear state over the columns of one sample. */
+static void add_extent(const solve_newton *nw, size_t state, const double *z, size_t lane, size_t sample, double *low,
+                       double *high) {
+    size_t b = nw->block_of[state];
+    for (size_t k = 0; k < nw->grids[lane].count; k++) {
+        size_t place = newton_at(nw, lane, sample, k);
+        double x = nw->p[place * nw->n_states + state] + (b == SIZE_MAX ? 0.0 : z[place * nw->m + b]);
+        *low = fmin(*low, x);
+        *high = fmax(*high, x);
+    }
+}
+
+/* The same over all lanes and the first samples. */
+static void state_extent(const solve_newton *nw, size_t state, const double *z, size_t samples, double *low,
+                         double *high) {
+    *low = INFINITY;
+    *high = -INFINITY;
+    for (size_t l = 0; l < nw->lanes; l++) {
+        for (size_t s = 0; s < samples && s < nw->samples; s++) {
+            add_extent(nw, state, z, l, s, low, high);
+        }
+    }
+}
+
+/* Scales of the block's states: the largest of them in the draws. */
 void newton_state_scales(solve_work *work) {
     const solve_newton *nw = work->newton;
     for (size_t i = 0; i < work->linear.n; i++) {
-        double largest = 0.0;
-        size_t b = nw->block_of[i];
-        for (size_t l = 0; l < nw->lanes; l++) {
-            for (size_t s = 0; s < work->draw_count && s < nw->samples; s++) {
-                for (size_t k = 0; k < nw->grids[l].count; k++) {
-                    double p = nw->p[newton_at(nw, l, s, k) * nw->n_states + i];
-                    double z = b == SIZE_MAX ? 0.0 : nw->solution[newton_at(nw, l, s, k) * nw->m + b];
-                    largest = fmax(largest, b == SIZE_MAX ? fabs(p) : fabs(p + z));
-                }
-            }
+        double low = 0.0;
+        double high = 0.0;
+        if (nw->block_of[i] == SIZE_MAX) {
+            continue;
         }
-        if (b != SIZE_MAX && largest > 0.0) {
-            work->state_scale[i] = largest;
-        }
+        state_extent(nw, i, nw->solution, work->draw_count, &low, &high);
+        double largest = fmax(fabs(low), fabs(high));
+        work->state_scale[i] = isfinite(largest) && largest > 0.0 ? largest : work->state_scale[i];
     }
 }
 
@@ -480,28 +513,18 @@ void newton_widen(double *low, double *high) {
 
 void newton_set_ranges(solve_work *work, unsigned iteration) {
     solve_newton *nw = work->newton;
-    const double *z = iterate_of(nw, iteration);
     nw->current = iteration;
     for (size_t i = 0; i < work->linear.n; i++) {
         size_t c = work->linear.compartment[i];
-        double low = INFINITY;
-        double high = -INFINITY;
-        size_t b = nw->block_of[i];
-        for (size_t l = 0; l < nw->lanes && c != SOLVE_UNIT; l++) {
-            for (size_t s = 0; s < nw->samples; s++) {
-                for (size_t k = 0; k < nw->grids[l].count; k++) {
-                    size_t place = newton_at(nw, l, s, k);
-                    double x = nw->p[place * nw->n_states + i] + (b == SIZE_MAX ? 0.0 : z[place * nw->m + b]);
-                    low = fmin(low, x);
-                    high = fmax(high, x);
-                }
-            }
+        double low = 0.0;
+        double high = 0.0;
+        if (c == SOLVE_UNIT) {
+            continue;
         }
-        if (c != SOLVE_UNIT) {
-            newton_widen(&low, &high);
-            work->symbols[work->model->compartments[c].symbol].low = low;
-            work->symbols[work->model->compartments[c].symbol].high = high;
-        }
+        state_extent(nw, i, iterate_of(nw, iteration), nw->samples, &low, &high);
+        newton_widen(&low, &high);
+        work->symbols[work->model->compartments[c].symbol].low = low;
+        work->symbols[work->model->compartments[c].symbol].high = high;
     }
     solve_facts_reset(work);
 }
@@ -578,11 +601,41 @@ void newton_multiply(const double *a, const double *b, size_t m, double *out) {
     }
 }
 
-/* Exact transition F and gain G of the typical patient's linearised recursion. */
+/* Exact transition F and gain G at one column: G = (I - h/2 J)^-1, F = G (I + h/2 J[t-1]), 0 at starts. */
+static bool exact_step(patient *who, double h, bool is_start, double *f, double *g) {
+    size_t m = who->work->newton->m;
+    identity(who->matrix, m);
+    identity(g, m);
+    identity(f, m);
+    for (size_t i = 0; i < m * m; i++) {
+        who->matrix[i] -= 0.5 * h * who->jacobian[i];
+        f[i] = is_start ? 0.0 : f[i] + 0.5 * h * who->jacobian_before[i];
+    }
+    memcpy(who->values, who->matrix, m * m * sizeof *who->matrix); /* solving destroys it */
+    return solve_small(who->matrix, f, m, m) && solve_small(who->values, g, m, m);
+}
+
+/* F and G of the typical patient's linearised recursion on one lane. */
+static bool typical_lane(patient *who, size_t lane) {
+    const solve_newton *nw = who->work->newton;
+    const newton_grid *grid = &nw->grids[lane];
+    size_t m = nw->m;
+    bool is_regular = true;
+    who->amounts = amounts_of(nw, lane, 0);
+    for (size_t k = 0; k < grid->count && is_regular; k++) {
+        size_t place = newton_at(nw, lane, 0, k);
+        size_t at = (lane * nw->columns + k) * m * m;
+        memcpy(who->jacobian_before, who->jacobian, m * m * sizeof(double));
+        set_time(who, lane, k);
+        evaluate(who, nw->p + place * nw->n_states, nw->solution + place * m, who->f, who->jacobian);
+        is_regular = exact_step(who, grid->step[k], grid->is_start[k], nw->typical_f + at, nw->typical_g + at);
+    }
+    return is_regular;
+}
+
 ddt_status newton_typical(solve_work *work) {
     solve_newton *nw = work->newton;
-    size_t m = nw->m;
-    size_t count = nw->lanes * nw->columns * m * m;
+    size_t count = nw->lanes * nw->columns * nw->m * nw->m;
     nw->typical_f = solve_alloc(work, count, sizeof(double));
     nw->typical_g = solve_alloc(work, count, sizeof(double));
     patient who;
@@ -592,29 +645,9 @@ ddt_status newton_typical(solve_work *work) {
     }
     patient_is(&who, work->samples);
     for (size_t l = 0; l < nw->lanes; l++) {
-        for (size_t k = 0; k < nw->grids[l].count; k++) {
-            double *f = nw->typical_f + (l * nw->columns + k) * m * m;
-            double *g = nw->typical_g + (l * nw->columns + k) * m * m;
-            double h = nw->grids[l].step[k];
-            size_t place = newton_at(nw, l, 0, k);
-            memcpy(who.jacobian_before, who.jacobian, m * m * sizeof(double));
-            who.amounts = amounts_of(nw, l, 0);
-            set_time(&who, l, k);
-            evaluate(&who, nw->p + place * nw->n_states, nw->solution + place * m, who.f, who.jacobian);
-            for (int which = 0; which < 2; which++) {
-                double *out = which == 0 ? f : g;
-                identity(who.matrix, m);
-                identity(out, m);
-                for (size_t i = 0; i < m * m; i++) {
-                    who.matrix[i] -= 0.5 * h * who.jacobian[i];
-                    out[i] += which == 0 ? 0.5 * h * who.jacobian_before[i] : 0.0;
-                    out[i] = which == 0 && nw->grids[l].is_start[k] ? 0.0 : out[i];
-                }
-                if (!solve_small(who.matrix, out, m, m)) {
-                    return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED, "'%s': the typical patient's step is singular.",
-                                    work->model->path);
-                }
-            }
+        if (!typical_lane(&who, l)) {
+            return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED, "'%s': the typical patient's step is singular.",
+                            work->model->path);
         }
     }
     return DDT_OK;
@@ -642,8 +675,11 @@ static void own_step(patient *who, double h, bool is_start, double *f, double *g
         }
     }
     newton_multiply(series, series, m, g);
-    for (size_t i = 0; i < m * m; i++) {
-        g[i] = (g[i] + series[i] + (i % (m + 1) == 0 ? 1.0 : 0.0)) * inverse[i % m];
+    for (size_t b = 0; b < m; b++) {
+        for (size_t c = 0; c < m; c++) {
+            size_t i = b * m + c;
+            g[i] = (g[i] + series[i] + (b == c ? 1.0 : 0.0)) * inverse[c];
+        }
     }
     newton_multiply(g, a, m, f);
 }
@@ -763,6 +799,27 @@ static ddt_status iterates_create(solve_work *work, unsigned iterations) {
     return DDT_OK;
 }
 
+/* The iterates of one sample, errors of each raised to theirs. */
+static ddt_status iterate_sample(patient *who, size_t lane, size_t sample, double *values, double *errors) {
+    solve_newton *nw = who->work->newton;
+    const newton_variant v = nw->variant;
+    size_t offset = newton_at(nw, lane, sample, 0) * nw->m;
+    bool inside = true;
+    patient_is(who, who->work->samples + sample * who->work->symbol_count);
+    newton_guess_of(who->work, lane, sample, values, nw->iterate[0] + offset);
+    for (unsigned i = 0; i <= v.iterations; i++) {
+        double error = inside ? sample_error(who, lane, sample, nw->iterate[i], values) : INFINITY;
+        errors[i] = error <= errors[i] ? errors[i] : error;
+        if (i == v.iterations) {
+            break;
+        }
+        inside = inside && stays_inside(who, lane, sample, nw->iterate[i]);
+        SOLVE_TRY(
+            iterate_patient(who, lane, sample, i, v.is_public, nw->iterate[i] + offset, nw->iterate[i + 1] + offset));
+    }
+    return DDT_OK;
+}
+
 ddt_status newton_iterate(solve_work *work, newton_variant variant, size_t stride, double *draw_errors,
                           double *corner_errors) {
     solve_newton *nw = work->newton;
@@ -774,29 +831,18 @@ ddt_status newton_iterate(solve_work *work, newton_variant variant, size_t strid
         return DDT_ERR_MEMORY;
     }
     nw->variant = variant;
-    for (unsigned i = 0; i <= variant.iterations; i++) {
-        draw_errors[i] = 0.0;
-        corner_errors[i] = 0.0;
-    }
-    for (size_t l = 0; l < nw->lanes; l++) {
-        for (size_t s = l % stride; s < nw->samples; s += stride) {
-            size_t offset = newton_at(nw, l, s, 0) * nw->m;
-            double *errors = s < work->draw_count ? draw_errors : corner_errors;
-            patient_is(&who, work->samples + s * work->symbol_count);
-            newton_guess_of(work, l, s, values, nw->iterate[0] + offset);
-            bool inside = true;
-            for (unsigned i = 0; i <= variant.iterations; i++) {
-                double error = inside ? sample_error(&who, l, s, nw->iterate[i], values) : INFINITY;
-                inside = inside && stays_inside(&who, l, s, nw->iterate[i]);
-                errors[i] = error <= errors[i] ? errors[i] : error;
-                if (i < variant.iterations) {
-                    SOLVE_TRY(iterate_patient(&who, l, s, i, variant.is_public, nw->iterate[i] + offset,
-                                              nw->iterate[i + 1] + offset));
-                }
-            }
+    memset(draw_errors, 0, (variant.iterations + 1) * sizeof *draw_errors);
+    memset(corner_errors, 0, (variant.iterations + 1) * sizeof *corner_errors);
+    ddt_status status = DDT_OK;
+    for (size_t i = 0; i < nw->lanes * nw->samples && status == DDT_OK; i++) {
+        size_t lane = i / nw->samples;
+        size_t sample = i % nw->samples;
+        if (sample % stride == lane % stride) {
+            status =
+                iterate_sample(&who, lane, sample, values, sample < work->draw_count ? draw_errors : corner_errors);
         }
     }
-    return DDT_OK;
+    return status;
 }
 
 ddt_status newton_compare(solve_work *work, size_t lane, size_t sample, double *const *outputs, double *error) {
