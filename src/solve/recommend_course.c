@@ -614,7 +614,8 @@ static ddt_status check_course(ddt_context *ctx, const ddt_course_options *optio
         const ddt_recommend_target *target = &options->targets.items[t];
         bool is_known = target->kind == DDT_METRIC_AUC24 || target->kind == DDT_METRIC_AUC_WINDOW ||
                         target->kind == DDT_METRIC_TROUGH;
-        if (!is_known || target->is_steady || target->is_toxicity || !(target->low > 0.0) || !isfinite(target->high)) {
+        if (!is_known || target->is_steady || target->of[0] != '\0' || target->is_toxicity || !(target->low > 0.0) ||
+            !isfinite(target->high)) {
             return ddt_fail(
                 ctx, DDT_ERR_UNSUPPORTED,
                 "The target %s: a course wants a value or LOW:HIGH of auc24@HOURS, aucFROM-TO, cumauc@HOURS "

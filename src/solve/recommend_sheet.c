@@ -24,6 +24,9 @@ typedef struct view_list {
 } view_list;
 
 static ddt_status list_add(view_list *list, double time, bool is_after, double weight) {
+    if (!(time >= -same_time)) {
+        return ddt_fail(list->ctx, DDT_ERR_RANGE, "A target looks at what was before the regimen's start.");
+    }
     if (list->count == list->capacity) {
         return ddt_fail(list->ctx, DDT_ERR_CAPACITY, "A target looks at a candidate more than %zu times.",
                         list->capacity);
@@ -222,6 +225,9 @@ static ddt_status fill_sheet(view_list *list, const ddt_recommend_targets *targe
     for (size_t t = 0; t < targets->count; t++) {
         list->count = 0;
         SOLVE_TRY(add_target(list, &targets->items[t], target_end(&targets->items[t], product, &sheet->shape)));
+        if (list->count == 0) {
+            return ddt_fail(list->ctx, DDT_ERR_RANGE, "The target %s looks at no time.", targets->items[t].name);
+        }
         SOLVE_TRY(keep_view(list, sheet, t));
     }
     curves_node *all = ddt_alloc(sheet->node_count, sizeof *all);
