@@ -650,6 +650,17 @@ case_long_living_twin() {
         refused 1 "--twin must name" engine update $update --new two.ddt -o t.ddt
         refused 1 "begins a twin" engine update $update --twin twin.ddt --new one.ddt -o t.ddt
         refused 1 one.ddt engine update $update --twin one.ddt --new two.ddt -o t.ddt
+        for place in 20 60 100 $(($(size_of two.ddt) / 2)) $(($(size_of two.ddt) - 40)); do
+            cp two.ddt bad.ddt
+            flip bad.ddt "$place"
+            refused 1 bad.ddt engine update $update --twin twin.ddt --new bad.ddt -o t.ddt
+            cp twin.ddt bad.ddt
+            flip bad.ddt $((place % $(size_of twin.ddt)))
+            refused 1 bad.ddt engine update $update --twin bad.ddt --new two.ddt -o t.ddt
+            refused 1 bad.ddt ddtwin decrypt --keys keys --result bad.ddt -o out
+        done
+        refused 1 bad.ddt engine update $update --new bad.ddt -o t.ddt
+        rm bad.ddt
         head -c 100000 two.ddt >cut.ddt
         refused 1 cut.ddt engine update $update --twin twin.ddt --new cut.ddt -o t.ddt
         refused 1 /dev/full engine update $update --twin twin.ddt --new two.ddt -o /dev/full
