@@ -354,6 +354,17 @@ static void test_memory(void **state) {
     (void)state;
     problem p;
     small_request(&p);
+    for (uint64_t k = 0; k < 320; k += 8) {
+        ddt_recommend_options options;
+        ddt_solution *out = NULL;
+        ddt_context_clear(p.ctx);
+        request(&p, "trough(C)@12=0.1:0.3; nadir=0.1", "dose=60:120:60; interval=12; infusion=1", false, &options);
+        (void)ddt_alloc_fail_after(k);
+        ddt_status status = ddt_solve_recommend(p.ctx, p.model, p.events, &options, &out);
+        (void)ddt_alloc_fail_after(UINT64_MAX);
+        assert_int_equal(status, DDT_ERR_MEMORY);
+        assert_null(out);
+    }
     for (uint64_t k = 0; k < 200; k += 7) {
         ddt_context_clear(p.ctx);
         (void)ddt_alloc_fail_after(k);
