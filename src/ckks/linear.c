@@ -267,6 +267,48 @@ ddt_status ddt_eval_drop_level(ddt_evaluator *ev, const ddt_ciphertext *a, unsig
     return DDT_OK;
 }
 
+/* One limb of a division by the top prime: out = (in - rest) inverse, all in NTT domain. */
+typedef struct division {
+    const ddt_ring *ring; /* of parts of limbs */
+    unsigned parts;
+    unsigned i;
+    uint64_t inverse;
+    uint64_t *rest[CIPHERTEXT_PARTS_MAX];
+    const uint64_t *in[CIPHERTEXT_PARTS_MAX];
+    uint64_t *out[CIPHERTEXT_PARTS_MAX];
+} division;
+
+static void divide_part(void *work, size_t from) {
+    const division *d = work;
+    for (unsigned p = 0; p < d->parts; p++) {
+        ddt_ring_sub_mul_scalar(d->ring, d->i, d->out[p] + from, d->in[p] + from, d->rest[p] + from, d->inverse);
+    }
+}
+
+/* Limb i of a / q_top; tops: the top limbs in the coefficient domain, room: a limb for each part, both at `stride`. */
+static void divide_limb(const ddt_ckks_params *params, const ddt_ciphertext *a, const ddt_ciphertext *out, unsigned i,
+                        const uint64_t *tops, uint64_t *room) {
+    const ddt_ring *ring = params->ring;
+    const size_t stride = ckks_limb_stride(params->n);
+    const uint64_t *ahead[2 * CIPHERTEXT_PARTS_MAX];
+    size_t count = 0;
+    division d = {.ring = ddt_ring_part(ring),
+                  .parts = a->parts,
+                  .i = i,
+                  .inverse = params->q_inverse[a->level * ((size_t)params->top + 1) + i]};
+    for (unsigned p = 0; p < a->parts; p++) {
+        d.rest[p] = room + p * stride;
+        d.in[p] = ddt_ciphertext_limb(a, params->n, p, i);
+        d.out[p] = ddt_ciphertext_limb(out, params->n, p, i);
+        ahead[count++] = d.in[p];
+        ahead[count++] = d.out[p]; /* what is written has to be read, too */
+        ddt_ring_change_modulus(ring, a->level, i, d.rest[p], tops + p * stride);
+        ddt_ring_ntt_begin(ring, i, d.rest[p]);
+    }
+    const ddt_ring_visitor visitor = {divide_part, &d, ahead, count};
+    ddt_ring_ntt_finish(ring, i, d.rest, a->parts, &visitor);
+}
+
 ddt_status ckks_divide_top(ddt_evaluator *ev, const ddt_ciphertext *a, ddt_ciphertext *out) {
     ddt_status status = ckks_check_room(ev, "rescale", out, a->level - 1, a->parts);
     if (status == DDT_OK) {
@@ -289,17 +331,7 @@ ddt_status ckks_divide_top(ddt_evaluator *ev, const ddt_ciphertext *a, ddt_ciphe
     }
 #pragma omp parallel for num_threads(ev->threads) if (ev->threads > 1) schedule(static)
     for (unsigned i = 0; i < top; i++) {
-        const uint64_t inverse = params->q_inverse[top * ((size_t)params->top + 1) + i];
-        uint64_t *rest[CIPHERTEXT_PARTS_MAX];
-        for (unsigned p = 0; p < a->parts; p++) {
-            rest[p] = scratch + ((size_t)omp_get_thread_num() * a->parts + p) * stride;
-            ddt_ring_change_modulus(ring, top, i, rest[p], tops + p * stride);
-        }
-        ddt_ring_ntt_many(ring, i, rest, a->parts);
-        for (unsigned p = 0; p < a->parts; p++) {
-            ddt_ring_sub_mul_scalar(ring, i, ddt_ciphertext_limb(out, n, p, i), ddt_ciphertext_limb(a, n, p, i),
-                                    rest[p], inverse);
-        }
+        divide_limb(params, a, out, i, tops, scratch + (size_t)omp_get_thread_num() * a->parts * stride);
     }
     ckks_set_result(out, top - 1, a->parts, a->scale / (double)ddt_ring_modulus(ring, top));
     return DDT_OK;
