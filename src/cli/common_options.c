@@ -46,8 +46,9 @@ static const option_spec specs[] = {
      VALUE_FLAG},
     {"--clear", NULL, "run the same program unencrypted, without keys", FIELD(clear), CLI_CLEAR, VALUE_FLAG},
     {"--for", "PURPOSE", "simulate (default), bands, fit, recommend or update", FIELD(purpose), CLI_FOR, VALUE_TEXT},
-    {"--target", "SPEC", "what to aim at, e.g. 'auc24=400:600', 'trough=10:15; tox:peak=40', 'fT>mic=0.6,mic=2', 'nadir(wbc)=1:2'", FIELD(target),
-     CLI_TARGET, VALUE_TEXT},
+    {"--target", "SPEC",
+     "what to aim at, e.g. 'auc24=400:600', 'trough=10:15; tox:peak=40', 'fT>mic=0.6,mic=2', 'nadir(wbc)=1:2'",
+     FIELD(target), CLI_TARGET, VALUE_TEXT},
     {"--product", "SPEC",
      "what can be given: one of the model's products by name, or e.g. 'dose=250:2000:250; interval=8,12,24; "
      "infusion=1' (default: the model's first product)",
