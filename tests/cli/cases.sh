@@ -214,6 +214,50 @@ case_recommend_by_simulation() {
     refused 1 "granted" ddtwin compile "$model" --data-template "$WORK/table.csv" --for recommend --target nadir=0.5 \
         --product "$curves" --grantable -o plan.ddt
 }
+# by_files MODEL DATA TARGET PRODUCT [OPTIONS of compile]: plan, keys, twin and result as files, and files/candidates.csv of them.
+by_files() {
+    by_model=$1 by_data=$2 by_target=$3 by_product=$4
+    shift 4
+    rm -rf keys files clear
+    ddtwin recommend "$by_model" --data "$by_data" --target "$by_target" --product "$by_product" --clear -o clear >/dev/null
+    ddtwin compile "$by_model" --data-template "$by_data" --for recommend --target "$by_target" --product "$by_product" -o plan.ddt "$@" >/dev/null
+    ddtwin keygen --plan plan.ddt -o keys >/dev/null
+    ddtwin encrypt --plan plan.ddt --keys keys --data "$by_data" -o twin.ddt >/dev/null
+    engine run --plan plan.ddt --eval-keys keys/eval.ddt --twin twin.ddt -o result.ddt >/dev/null
+    ddtwin decrypt --keys keys --result result.ddt -o files >/dev/null
+}
+# same_candidates LAST: columns 6 to LAST of files/candidates.csv are those of the clear run.
+same_candidates() {
+    for same_folder in clear files; do
+        sort -t, -k1,5 $same_folder/candidates.csv | grep -v ^ID | cut -d, -f1-"$1" >$same_folder.csv
+    done
+    paste -d, clear.csv files.csv | awk -F, '{ for (i = 6; i <= NF / 2; i++) { d = $i - $(i + NF / 2); s = $i < 0 ? -$i : $i; s = s < 1 ? 1 : s
+        if (d < -0.005 * s || d > 0.005 * s) exit 1 } }' || fail "encrypted candidates differ from clear ones"
+}
+case_long_recommend_by_files() {
+    vancomycin=$SOURCE/models/vancomycin_thomson2009.R
+    cat >levels.csv <<'END'
+ID,TIME,AMT,RATE,EVID,DV,WT,CRCL,eta_cl,eta_v1,eta_q,eta_v2
+1,0,1000,1000,1,.,70,66,0.1,-0.05,0,0.2
+1,11.5,.,.,0,9.5,70,66,0.1,-0.05,0,0.2
+1,12,.,.,2,.,70,66,0.1,-0.05,0,0.2
+END
+    by_files "$vancomycin" levels.csv 'auc24@48=400:600; trough@48=10:15' 'dose=500:1500:250; interval=12; infusion=1'
+    same_candidates 11
+    printf 'ID,TIME,EVID,WT,CRCL\n1,0,2,55,40\n2,0,2,90,110\n' >sizes.csv
+    by_files "$vancomycin" sizes.csv 'auc24=400:600; trough=10:15' 'dose=10:25:5; interval=8,12; infusion=1; per=WT'
+    same_candidates 11
+    # The metrics of a plan for releases are the clear run's, and what a physician opens is what the holder decrypts.
+    printf 'ID,TIME,EVID,WT,CRCL\n1,0,2,70,66\n' >one.csv
+    by_files "$vancomycin" one.csv 'auc24=400:600; trough=10:15' 'dose=500:1500:250; interval=8,12; infusion=1' --grantable
+    same_candidates 7
+    ddtwin keygen --physician -o doctor >/dev/null
+    ddtwin grant --keys keys --result result.ddt --to doctor/physician-public.ddt -o grant.ddt >/dev/null
+    ddtwin open --keys doctor --grant grant.ddt >opened.txt
+    regimen=$(sed -n 's/^recommended *//p' opened.txt)
+    sed -n '2p' files/candidates.csv | awk -F, -v regimen="$regimen" '{ if (regimen !~ "^" $2 " mg every " $3 " h") exit 1 }' ||
+        fail "opened '$regimen', decrypted $(sed -n '2p' files/candidates.csv)"
+}
 case_impossible_targets() {
     set -- recommend "$model" --data "$WORK/table.csv" --product "$product" --clear -o out
     refused 1 "out of reach" ddtwin "$@" --target trough=9999:99999
