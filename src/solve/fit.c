@@ -614,25 +614,36 @@ static void one_row_each(fit_work *fw) {
 
 /* ------------------------------------------------------------------ all */
 
-/* The limit of quantification: scores are then each level's own, and no longer as simple as additive errors make them.
- */
-static ddt_status find_limit(fit_work *fw, uint32_t o) {
-    const unsigned least_degree = 15;
+/* A record's part in the limit of quantification of an output. */
+static ddt_status widen_limit(fit_work *fw, uint32_t o, const ddt_record *record) {
     const solve_work *work = fw->work;
     fit_residual *r = &fw->fit->residuals[o];
-    for (size_t s = 0; s < work->events->subject_count; s++) {
-        const ddt_subject *subject = &work->events->subjects[s];
-        for (size_t k = 0; k < subject->record_count; k++) {
-            const ddt_record *record = &subject->records[k];
-            uint32_t output = 0;
-            fit_level_value level;
-            if (!record->has_dv || record->censored == 0) {
-                continue;
-            }
-            SOLVE_TRY(fit_output_of(work->ctx, work->model, work->events, record, &output));
-            SOLVE_TRY(fit_level_of(work->ctx, work->events, record, r, &level));
-            r->limit = output == o ? fmax(r->limit, record->dv) : r->limit;
-        }
+    uint32_t output = 0;
+    fit_level_value level;
+    if (!record->has_dv || record->censored == 0) {
+        return DDT_OK;
+    }
+    SOLVE_TRY(fit_output_of(work->ctx, work->model, work->events, record, &output));
+    SOLVE_TRY(fit_level_of(work->ctx, work->events, record, r, &level));
+    r->limit = output == o ? fmax(r->limit, record->dv) : r->limit;
+    return DDT_OK;
+}
+
+static ddt_status subject_limit(fit_work *fw, uint32_t o, const ddt_subject *subject) {
+    ddt_status status = DDT_OK;
+    for (size_t k = 0; k < subject->record_count && status == DDT_OK; k++) {
+        status = widen_limit(fw, o, &subject->records[k]);
+    }
+    return status;
+}
+
+/* Where some level is below a limit, scores are each level's own, and not as simple as additive errors make them. */
+static ddt_status find_limit(fit_work *fw, uint32_t o) {
+    const unsigned least_degree = 15;
+    const ddt_events *events = fw->work->events;
+    fit_residual *r = &fw->fit->residuals[o];
+    for (size_t s = 0; s < events->subject_count; s++) {
+        SOLVE_TRY(subject_limit(fw, o, &events->subjects[s]));
     }
     if (r->limit > 0.0) {
         r->is_public = false;

@@ -285,7 +285,7 @@ static void make_scores(maker *mk, size_t o, ddt_node x, expansion *e) {
     const fit_residual *r = &mk->fw->fit->residuals[o];
     ddt_node t = ddt_circuit_affine(mk->circuit, &x, (const double[]){2.0}, 1, -1.0);
     double numbers[2][FIT_SCORE_MAX + 1];
-    ddt_node nodes[2][FIT_SCORE_MAX + 1];
+    ddt_node nodes[2][FIT_SCORE_MAX + 1] = {{0}};
     ddt_node basis[FIT_SCORE_MAX + 1];
     if (r->is_public) {
         fit_level_polynomial(&(fit_level_value){1.0, r, false}, fit_residual_top(r, 1.0), numbers[0]);

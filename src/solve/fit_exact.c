@@ -108,7 +108,7 @@ static double residual_of(const fit_level_value *level, double f) {
 }
 
 static ddt_status find_residuals(exact *e, const double *etas, ddt_fit_residual *residuals, size_t *count) {
-    double predictions[FIT_LEVELS_MAX];
+    double predictions[FIT_LEVELS_MAX] = {0};
     const ddt_subject *subject = &e->events->subjects[e->subject];
     SOLVE_TRY(create(e));
     SOLVE_TRY(prepare(e, 1.0));

@@ -252,13 +252,14 @@ static bool exceeds(const double *a, const double *b, double part, size_t n) {
 }
 
 /*
- * The gain: the inverse of the observed curvature, or of something between it and the majorant (whose inverse never
- * overshoots) where that is too flat for a guess that is only close.
+ * The gain: the inverse of something between the observed curvature and the majorant (whose inverse never overshoots);
+ * of the majorant where that is too flat for a guess that is only close.
  */
 static bool gain_of(const fit_problem *p, const expansion *e, double *out) {
+    const double most = 0.5; /* all of it serves guesses that are less close worse (run 401) */
     const double step = 0.25;
     size_t n = p->eta_count;
-    for (double observed = 1.0; observed >= 0.0; observed -= step) {
+    for (double observed = most; observed >= 0.0; observed -= step) {
         for (size_t i = 0; i < n * n; i++) {
             out[i] = e->majorant[i] + observed * (e->hessian[i] - e->majorant[i]);
         }

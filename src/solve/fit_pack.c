@@ -87,14 +87,14 @@ ddt_status fit_pack_fill(ddt_context *ctx, const ddt_solution *solution, const d
     plain.layout.packed = 0;
     double **inputs = ddt_calloc(layout->input_count, sizeof *inputs);
     ddt_status status = inputs == NULL ? solve_no_memory(ctx) : DDT_OK;
-    for (size_t i = 0; i < layout->input_count && status == DDT_OK; i++) {
+    for (size_t i = 0; inputs != NULL && i < layout->input_count && status == DDT_OK; i++) {
         inputs[i] = ddt_calloc(slots, sizeof **inputs);
         status = inputs[i] == NULL ? solve_no_memory(ctx) : DDT_OK;
     }
-    if (status == DDT_OK) {
+    if (status == DDT_OK && inputs != NULL) {
         status = solve_layout_fill(ctx, &plain, model, events, inputs);
     }
-    if (status == DDT_OK) {
+    if (status == DDT_OK && inputs != NULL) {
         fit_pack(layout, solution->fit, (const double *const *)inputs, vectors);
     }
     for (size_t i = 0; inputs != NULL && i < layout->input_count; i++) {
