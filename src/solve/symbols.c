@@ -348,10 +348,14 @@ ddt_status solve_check_covariates(ddt_context *ctx, const ddt_model *model, cons
     for (size_t r = 1; r < s->record_count; r++) {
         double value = s->covariate_values[s->records[r].covariates + column];
         if (value != first) {
+            size_t shown = r; /* nodes between the records given have no line */
+            while (shown + 1 < s->record_count && s->records[shown].line == 0) {
+                shown++;
+            }
             return ddt_fail(
                 ctx, DDT_ERR_UNSUPPORTED,
                 "'%s', line %u: %s of the subject %s changes from %g to %g; this solution wants it to be constant.",
-                events->path, s->records[r].line, model->symbols[symbol].name, s->id, first, value);
+                events->path, s->records[shown].line, model->symbols[symbol].name, s->id, first, value);
         }
     }
     return DDT_OK;

@@ -110,8 +110,18 @@ static ddt_status is_open(solve_work *work, ddt_expr e, uint32_t *symbol, bool *
         return DDT_OK;
     }
     const solve_symbol *s = &work->symbols[fact.symbol];
-    *yes = work->model->symbols[fact.symbol].kind == DDT_SYMBOL_COVARIATE && s->level_count == 0 && !s->changes;
+    *yes = work->model->symbols[fact.symbol].kind == DDT_SYMBOL_COVARIATE && s->level_count == 0;
     return DDT_OK;
+}
+
+/* On which side of a threshold a patient is, is encrypted once, not for every interval. */
+static ddt_status refuse_changing(solve_work *work, ddt_expr e, uint32_t symbol) {
+    const char *name = work->model->symbols[symbol].name;
+    return ddt_fail(
+        work->ctx, DDT_ERR_UNSUPPORTED,
+        "'%s': %s compares %s, which changes within a subject of '%s': make the comparison a column of 0 and "
+        "1 of its own, and the model read that.",
+        work->model->path, solve_print(work, e), name, work->events->path);
 }
 
 /* A comparison as a symbol, or as 1 - a symbol. */
@@ -127,6 +137,9 @@ static ddt_status rewrite_comparison(solve_work *work, ddt_expr e, ddt_expr *out
     SOLVE_TRY(is_open(work, e, &s.symbol, &yes));
     if (!yes || find_change(&s, &low, &high) != 1) {
         return DDT_OK;
+    }
+    if (work->symbols[s.symbol].changes) {
+        return refuse_changing(work, e, s.symbol);
     }
     double threshold = bisect(&s, low, high);
     bool rises = holds_at(&s, high);
