@@ -321,10 +321,15 @@ static bool find_objective(const ddt_solution *solution, const ddt_recommend_tar
     return *column < outputs;
 }
 
+/* Costs that noise cannot tell apart are the same: in steps of the tolerance, so that dominance is transitive. */
+static double in_steps(double cost, double tolerance) {
+    return tolerance > 0.0 ? tolerance * round(cost / tolerance) : cost;
+}
+
 /* objectives[candidate * OBJECTIVES_MAX + k], *count of them. */
 static bool read_objectives(const ddt_solution *solution, size_t candidates, const double *values,
                             const ddt_recommend_product *product, const ddt_recommend_targets *targets,
-                            double *objectives, size_t *count) {
+                            double tolerance, double *objectives, size_t *count) {
     const size_t outputs = ddt_solution_output_count(solution);
     bool complete = true;
     for (size_t t = 0; t < targets->count && complete; t++) {
@@ -333,8 +338,8 @@ static bool read_objectives(const ddt_solution *solution, size_t candidates, con
         complete = find_objective(solution, targets, t, &column, &is_metric);
         for (size_t i = 0; i < candidates && complete; i++) {
             const double value = values[i * outputs + column];
-            objectives[i * OBJECTIVES_MAX + t] =
-                is_metric ? ddt_recommend_target_cost(&targets->items[t], value) : value;
+            const double cost = is_metric ? ddt_recommend_target_cost(&targets->items[t], value) : value;
+            objectives[i * OBJECTIVES_MAX + t] = in_steps(cost, tolerance);
         }
     }
     *count = targets->count;
@@ -348,11 +353,11 @@ static bool read_objectives(const ddt_solution *solution, size_t candidates, con
     return complete;
 }
 
-static bool dominates(const double *a, const double *b, size_t count, double tolerance) {
+static bool dominates(const double *a, const double *b, size_t count) {
     bool is_better = false;
     bool is_worse = false;
     for (size_t k = 0; k < count; k++) {
-        is_better = is_better || a[k] < b[k] - tolerance;
+        is_better = is_better || a[k] < b[k];
         is_worse = is_worse || a[k] > b[k];
     }
     return is_better && !is_worse;
@@ -370,12 +375,12 @@ ddt_status ddt_recommend_pareto(ddt_context *ctx, const ddt_solution *solution, 
     if (objectives == NULL) {
         return solve_no_memory(ctx);
     }
-    const bool complete = read_objectives(solution, candidates, values, product, targets, objectives, &count);
+    const bool complete =
+        read_objectives(solution, candidates, values, product, targets, tolerance, objectives, &count);
     for (size_t i = 0; i < candidates && complete; i++) {
         is_on_front[i] = true;
         for (size_t j = 0; j < candidates && is_on_front[i]; j++) {
-            is_on_front[i] =
-                !dominates(objectives + j * OBJECTIVES_MAX, objectives + i * OBJECTIVES_MAX, count, tolerance);
+            is_on_front[i] = !dominates(objectives + j * OBJECTIVES_MAX, objectives + i * OBJECTIVES_MAX, count);
         }
     }
     ddt_free(objectives);

@@ -74,9 +74,15 @@ static void draw_points(twin_text *text, const ddt_profile *profile, const ddt_r
             const double x = place(&axes[0], cost_of(profile, s, i, &axes[0]), PLOT_LEFT, PLOT_WIDTH - PLOT_RIGHT);
             const double y = place(&axes[1], cost_of(profile, s, i, &axes[1]), PLOT_HEIGHT - PLOT_BOTTOM, PLOT_TOP);
             twin_text_add(text, "<circle class=\"%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"%s\"/>",
-                          pass == 1 ? "c-run" : "c-grid", x, y, pass == 1 ? "4" : "2.5");
+                          pass == 1 ? "c-run" : "c-axis", x, y, pass == 1 ? "4" : "2.5");
         }
     }
+}
+
+/* What is 0 but for rounding is told as 0. */
+static double end_of(double cost) {
+    const double nothing = 1e-6;
+    return fabs(cost) < nothing ? 0 : cost;
 }
 
 static void draw_label(twin_text *text, const cost_axis *axis, const char *place_text) {
@@ -99,9 +105,9 @@ void twin_pareto_plot(twin_text *text, const ddt_profile *profile, const ddt_rec
                   "<text class=\"c-text c-end\" x=\"%d\" y=\"%d\">%.2g</text>"
                   "<text class=\"c-text\" x=\"%d\" y=\"%d\">%.2g</text>"
                   "<text class=\"c-text c-end\" x=\"%d\" y=\"%d\">%.2g</text>",
-                  PLOT_LEFT - 4, PLOT_TOP + 8, axes[1].high, PLOT_LEFT - 4, PLOT_HEIGHT - PLOT_BOTTOM, axes[1].low,
-                  PLOT_LEFT, PLOT_HEIGHT - PLOT_BOTTOM + 14, axes[0].low, PLOT_WIDTH - PLOT_RIGHT,
-                  PLOT_HEIGHT - PLOT_BOTTOM + 14, axes[0].high);
+                  PLOT_LEFT - 4, PLOT_TOP + 8, axes[1].high, PLOT_LEFT - 4, PLOT_HEIGHT - PLOT_BOTTOM,
+                  end_of(axes[1].low), PLOT_LEFT, PLOT_HEIGHT - PLOT_BOTTOM + 14, end_of(axes[0].low),
+                  PLOT_WIDTH - PLOT_RIGHT, PLOT_HEIGHT - PLOT_BOTTOM + 14, axes[0].high);
     draw_label(text, &axes[0], "x=\"235\" y=\"250\"");
     draw_label(text, &axes[1], "transform=\"translate(14 120) rotate(-90)\"");
     draw_points(text, profile, r, subject, axes);

@@ -235,10 +235,10 @@ DDT_MUST_CHECK ddt_status ddt_recommend_rank_metrics(ddt_context *ctx, const ddt
 
 /*
  * The Pareto front over all weightings of the targets: is_on_front[candidate] is true where no other candidate costs no
- * more by any target and over `tolerance` less by one. Of several targets their costs are compared (cost(NAME), or made
- * of the metrics where the solution has only these), of a single one its cost and the dose a day. The weights do not
- * matter; every weighting's best candidate is on the front but for `tolerance`. Errors: those of
- * ddt_recommend_rank_metrics.
+ * more by any target and less by one, costs in steps of `tolerance` (0: as they are). Of several targets their costs
+ * are compared (cost(NAME), or made of the metrics where the solution has only these), of a single one its cost and the
+ * dose a day. The weights do not matter; every weighting's best candidate is on the front but for `tolerance`. Errors:
+ * those of ddt_recommend_rank_metrics.
  */
 DDT_MUST_CHECK ddt_status ddt_recommend_pareto(ddt_context *ctx, const ddt_solution *solution, size_t subject,
                                                const double *values, const ddt_recommend_product *product,
