@@ -23,11 +23,29 @@ static void test_myelosuppression(void **state) {
     check("friberg_paclitaxel", "friberg_events", 5e-3);
 }
 
+/* A Michaelis constant far below the concentrations: solved with etas within two standard deviations, and the product's
+ * one dose. */
+static void test_sharp(void **state) {
+    (void)state;
+    const char *const table =
+        "ID,TIME,AMT,EVID,CMT,II,ADDL,eta.vc,eta.ke,eta.ka,eta.vm,eta.mtt,WT\n"
+        "1,0,300,1,1,14,3,0,0,0,0,0,80\n1,7,.,0,1,.,.,0,0,0,0,0,80\n1,13.9,.,0,1,.,.,0,0,0,0,0,80\n"
+        "1,30,.,0,1,.,.,0,0,0,0,0,80\n1,56,.,0,1,.,.,0,0,0,0,0,80\n"
+        "2,0,300,1,1,14,3,0.2,-0.3,0.4,0.3,0.4,110\n2,13.9,.,0,1,.,.,0.2,-0.3,0.4,0.3,0.4,110\n"
+        "2,20,.,0,1,.,.,0.2,-0.3,0.4,0.3,0.4,110\n2,56,.,0,1,.,.,0.2,-0.3,0.4,0.3,0.4,110\n";
+    ddt_model *model = NULL;
+    ddt_events *events = NULL;
+    require(ddt_model_read(ctx, DDT_SOURCE_DIR "/models/dupilumab_kovalenko2020.R", &model));
+    require(ddt_events_parse(ctx, table, strlen(table), "dupilumab.csv", model, &events));
+    check_problem("dupilumab_kovalenko2020", model, events, 5e-3);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_turnover),
         cmocka_unit_test(test_saturation),
         cmocka_unit_test(test_myelosuppression),
+        cmocka_unit_test(test_sharp),
     };
     cmocka_set_test_filter(getenv("DDT_TEST_FILTER")); /* one of them, where time matters */
     return cmocka_run_group_tests(tests, setup, teardown);
