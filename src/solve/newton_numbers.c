@@ -615,22 +615,57 @@ static bool exact_step(patient *who, double h, bool is_start, double *f, double 
     return solve_small(who->matrix, f, m, m) && solve_small(who->values, g, m, m);
 }
 
+static const char *block_name(const solve_work *work, size_t b) {
+    return work->model->compartments[work->linear.compartment[work->newton->block[b]]].name;
+}
+
+/* Why the typical patient's step to column k cannot be taken: one equation's slope is no number, or all together are
+ * singular. */
+static ddt_status refuse_step(const patient *who, size_t lane, size_t k) {
+    const solve_work *work = who->work;
+    const newton_grid *grid = &work->newton->grids[lane];
+    const size_t m = work->newton->m;
+    for (size_t i = 0; i < m * m; i++) {
+        if (!isfinite(who->jacobian[i])) {
+            return ddt_fail(
+                work->ctx, DDT_ERR_UNSUPPORTED,
+                "'%s': at time %g the slope of d/dt(%s) in %s is not finite in the typical patient, as that "
+                "of a root, of a power below 1 or of a logarithm is at zero; write the equation so that it "
+                "stays smooth there, for example with a small positive number added to %s.",
+                work->model->path, grid->time[k], block_name(work, i / m), block_name(work, i % m),
+                block_name(work, i % m));
+        }
+    }
+    size_t fastest = 0;
+    for (size_t b = 1; b < m; b++) {
+        fastest = who->jacobian[b * m + b] > who->jacobian[fastest * m + fastest] ? b : fastest;
+    }
+    return ddt_fail(
+        work->ctx, DDT_ERR_UNSUPPORTED,
+        "'%s': the implicit step of %g to time %g has no single solution in the typical patient, because "
+        "d/dt(%s) grows with %s by %g per unit of time; ask for times closer together there (--grid), or lower the "
+        "rate of that growth.",
+        work->model->path, grid->step[k], grid->time[k], block_name(work, fastest), block_name(work, fastest),
+        who->jacobian[fastest * m + fastest]);
+}
+
 /* F and G of the typical patient's linearised recursion on one lane. */
-static bool typical_lane(patient *who, size_t lane) {
+static ddt_status typical_lane(patient *who, size_t lane) {
     const solve_newton *nw = who->work->newton;
     const newton_grid *grid = &nw->grids[lane];
     size_t m = nw->m;
-    bool is_regular = true;
     who->amounts = amounts_of(nw, lane, 0);
-    for (size_t k = 0; k < grid->count && is_regular; k++) {
+    for (size_t k = 0; k < grid->count; k++) {
         size_t place = newton_at(nw, lane, 0, k);
         size_t at = (lane * nw->columns + k) * m * m;
         memcpy(who->jacobian_before, who->jacobian, m * m * sizeof(double));
         set_time(who, lane, k);
         evaluate(who, nw->p + place * nw->n_states, nw->solution + place * m, who->f, who->jacobian);
-        is_regular = exact_step(who, grid->step[k], grid->is_start[k], nw->typical_f + at, nw->typical_g + at);
+        if (!exact_step(who, grid->step[k], grid->is_start[k], nw->typical_f + at, nw->typical_g + at)) {
+            return refuse_step(who, lane, k);
+        }
     }
-    return is_regular;
+    return DDT_OK;
 }
 
 ddt_status newton_typical(solve_work *work) {
@@ -645,10 +680,7 @@ ddt_status newton_typical(solve_work *work) {
     }
     patient_is(&who, work->samples);
     for (size_t l = 0; l < nw->lanes; l++) {
-        if (!typical_lane(&who, l)) {
-            return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED, "'%s': the typical patient's step is singular.",
-                            work->model->path);
-        }
+        SOLVE_TRY(typical_lane(&who, l));
     }
     return DDT_OK;
 }

@@ -41,9 +41,7 @@ static void test_powers(void **state) {
 }
 
 /* What cannot be solved is refused, not solved badly. */
-static void refused(const char *table, ddt_status expected, const char *words) {
-    static const char text[] = "m <- function() {\n ini({\n lvm <- log(5)\n eta.vm ~ 0.04\n })\n model({\n"
-                               " d/dt(a) <- -exp(lvm + eta.vm) * a / (10 + a)\n C <- a\n C ~ prop(0.1)\n })\n}\n";
+static void refused(const char *text, const char *table, ddt_status expected, const char *words) {
     ddt_model *model = NULL;
     ddt_events *events = NULL;
     ddt_solution *solution = NULL;
@@ -61,7 +59,15 @@ static void refused(const char *table, ddt_status expected, const char *words) {
 
 static void test_refusals(void **state) {
     (void)state;
-    refused("ID,TIME,AMT,EVID,CMT,II,SS\n1,0,100,1,a,12,1\n1,6,.,0,a,.,.\n", DDT_ERR_UNSUPPORTED, "steady state");
+    static const char saturable[] = "m <- function() {\n ini({\n lvm <- log(5)\n eta.vm ~ 0.04\n })\n model({\n"
+                                    " d/dt(a) <- -exp(lvm + eta.vm) * a / (10 + a)\n C <- a\n C ~ prop(0.1)\n })\n}\n";
+    static const char root[] = "m <- function() {\n ini({\n k <- 0.5\n eta.k ~ 0.04\n })\n model({\n"
+                               " d/dt(a) <- -a\n d/dt(b) <- a - k * exp(eta.k) * sqrt(b)\n"
+                               " C <- b\n C ~ prop(0.1)\n })\n}\n";
+    refused(root, "ID,TIME,AMT,EVID,CMT\n1,0,100,1,a\n1,4,.,0,b\n", DDT_ERR_UNSUPPORTED,
+            "at time 0 the slope of d/dt(b) in b is not finite");
+    refused(saturable, "ID,TIME,AMT,EVID,CMT,II,SS\n1,0,100,1,a,12,1\n1,6,.,0,a,.,.\n", DDT_ERR_UNSUPPORTED,
+            "steady state");
 }
 
 int main(void) {
