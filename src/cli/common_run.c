@@ -84,7 +84,9 @@ bool cli_progress(void *user, const char *stage, uint64_t done, uint64_t total) 
 
 static int report(const ddt_context *ctx, const cli_program *program, ddt_status status) {
     cli_progress_clear();
-    if (status != DDT_OK) {
+    if (status == DDT_ERR_CANCELLED && cli_interrupted()) {
+        (void)fprintf(stderr, "%s: Interrupted; nothing was written.\n", program->name);
+    } else if (status != DDT_OK) {
         const char *detail = ctx == NULL ? "" : ddt_error_detail(ctx);
         (void)fprintf(stderr, "%s: %s\n", program->name, detail[0] != '\0' ? detail : ddt_status_text(status));
     }

@@ -624,15 +624,26 @@ case_folder_of_somebody_else() {
 }
 case_interrupt() {
     before=$(find . | sort)
-    "$BIN/ddtwin" simulate "$SOURCE/models/theophylline.R" --data "$SOURCE/data/theophylline_events.csv" -o out >/dev/null 2>&1 &
+    "$BIN/ddtwin" simulate "$SOURCE/models/theophylline.R" --data "$SOURCE/data/theophylline_events.csv" -o out >/dev/null 2>"$WORK/said" &
     pid=$!
     sleep 1
     kill -INT $pid 2>/dev/null || true
     status=0
     wait $pid || status=$?
     if [ $status -ne 0 ]; then
+        [ $status -eq 1 ] || fail "an interrupted run ends with $status"
+        [ "$(cat "$WORK/said")" = "ddtwin: Interrupted; nothing was written." ] || fail "it says: $(cat "$WORK/said")"
         [ "$before" = "$(find . | sort)" ] || fail "an interrupted run left files: $(find .)"
     fi
+    # A check that takes many seconds is interrupted for certain.
+    "$BIN/ddtwin" check "$SOURCE/models/dupilumab_kovalenko2020.R" >/dev/null 2>"$WORK/said" &
+    pid=$!
+    sleep 1
+    kill -TERM $pid
+    status=0
+    wait $pid || status=$?
+    [ $status -eq 1 ] || fail "an interrupted check ends with $status"
+    [ "$(cat "$WORK/said")" = "ddtwin: Interrupted; nothing was written." ] || fail "it says: $(cat "$WORK/said")"
 }
 
 # Killed without a chance to clean up: what was there is there, whole.
