@@ -220,6 +220,9 @@ typedef struct ddt_assessment {
     ddt_error_budget worst;       /* each entry the largest over outputs */
     bool measured;    /* false: no decrypted profile was given, ckks is the plan's prediction and total contains it */
     double error_bar; /* what total must not exceed: 1e-3 for linear models, 1e-2 for nonlinear ones and for etas */
+    size_t population_drawn;   /* virtual patients behind population_outside; 0: none, as etas are not encrypted */
+    double population_outside; /* share of them with at least one random effect (or covariate of declared range) outside
+                                  the ranges that the custodian enforces */
 } ddt_assessment;
 
 /*

@@ -48,6 +48,26 @@ static void print_ranges(const ddt_solution *solution) {
     }
 }
 
+/* Who cannot be encrypted. */
+static void print_population(const ddt_twin_outcome *outcome) {
+    const ddt_assessment *assessment = outcome->assessment;
+    const double percent = 100;
+    if (assessment->population_outside > 0) {
+        (void)printf("population   %.2g %% of %zu virtual patients lie outside these ranges; the custodian refuses "
+                     "their values\n",
+                     percent * assessment->population_outside, assessment->population_drawn);
+    } else if (assessment->population_drawn > 0) {
+        (void)printf("population   none of %zu virtual patients lies outside these ranges\n",
+                     assessment->population_drawn);
+    }
+    if (outcome->solve.eta_deviations > 0) {
+        (void)printf(
+            "             Newton's method did not converge on the usual ranges: random effects are taken within "
+            "%g\n             standard deviations (and as far as the table's own reach)\n",
+            outcome->solve.eta_deviations);
+    }
+}
+
 static void print_plan(const ddt_plan_info *plan) {
     char keys[CLI_SIZE_TEXT];
     char twin[CLI_SIZE_TEXT];
@@ -109,6 +129,7 @@ static void print_errors(const ddt_twin_outcome *outcome) {
 void ddtwin_print_check(const ddt_twin_outcome *outcome, const ddt_solution *solution) {
     print_model(outcome);
     print_ranges(solution);
+    print_population(outcome);
     print_plan(&outcome->plan);
     print_errors(outcome);
 }

@@ -7,6 +7,8 @@
 #include <stdatomic.h>
 #include <string.h>
 
+enum { POPULATION_DRAWN = 4000 }; /* shares of half a percent to a tenth */
+
 #define BAR_LINEAR 1e-3
 #define BAR_NONLINEAR 1e-2
 #define BAR_BANDS 1e-1 /* what three moments say of percentiles 5 to 95 of skewed populations: docs/population.md */
@@ -331,7 +333,11 @@ static ddt_status assess_into(ddt_context *ctx, const ddt_twin_problem *problem,
     out->error_bar = twin_error_bar(problem);
     compare(exact, clear, decrypted, plan.predicted_error / problem->circuit_scale,
             problem->recipe.purpose == DDT_TWIN_FIT, out);
-    return DDT_OK;
+    if (problem->recipe.purpose != DDT_TWIN_SIMULATE) {
+        return DDT_OK;
+    }
+    out->population_drawn = POPULATION_DRAWN;
+    return twin_population_outside(ctx, problem->model, problem->solution, POPULATION_DRAWN, &out->population_outside);
 }
 
 ddt_status ddt_twin_assess(ddt_context *ctx, const ddt_twin_problem *problem, const ddt_profile *decrypted,

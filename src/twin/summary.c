@@ -118,6 +118,9 @@ json_t *twin_summary_json(const ddt_twin_outcome *outcome) {
     add_sizes(root, outcome);
     add(root, "max_error", budget_json(assessment == NULL ? NULL : &assessment->worst));
     add(root, "error_bar", assessment == NULL ? json_null() : number(assessment->error_bar));
+    const bool has_population = assessment != NULL && assessment->population_drawn > 0;
+    add(root, "population_outside", has_population ? number(assessment->population_outside) : json_null());
+    add(root, "population_drawn", has_population ? count(assessment->population_drawn) : json_null());
     add(root, "outputs", outputs_json(outcome));
     if (outcome->run != NULL) {
         add_run(root, outcome->run);

@@ -165,6 +165,11 @@ DDT_MUST_CHECK ddt_status twin_run_clear(ddt_context *ctx, const ddt_twin_proble
  */
 double twin_error_bar(const ddt_twin_problem *problem);
 
+/* The share of `patients` >= 1 virtual patients with a random effect, or a covariate whose range the model declares,
+ * outside the solution's ranges. */
+DDT_MUST_CHECK ddt_status twin_population_outside(ddt_context *ctx, const ddt_model *model,
+                                                  const ddt_solution *solution, size_t patients, double *share);
+
 /* directory/name, allocated; NULL when memory is short. */
 DDT_MUST_CHECK char *twin_path_join(const char *directory, const char *name);
 /* Whether a file of any kind stands there. */

@@ -81,10 +81,50 @@ static void test_known_difference(void **state) {
     ddt_assessment_destroy(&a);
 }
 
+static double phi(double deviations) { return 0.5 * erfc(-deviations / sqrt(2.0)); }
+
+/* theophylline.R has three random effects; the ranges reach 4 deviations, the draws 3. Narrower omegas are inside all
+ * the more; omegas that are (4 / 2)^2 as large put the same ranges at 2 of theirs. */
+static void test_population(void **state) {
+    (void)state;
+    enum { PATIENTS = 4000 };
+    ddt_model *model = problem->model;
+    ddt_assessment a;
+    double share = -1;
+    assert_int_equal(ddt_twin_assess(ctx, problem, NULL, NULL, &a), DDT_OK);
+    assert_int_equal(a.population_drawn, PATIENTS);
+    assert_true(a.population_outside == 0);
+    ddt_assessment_destroy(&a);
+
+    const double factor = 4.0;
+    const size_t entries = model->eta_count * model->eta_count;
+    double inside = 1;
+    for (size_t i = 0; i < model->eta_count; i++) {
+        ddt_symbol *eta = &model->symbols[model->etas[i]];
+        for (size_t r = 0; r < ddt_solution_range_count(problem->solution); r++) {
+            const ddt_declared_range range = ddt_solution_range(problem->solution, r);
+            if (strcmp(range.name, eta->name) == 0) {
+                inside *= 2 * phi(range.high / sqrt(factor * eta->omega2)) - 1;
+            }
+        }
+    }
+    for (size_t i = 0; i < entries; i++) {
+        model->omega[i] *= factor;
+    }
+    assert_int_equal(twin_population_outside(ctx, model, problem->solution, PATIENTS, &share), DDT_OK);
+    for (size_t i = 0; i < entries; i++) {
+        model->omega[i] /= factor;
+    }
+    print_message("outside: %g of the draws, %g expected\n", share, 1 - inside);
+    assert_true(1 - inside > 0.05);
+    assert_true(fabs(share - (1 - inside)) < 4 * sqrt(inside * (1 - inside) / PATIENTS));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_prediction),
         cmocka_unit_test(test_known_difference),
+        cmocka_unit_test(test_population),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
