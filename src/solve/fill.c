@@ -37,11 +37,27 @@ void solve_fill_packed(const solve_layout *layout, size_t lane, size_t index, do
     }
 }
 
+size_t solve_sent_before(const solve_layout *layout, size_t index) {
+    size_t count = 0;
+    for (size_t i = 0; i < index; i++) {
+        count += !layout->inputs[i].is_public;
+    }
+    return count;
+}
+
+void solve_sent_of(const solve_layout *layout, double *const *all, const double **sent) {
+    for (size_t i = 0; i < layout->input_count; i++) {
+        if (!layout->inputs[i].is_public) {
+            *sent++ = all[i];
+        }
+    }
+}
+
 size_t solve_vector_count(const solve_layout *layout) {
     if (layout->packed == SOLVE_PACKED_FIT) {
         return SOLVE_FIT_VECTORS;
     }
-    return layout->packed == 0 ? layout->input_count : layout->history == NULL ? 1 : 2;
+    return layout->packed == 0 ? solve_sent_before(layout, layout->input_count) : layout->history == NULL ? 1 : 2;
 }
 
 static bool depends_on_doses(const solve_input *input) {
@@ -529,15 +545,9 @@ ddt_status ddt_solution_fill(ddt_context *ctx, const ddt_solution *solution, con
                                     : solve_layout_fill(ctx, solution, model, events, inputs);
 }
 
-ddt_status solve_layout_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
-                             const ddt_events *events, double *const *inputs) {
+static ddt_status fill_all(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
+                           const ddt_events *events, double *const *inputs) {
     const solve_layout *layout = &solution->layout;
-    if (layout->packed == SOLVE_PACKED_FIT) {
-        return fit_pack_fill(ctx, solution, model, events, inputs);
-    }
-    if (layout->packed > 0) { /* slots of no input are 0 */
-        memset(inputs[0], 0, layout->lane_count * block_of(layout) * sizeof(double));
-    }
     filler f = {.ctx = ctx, .layout = layout, .model = model, .events = events};
     ddt_status status = check_structure(&f);
     if (status == DDT_OK) {
@@ -561,8 +571,42 @@ ddt_status solve_layout_fill(ddt_context *ctx, const ddt_solution *solution, con
     if (status == DDT_OK && solution->part != NULL) {
         status = ddt_solution_fill(ctx, solution->part, model, events, inputs + solve_vector_count(layout));
     }
+    return status;
+}
+
+/* Vectors of public amounts are filled, too, and forgotten: the circuit has them. */
+static ddt_status fill_sent(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
+                            const ddt_events *events, double *const *inputs) {
+    const solve_layout *layout = &solution->layout;
+    double **all = ddt_calloc(layout->input_count, sizeof *all);
+    double *public_ones = ddt_calloc(layout->lane_count * block_of(layout), sizeof *public_ones);
+    ddt_status status = all == NULL || public_ones == NULL ? solve_no_memory(ctx) : DDT_OK;
+    for (size_t i = 0; status == DDT_OK && all != NULL && i < layout->input_count; i++) {
+        all[i] = layout->inputs[i].is_public ? public_ones : inputs[solve_sent_before(layout, i)];
+    }
+    if (status == DDT_OK) {
+        status = fill_all(ctx, solution, model, events, all);
+    }
+    ddt_free(public_ones);
+    ddt_free(all);
+    return status;
+}
+
+ddt_status solve_layout_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
+                             const ddt_events *events, double *const *inputs) {
+    const solve_layout *layout = &solution->layout;
+    const bool sends_all = solve_sent_before(layout, layout->input_count) == layout->input_count;
+    const size_t bytes = layout->lane_count * block_of(layout) * sizeof(double);
+    if (layout->packed == SOLVE_PACKED_FIT) {
+        return fit_pack_fill(ctx, solution, model, events, inputs);
+    }
+    if (layout->packed > 0) { /* slots of no input are 0 */
+        memset(inputs[0], 0, bytes);
+    }
+    ddt_status status =
+        sends_all ? fill_all(ctx, solution, model, events, inputs) : fill_sent(ctx, solution, model, events, inputs);
     for (size_t i = 0; status != DDT_OK && i < solve_vector_count(layout); i++) {
-        memset(inputs[i], 0, layout->lane_count * block_of(layout) * sizeof(double));
+        memset(inputs[i], 0, bytes);
     }
     return status;
 }

@@ -24,6 +24,8 @@ enum {
     SUBJECT_BYTES_MIN = 3 * 4
 };
 
+enum { FLAG_OMITS_F = 1, FLAG_PUBLIC = 2 }; /* of an input */
+
 static const char *const methods[] = {"superposition", "newton"};
 
 /* ------------------------------------------------------------------ writing */
@@ -75,7 +77,7 @@ static void write_tables(ddt_writer *w, const solve_layout *layout) {
         ddt_writer_u32(w, (uint32_t)input->role);
         ddt_writer_u32(w, (uint32_t)input->giving);
         ddt_writer_u32(w, input->compartment);
-        ddt_writer_u32(w, input->omits_f);
+        ddt_writer_u32(w, (input->omits_f ? FLAG_OMITS_F : 0U) | (input->is_public ? FLAG_PUBLIC : 0U));
     }
     ddt_writer_u32(w, (uint32_t)layout->output_count);
     for (size_t i = 0; i < layout->output_count; i++) {
@@ -306,7 +308,7 @@ static ddt_status read_input_fields(const parser *p, solve_input *input) {
     uint32_t kind = 0;
     uint32_t role = 0;
     uint32_t giving = 0;
-    uint32_t omits_f = 0;
+    uint32_t flags = 0;
     SOLVE_TRY(ddt_reader_string(p->reader, NAME_MAX_BYTES, &input->name));
     SOLVE_TRY(ddt_reader_u32(p->reader, &kind));
     SOLVE_TRY(ddt_reader_u32(p->reader, &input->range));
@@ -317,15 +319,17 @@ static ddt_status read_input_fields(const parser *p, solve_input *input) {
     SOLVE_TRY(ddt_reader_u32(p->reader, &role));
     SOLVE_TRY(ddt_reader_u32(p->reader, &giving));
     SOLVE_TRY(ddt_reader_u32(p->reader, &input->compartment));
-    SOLVE_TRY(ddt_reader_u32(p->reader, &omits_f));
+    SOLVE_TRY(ddt_reader_u32(p->reader, &flags));
     if (kind > SOLVE_INPUT_THRESHOLD || role > SOLVE_ROLE_OBSERVATION || giving > SOLVE_GIVING_CONSTANT_MODELLED ||
-        omits_f > 1) {
+        flags > (FLAG_OMITS_F | FLAG_PUBLIC) ||
+        ((flags & FLAG_PUBLIC) != 0 && (kind != SOLVE_INPUT_AMOUNT || p->layout->packed > 0))) {
         return bad(p, "an input is of a kind that does not exist");
     }
     input->kind = (solve_input_kind)kind;
     input->role = (solve_role)role;
     input->giving = (solve_giving)giving;
-    input->omits_f = omits_f != 0;
+    input->omits_f = (flags & FLAG_OMITS_F) != 0;
+    input->is_public = (flags & FLAG_PUBLIC) != 0;
     return DDT_OK;
 }
 
@@ -356,7 +360,9 @@ static ddt_status check_name(const parser *p, const ddt_plan *plan, size_t index
     if (p->layout->packed == SOLVE_PACKED_FIT) {
         return check_fit_name(p, plan, index);
     }
-    size_t at = is_packed ? p->first : is_history ? inputs - p->part_count - 1 : p->first + index;
+    size_t at = is_packed    ? p->first
+                : is_history ? inputs - p->part_count - 1
+                             : p->first + solve_sent_before(p->layout, index);
     if (p->part_count >= inputs || at >= inputs) {
         return bad(p, "the circuit has another number of inputs");
     }
@@ -370,7 +376,7 @@ static ddt_status read_input(const parser *p, const ddt_plan *plan, size_t index
     SOLVE_TRY(read_input_fields(p, input));
     bool is_packed = p->layout->packed > 0 && input->kind != SOLVE_INPUT_HISTORY;
     bool is_fit = p->layout->packed == SOLVE_PACKED_FIT;
-    SOLVE_TRY(check_name(p, plan, index, is_packed));
+    SOLVE_TRY(input->is_public ? DDT_OK : check_name(p, plan, index, is_packed));
     bool has_range = input->kind <= SOLVE_INPUT_AMOUNT || input->kind >= SOLVE_INPUT_FIT;
     if (input->range >= (has_range ? p->layout->range_count : 1) || !(input->half > 0.0)) {
         return bad(p, "an input is not the circuit's");
@@ -386,7 +392,7 @@ static ddt_status read_input(const parser *p, const ddt_plan *plan, size_t index
 }
 
 static ddt_status read_inputs(parser *p, const ddt_plan *plan) {
-    const size_t least_bytes = 7 * 4 + 4 * 8;
+    const size_t least_bytes = 8 * 4 + 4 * 8;
     size_t count = 0;
     uint32_t packed = 0;
     SOLVE_TRY(ddt_reader_u32(p->reader, &packed));
@@ -411,7 +417,9 @@ static ddt_status read_inputs(parser *p, const ddt_plan *plan) {
     if (packed == SOLVE_PACKED_FIT && !solve_fit_expected(p->layout)) {
         return bad(p, "its inputs are packed in a way that does not exist");
     }
-    size_t vectors = packed == SOLVE_PACKED_FIT ? SOLVE_FIT_VECTORS : packed == 0 ? count : 1 + count - own;
+    size_t vectors = packed == SOLVE_PACKED_FIT ? SOLVE_FIT_VECTORS
+                     : packed == 0              ? solve_sent_before(p->layout, count)
+                                                : 1 + count - own;
     return p->first + vectors + p->part_count == ddt_plan_input_count(plan)
                ? DDT_OK
                : bad(p, "the circuit has another number of inputs");
@@ -652,6 +660,13 @@ static ddt_status read_extras(const parser *p) {
 
 static ddt_status read_part(const parser *p, const ddt_plan *plan);
 
+/* Only candidates that are simulated come with doses of their own. */
+static bool has_stray_public(const parser *p, bool is_curves) {
+    const solve_layout *layout = p->layout;
+    const bool has_public = solve_sent_before(layout, layout->input_count) < layout->input_count;
+    return has_public && (!is_curves || p->part_count > 0 || layout->history != NULL || layout->posterior != NULL);
+}
+
 static ddt_status read_all(parser *p, const ddt_plan *plan) {
     SOLVE_TRY(read_structure(p, plan));
     SOLVE_TRY(read_extras(p));
@@ -661,7 +676,11 @@ static ddt_status read_all(parser *p, const ddt_plan *plan) {
     if (!solve_fit_expected(p->layout)) {
         char tag[4] = {0};
         SOLVE_TRY(p->is_part ? DDT_OK : ddt_reader_peek(p->reader, tag));
-        if (memcmp(tag, "CURV", sizeof tag) == 0) {
+        const bool is_curves = memcmp(tag, "CURV", sizeof tag) == 0;
+        if (has_stray_public(p, is_curves)) {
+            return bad(p, "it lacks doses that are not sent");
+        }
+        if (is_curves) {
             return recommend_curves_read(p->ctx, p->reader, p->solution);
         }
         SOLVE_TRY(p->is_part || p->layout->lane_slots == 0 ? DDT_OK : ddt_reader_peek(p->reader, tag));
@@ -670,7 +689,8 @@ static ddt_status read_all(parser *p, const ddt_plan *plan) {
         }
         return p->layout->lane_slots == 0 ? DDT_OK : bad(p, "its shape is not the circuit's");
     }
-    return solve_fit_read(p->ctx, p->reader, p->solution);
+    return has_stray_public(p, false) ? bad(p, "it lacks doses that are not sent")
+                                      : solve_fit_read(p->ctx, p->reader, p->solution);
 }
 
 /* A fit whose inputs follow; one level deep. */

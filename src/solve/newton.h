@@ -196,6 +196,8 @@ ddt_status newton_compare(solve_work *work, size_t lane, size_t sample, double *
 ddt_status newton_design(solve_work *work);
 
 ddt_status newton_features(solve_work *work);
+/* Whether all amounts of an input are public: then nothing of it varies. */
+bool newton_knows_input(const solve_work *work, uint32_t input);
 /* *fits: whether there are enough patients for all monomials up to the degree. */
 ddt_status newton_fit(solve_work *work, unsigned degree, bool *fits);
 /* The guess (columns x m) of one sample; values: room for the monomials. */

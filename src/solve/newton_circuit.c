@@ -761,6 +761,39 @@ static ddt_status make_solution(maker *mk) {
     return make_outputs(mk);
 }
 
+/* Modelled rates, durations and private times make what is given depend on the patient. */
+static bool gives_amounts(const solve_work *work, const solve_input *input) {
+    const bool is_plain = input->giving == SOLVE_GIVING_BOLUS || input->giving == SOLVE_GIVING_RATE;
+    return is_plain && !input->omits_f && !work->times.is_private;
+}
+
+/* Doses that are the plan's own, where something else is encrypted: public vectors, no inputs. */
+static ddt_status publish_doses(solve_work *work) {
+    solve_layout *layout = &work->solution->layout;
+    if (work->known_from == NULL || layout->input_count == work->dosing_count) {
+        return DDT_OK;
+    }
+    double *amounts = solve_alloc(work, work->newton->record_room, sizeof *amounts);
+    if (amounts == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    SOLVE_TRY(solve_vectors_create(work, layout->input_count, &work->public_amounts));
+    for (size_t l = 0; l < layout->lane_count; l++) {
+        const solve_lane *lane = &layout->lanes[l];
+        memset(amounts, 0, work->newton->record_room * sizeof *amounts);
+        for (size_t row = 0; row < lane->source_count; row++) {
+            if (lane->sources[row].input != SOLVE_NONE) {
+                (void)newton_knows_amount(work, l, &lane->sources[row], &amounts[lane->sources[row].record]);
+            }
+        }
+        solve_fill_amounts(layout, l, amounts, work->public_amounts);
+    }
+    for (uint32_t i = 0; i < work->dosing_count; i++) {
+        layout->inputs[i].is_public = newton_knows_input(work, i) && gives_amounts(work, &layout->inputs[i]);
+    }
+    return DDT_OK;
+}
+
 ddt_status newton_build(solve_work *work) {
     const double own_floor = 0.1; /* functions of states matter absolutely, not relatively */
     const solve_layout *layout = &work->solution->layout;
@@ -775,6 +808,7 @@ ddt_status newton_build(solve_work *work) {
     if (mk.p == NULL || mk.z == NULL) {
         return DDT_ERR_MEMORY;
     }
+    SOLVE_TRY(publish_doses(work));
     SOLVE_TRY(make_vectors(&mk));
     SOLVE_TRY(make_linear_part(&mk));
     double floor = work->precision_floor;
@@ -807,6 +841,7 @@ static void fill_sample(solve_work *work, size_t lane, size_t sample, double **i
 /* Inputs and outputs of the circuit in the clear, and the largest errors so far. */
 typedef struct calibration {
     double **inputs, **outputs;
+    const double **sent; /* those of the inputs that the circuit has */
     double draw_error, corner_error;
     uint64_t outside; /* values beyond a function's range */
 } calibration;
@@ -814,13 +849,14 @@ typedef struct calibration {
 /* One run: lane l holds sample r + l. */
 static ddt_status calibrate_once(solve_work *work, size_t r, calibration *c) {
     const solve_newton *nw = work->newton;
-    const double *const *inputs = (const double *const *)c->inputs;
+    const solve_layout *layout = &work->solution->layout;
     uint64_t violations = 0;
     for (size_t l = 0; l < nw->lanes; l++) {
         fill_sample(work, l, (r + l) % nw->samples, c->inputs);
     }
-    SOLVE_TRY(ddt_circuit_calibrate(work->ctx, work->circuit, inputs, &violations));
-    SOLVE_TRY(ddt_circuit_run_clear(work->ctx, work->circuit, inputs, false, c->outputs));
+    solve_sent_of(layout, c->inputs, c->sent);
+    SOLVE_TRY(ddt_circuit_calibrate(work->ctx, work->circuit, c->sent, &violations));
+    SOLVE_TRY(ddt_circuit_run_clear(work->ctx, work->circuit, c->sent, false, c->outputs));
     c->outside += violations;
     for (size_t l = 0; l < nw->lanes; l++) {
         size_t sample = (r + l) % nw->samples;
@@ -838,6 +874,10 @@ ddt_status newton_calibrate(solve_work *work, double *draw_error, double *corner
     calibration c = {0};
     SOLVE_TRY(solve_vectors_create(work, work->solution->layout.input_count, &c.inputs));
     SOLVE_TRY(solve_vectors_create(work, work->model->output_count, &c.outputs));
+    c.sent = solve_alloc(work, work->solution->layout.input_count + 1, sizeof *c.sent);
+    if (c.sent == NULL) {
+        return DDT_ERR_MEMORY;
+    }
     size_t stride = nw->samples > ROUNDS_MAX ? nw->samples / ROUNDS_MAX : 1;
     for (size_t r = 0; r < nw->samples; r += stride) {
         SOLVE_TRY(calibrate_once(work, r, &c));

@@ -449,8 +449,7 @@ static ddt_status add_feature(solve_work *work, uint32_t input, const probe *p) 
     return DDT_OK;
 }
 
-/* Whether all amounts of an input are public: then nothing of it varies. */
-static bool is_public_amount(const solve_work *work, uint32_t input) {
+bool newton_knows_input(const solve_work *work, uint32_t input) {
     const solve_layout *layout = &work->solution->layout;
     bool all = layout->inputs[input].kind == SOLVE_INPUT_AMOUNT;
     for (size_t l = 0; l < layout->lane_count && all; l++) {
@@ -468,7 +467,7 @@ static ddt_status find_features(solve_work *work) {
     SOLVE_TRY(probe_create(work, &p));
     work->newton->feature_count = 0;
     for (uint32_t i = 0; i < layout->input_count; i++) {
-        SOLVE_TRY(is_told(layout, i) || is_public_amount(work, i) ? DDT_OK : add_feature(work, i, &p));
+        SOLVE_TRY(is_told(layout, i) || newton_knows_input(work, i) ? DDT_OK : add_feature(work, i, &p));
     }
     return DDT_OK;
 }

@@ -121,6 +121,7 @@ typedef struct solve_input {
     solve_giving giving;  /* amounts only */
     uint32_t compartment; /* likewise, and of last doses: whose, UINT32_MAX for those into any */
     bool omits_f;         /* likewise: the value contains F; else the circuit multiplies by it */
+    bool is_public;       /* likewise: all are the plan's own, a public vector of the circuit; nothing is sent */
 } solve_input;
 
 /* Structure of a record: what template and data must share. */
@@ -520,6 +521,7 @@ typedef struct solve_work {
     solve_times times;
     solve_dosing *dosings;
     size_t dosing_count;
+    double **public_amounts;        /* vectors of the inputs that are public; NULL without */
     double *state_scale;            /* n */
     double *output_scale;           /* typical maximum of each output */
     double *state_low, *state_high; /* n: over the virtual population, for outputs that are not linear */
@@ -842,6 +844,10 @@ void solve_fill_constant(const solve_layout *layout, size_t lane, double y, doub
 /* Whose values a slot takes: the record of a covariate in this role. */
 uint32_t solve_record_for(const solve_layout *layout, const solve_lane *lane, solve_role role, size_t segment,
                           size_t row, size_t column);
+/* How many of the first `index` inputs are sent, and are not public. */
+size_t solve_sent_before(const solve_layout *layout, size_t index);
+/* Those vectors of all inputs that are sent, in their order; sent: solve_vector_count. */
+void solve_sent_of(const solve_layout *layout, double *const *all, const double **sent);
 /* How many ciphertexts the inputs are. */
 size_t solve_vector_count(const solve_layout *layout);
 /* The same where inputs are packed: in the slots of input `index`. */

@@ -35,8 +35,10 @@ typedef struct builder {
 static void bind_nodes(solve_work *work) {
     const solve_layout *layout = &work->solution->layout;
     for (size_t i = 0; i < layout->input_count && !work->has_nodes; i++) {
-        ddt_node node = ddt_circuit_input(work->circuit, layout->inputs[i].name, layout->inputs[i].bound);
-        solve_input_kind kind = layout->inputs[i].kind;
+        const solve_input *input = &layout->inputs[i];
+        ddt_node node = input->is_public ? ddt_circuit_public(work->circuit, work->public_amounts[i])
+                                         : ddt_circuit_input(work->circuit, input->name, input->bound);
+        solve_input_kind kind = input->kind;
         if (i < work->dosing_count) {
             work->dosings[i].node = node;
         } else if (kind == SOLVE_INPUT_DECAY_TIME || kind == SOLVE_INPUT_INFUSION_TIME) {

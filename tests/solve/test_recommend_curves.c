@@ -245,36 +245,73 @@ static void small_request(problem *p) {
 }
 
 /* What was written is read: the same inputs from the same data, the same table from the same outputs. */
-static void test_round_trip(void **state) {
-    (void)state;
-    problem p;
+static void check_round_trip(problem *p) {
     ddt_plan *plan = NULL;
     ddt_solution *copy = NULL;
-    small_request(&p);
-    problem_run(&p, false);
-    bytes b = write_file(&p, &plan);
-    assert_ok(p.ctx, read_file(p.ctx, &b, &copy));
+    problem_run(p, false);
+    bytes b = write_file(p, &plan);
+    assert_ok(p->ctx, read_file(p->ctx, &b, &copy));
     assert_true(ddt_recommend_is_simulated(copy));
-    const ddt_circuit *circuit = ddt_solution_circuit(p.solution);
+    const ddt_circuit *circuit = ddt_solution_circuit(p->solution);
     size_t slots = ddt_circuit_lanes(circuit) * ddt_circuit_block(circuit);
     size_t inputs = ddt_circuit_input_count(circuit);
     double **again = test_rows(inputs, slots);
-    assert_ok(p.ctx, ddt_solution_fill(p.ctx, copy, p.model, p.events, again));
+    assert_ok(p->ctx, ddt_solution_fill(p->ctx, copy, p->model, p->events, again));
     for (size_t i = 0; i < inputs; i++) {
-        assert_memory_equal(again[i], p.inputs[i], slots * sizeof(double));
+        assert_memory_equal(again[i], p->inputs[i], slots * sizeof(double));
     }
-    double **values = reference_rows(&p);
-    ddt_solution_collect(copy, (const double *const *)p.outputs, values);
+    double **values = reference_rows(p);
+    ddt_solution_collect(copy, (const double *const *)p->outputs, values);
     for (size_t s = 0; s < ddt_solution_subject_count(copy); s++) {
         size_t count = ddt_solution_observation_count(copy, s) * ddt_solution_output_count(copy);
-        assert_memory_equal(values[s], p.values[s], count * sizeof(double));
+        assert_memory_equal(values[s], p->values[s], count * sizeof(double));
     }
     test_free_rows(values);
     test_free_rows(again);
     ddt_solution_destroy(copy);
     ddt_plan_destroy(plan);
     free(b.data);
+}
+
+static void test_round_trip(void **state) {
+    (void)state;
+    problem p;
+    small_request(&p);
+    check_round_trip(&p);
     problem_free(&p);
+}
+
+/* ------------------------------------------------------------------ what is sent */
+
+static size_t amounts_sent(const ddt_circuit *circuit) {
+    size_t count = 0;
+    for (size_t i = 0; i < ddt_circuit_input_count(circuit); i++) {
+        count += strncmp(ddt_circuit_input_name(circuit, i), "AMT", strlen("AMT")) == 0;
+    }
+    return count;
+}
+
+static void check_sent(const char *data, const char *product, size_t expected) {
+    const double tolerance = 0.02;
+    problem p;
+    ddt_recommend_options options;
+    problem_parse(&p, effect_text, data);
+    request(&p, "max(Cc)=1:6", product, true, &options);
+    recommend_solve(&p, &options);
+    assert_int_equal(amounts_sent(ddt_solution_circuit(p.solution)), expected);
+    check_round_trip(&p);
+    check_reference(&p, tolerance);
+    problem_free(&p);
+}
+
+/* Candidates' doses are the plan's: no ciphertext holds them. Earlier ones are the patient's. */
+static void test_sent(void **state) {
+    (void)state;
+    static const char new_patient[] = "ID,TIME,EVID,eta.vmax\n1,0,2,0.1\n";
+    static const char one_before[] = "ID,TIME,EVID,AMT,eta.vmax\n1,0,1,40,0.1\n1,10,2,.,0.1\n";
+    check_sent(new_patient, "dose=40:80:40; interval=24; cycles=1", 0);
+    check_sent(one_before, "dose=40:80:40; interval=24; cycles=1", 1);
+    check_sent(one_before, "dose=40:80:40; interval=24; infusion=1; cycles=1", 1); /* the bolus before, no infusion */
 }
 
 static void test_damage(void **state) {
@@ -379,8 +416,9 @@ static void test_memory(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_posterior), cmocka_unit_test(test_same_as_linear), cmocka_unit_test(test_effects),
-        cmocka_unit_test(test_fine_grid), cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_refused),   cmocka_unit_test(test_other_data),     cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_fine_grid), cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_sent),
+        cmocka_unit_test(test_damage),    cmocka_unit_test(test_refused),        cmocka_unit_test(test_other_data),
+        cmocka_unit_test(test_memory),
     };
     cmocka_set_test_filter(getenv("DDT_TEST_FILTER"));
     return cmocka_run_group_tests(tests, NULL, NULL);
