@@ -13,7 +13,8 @@
 /* What we write into output folders: a folder that holds only these is ours. */
 static const char *const our_files[] = {"profile.csv",     "summary.json",    "report.html",         "etas.csv",
                                         "individuals.csv", "uncertainty.csv", "recommendation.json", "candidates.csv",
-                                        "twin.json",       "state.csv",       "forecast.csv",        "bands.csv"};
+                                        "twin.json",       "state.csv",       "forecast.csv",        "bands.csv",
+                                        "regimens.csv"};
 
 char *ddtwin_join(ddt_context *ctx, const char *folder, const char *name) {
     const size_t length = strlen(folder) + strlen(name) + 2;

@@ -329,11 +329,13 @@ static void tell_advice(const ddt_twin_life *life, const ddt_twin_advice *advice
     (void)printf("\n");
 }
 
-static ddt_status tell_life(ddt_context *ctx, const cli_arguments *arguments, const ddt_twin_life *life) {
+static ddt_status tell_life(ddt_context *ctx, const cli_arguments *arguments, const ddt_twin_life *life,
+                            const ddt_twin_advice *advice) {
     char *json = NULL;
     cli_progress_clear();
     if (arguments->json) {
-        ddt_status status = ddt_twin_life_json(ctx, life, &json);
+        ddt_status status = advice->table.candidate_count > 0 ? ddt_twin_advice_json(ctx, life, advice, &json)
+                                                              : ddt_twin_life_json(ctx, life, &json);
         if (status == DDT_OK) {
             (void)fputs(json, stdout);
         }
@@ -389,7 +391,7 @@ static ddt_status decrypt_life(ddt_context *ctx, const cli_arguments *arguments,
         status = ddtwin_folder_commit(ctx, folder);
     }
     if (status == DDT_OK) {
-        status = tell_life(ctx, arguments, &life);
+        status = tell_life(ctx, arguments, &life, &advice);
     }
     if (status == DDT_OK && advice.table.candidate_count > 0 && !arguments->json) {
         tell_advice(&life, &advice);

@@ -2,6 +2,8 @@
 #include "ddt/twin/life.h"
 #include "twin_internal.h"
 
+#include <jansson.h>
+#include <math.h>
 #include <string.h>
 
 static const char *const band_names[DDT_UPDATE_BANDS] = {"p05", "p50", "p95"};
@@ -70,6 +72,55 @@ ddt_status ddt_twin_advise(ddt_context *ctx, const char *keys_directory, const d
 void ddt_twin_advice_destroy(ddt_twin_advice *advice) {
     ddt_update_advice_destroy(&advice->table);
     *advice = (ddt_twin_advice){0};
+}
+
+/* ------------------------------------------------------------------ JSON */
+
+static json_t *number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
+
+static void add(json_t *object, const char *key, json_t *value) { (void)json_object_set_new(object, key, value); }
+
+static json_t *band_json(const double *band) {
+    json_t *out = json_array();
+    for (size_t b = 0; b < DDT_UPDATE_BANDS; b++) {
+        (void)json_array_append_new(out, number(band[b]));
+    }
+    return out;
+}
+
+/* As a candidate of recommendation.json, and what is not known of each target's value. */
+static json_t *candidate_json(const ddt_twin_life *life, const ddt_twin_advice *advice, size_t rank) {
+    const ddt_update_advice *table = &advice->table;
+    const size_t candidate = table->order[rank];
+    const ddt_recommend_candidate c = ddt_recommend_candidate_at(&advice->product, candidate);
+    char text[DDT_REGIMEN_TEXT_MAX];
+    ddt_twin_advice_text(life, advice, candidate, text);
+    json_t *out = json_pack("{s:s, s:f, s:f, s:f, s:f}", "regimen", text, "dose", c.dose, "interval_h", c.interval_h,
+                            "infusion_h", c.infusion_h, "first_dose", c.loading * c.dose);
+    json_t *bands = json_object();
+    for (size_t t = 0; t < table->target_count; t++) {
+        const size_t at = candidate * table->target_count + t;
+        add(out, advice->targets.items[t].name, number(table->metric[at]));
+        add(bands, advice->targets.items[t].name, band_json(table->band + at * DDT_UPDATE_BANDS));
+    }
+    add(out, "cost", number(table->cost[candidate]));
+    add(out, "p_target", number(table->p_target[candidate]));
+    add(out, "p05_p50_p95", bands);
+    return out;
+}
+
+ddt_status ddt_twin_advice_json(ddt_context *ctx, const ddt_twin_life *life, const ddt_twin_advice *advice,
+                                char **json) {
+    json_t *root = twin_life_json(life);
+    json_t *regimens = json_array();
+    for (size_t rank = 0; rank < advice->table.candidate_count; rank++) {
+        (void)json_array_append_new(regimens, candidate_json(life, advice, rank));
+    }
+    add(root, "dose_unit", json_string(life->model->dose_unit == NULL ? "" : life->model->dose_unit));
+    add(root, "candidates", json_integer((json_int_t)advice->table.candidate_count));
+    add(root, "start", number(advice->table.start_h));
+    add(root, "regimens", regimens);
+    return twin_json_text(ctx, root, json);
 }
 
 /* ------------------------------------------------------------------ files and words */

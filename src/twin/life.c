@@ -280,16 +280,17 @@ static json_t *json_amounts(const ddt_twin_life *life) {
     return list;
 }
 
+json_t *twin_life_json(const ddt_twin_life *life) {
+    return json_pack(
+        "{s:s, s:s, s:f, s:s, s:I, s:I, s:I, s:f, s:f, s:f, s:o, s:o}", "id", life->id, "model", life->model->name,
+        "clock", life->clock.to_h, "time_unit", life->model->time_unit == NULL ? "h" : life->model->time_unit,
+        "updates", (json_int_t)life->clock.updates, "steps", (json_int_t)life->clock.steps, "points",
+        (json_int_t)life->info.points, "effective_points", life->estimate.effective_points, "memory_levels",
+        life->info.memory, "half_life", life->info.half_life_h, "etas", json_etas(life), "amounts", json_amounts(life));
+}
+
 ddt_status ddt_twin_life_json(ddt_context *ctx, const ddt_twin_life *life, char **json) {
-    return twin_json_text(ctx,
-                          json_pack("{s:s, s:s, s:f, s:s, s:I, s:I, s:I, s:f, s:f, s:f, s:o, s:o}", "id", life->id,
-                                    "model", life->model->name, "clock", life->clock.to_h, "time_unit",
-                                    life->model->time_unit == NULL ? "h" : life->model->time_unit, "updates",
-                                    (json_int_t)life->clock.updates, "steps", (json_int_t)life->clock.steps, "points",
-                                    (json_int_t)life->info.points, "effective_points", life->estimate.effective_points,
-                                    "memory_levels", life->info.memory, "half_life", life->info.half_life_h, "etas",
-                                    json_etas(life), "amounts", json_amounts(life)),
-                          json);
+    return twin_json_text(ctx, twin_life_json(life), json);
 }
 
 static ddt_status write_json(ddt_context *ctx, const ddt_twin_life *life, const char *folder) {

@@ -264,6 +264,8 @@ void twin_table_row(twin_text *text, const ddt_model *model, size_t id, const dd
 struct json_t;
 /* The object of summary.json; NULL when memory is short. The caller owns it. */
 struct json_t *twin_summary_json(const ddt_twin_outcome *outcome);
+/* The object of twin.json, likewise. */
+struct json_t *twin_life_json(const ddt_twin_life *life);
 /* As text; takes `root`, NULL counts as no memory. The caller owns *json (ddt_free). */
 DDT_MUST_CHECK ddt_status twin_json_text(ddt_context *ctx, struct json_t *root, char **json);
 

@@ -752,6 +752,15 @@ case_long_living_twin() {
     [ "$(wc -l <advice/regimens.csv)" -eq 21 ] || fail "regimens.csv does not hold 20 candidates"
     tail -n +2 advice/regimens.csv | cut -d, -f8 >costs
     sort -g costs | cmp - costs || fail "regimens.csv is not in the order of costs"
+    # --json lists the same candidates in the same order, with the same numbers and the percentiles.
+    ddtwin decrypt --keys keys --result twin.ddt --data next.csv --target 'trough=1:3; auc24=30:90' --product "$product" --json -o advice >advice.json
+    tail -n +2 advice/regimens.csv | awk -F, '{ printf "%.7g %.7g %.7g %.7g\n", $4, $5, $10, $11 }' >rows
+    tr -d ', ' <advice.json | awk -F: '/^"dose"/ { d = $2 } /^"interval_h"/ { i = $2 } /^"trough":[0-9]/ { t = $2 }
+        wanted { printf "%.7g %.7g %.7g %.7g\n", d, i, t, $1; wanted = 0 } /^"trough":\[/ { wanted = 1 }' | cmp rows - ||
+        fail "--json lists other regimens than regimens.csv"
+    grep -q '"candidates": 20,' advice.json || fail "--json does not say how many candidates there are"
+    grep -q '"regimen": ".* mg every .* h' advice.json || fail "--json has no regimen in words"
+    grep -q '"updates": 2,' advice.json || fail "--json has lost the twin's own fields"
     # All levels at once give the same estimate: within 0.01, as a fit must.
     { cat one.csv; tail -n +2 two.csv; } >all.csv
     ddtwin fit "$model" --data all.csv --clear -o fit >/dev/null

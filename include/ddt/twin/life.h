@@ -36,6 +36,10 @@ void ddt_twin_advice_destroy(ddt_twin_advice *advice);
 /* regimens.csv into a folder: a row for each candidate, the best first; docs/commands.md names the columns. */
 DDT_MUST_CHECK ddt_status ddt_twin_advice_write(ddt_context *ctx, const ddt_twin_life *life,
                                                 const ddt_twin_advice *advice, const char *folder);
+/* What ddt_twin_life_json gives with all candidates besides (dose_unit, candidates, start, regimens: the best first, of
+ * the shape of recommendation.json); docs/commands.md names the fields. The caller owns *json (ddt_free). */
+DDT_MUST_CHECK ddt_status ddt_twin_advice_json(ddt_context *ctx, const ddt_twin_life *life,
+                                               const ddt_twin_advice *advice, char **json);
 /* One candidate in words. */
 void ddt_twin_advice_text(const ddt_twin_life *life, const ddt_twin_advice *advice, size_t candidate,
                           char text[DDT_REGIMEN_TEXT_MAX]);
