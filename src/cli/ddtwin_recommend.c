@@ -22,7 +22,20 @@ static void print_front(const ddt_twin_outcome *outcome, const ddt_recommendatio
     }
 }
 
-static void print_text(const ddt_twin_outcome *outcome, const ddt_recommendation *r, const char *folder) {
+/* What to do so that the patients' own levels count: estimates first, which become columns of the table. */
+static void print_levels(const char *model, const char *data) {
+    (void)printf(
+        "levels       not used: the table has no eta columns, so every subject is taken for any of the population. "
+        "Estimate etas, join them by ID (the first column) and recommend again:\n");
+    (void)printf("  ddtwin fit %s --data %s -o etas\n", model, data);
+    (void)printf("  awk -F, 'NR == FNR { id = $1; sub(/^[^,]*/, \"\"); eta[id] = $0; next } { print $0 eta[$1] }' "
+                 "etas/etas.csv %s >with-etas.csv\n",
+                 data);
+    (void)printf("  ddtwin recommend %s --data with-etas.csv ...\n", model);
+}
+
+static void print_text(const cli_arguments *arguments, const ddt_twin_outcome *outcome, const ddt_recommendation *r,
+                       const char *folder) {
     const ddt_profile *profile = outcome->profile;
     char regimen[DDT_REGIMEN_TEXT_MAX];
     for (size_t s = 0; s < r->subject_count; s++) {
@@ -41,7 +54,7 @@ static void print_text(const ddt_twin_outcome *outcome, const ddt_recommendation
     }
     (void)printf("candidates   %zu for each subject\n", r->candidate_count);
     if (ddt_twin_ignores_levels(outcome)) {
-        (void)printf("levels       not used: make eta columns of them by ddtwin fit, and give those as well\n");
+        print_levels(outcome->model->path, arguments->data);
     }
     if (outcome->assessment != NULL) {
         print_error(outcome->assessment);
@@ -104,7 +117,7 @@ ddt_status ddtwin_write_recommendation(ddt_context *ctx, const cli_arguments *ar
         if (arguments->json) {
             (void)printf("%s\n", json);
         } else {
-            print_text(outcome, r, folder->path);
+            print_text(arguments, outcome, r, folder->path);
         }
     }
     ddt_free(json);

@@ -100,8 +100,12 @@ ddt_status recommend_encode(recommend_work *r) {
     if (layout->input_count == 0) {
         return ddt_fail(work->ctx, DDT_ERR_DATA,
                         "'%s' tells nothing about its patients that '%s' could use: neither covariates nor etas; "
-                        "there is nothing to encrypt.",
-                        work->events->path, work->model->path);
+                        "there is nothing to encrypt%s.",
+                        work->events->path, work->model->path,
+                        recommend_has_levels(work->events)
+                            ? "; to use its levels, estimate etas by ddtwin fit, join etas.csv to it by ID and "
+                              "recommend again"
+                            : "");
     }
     /* A level more, over two primes where results are flooded, and deep there where etas are many: keys would take GB.
      */

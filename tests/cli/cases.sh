@@ -193,6 +193,26 @@ case_recommend_in_the_clear() {
     [ "$(wc -l <out/candidates.csv)" -eq $((20 * subjects + 1)) ] || fail "candidates.csv does not hold all candidates"
     cmp -s told.json out/recommendation.json || fail "--json and recommendation.json differ"
 }
+case_recommend_levels() {
+    # Levels alone say nothing yet; the commands that recommend tells turn them into eta columns, which count.
+    printf 'ID,TIME,AMT,EVID,DV,WT\n1,0,100,1,.,70\n1,1,.,0,9.1,70\n1,3.25,.,0,3.7,70\n2,0,50,1,.,60\n2,2.5,.,0,3,60\n' >levels.csv
+    sed 's/v <- exp(lv)/v <- exp(lv) * WT \/ 70/' "$model" >by_weight.R
+    set -- --target trough=1:3 --product "$product" --clear
+    ddtwin recommend by_weight.R --data levels.csv "$@" -o out >told.txt
+    grep -q '^levels .*not used' told.txt || fail "levels are not said to be unused: $(cat told.txt)"
+    sed -n 's/^  \(ddtwin fit .*\)/\1 --clear/p; s/^  \(awk .*\)/\1/p' told.txt >next.sh
+    [ "$(wc -l <next.sh)" -eq 2 ] || fail "recommend tells other commands: $(cat next.sh)"
+    # shellcheck disable=SC1091
+    . ./next.sh >/dev/null
+    [ "$(head -n 1 with-etas.csv)" = ID,TIME,AMT,EVID,DV,WT,eta.ke ] || fail "with-etas.csv begins with $(head -n 1 with-etas.csv)"
+    ddtwin recommend by_weight.R --data with-etas.csv "$@" -o own >told.txt
+    grep -q '^levels ' told.txt && fail "levels are said to be unused beside etas"
+    cmp -s out/candidates.csv own/candidates.csv && fail "etas change nothing"
+    # Without a covariate there is nothing to encrypt before the fit; that is told as well.
+    cut -d, -f1-5 levels.csv >bare.csv
+    refused 1 "ddtwin fit" ddtwin recommend "$model" --data bare.csv "$@" -o none
+    true
+}
 case_recommend_by_simulation() {
     # A nadir is not among the sums of the linear way: every candidate is simulated. One command, and the same by files.
     curves='dose=50:150:50; interval=6; cycles=2'
