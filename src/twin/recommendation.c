@@ -451,7 +451,9 @@ static void request_section(twin_text *text, const ddt_twin_outcome *outcome, co
     twin_page_row_text(text, "What can be given", r->product_text);
     twin_page_row_count(text, "Regimens compared for each subject", r->candidate_count);
     if (ddt_twin_ignores_levels(outcome)) {
-        twin_page_row_text(text, "Measured levels", "not used: estimate etas of them (ddtwin fit), join etas.csv to the table by ID, recommend again");
+        twin_page_row_text(
+            text, "Measured levels",
+            "not used: estimate etas of them (ddtwin fit), join etas.csv to the table by ID, recommend again");
     }
     if (outcome->assessment != NULL) {
         twin_text_add(text, "<tr><td>Largest error of a number, of its maximum</td><td class=\"n\">");

@@ -23,8 +23,9 @@ enum {
 };
 
 #define TWIN_TARGET_ERROR_DEFAULT 1e-4
-#define TWIN_TARGET_ERROR_BANDS 2e-5 /* of moments of size 1: deviations and skewnesses are made of their differences  \
-                                      */
+#define TWIN_TARGET_ERROR_BANDS                                                                                        \
+    2e-5 /* of moments of size 1: deviations and skewnesses are made of their differences                              \
+          */
 #define TWIN_TARGET_ERROR_REGIMEN 1e-3 /* of recommendations, in units of the targets; a bound, seen is 1e-5 */
 /* Of plans whose results are flooded: half of what a release allows for decoding numbers of size 16 in double
  * precision (docs/security.md). */
