@@ -176,7 +176,9 @@ static ddt_status etas_of(ddt_context *ctx, const struct solve_curves *curves, c
     double ignored[RECOMMEND_ETAS_MAX * RECOMMEND_ETAS_MAX];
     double covariance[RECOMMEND_ETAS_MAX * RECOMMEND_ETAS_MAX] = {0};
     double root[RECOMMEND_ETAS_MAX * RECOMMEND_ETAS_MAX] = {0};
-    memcpy(etas, z, n * sizeof *etas);
+    if (n > 0) {
+        memcpy(etas, z, n * sizeof *etas);
+    }
     if (!curves->is_posterior || n == 0) {
         return DDT_OK;
     }

@@ -841,9 +841,9 @@ void solve_fill_doses(const solve_layout *layout, size_t lane, const solve_given
 /* The same for amounts alone, where all times are public: each record's amount times its source's weight. */
 void solve_fill_amounts(const solve_layout *layout, size_t lane, const double *record_amounts, double *const *inputs);
 void solve_fill_constant(const solve_layout *layout, size_t lane, double y, double *input);
-/* Whose values a slot takes: the record of a covariate in this role. */
+/* Whose values a slot takes: the record of a covariate in this role, in row `row` and column k of the lane. */
 uint32_t solve_record_for(const solve_layout *layout, const solve_lane *lane, solve_role role, size_t segment,
-                          size_t row, size_t column);
+                          size_t row, size_t k);
 /* How many of the first `index` inputs are sent, and are not public. */
 size_t solve_sent_before(const solve_layout *layout, size_t index);
 /* Those vectors of all inputs that are sent, in their order; sent: solve_vector_count. */
