@@ -110,7 +110,7 @@ ddt_status fit_map(const fit_problem *problem, double *etas, double *covariance,
 ddt_status fit_gain(const fit_problem *problem, const double *etas, double *factor);
 /* Inverse of a symmetric positive matrix in place; false when it is none. n <= FIT_ETAS_MAX. */
 bool fit_invert(double *a, size_t n);
-/* Lower Cholesky factor; the upper triangle of l is left alone. */
+/* Lower Cholesky factor; what is not positive for rounding is 0. The upper triangle of l is left alone. */
 void fit_factorise(const double *a, size_t n, double *l);
 
 /*

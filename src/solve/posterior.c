@@ -48,18 +48,6 @@ static size_t eta_of(const estimate *e, size_t count, int64_t symbol) {
     return i;
 }
 
-static void factorise(const double *a, size_t n, double *l) {
-    for (size_t i = 0; i < n; i++) {
-        for (size_t j = 0; j <= i; j++) {
-            double sum = a[i * n + j];
-            for (size_t k = 0; k < j; k++) {
-                sum -= l[i * n + k] * l[j * n + k];
-            }
-            l[i * n + j] = i == j ? sqrt(fmax(sum, 0.0)) : l[j * n + j] > 0.0 ? sum / l[j * n + j] : 0.0;
-        }
-    }
-}
-
 /* The custodian's own sum: prior and expected information of the levels, by the reference solver. */
 static ddt_status estimate_of(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
                               const ddt_events *events, size_t subject, estimate *out) {
@@ -75,7 +63,7 @@ static ddt_status estimate_of(ddt_context *ctx, const ddt_solution *solution, co
         return ddt_fail(ctx, DDT_ERR_MISMATCH, "'%s' is not the model that the plan was made for.", model->path);
     }
     SOLVE_TRY(ddt_fit_exact(ctx, model, events, subject, 1.0, ignored, covariance, NULL));
-    factorise(covariance, count, out->factor);
+    fit_factorise(covariance, count, out->factor);
     const ddt_subject *s = &events->subjects[subject];
     for (size_t r = 0; r < layout->range_count; r++) {
         size_t i = eta_of(out, count, ddt_model_find_symbol(model, layout->ranges[r].name));

@@ -6,7 +6,7 @@
  */
 #include "recommend_curves.h"
 
-#include "ddt/solve/fit.h"
+#include "fit_internal.h"
 
 #include <string.h>
 
@@ -150,20 +150,6 @@ static double eta_sd(const ddt_model *model, int64_t symbol) {
     return 0.0;
 }
 
-/* The lower triangular root of a covariance; what is not positive for rounding is 0. */
-static void factorise(const double *a, size_t n, double *l) {
-    for (size_t i = 0; i < n; i++) {
-        for (size_t j = 0; j <= i; j++) {
-            double sum = a[i * n + j];
-            for (size_t k = 0; k < j; k++) {
-                sum -= l[i * n + k] * l[j * n + k];
-            }
-            double below = l[j * n + j] > 0.0 ? sum / l[j * n + j] : 0.0;
-            l[i * n + j] = i == j ? sqrt(fmax(sum, 0.0)) : below;
-        }
-    }
-}
-
 /*
  * Etas of a patient at a point: the point's own, or the patient's estimate and what its levels leave around it, by the
  * custodian's own sum in the clear (ddt_fit_exact), kept within the declared ranges.
@@ -184,7 +170,7 @@ static ddt_status etas_of(ddt_context *ctx, const struct solve_curves *curves, c
     }
     if (point > 0) { /* the first one is the centre */
         SOLVE_TRY(ddt_fit_exact(ctx, model, from, subject, 1.0, ignored, covariance, NULL));
-        factorise(covariance, n, root);
+        fit_factorise(covariance, n, root);
     }
     const ddt_subject *s = &from->subjects[subject];
     for (size_t i = 0; i < n; i++) {

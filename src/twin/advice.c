@@ -51,10 +51,7 @@ ddt_status ddt_twin_advise(ddt_context *ctx, const char *keys_directory, const d
     ddt_twin_plan *plan = NULL;
     twin_key_paths paths = {0};
     *out = (ddt_twin_advice){0};
-    ddt_status status = twin_key_paths_create(ctx, keys_directory, &paths);
-    if (status == DDT_OK) {
-        status = ddt_twin_plan_read(ctx, paths.plan, &plan);
-    }
+    ddt_status status = twin_key_directory_open(ctx, keys_directory, &paths, &plan);
     if (status == DDT_OK) {
         status = twin_plan_check_kind(ctx, plan, true);
     }

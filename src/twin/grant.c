@@ -59,10 +59,7 @@ static void grantor_close(grantor *g) {
 /* ------------------------------------------------------------------ opening */
 
 static ddt_status open_plan(grantor *g, const char *keys_directory) {
-    ddt_status status = twin_key_paths_create(g->ctx, keys_directory, &g->paths);
-    if (status == DDT_OK) {
-        status = ddt_twin_plan_read(g->ctx, g->paths.plan, &g->plan);
-    }
+    ddt_status status = twin_key_directory_open(g->ctx, keys_directory, &g->paths, &g->plan);
     if (status == DDT_OK && g->plan->recipe.purpose != DDT_TWIN_RECOMMEND) {
         status = ddt_fail(g->ctx, DDT_ERR_MISMATCH, "%s does not recommend: there is nothing in it to grant.",
                           g->paths.plan);

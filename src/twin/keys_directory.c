@@ -25,6 +25,19 @@ ddt_status twin_key_paths_create(ddt_context *ctx, const char *directory, twin_k
     return DDT_OK;
 }
 
+ddt_status twin_key_directory_open(ddt_context *ctx, const char *directory, twin_key_paths *paths,
+                                   ddt_twin_plan **plan) {
+    *plan = NULL;
+    ddt_status status = twin_key_paths_create(ctx, directory, paths);
+    if (status == DDT_OK) {
+        status = ddt_twin_plan_read(ctx, paths->plan, plan);
+        if (status != DDT_OK) {
+            twin_key_paths_destroy(paths);
+        }
+    }
+    return status;
+}
+
 ddt_status twin_check_key_plan(ddt_context *ctx, const ddt_digest *key_plan, const char *key_path,
                                const ddt_digest *plan, const char *plan_path) {
     if (!ddt_digest_equal(key_plan, plan)) {

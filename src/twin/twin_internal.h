@@ -188,6 +188,9 @@ typedef struct twin_key_paths {
 /* On failure *out is zero. */
 DDT_MUST_CHECK ddt_status twin_key_paths_create(ddt_context *ctx, const char *directory, twin_key_paths *out);
 void twin_key_paths_destroy(twin_key_paths *paths);
+/* The paths, and the plan that the keys are for. On failure both are empty. */
+DDT_MUST_CHECK ddt_status twin_key_directory_open(ddt_context *ctx, const char *directory, twin_key_paths *paths,
+                                                  ddt_twin_plan **plan);
 /* DDT_ERR_MISMATCH, naming both files, unless a key's plan is the plan. */
 DDT_MUST_CHECK ddt_status twin_check_key_plan(ddt_context *ctx, const ddt_digest *key_plan, const char *key_path,
                                               const ddt_digest *plan, const char *plan_path);

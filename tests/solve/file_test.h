@@ -67,4 +67,16 @@ static inline ddt_status read_file(ddt_context *ctx, const bytes *b, ddt_solutio
     return status;
 }
 
+/* A file with a byte damaged, or cut off, at this place is no file, and gives nothing. */
+static inline void check_damaged_at(ddt_context *ctx, const bytes *b, size_t at) {
+    ddt_solution *copy = NULL;
+    b->data[at] ^= 0x20;
+    ddt_context_clear(ctx);
+    assert_int_not_equal(read_file(ctx, b, &copy), DDT_OK);
+    assert_null(copy);
+    b->data[at] ^= 0x20;
+    bytes cut = {.data = b->data, .length = at};
+    assert_int_not_equal(read_file(ctx, &cut, &copy), DDT_OK);
+}
+
 #endif

@@ -105,14 +105,7 @@ static void test_damage(void **state) {
     problem_solve(&p, NULL);
     bytes b = write_file(&p, &plan);
     for (size_t at = 0; at < b.length; at += 101) {
-        ddt_solution *copy = NULL;
-        b.data[at] ^= 0x20;
-        ddt_context_clear(p.ctx);
-        assert_int_not_equal(read_file(p.ctx, &b, &copy), DDT_OK);
-        assert_null(copy);
-        b.data[at] ^= 0x20;
-        bytes cut = {.data = b.data, .length = at};
-        assert_int_not_equal(read_file(p.ctx, &cut, &copy), DDT_OK);
+        check_damaged_at(p.ctx, &b, at);
     }
     ddt_plan_destroy(plan);
     free(b.data);

@@ -65,15 +65,7 @@ static void test_damage(void **state) {
     solve_request(&p);
     bytes b = write_file(&p, &plan);
     for (size_t k = 0; k < STEPS; k++) {
-        size_t at = b.length * k / STEPS;
-        ddt_solution *copy = NULL;
-        b.data[at] ^= 0x20;
-        ddt_context_clear(p.ctx);
-        assert_int_not_equal(read_file(p.ctx, &b, &copy), DDT_OK);
-        assert_null(copy);
-        b.data[at] ^= 0x20;
-        bytes cut = {.data = b.data, .length = at};
-        assert_int_not_equal(read_file(p.ctx, &cut, &copy), DDT_OK);
+        check_damaged_at(p.ctx, &b, b.length * k / STEPS);
     }
     ddt_plan_destroy(plan);
     free(b.data);
