@@ -1,8 +1,8 @@
 /* The custodian compares regimens for the patient of a living twin. SPDX-License-Identifier: Apache-2.0 */
 #include "ddt/twin/life.h"
+#include "json.h"
 #include "twin_internal.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <string.h>
 
@@ -73,14 +73,10 @@ void ddt_twin_advice_destroy(ddt_twin_advice *advice) {
 
 /* ------------------------------------------------------------------ JSON */
 
-static json_t *number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
-
-static void add(json_t *object, const char *key, json_t *value) { (void)json_object_set_new(object, key, value); }
-
 static json_t *band_json(const double *band) {
     json_t *out = json_array();
     for (size_t b = 0; b < DDT_UPDATE_BANDS; b++) {
-        (void)json_array_append_new(out, number(band[b]));
+        (void)json_array_append_new(out, twin_json_number(band[b]));
     }
     return out;
 }
@@ -97,12 +93,12 @@ static json_t *candidate_json(const ddt_twin_life *life, const ddt_twin_advice *
     json_t *bands = json_object();
     for (size_t t = 0; t < table->target_count; t++) {
         const size_t at = candidate * table->target_count + t;
-        add(out, advice->targets.items[t].name, number(table->metric[at]));
-        add(bands, advice->targets.items[t].name, band_json(table->band + at * DDT_UPDATE_BANDS));
+        twin_json_add(out, advice->targets.items[t].name, twin_json_number(table->metric[at]));
+        twin_json_add(bands, advice->targets.items[t].name, band_json(table->band + at * DDT_UPDATE_BANDS));
     }
-    add(out, "cost", number(table->cost[candidate]));
-    add(out, "p_target", number(table->p_target[candidate]));
-    add(out, "p05_p50_p95", bands);
+    twin_json_add(out, "cost", twin_json_number(table->cost[candidate]));
+    twin_json_add(out, "p_target", twin_json_number(table->p_target[candidate]));
+    twin_json_add(out, "p05_p50_p95", bands);
     return out;
 }
 
@@ -113,10 +109,10 @@ ddt_status ddt_twin_advice_json(ddt_context *ctx, const ddt_twin_life *life, con
     for (size_t rank = 0; rank < advice->table.candidate_count; rank++) {
         (void)json_array_append_new(regimens, candidate_json(life, advice, rank));
     }
-    add(root, "dose_unit", json_string(life->model->dose_unit == NULL ? "" : life->model->dose_unit));
-    add(root, "candidates", json_integer((json_int_t)advice->table.candidate_count));
-    add(root, "start", number(advice->table.start_h));
-    add(root, "regimens", regimens);
+    twin_json_add(root, "dose_unit", json_string(life->model->dose_unit == NULL ? "" : life->model->dose_unit));
+    twin_json_add(root, "candidates", json_integer((json_int_t)advice->table.candidate_count));
+    twin_json_add(root, "start", twin_json_number(advice->table.start_h));
+    twin_json_add(root, "regimens", regimens);
     return twin_json_text(ctx, root, json);
 }
 

@@ -1,7 +1,7 @@
 /* The custodian releases one subject's recommendation to a physician. SPDX-License-Identifier: Apache-2.0 */
+#include "json.h"
 #include "twin_internal.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -301,10 +301,6 @@ static ddt_status release_result(grantor *g, const char *result_path, const char
 
 /* ------------------------------------------------------------------ the text */
 
-static void add(json_t *object, const char *key, json_t *value) { (void)json_object_set_new(object, key, value); }
-
-static json_t *text_or_null(const char *text) { return text == NULL ? json_null() : json_string(text); }
-
 static json_t *candidate_json(const grantor *g, const ddt_recommendation *r, size_t candidate) {
     const ddt_recommend_candidate c = ddt_recommend_candidate_at(&r->product, candidate);
     const ddt_profile *profile = &g->profile;
@@ -314,8 +310,8 @@ static json_t *candidate_json(const grantor *g, const ddt_recommendation *r, siz
     json_t *steps = json_object();
     for (size_t o = 0; o < profile->output_count; o++) {
         const char *name = profile->output_names[o];
-        add(metrics, name, json_real(profile->values[g->subject][candidate * profile->output_count + o]));
-        add(steps, name, json_real(g->rounding[o]));
+        twin_json_add(metrics, name, json_real(profile->values[g->subject][candidate * profile->output_count + o]));
+        twin_json_add(steps, name, json_real(g->rounding[o]));
     }
     return json_pack("{s:s, s:f, s:f, s:f, s:f, s:o, s:o}", "regimen", regimen, "dose", c.dose, "interval_h",
                      c.interval_h, "infusion_h", c.infusion_h, "first_dose", c.loading * c.dose, "predicted", metrics,
@@ -348,20 +344,21 @@ static json_t *grant_json(const grantor *g, const ddt_recommendation *r) {
     }
     json_t *root = json_pack("{s:s, s:s, s:s}", "program", "ddtwin grant", "granted", date, "subject",
                              g->profile.subject_ids[g->subject]);
-    add(root, "model", text_or_null(g->model->name));
-    add(root, "description", text_or_null(g->model->description));
-    add(root, "reference", text_or_null(g->model->reference));
-    add(root, "target", json_string(g->plan->recipe.target));
-    add(root, "product", json_string(g->plan->recipe.product));
-    add(root, "candidates", json_integer((json_int_t)r->candidate_count));
-    add(root, "recommended", candidate_json(g, r, r->ranking[g->subject][0]));
-    add(root, "alternatives", alternatives);
-    add(root, "plan_digest", json_string(digest));
-    add(root, "inputs", json_string("encrypted by the custodian for this plan, checked against its declared ranges"));
-    add(root, "who_saw_what", who_saw_what());
-    add(root, "release",
-        json_pack("{s:i, s:I, s:I}", "security_bits", (int)SECURITY_BITS, "made", (json_int_t)g->ledger.made, "limit",
-                  (json_int_t)g->ledger.limit));
+    twin_json_add(root, "model", twin_json_string(g->model->name));
+    twin_json_add(root, "description", twin_json_string(g->model->description));
+    twin_json_add(root, "reference", twin_json_string(g->model->reference));
+    twin_json_add(root, "target", json_string(g->plan->recipe.target));
+    twin_json_add(root, "product", json_string(g->plan->recipe.product));
+    twin_json_add(root, "candidates", json_integer((json_int_t)r->candidate_count));
+    twin_json_add(root, "recommended", candidate_json(g, r, r->ranking[g->subject][0]));
+    twin_json_add(root, "alternatives", alternatives);
+    twin_json_add(root, "plan_digest", json_string(digest));
+    twin_json_add(root, "inputs",
+                  json_string("encrypted by the custodian for this plan, checked against its declared ranges"));
+    twin_json_add(root, "who_saw_what", who_saw_what());
+    twin_json_add(root, "release",
+                  json_pack("{s:i, s:I, s:I}", "security_bits", (int)SECURITY_BITS, "made", (json_int_t)g->ledger.made,
+                            "limit", (json_int_t)g->ledger.limit));
     return root;
 }
 

@@ -1,7 +1,7 @@
 /* What comes of a recommendation: the ranking, as JSON, table and page. SPDX-License-Identifier: Apache-2.0 */
+#include "json.h"
 #include "twin_internal.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -324,10 +324,6 @@ bool ddt_twin_ignores_levels(const ddt_twin_outcome *outcome) {
 
 /* ------------------------------------------------------------------ JSON */
 
-static json_t *number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
-
-static void add(json_t *object, const char *key, json_t *value) { (void)json_object_set_new(object, key, value); }
-
 static json_t *candidate_json(const ddt_twin_outcome *outcome, const ddt_recommendation *r, size_t s,
                               size_t candidate) {
     const ddt_model *model = outcome->model;
@@ -338,11 +334,12 @@ static json_t *candidate_json(const ddt_twin_outcome *outcome, const ddt_recomme
     json_t *out = json_pack("{s:s, s:f, s:f, s:f, s:f}", "regimen", text, "dose", c.dose, "interval_h", c.interval_h,
                             "infusion_h", c.infusion_h, "first_dose", c.loading * c.dose);
     if (r->product.per[0] != '\0') {
-        add(out, "dose_per", json_string(r->product.per));
-        add(out, "given_dose", number(ddt_twin_given_dose(outcome, r, s, candidate)));
+        twin_json_add(out, "dose_per", json_string(r->product.per));
+        twin_json_add(out, "given_dose", twin_json_number(ddt_twin_given_dose(outcome, r, s, candidate)));
     }
     for (size_t o = 0; o < profile->output_count; o++) {
-        add(out, profile->output_names[o], number(profile->values[s][candidate * profile->output_count + o]));
+        twin_json_add(out, profile->output_names[o],
+                      twin_json_number(profile->values[s][candidate * profile->output_count + o]));
     }
     return out;
 }
@@ -373,12 +370,12 @@ static json_t *subjects_json(const ddt_twin_outcome *outcome, const ddt_recommen
 ddt_status ddt_twin_recommendation_json(ddt_context *ctx, const ddt_twin_outcome *outcome,
                                         const ddt_recommendation *recommendation, char **json) {
     json_t *root = twin_summary_json(outcome);
-    add(root, "target", json_string(recommendation->target_text));
-    add(root, "product", json_string(recommendation->product_text));
-    add(root, "dose_unit", json_string(dose_unit(outcome->model)));
-    add(root, "candidates", json_integer((json_int_t)recommendation->candidate_count));
-    add(root, "levels_ignored", json_boolean(ddt_twin_ignores_levels(outcome)));
-    add(root, "recommendations", subjects_json(outcome, recommendation));
+    twin_json_add(root, "target", json_string(recommendation->target_text));
+    twin_json_add(root, "product", json_string(recommendation->product_text));
+    twin_json_add(root, "dose_unit", json_string(dose_unit(outcome->model)));
+    twin_json_add(root, "candidates", json_integer((json_int_t)recommendation->candidate_count));
+    twin_json_add(root, "levels_ignored", json_boolean(ddt_twin_ignores_levels(outcome)));
+    twin_json_add(root, "recommendations", subjects_json(outcome, recommendation));
     return twin_json_text(ctx, root, json);
 }
 
