@@ -14,7 +14,7 @@
 static const char *const our_files[] = {"profile.csv",     "summary.json",    "report.html",         "etas.csv",
                                         "individuals.csv", "uncertainty.csv", "recommendation.json", "candidates.csv",
                                         "twin.json",       "state.csv",       "forecast.csv",        "bands.csv",
-                                        "regimens.csv"};
+                                        "regimens.csv",    "residuals.csv"};
 
 char *ddtwin_join(ddt_context *ctx, const char *folder, const char *name) {
     const size_t length = strlen(folder) + strlen(name) + 2;

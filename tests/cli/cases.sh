@@ -324,6 +324,8 @@ END
     # Encrypted and clear run agree: the bar of an eta is 0.01.
     paste -d, out/etas.csv clear/etas.csv | tail -n +2 |
         awk -F, '{ d = $2 - $4; if (d < -0.01 || d > 0.01) exit 1 }' || fail "the encrypted fit differs from the clear one"
+    # Earlier results are replaced, also by a second run.
+    ddtwin fit "$model" --data levels.csv --clear -o clear >/dev/null || fail "a second fit does not replace the first"
     # A level that no curve of the model comes near is refused, not fitted.
     sed 's/,11.0/,99/' levels.csv >far.csv
     refused 1 DV ddtwin fit "$model" --data far.csv -o far
