@@ -15,15 +15,14 @@
 
 #include "arith.h"
 
-enum {
-    BLOCK_WORDS = 512, /* a block of every source limb stays in the level-2 cache while all targets are made from it */
-    LOG_N_FUSED = 16   /* smaller limbs are still in that cache when their transform begins */
-};
+/* A block of every source limb stays in the level-2 cache while all targets are made from it. */
+enum { BLOCK_WORDS = 512 };
 
 struct ddt_baseconv {
     const ddt_ring *ring;
     size_t from_count;
     size_t to_count;
+    bool narrow; /* see ddt_baseconv_inputs */
     uint32_t *to;
     ddt_baseconv_source *sources;
     uint64_t *factors; /* to_count rows of from_count + 1: Q/q_k mod p, then -Q mod p */
@@ -107,9 +106,12 @@ ddt_status ddt_baseconv_create(ddt_context *ctx, const ddt_ring *ring, const uin
     conversion->ring = ring;
     conversion->from_count = from_count;
     conversion->to_count = to_count;
+    uint64_t sum = 0; /* of at most DDT_BASECONV_FROM_MAX moduli below 2^50 */
     for (size_t k = 0; k < from_count; k++) {
         conversion->sources[k].modulus = &ring->moduli[from[k]];
+        sum += ring->moduli[from[k]].q;
     }
+    conversion->narrow = sum <= UINT64_C(3) << DDT_RING_MODULUS_BITS_MAX;
     for (size_t j = 0; j < to_count; j++) {
         conversion->to[j] = to[j];
     }
@@ -163,19 +165,20 @@ void ddt_baseconv_limb(const ddt_baseconv *conversion, size_t j, uint64_t *out, 
 void ddt_baseconv_begin(const ddt_baseconv *conversion, const uint32_t *targets, size_t count, uint64_t *const *out,
                         const uint64_t *const *y, const uint64_t *quotient) {
     const ddt_ring *ring = conversion->ring;
-    if (!ring_has_steps(ring) || ring->log_n < LOG_N_FUSED) {
+    if (!ring_has_steps(ring)) {
         ddt_baseconv_limbs(conversion, targets, count, out, y, quotient, 0, ring->n);
         for (size_t t = 0; t < count; t++) {
             ddt_ring_ntt_begin(ring, conversion->to[targets[t]], out[t]);
         }
         return;
     }
+    const ddt_baseconv_inputs in = {conversion->from_count, y, quotient, conversion->narrow};
     for (size_t i = 0; i < count; i += DDT_BASECONV_TOGETHER) {
         size_t together = count - i > DDT_BASECONV_TOGETHER ? DDT_BASECONV_TOGETHER : count - i;
         ddt_baseconv_target chosen[DDT_BASECONV_TOGETHER];
         for (size_t t = 0; t < together; t++) {
             chosen[t] = make_target(conversion, targets[i + t]);
         }
-        ring->kernels->baseconv_begin(chosen, together, conversion->from_count, out + i, y, quotient);
+        ring->kernels->baseconv_begin(chosen, together, &in, out + i);
     }
 }

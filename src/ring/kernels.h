@@ -43,6 +43,14 @@ typedef struct ddt_baseconv_target {
     const uint64_t *factors;
 } ddt_baseconv_target;
 
+/* The sources of the second half. */
+typedef struct ddt_baseconv_inputs {
+    size_t count;
+    const uint64_t *const *y;
+    const uint64_t *quotient;
+    bool narrow; /* the sum of their moduli is at most 3 2^50 */
+} ddt_baseconv_inputs;
+
 typedef struct ddt_kernels {
     const char *name;
     bool (*supported)(void);
@@ -100,8 +108,8 @@ typedef struct ddt_kernels {
                            const uint64_t *const *y, const uint64_t *quotient, size_t begin, size_t end);
     /* baseconv_limbs of whole limbs and ntt_begin in one, for at most DDT_BASECONV_TOGETHER targets; wanted where
      * ntt_begin is not NULL. */
-    void (*baseconv_begin)(const ddt_baseconv_target *targets, size_t target_count, size_t count, uint64_t *const *out,
-                           const uint64_t *const *y, const uint64_t *quotient);
+    void (*baseconv_begin)(const ddt_baseconv_target *targets, size_t target_count, const ddt_baseconv_inputs *in,
+                           uint64_t *const *out);
 } ddt_kernels;
 
 extern const ddt_kernels ddt_kernels_scalar;

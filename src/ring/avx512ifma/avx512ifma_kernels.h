@@ -47,7 +47,7 @@ void ddt_avx512ifma_baseconv_limbs(const ddt_baseconv_target *targets, size_t ta
                                    uint64_t *const *out, const uint64_t *const *y, const uint64_t *quotient,
                                    size_t begin, size_t end);
 
-void ddt_avx512ifma_baseconv_begin(const ddt_baseconv_target *targets, size_t target_count, size_t count,
-                                   uint64_t *const *out, const uint64_t *const *y, const uint64_t *quotient);
+void ddt_avx512ifma_baseconv_begin(const ddt_baseconv_target *targets, size_t target_count,
+                                   const ddt_baseconv_inputs *in, uint64_t *const *out);
 
 #endif

@@ -10,6 +10,10 @@
  * of p: 2p + 8 (2^48 - 16) <= 2^52 - 190 leaves room for the carry from the low sum, at most 129. One Montgomery step
  * at the end takes the factor 2^52 away again, one Barrett step makes the residue canonical.
  *
+ * With at most fifteen sources v is below sixteen, and its product with -Q F is looked up in two registers, one shuffle
+ * instead of two multiplications: the low sum starts from it. A residue that goes into a transform need not be
+ * canonical: see LAZY.
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "avx512ifma_kernels.h"
@@ -22,7 +26,8 @@ enum {
     PAGE_WORDS = 512, /* residues of a limb that the first half takes at a time */
     TILE_VECTORS = 4, /* of the second half, for each of two targets */
     SAFE_TERMS = 16,  /* before the high sum is reduced for the first time */
-    MORE_TERMS = 8    /* between reductions after that */
+    MORE_TERMS = 8,   /* between reductions after that */
+    LOOKED_UP = 15    /* sources at most, when the quotient's products are looked up */
 };
 
 /* ------------------------------------------------------------------ first half */
@@ -121,6 +126,17 @@ DDT_INLINE void start_tile(tile *sums, size_t vectors) {
     }
 }
 
+/* The same, with the quotients' products. */
+DDT_INLINE void start_from_quotients(tile *sums, const vec *quotients, const uint64_t *products, size_t vectors) {
+    const vec few = load(products);
+    const vec more = load(products + LANES);
+    DDT_UNROLL
+    for (size_t i = 0; i < vectors; i++) {
+        sums->low[i] = _mm512_permutex2var_epi64(few, quotients[i], more);
+        sums->high[i] = zero();
+    }
+}
+
 DDT_INLINE void add_term(tile *sums, const vec *y, uint64_t factor, size_t vectors) {
     const vec f = splat(factor);
     DDT_UNROLL
@@ -138,8 +154,12 @@ DDT_INLINE vec reduce_lazily(vec x, vec quotient, vec q) {
     return sub(x, add_low(zero(), add_high(zero(), x, quotient), q));
 }
 
-/* Constants of one target; exact: its residues come out without a conditional subtraction, see finish_tile. */
+/* What the second half leaves: [0, q), with and without a conditional subtraction, or [0, 2q). */
+typedef enum ending { GENERAL, EXACT, LAZY } ending;
+
+/* Constants of one target. */
 typedef struct target_constants {
+    uint64_t products[2 * LANES]; /* of the quotients 0, 1, 2, ... when they are looked up */
     vec q;
     vec minus_q;
     vec inverse;
@@ -147,7 +167,7 @@ typedef struct target_constants {
     vec exact_quotient; /* ceil(2^(bits + 51) / q) */
     vec exact_shift;    /* bits - 1 */
     const uint64_t *factors;
-    bool exact;
+    ending end;
 } target_constants;
 
 /*
@@ -159,16 +179,26 @@ static bool is_exact(const ddt_modulus *modulus, size_t terms) {
     return 2 * modulus->q + (terms << (modulus->bits - 2)) < limit;
 }
 
-static target_constants make_target(const ddt_baseconv_target *target, size_t count) {
+/*
+ * LAZY: high(y_k F_k) < q_k q / 2^52, so that u < q + (sum of q_k) q / 2^52 + a carry of at most 16, which is below 2q
+ * when the sources are narrow, their sum at most 3 2^50. The forward transform takes that: see ntt_forward.c.
+ */
+static target_constants make_target(const ddt_baseconv_target *target, size_t count, bool lazy) {
     const ddt_modulus *modulus = target->modulus;
-    return (target_constants){.factors = target->factors,
-                              .q = splat(modulus->q),
-                              .minus_q = splat(0 - modulus->q),
-                              .inverse = splat(modulus->inverse_52),
-                              .quotient = splat((UINT64_C(1) << WORD_BITS) / modulus->q),
-                              .exact_quotient = splat(modulus->reciprocal_52 + 1),
-                              .exact_shift = splat(modulus->bits - 1),
-                              .exact = is_exact(modulus, count + 1)};
+    const ending canonical = is_exact(modulus, count + 1) ? EXACT : GENERAL;
+    target_constants c = {.factors = target->factors,
+                          .q = splat(modulus->q),
+                          .minus_q = splat(0 - modulus->q),
+                          .inverse = splat(modulus->inverse_52),
+                          .quotient = splat((UINT64_C(1) << WORD_BITS) / modulus->q),
+                          .exact_quotient = splat(modulus->reciprocal_52 + 1),
+                          .exact_shift = splat(modulus->bits - 1),
+                          .end = lazy ? LAZY : canonical};
+    for (size_t i = 1; count <= LOOKED_UP && i <= count; i++) {
+        const uint64_t product = c.products[i - 1] + target->factors[count];
+        c.products[i] = product < modulus->q ? product : product - modulus->q;
+    }
+    return c;
 }
 
 DDT_INLINE void shrink_tile(tile *sums, const target_constants *c, size_t vectors) {
@@ -191,7 +221,12 @@ DDT_INLINE void finish_tile(const tile *sums, const target_constants *c, uint64_
         u[i] = add(sums->high[i], _mm512_srli_epi64(sums->low[i], WORD_BITS));
         e[i] = add_low(zero(), sums->low[i], c->inverse);
     }
-    if (c->exact) {
+    if (c->end == LAZY) {
+        DDT_UNROLL
+        for (size_t i = 0; i < vectors; i++) {
+            store(out + i * LANES, sub(u[i], add_high(c->minus_q, e[i], c->q)));
+        }
+    } else if (c->end == EXACT) {
         DDT_UNROLL
         for (size_t i = 0; i < vectors; i++) {
             u[i] = sub(u[i], add_high(c->minus_q, e[i], c->q)); /* in (0, 2^51) */
@@ -208,23 +243,19 @@ DDT_INLINE void finish_tile(const tile *sums, const target_constants *c, uint64_
     }
 }
 
-DDT_INLINE void convert_tile(const target_constants *targets, size_t target_count, size_t count, uint64_t *const *out,
-                             const uint64_t *const *y, const uint64_t *quotient, size_t j, size_t vectors) {
-    tile sums[DDT_BASECONV_TARGETS];
-    vec terms[TILE_VECTORS];
-    DDT_UNROLL
-    for (size_t t = 0; t < target_count; t++) {
-        start_tile(&sums[t], vectors);
-    }
-    for (size_t k = 0; k <= count; k++) {
-        const uint64_t *source = k < count ? y[k] : quotient;
+/* The sources' terms of a tile from residue j on, added to the sums; `terms` of them. */
+DDT_INLINE void add_terms(tile *sums, const target_constants *targets, size_t target_count, size_t terms,
+                          const ddt_baseconv_inputs *in, size_t j, size_t vectors) {
+    vec y[TILE_VECTORS];
+    for (size_t k = 0; k < terms; k++) {
+        const uint64_t *source = k < in->count ? in->y[k] : in->quotient;
         DDT_UNROLL
         for (size_t i = 0; i < vectors; i++) {
-            terms[i] = load(source + j + i * LANES);
+            y[i] = load(source + j + i * LANES);
         }
         DDT_UNROLL
         for (size_t t = 0; t < target_count; t++) {
-            add_term(&sums[t], terms, targets[t].factors[k], vectors);
+            add_term(&sums[t], y, targets[t].factors[k], vectors);
         }
         if (k + 1 >= SAFE_TERMS && (k + 1 - SAFE_TERMS) % MORE_TERMS == 0) {
             DDT_UNROLL
@@ -233,6 +264,26 @@ DDT_INLINE void convert_tile(const target_constants *targets, size_t target_coun
             }
         }
     }
+}
+
+DDT_INLINE void convert_tile(const target_constants *targets, size_t target_count, const ddt_baseconv_inputs *in,
+                             uint64_t *const *out, size_t j, size_t vectors) {
+    tile sums[DDT_BASECONV_TARGETS];
+    vec quotients[TILE_VECTORS];
+    const bool looks_up = in->count <= LOOKED_UP;
+    DDT_UNROLL
+    for (size_t i = 0; i < vectors; i++) {
+        quotients[i] = load(in->quotient + j + i * LANES);
+    }
+    DDT_UNROLL
+    for (size_t t = 0; t < target_count; t++) {
+        if (looks_up) {
+            start_from_quotients(&sums[t], quotients, targets[t].products, vectors);
+        } else {
+            start_tile(&sums[t], vectors);
+        }
+    }
+    add_terms(sums, targets, target_count, looks_up ? in->count : in->count + 1, in, j, vectors);
     DDT_UNROLL
     for (size_t t = 0; t < target_count; t++) {
         finish_tile(&sums[t], &targets[t], out[t] + j, vectors);
@@ -242,39 +293,41 @@ DDT_INLINE void convert_tile(const target_constants *targets, size_t target_coun
 void ddt_avx512ifma_baseconv_limbs(const ddt_baseconv_target *targets, size_t target_count, size_t count,
                                    uint64_t *const *out, const uint64_t *const *y, const uint64_t *quotient,
                                    size_t begin, size_t end) {
+    const ddt_baseconv_inputs in = {count, y, quotient, false};
     target_constants c[DDT_BASECONV_TARGETS];
     for (size_t t = 0; t < DDT_BASECONV_TARGETS; t++) {
-        c[t] = make_target(&targets[t < target_count ? t : 0], count);
+        c[t] = make_target(&targets[t < target_count ? t : 0], count, false);
     }
     size_t j = begin;
     for (; end - j >= TILE_VECTORS * LANES; j += TILE_VECTORS * LANES) {
         if (target_count == 2) {
-            convert_tile(c, 2, count, out, y, quotient, j, TILE_VECTORS);
+            convert_tile(c, 2, &in, out, j, TILE_VECTORS);
         } else {
-            convert_tile(c, 1, count, out, y, quotient, j, TILE_VECTORS);
+            convert_tile(c, 1, &in, out, j, TILE_VECTORS);
         }
     }
     for (; j < end; j += LANES) {
         if (target_count == 2) {
-            convert_tile(c, 2, count, out, y, quotient, j, 1);
+            convert_tile(c, 2, &in, out, j, 1);
         } else {
-            convert_tile(c, 1, count, out, y, quotient, j, 1);
+            convert_tile(c, 1, &in, out, j, 1);
         }
     }
 }
 
 /*
- * The second half and the first sweep of the transform in one, COLUMNS residues of every row at a time: their sources
- * stay in the level-2 cache for all targets, and each target's residues go through the sweep before they leave it.
- * COLUMNS is a page: on shorter stretches of this many limbs and rows the processor's own fetching is of no use (a
- * half longer at 32 residues). What comes next is fetched ahead all the same.
+ * The second half and the first sweep of the transform. Large limbs: in one, COLUMNS residues of every row at a time:
+ * their sources stay in the level-2 cache for all targets, and each target's residues go through the sweep before they
+ * leave it. COLUMNS is a page: on shorter stretches of this many limbs and rows the processor's own fetching is of no
+ * use (a half longer at 32 residues). What comes next is fetched ahead all the same. Smaller limbs are still in that
+ * cache when they have been converted to the end.
  */
-enum { COLUMNS = 512, TILE = TILE_VECTORS * LANES };
+enum { COLUMNS = 512, TILE = TILE_VECTORS * LANES, LOG_N_FUSED = 16 };
 
 /* The sources of a tile from residue j on. */
-DDT_INLINE void fetch_tile(size_t count, const uint64_t *const *y, const uint64_t *quotient, size_t j) {
-    for (size_t k = 0; k <= count; k++) {
-        const uint64_t *source = (k < count ? y[k] : quotient) + j;
+DDT_INLINE void fetch_tile(const ddt_baseconv_inputs *in, size_t j) {
+    for (size_t k = 0; k <= in->count; k++) {
+        const uint64_t *source = (k < in->count ? in->y[k] : in->quotient) + j;
         DDT_UNROLL
         for (size_t i = 0; i < TILE_VECTORS; i++) {
             __builtin_prefetch(source + i * LANES, 0, 2);
@@ -282,55 +335,52 @@ DDT_INLINE void fetch_tile(size_t count, const uint64_t *const *y, const uint64_
     }
 }
 
-/* The sources of a conversion. */
-typedef struct source_limbs {
-    size_t count;
-    const uint64_t *const *y;
-    const uint64_t *quotient;
-} source_limbs;
-
 /* Residues [from, from + COLUMNS) of one or two targets; those from `next` on are fetched (0: none). */
-DDT_INLINE void convert_columns(const target_constants *targets, size_t target_count, const source_limbs *s,
+DDT_INLINE void convert_columns(const target_constants *targets, size_t target_count, const ddt_baseconv_inputs *in,
                                 uint64_t *const *out, size_t from, size_t next) {
     for (size_t j = 0; j < COLUMNS; j += TILE) {
         if (next != 0) {
-            fetch_tile(s->count, s->y, s->quotient, next + j);
+            fetch_tile(in, next + j);
         }
-        convert_tile(targets, target_count, s->count, out, s->y, s->quotient, from + j, TILE_VECTORS);
+        convert_tile(targets, target_count, in, out, from + j, TILE_VECTORS);
     }
 }
 
 /* All targets at the columns from `column` on of rows of `row` residues. */
-static void convert_rows(const target_constants *targets, size_t target_count, const source_limbs *s,
+static void convert_rows(const target_constants *targets, size_t target_count, const ddt_baseconv_inputs *in,
                          uint64_t *const *out, size_t column, size_t row, size_t n) {
     for (size_t t = 0; t < target_count; t += DDT_BASECONV_TARGETS) {
-        const size_t fetched = t == 0 && column + COLUMNS < row ? COLUMNS : 0;
+        const size_t fetched = t == 0 && row < n && column + COLUMNS < row ? COLUMNS : 0;
         for (size_t j = column; j < n; j += row) {
             const size_t next = fetched == 0 ? 0 : j + fetched;
             if (target_count - t >= DDT_BASECONV_TARGETS) {
-                convert_columns(targets + t, DDT_BASECONV_TARGETS, s, out + t, j, next);
+                convert_columns(targets + t, DDT_BASECONV_TARGETS, in, out + t, j, next);
             } else {
-                convert_columns(targets + t, 1, s, out + t, j, next);
+                convert_columns(targets + t, 1, in, out + t, j, next);
             }
         }
     }
 }
 
-void ddt_avx512ifma_baseconv_begin(const ddt_baseconv_target *targets, size_t target_count, size_t count,
-                                   uint64_t *const *out, const uint64_t *const *y, const uint64_t *quotient) {
-    const source_limbs s = {count, y, quotient};
+void ddt_avx512ifma_baseconv_begin(const ddt_baseconv_target *targets, size_t target_count,
+                                   const ddt_baseconv_inputs *in, uint64_t *const *out) {
     const size_t n = targets[0].modulus->n;
+    const unsigned log_n = targets[0].modulus->log_n;
     target_constants c[DDT_BASECONV_TOGETHER];
     transform jobs[DDT_BASECONV_TOGETHER];
     for (size_t t = 0; t < target_count; t++) {
-        c[t] = make_target(&targets[t], count);
+        c[t] = make_target(&targets[t], in->count, in->narrow && in->count <= LOOKED_UP);
         jobs[t] = ddt_avx512ifma_forward(targets[t].modulus);
     }
-    const size_t row = n / forward_rows(targets[0].modulus->log_n);
-    for (size_t column = 0; column < row; column += COLUMNS) {
-        convert_rows(c, target_count, &s, out, column, row, n);
-        for (size_t t = 0; t < target_count; t++) {
+    const size_t row = n / forward_rows(log_n);
+    const bool fused = log_n >= LOG_N_FUSED;
+    for (size_t column = 0; column < (fused ? row : n); column += COLUMNS) {
+        convert_rows(c, target_count, in, out, column, fused ? row : n, n);
+        for (size_t t = 0; t < target_count && fused; t++) {
             ddt_avx512ifma_first_sweep(&jobs[t], out[t], column, COLUMNS);
         }
+    }
+    for (size_t t = 0; t < target_count && !fused; t++) {
+        ddt_avx512ifma_first_sweep(&jobs[t], out[t], 0, row);
     }
 }

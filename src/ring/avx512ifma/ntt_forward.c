@@ -12,6 +12,8 @@
  * - 46 bits, M > 64: where 10 are left, R = 10, which leaves results below 2^51: see canonical();
  * - at most 45 bits, M > 128: never. R = 17, and seventeen layers make [17q, 18q) into [0, 35q), which is below 2^51,
  * too.
+ * x may also begin in [0, 2q), from a base conversion, which leaves room everywhere: at the beginning of 50 bits R + 2
+ * + 1 <= M, of 49 bits R + 2 + 3 <= M; of 48 bits with at most six layers before a reduction R + 2 + 6 <= M, and so on.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
