@@ -110,6 +110,7 @@ typedef struct cli_command {
     const char *out;    /* what -o names, "DIR" or "plan.ddt" */
     cli_option allowed; /* options, or-ed */
     cli_option required;
+    cli_option replaces; /* inputs that -o may name */
     ddt_status (*run)(ddt_context *ctx, const cli_arguments *arguments);
 } cli_command;
 
@@ -125,6 +126,13 @@ typedef struct cli_program {
  * happens. */
 DDT_MUST_CHECK ddt_status cli_parse(ddt_context *ctx, const cli_program *program, const cli_command *command, int argc,
                                     char **argv, cli_arguments *out);
+/*
+ * Before a command runs: refuses an output file (-o where it names a file, --plot) that the command reads, that is a
+ * key, or that is of another sort than what would replace it; and one whose folder is missing or closed. Errors:
+ * DDT_ERR_IO, DDT_ERR_MEMORY.
+ */
+DDT_MUST_CHECK ddt_status cli_check_outputs(ddt_context *ctx, const cli_command *command,
+                                            const cli_arguments *arguments);
 void cli_arguments_free(cli_arguments *arguments);
 void cli_print_overview(FILE *stream, const cli_program *program);
 void cli_print_help(FILE *stream, const cli_program *program, const cli_command *command);

@@ -112,7 +112,10 @@ static ddt_status run_command(ddt_context *ctx, const cli_program *program, cons
         if (arguments.threads > 0) {
             ddt_context_set_threads(ctx, (int)arguments.threads);
         }
-        status = command->run(ctx, &arguments);
+        status = cli_check_outputs(ctx, command, &arguments);
+        if (status == DDT_OK) {
+            status = command->run(ctx, &arguments);
+        }
     }
     cli_arguments_free(&arguments);
     return status;

@@ -34,6 +34,7 @@ static const cli_command commands[] = {
      .out = "twin.ddt",
      .allowed = CLI_PLAN | CLI_EVAL_KEYS | CLI_TWIN | CLI_NEW | CLI_OUT | CLI_THREADS | CLI_PROGRESS_FD | CLI_JSON,
      .required = CLI_PLAN | CLI_EVAL_KEYS | CLI_NEW | CLI_OUT,
+     .replaces = CLI_TWIN,
      .run = engine_update},
     {.name = "info",
      .summary = "say what a file is",
