@@ -143,7 +143,9 @@ ddt_status ddt_progress(ddt_context *ctx, const char *stage, uint64_t done, uint
 
 int ddt_context_threads(const ddt_context *ctx) { return ctx == NULL ? 1 : ctx->threads; }
 
-void ddt_context_set_threads(ddt_context *ctx, int threads) { ctx->threads = threads < 1 ? 1 : threads; }
+void ddt_context_set_threads(ddt_context *ctx, int threads) {
+    ctx->threads = threads < 1 ? 1 : threads > THREADS_MAX ? THREADS_MAX : threads;
+}
 
 bool ddt_context_scratch_files(const ddt_context *ctx) { return ctx != NULL && ctx->is_scratch; }
 

@@ -63,7 +63,7 @@ static const option_spec specs[] = {
     {"--grant", "grant.ddt", "what ddtwin grant wrote", FIELD(grant), CLI_GRANT, VALUE_TEXT},
     {"--new", "new.ddt", "what happened since: ddtwin encrypt wrote it for this twin", FIELD(news), CLI_NEW,
      VALUE_TEXT},
-    {"--memory", "LEVELS", "drift of a living twin: a level counts 1 - 1/LEVELS less with each later one (default 64)",
+    {"--memory", "LEVELS", "drift of a living twin: a level counts 1/LEVELS less with each later one (default 64)",
      FIELD(memory), CLI_MEMORY, VALUE_NUMBER},
     {"--half-life", "TIME", "more drift: a level counts half after TIME, in the model's time unit", FIELD(half_life),
      CLI_HALF_LIFE, VALUE_NUMBER},
@@ -83,7 +83,7 @@ static const option_spec specs[] = {
     {"--json", NULL, "print one JSON object instead of text", FIELD(json), CLI_JSON, VALUE_FLAG},
 };
 
-enum { SPEC_COUNT = sizeof specs / sizeof specs[0], COUNT_MAX = 1 << 20 };
+enum { SPEC_COUNT = sizeof specs / sizeof specs[0], COUNT_MAX = 1 << 20, THREADS_MAX = 1024 };
 
 /* ------------------------------------------------------------------ parsing */
 
@@ -123,6 +123,9 @@ static ddt_status set_count(const parse *p, const option_spec *spec, const char 
     if (!read_number(value, &number) || number < 1 || number > COUNT_MAX || number != floor(number)) {
         return usage(p, "a whole number above 0 is wanted for", spec->name);
     }
+    if (spec->option == CLI_THREADS && number > THREADS_MAX) {
+        return usage(p, "at most 1024 threads can be had with", spec->name);
+    }
     *out = (uint64_t)number;
     return DDT_OK;
 }
@@ -142,6 +145,11 @@ static ddt_status set_list(const parse *p, const char *value) {
         char *name = strsep(&rest, ",");
         if (*name == '\0') {
             return usage(p, "an empty name in --output", value);
+        }
+        for (size_t i = 0; i < out->output_count; i++) {
+            if (strcmp(out->outputs[i], name) == 0) {
+                return usage(p, "a name twice in --output", value);
+            }
         }
         out->outputs[out->output_count++] = name;
     }

@@ -176,6 +176,8 @@ static void test_thread_counts(void **state) {
     assert_int_equal(ddt_context_create(&ctx), DDT_OK);
     ddt_context_set_threads(ctx, 7);
     assert_int_equal(ddt_context_threads(ctx), 7);
+    ddt_context_set_threads(ctx, 1000000);
+    assert_int_equal(ddt_context_threads(ctx), 1024);
     ddt_context_set_threads(ctx, 0);
     assert_int_equal(ddt_context_threads(ctx), 1);
     ddt_context_destroy(ctx);

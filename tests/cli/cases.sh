@@ -25,10 +25,12 @@ case_missing_option() {
 case_bad_option_value() {
     refused 2 "--threads" ddtwin check "$model" --threads none
     refused 2 "--threads" ddtwin check "$model" --threads 0
+    refused 2 "--threads" ddtwin check "$model" --threads 100000
     refused 2 "--grid" ddtwin check "$model" --grid -1
     refused 2 "--grid" ddtwin check "$model" --grid nan
     refused 2 "--param" ddtwin check "$model" --param lke
     refused 2 "--output" ddtwin check "$model" --output a,,b
+    refused 2 twice ddtwin check "$model" --output a,b,a
     refused 2 "--data" ddtwin check "$model" --data
     refused 2 locf ddtwin check "$model" --covariates both
     refused 2 extra ddtwin check "$model" extra
@@ -636,6 +638,30 @@ case_nowhere_to_write() {
         refused 1 "$out" ddtwin decrypt --keys "$K" --result "$WORK/result.ddt" -o "$out"
         refused 1 "$out" ddtwin keygen --plan "$P" -o "$out"
     done
+}
+# What a command reads, keys, and what is not ours are never overwritten; earlier results are.
+case_inputs_are_not_overwritten() {
+    P=plan.ddt K=keys T=twin.ddt
+    cp -R "$WORK/keys" keys
+    cp "$WORK/plan.ddt" "$WORK/twin.ddt" "$WORK/table.csv" .
+    cp "$model" model.R
+    find . -type f ! -name stderr.txt -exec cksum {} + | sort >"$WORK/before"
+    refused 1 table.csv ddtwin compile model.R --data-template table.csv -o ./table.csv
+    refused 1 model.R ddtwin compile model.R --data-template table.csv -o model.R
+    refused 1 model.R ddtwin models model.R -o model.R
+    refused 1 table.csv ddtwin simulate model.R --data table.csv --clear --plot table.csv -o out
+    refused 1 nowhere ddtwin simulate model.R --data table.csv --clear --plot nowhere/curves.svg -o out
+    for key in secret public eval; do
+        refused 1 "never overwritten" ddtwin encrypt --plan $P --keys $K --data table.csv -o $K/$key.ddt
+        refused 1 "never overwritten" ddtwin compile model.R --data-template table.csv -o $K/$key.ddt
+    done
+    refused 1 "which the command reads" engine run --plan $P --eval-keys $K/eval.ddt --twin $T -o $K/eval.ddt
+    refused 1 "which the command reads" engine run --plan $P --eval-keys $K/eval.ddt --twin $T -o $T
+    refused 1 "not a file of this program" ddtwin compile "$model" --data-template "$WORK/table.csv" -o model.R
+    refused 1 "encrypted twin" ddtwin models model.R -o $T
+    find . -type f ! -name stderr.txt -exec cksum {} + | sort >"$WORK/after"
+    cmp "$WORK/before" "$WORK/after" || fail "a file was touched"
+    ddtwin encrypt --plan $P --keys $K --data table.csv -o $T >/dev/null || fail "an earlier result is not replaced"
 }
 case_folder_of_somebody_else() {
     mkdir out
