@@ -187,21 +187,27 @@ static double pool_ciphertexts(const ddt_plan *plan) {
     return most;
 }
 
-/* Scratch of key switches, workers, and, with bootstraps, their ciphertexts, matrices and hoisted digits. */
+/* The accumulators of the special primes of rotations that are hoisted together. */
+static double hoisted_limbs(const ddt_plan *plan, const ddt_ckks_literal *p) {
+    enum { TOGETHER_MAX = 16, PARTS = 2 };
+    double most = 0.0;
+    for (size_t i = 0; i < plan->instruction_count; i++) {
+        const plan_instruction *instruction = &plan->instructions[i];
+        if (instruction->opcode == PLAN_ROTATION && instruction->results > 1) {
+            most = fmax(most, fmin(instruction->results, TOGETHER_MAX));
+        }
+    }
+    return most * PARTS * (p->p_count + 1.0);
+}
+
+/* Scratch of key switches, workers, and, with bootstraps, their ciphertexts and matrices. */
 static double scratch_limbs(const ddt_plan *plan, const ddt_ckks_literal *p) {
     enum { WORKER_PARTS = 3 + 2 + 1, SWITCH_LIMBS = 24, MATRIX_DIAGONALS = 24, BOOT_PARTS = 3 * 4 };
     double limbs = p->levels + p->boot_levels + 1.0;
     double targets = limbs + p->p_count;
-    double digits = limbs / p->p_count + 1.0;
-    double scratch =
-        WORKER_PARTS * limbs + limbs + 2.0 * targets + SWITCH_LIMBS + pool_ciphertexts(plan) * 3.0 * (p->levels + 1.0);
-    for (size_t i = 0; i < plan->instruction_count; i++) {
-        if (plan->instructions[i].opcode == PLAN_ROTATION && plan->instructions[i].results > 1) {
-            scratch += digits * targets; /* digits of hoisted rotations */
-            break;
-        }
-    }
-    return p->boot_levels == 0 ? scratch : scratch + (MATRIX_DIAGONALS + digits) * targets + BOOT_PARTS * limbs;
+    double scratch = WORKER_PARTS * limbs + limbs + 2.0 * targets + SWITCH_LIMBS + hoisted_limbs(plan, p) +
+                     pool_ciphertexts(plan) * 3.0 * (p->levels + 1.0);
+    return p->boot_levels == 0 ? scratch : scratch + MATRIX_DIAGONALS * targets + BOOT_PARTS * limbs;
 }
 
 static bool is_vector(circuit_public p) { return p.vector != CIRCUIT_NONE; }

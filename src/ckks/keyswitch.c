@@ -215,22 +215,24 @@ static void digit_pointers(const ks_work *w, const uint64_t *source, size_t t, c
     }
 }
 
-void ks_extend_all(const ks_work *w, uint64_t *extended) {
+void ks_each_target(const ks_work *w, const uint64_t *source, ks_visit visit, void *work) {
+    const size_t groups = group_count(w, w->targets);
+    /* The special primes first, as in ks_rotate. */
 #pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
-    for (size_t task = 0; task < group_count(w, w->targets); task++) {
-        const target_group group = make_group(w, 0, w->targets, task);
-        convert_digits(w, group, extended + group.first * w->stride, w->targets);
-        for (size_t t = group.first; t < group.first + group.count; t++) {
+    for (size_t task = 0; task < groups; task++) {
+        const target_group group = make_group(w, 0, w->targets, groups - 1 - task);
+        convert_digits(w, group, ks_thread_scratch(w), w->group);
+        for (size_t g = 0; g < group.count; g++) {
+            const size_t t = group.first + g;
+            uint64_t *place = ks_thread_scratch(w) + g * w->stride;
             uint64_t *converted[DIGITS_MAX];
-            const size_t used = converted_digits(w, t, extended + t * w->stride, w->targets, converted);
+            const uint64_t *digits[DIGITS_MAX];
+            const size_t used = converted_digits(w, t, place, w->group, converted);
             ddt_ring_ntt_finish(w->params->ring, ks_target_modulus(w, t), converted, used, NULL);
+            digit_pointers(w, source, t, place, w->group, digits);
+            visit(work, t, digits);
         }
     }
-}
-
-void ks_extended_digits(const ks_work *w, const uint64_t *source, const uint64_t *extended, size_t t,
-                        const uint64_t **digits) {
-    digit_pointers(w, source, t, extended + t * w->stride, w->targets, digits);
 }
 
 /* ------------------------------------------------------------------ inner product */
@@ -383,7 +385,17 @@ static void accumulate_from(const ks_work *w, const ks_input *in, size_t begin) 
     }
 }
 
-void ks_accumulate(const ks_work *w, const ks_input *in) { accumulate_from(w, in, 0); }
+void ks_accumulate_each(const ks_work *w, const ks_input *in, ks_visit visit, void *work) {
+#pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
+    for (size_t task = 0; task < group_count(w, w->targets); task++) {
+        const target_group group = make_group(w, 0, w->targets, task);
+        accumulate_group(w, in, group, false);
+        for (size_t g = 0; g < group.count; g++) {
+            const uint64_t *const sums[PARTS] = {scratch_accumulator(w, 0, g), scratch_accumulator(w, 1, g)};
+            visit(work, group.first + g, sums);
+        }
+    }
+}
 
 /* ------------------------------------------------------------------ division by P, or by P q_l */
 

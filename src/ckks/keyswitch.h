@@ -58,11 +58,13 @@ typedef struct ks_input {
     const uint64_t *lift[PARTS];
 } ks_input;
 
-/* extended[(d * targets + t) * stride] gets digit d modulo target t, except where t is the digit's own. */
-void ks_extend_all(const ks_work *w, uint64_t *extended);
-/* Pointers to all digits modulo target t. */
-void ks_extended_digits(const ks_work *w, const uint64_t *source, const uint64_t *extended, size_t t,
-                        const uint64_t **digits);
+/*
+ * What is done with limbs modulo target t, in NTT domain, while they are in the cache: they are gone when it returns.
+ * The threads call it, each for other targets.
+ */
+typedef void (*ks_visit)(void *work, size_t t, const uint64_t *const *limbs);
+/* Hands over all digits of a target, for every target: second steps of their own that store no digits. */
+void ks_each_target(const ks_work *w, const uint64_t *source, ks_visit visit, void *work);
 
 typedef struct ks_result {
     unsigned first_part;         /* 1: only the second part is wanted */
@@ -78,8 +80,8 @@ typedef struct ks_result {
  * limb t is read for target t alone.
  */
 void ks_switch(const ks_work *w, const ks_input *in, const ks_result *r);
-/* The second step in two, for sums of accumulators: acc = the sum over digits of digit * key, + lift times P; ... */
-void ks_accumulate(const ks_work *w, const ks_input *in);
+/* The second step in two, for sums of accumulators: the two sums over digits of digit * key, + lift times P; ... */
+void ks_accumulate_each(const ks_work *w, const ks_input *in, ks_visit visit, void *work);
 /* ... out = acc / P (or / (P q_level)), rounded, + add, permuted. acc of the divisors is overwritten. */
 void ks_divide(const ks_work *w, const ks_result *r);
 

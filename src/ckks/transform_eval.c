@@ -17,8 +17,7 @@ typedef struct transform_work {
     const ddt_transform *transform;
     const ddt_ciphertext *a;
     ks_work ks;
-    uint64_t *extended; /* digits of the input modulo all targets */
-    uint64_t *sums;     /* giants * 2 * targets limbs, multiplied by P */
+    uint64_t *sums;     /* (giants - 1) * 2 * targets limbs, multiplied by P: the first giant's are the accumulators */
     uint64_t *quotient; /* level + 1 limbs: the second part of a sum, divided by P */
     uint64_t *scratch;  /* scratch_limbs a thread */
     size_t block;       /* positions in a block */
@@ -32,7 +31,8 @@ static size_t scratch_limbs(const ddt_transform *transform) {
 }
 
 static uint64_t *sum_limb(const transform_work *w, size_t giant, size_t part, size_t t) {
-    return w->sums + ((giant * PARTS + part) * w->ks.targets + t) * w->ks.stride;
+    uint64_t *sums = giant == 0 ? w->ks.acc : w->sums + (giant - 1) * PARTS * w->ks.targets * w->ks.stride;
+    return sums + (part * w->ks.targets + t) * w->ks.stride;
 }
 
 static const ckks_key_entry *rotation_key(const transform_work *w, int64_t step) {
@@ -47,7 +47,7 @@ typedef struct limb_work {
     size_t m;                                            /* its modulus index */
     const ckks_key_entry *entries[TRANSFORM_BABIES_MAX]; /* NULL: rotation by 0 */
     bool present[TRANSFORM_BABIES_MAX];                  /* used and not zero */
-    const uint64_t *digits[DDT_CKKS_LEVELS_MAX + 1];
+    const uint64_t *const *digits;
     uint64_t *plain;     /* two limbs: a sum before the automorphism, at its own place */
     uint64_t *rotated;   /* baby b at 2 b blocks */
     uint64_t *partial;   /* two blocks */
@@ -185,13 +185,18 @@ static void sum_block(const transform_work *w, const limb_work *l, size_t begin)
     }
 }
 
-static void sum_limbs(const transform_work *w, size_t t, uint64_t *scratch) {
+static uint64_t *thread_scratch(const transform_work *w) {
+    return w->scratch + (size_t)omp_get_thread_num() * scratch_limbs(w->transform) * w->ks.stride;
+}
+
+static void sum_limbs(void *work, size_t t, const uint64_t *const *digits) {
+    const transform_work *w = work;
     const ddt_transform *transform = w->transform;
     const size_t n = w->ks.params->n;
-    limb_work l = {.t = t, .m = ks_target_modulus(&w->ks, t), .plain = scratch, .rotated = scratch + PARTS * n};
+    limb_work l = {.t = t, .m = ks_target_modulus(&w->ks, t), .digits = digits, .plain = thread_scratch(w)};
+    l.rotated = l.plain + PARTS * n;
     l.partial = l.rotated + PARTS * transform->babies_count * w->block;
     l.diagonals = l.partial + PARTS * w->block;
-    ks_extended_digits(&w->ks, ddt_ciphertext_limb(w->a, n, 1, 0), w->extended, t, l.digits);
     for (size_t b = 0; b < transform->babies_count; b++) {
         const bool turns = ddt_ring_galois_rotation(w->ks.params->ring, transform->babies[b]) != 1;
         l.entries[b] = turns && transform->used[b] ? rotation_key(w, transform->babies[b]) : NULL;
@@ -203,44 +208,46 @@ static void sum_limbs(const transform_work *w, size_t t, uint64_t *scratch) {
     }
 }
 
-static void inner_sums(const transform_work *w) {
-    const size_t limbs = scratch_limbs(w->transform);
-#pragma omp parallel for num_threads(w->ks.threads) if (w->ks.threads > 1) schedule(dynamic, 1)
-    for (size_t t = 0; t < w->ks.targets; t++) {
-        sum_limbs(w, t, w->scratch + (size_t)omp_get_thread_num() * limbs * w->ks.params->n);
+/* ------------------------------------------------------------------ giant steps */
+
+/* One step of Horner's rule. */
+typedef struct horner_step {
+    const transform_work *w;
+    size_t giant;
+    const uint32_t *permutation;
+} horner_step;
+
+/* The switched sum at target t, rotated: added to the sum below it, or in its place for the last. */
+static void add_rotated(void *work, size_t t, const uint64_t *const *switched) {
+    const horner_step *step = work;
+    const transform_work *w = step->w;
+    const ddt_ring *ring = w->ks.params->ring;
+    const size_t m = ks_target_modulus(&w->ks, t);
+    uint64_t *first = thread_scratch(w);
+    uint64_t *rotated = first + w->ks.stride;
+    ddt_ring_add(ring, m, first, switched[0], sum_limb(w, step->giant, 0, t));
+    const uint64_t *parts[PARTS] = {first, switched[1]};
+    for (unsigned p = 0; p < PARTS; p++) {
+        if (step->giant == 0) {
+            ddt_ring_permute(ring, sum_limb(w, 0, p, t), parts[p], step->permutation);
+        } else {
+            uint64_t *below = sum_limb(w, step->giant - 1, p, t);
+            ddt_ring_permute(ring, rotated, parts[p], step->permutation);
+            ddt_ring_add(ring, m, below, below, rotated);
+        }
     }
 }
 
-/* ------------------------------------------------------------------ giant steps */
-
-/* The sum of `giant`, rotated by one step of Horner's rule: added to the sum below it, or in its place for the last. */
-static void rotate_sum(const transform_work *w, size_t giant, int64_t step) {
-    const ddt_ring *ring = w->ks.params->ring;
-    const ckks_key_entry *entry = rotation_key(w, step);
+static void rotate_sum(const transform_work *w, size_t giant, int64_t steps) {
+    const ckks_key_entry *entry = rotation_key(w, steps);
     ks_work division = w->ks;
     ks_result result = {.first_part = 1, .out = {NULL, w->quotient}};
     division.acc = sum_limb(w, giant, 0, 0);
     ks_divide(&division, &result);
     ks_decompose(&w->ks, w->quotient);
     const ks_input input = {.key = &entry->key, .source = w->quotient};
-    ks_accumulate(&w->ks, &input);
-#pragma omp parallel for num_threads(w->ks.threads) if (w->ks.threads > 1) schedule(static)
-    for (size_t t = 0; t < w->ks.targets; t++) {
-        const size_t m = ks_target_modulus(&w->ks, t);
-        uint64_t *limb = ks_thread_scratch(&w->ks);
-        uint64_t *first = w->ks.acc + t * w->ks.stride;
-        ddt_ring_add(ring, m, first, first, sum_limb(w, giant, 0, t));
-        for (unsigned p = 0; p < PARTS; p++) {
-            uint64_t *acc = w->ks.acc + (p * w->ks.targets + t) * w->ks.stride;
-            if (giant == 0) {
-                ddt_ring_permute(ring, sum_limb(w, 0, p, t), acc, entry->permutation);
-            } else {
-                uint64_t *below = sum_limb(w, giant - 1, p, t);
-                ddt_ring_permute(ring, limb, acc, entry->permutation);
-                ddt_ring_add(ring, m, below, below, limb);
-            }
-        }
-    }
+    horner_step step = {w, giant, entry->permutation};
+    ks_accumulate_each(&w->ks, &input, add_rotated, &step);
 }
 
 static void horner(const transform_work *w) {
@@ -290,28 +297,24 @@ static ddt_status evaluate(ddt_evaluator *ev, const ddt_transform *transform, co
     const unsigned level = transform->level;
     const unsigned out_level = rescale ? level - 1 : level;
     ddt_status status = check_transform(ev, transform, a, out, out_level);
-    const size_t stored = ddt_ckks_digits(ev->params, level) * transform->targets;
-    const size_t sums = transform->giants_count * PARTS * transform->targets;
+    const size_t sums = (transform->giants_count - 1) * PARTS * transform->targets;
     const size_t scratch = (size_t)ev->threads * scratch_limbs(transform);
     if (status == DDT_OK) {
-        status = ckks_arena_begin(ev, ks_work_limbs(ev, level) + stored + sums + level + 1 + scratch);
+        status = ckks_arena_begin(ev, ks_work_limbs(ev, level) + sums + level + 1 + scratch);
     }
     if (status != DDT_OK) {
         return status;
     }
     transform_work w = {.ev = ev, .transform = transform, .a = a, .block = ddt_ring_n(transform->block_ring)};
     ks_work_take(ev, level, &w.ks);
-    w.extended = ckks_arena_take(ev, stored);
     w.sums = ckks_arena_take(ev, sums);
     w.quotient = ckks_arena_take(ev, (size_t)level + 1);
     w.scratch = ckks_arena_take(ev, scratch);
     ks_decompose(&w.ks, ddt_ciphertext_limb(a, n, 1, 0));
-    ks_extend_all(&w.ks, w.extended);
-    inner_sums(&w);
+    ks_each_target(&w.ks, ddt_ciphertext_limb(a, n, 1, 0), sum_limbs, &w);
     horner(&w);
     ks_result result = {.rescale = rescale,
                         .out = {ddt_ciphertext_limb(out, n, 0, 0), ddt_ciphertext_limb(out, n, 1, 0)}};
-    w.ks.acc = w.sums;
     const double divisor = rescale ? (double)ddt_ring_modulus(ev->params->ring, level) : 1.0;
     const double scale = a->scale * transform->scale / divisor;
     ks_divide(&w.ks, &result);
