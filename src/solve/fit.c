@@ -4,7 +4,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "fit_internal.h"
+#include "fit_surrogate.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -249,7 +249,7 @@ static void drop_etas(fit_work *fw) {
     layout->range_count = kept;
 }
 
-static ddt_status add_input(fit_work *fw, const char *name, uint32_t range, double bound, uint32_t *index) {
+ddt_status fit_add_input(fit_work *fw, const char *name, uint32_t range, double bound, uint32_t *index) {
     solve_layout *layout = &fw->work->solution->layout;
     solve_input *inputs = ddt_realloc(layout->inputs, layout->input_count, layout->input_count + 1, sizeof *inputs);
     if (inputs == NULL) {
@@ -275,8 +275,7 @@ static void widen_extremes(const fit_lane *lane, const fit_sample *sample, size_
     }
 }
 
-/* What levels of an output the virtual population has shown, widened. */
-static void level_extremes(const fit_work *fw, size_t output, double *low, double *high) {
+void fit_level_extremes(const fit_work *fw, size_t output, double *low, double *high) {
     const double margin = 3.0;
     *low = INFINITY;
     *high = 0.0;
@@ -287,11 +286,8 @@ static void level_extremes(const fit_work *fw, size_t output, double *low, doubl
     *high = *high > 0.0 ? *high * margin : 1.0;
 }
 
-static ddt_status add_level_range(fit_work *fw, size_t output, double low, double high) {
+ddt_status fit_add_range(fit_work *fw, const char *name, double low, double high, uint32_t *index) {
     solve_layout *layout = &fw->work->solution->layout;
-    char name[256];
-    const ddt_model *model = fw->work->model;
-    (void)snprintf(name, sizeof name, model->output_count == 1 ? "DV" : "DV(%.200s)", model->outputs[output].name);
     solve_range *ranges = ddt_realloc(layout->ranges, layout->range_count, layout->range_count + 1, sizeof *ranges);
     if (ranges == NULL) {
         return solve_no_memory(fw->work->ctx);
@@ -301,8 +297,15 @@ static ddt_status add_level_range(fit_work *fw, size_t output, double low, doubl
     if (ranges[layout->range_count].name == NULL) {
         return solve_no_memory(fw->work->ctx);
     }
-    fw->fit->level_range[output] = (uint32_t)layout->range_count++;
+    *index = (uint32_t)layout->range_count++;
     return DDT_OK;
+}
+
+static ddt_status add_level_range(fit_work *fw, size_t output, double low, double high) {
+    char name[256];
+    const ddt_model *model = fw->work->model;
+    (void)snprintf(name, sizeof name, model->output_count == 1 ? "DV" : "DV(%.200s)", model->outputs[output].name);
+    return fit_add_range(fw, name, low, high, &fw->fit->level_range[output]);
 }
 
 /* Largest coefficient of each degree over the range of levels. */
@@ -346,7 +349,7 @@ static ddt_status add_output_inputs(fit_work *fw, size_t o) {
     double low = 0.0;
     double high = 0.0;
     double bounds[FIT_SCORE_MAX + 1];
-    level_extremes(fw, o, &low, &high);
+    fit_level_extremes(fw, o, &low, &high);
     SOLVE_TRY(add_level_range(fw, o, low, high));
     fit->inverse_input[o] = SOLVE_NONE;
     if (fw->iterations == 0) {
@@ -356,7 +359,7 @@ static ddt_status add_output_inputs(fit_work *fw, size_t o) {
     double top = fit_residual_top(r, low);
     double bound = top > 0.0 ? margin * fit->score_scale[o] / top : 1.0;
     (void)snprintf(name, sizeof name, "1/level(%.200s)", output);
-    SOLVE_TRY(add_input(fw, name, fit->level_range[o], bound, &fit->inverse_input[o]));
+    SOLVE_TRY(fit_add_input(fw, name, fit->level_range[o], bound, &fit->inverse_input[o]));
     if (!r->is_public) {
         choose_degree(r, low, high);
         coefficient_bounds(r, low, high, bounds);
@@ -365,7 +368,8 @@ static ddt_status add_output_inputs(fit_work *fw, size_t o) {
     double several = fw->repeats > 1 ? (double)(fw->repeats * fw->repeats) : 1.0;
     for (unsigned k = 0; k <= r->degree && !r->is_public; k++) {
         (void)snprintf(name, sizeof name, "score %u(%.200s)", k, output);
-        SOLVE_TRY(add_input(fw, name, fit->level_range[o], fmax(several * bounds[k], 1e-9), &fit->score_input[o][k]));
+        SOLVE_TRY(
+            fit_add_input(fw, name, fit->level_range[o], fmax(several * bounds[k], 1e-9), &fit->score_input[o][k]));
     }
     return DDT_OK;
 }
@@ -394,7 +398,7 @@ static void drop_model_inputs(fit_work *fw) {
 }
 
 static ddt_status add_inputs(fit_work *fw) {
-    SOLVE_TRY(add_input(fw, "features", 0, 1.0 + 1e-9, &fw->fit->feature_input));
+    SOLVE_TRY(fit_add_input(fw, "features", 0, 1.0 + 1e-9, &fw->fit->feature_input));
     for (size_t o = 0; o < fw->fit->output_count; o++) {
         SOLVE_TRY(add_output_inputs(fw, o));
     }
@@ -424,7 +428,7 @@ static void fill_begun(fit_work *fw, size_t lane, const fit_sample *sample, doub
     fit_vary_numbers(fw, lane, sample->symbols, sample->changes);
     solve_lane_givens(work, lane, &fw->numbers, sample->amounts, fw->buffers.givens);
     solve_fill_doses(layout, lane, fw->buffers.givens, &t2_h, inputs);
-    fit_lag_mark(layout, lane, fw->buffers.givens, inputs[fit_lag_input(layout)]);
+    fit_lag_mark(layout, lane, fw->buffers.givens, inputs);
     fit_repeat_copies(layout, fw->fit, lane, inputs);
 }
 
@@ -449,6 +453,10 @@ static void fill_patient(fit_work *fw, size_t lane, const fit_sample *sample, do
     const fit_seen seen = {sample->levels, sample->predicted, sample->slopes, sample->symbols};
     fit_fill_lane(work->solution, lane, &seen, inputs);
     fit_fill_gain(work->solution, lane, sample->gain, inputs);
+    if (fw->fit->surrogate != NULL) {
+        const surrogate_seen guessed = surrogate_seen_of(sample);
+        surrogate_fill(work->solution, lane, &guessed, inputs);
+    }
     if (fit_lag_input(layout) != SOLVE_NONE) {
         fill_begun(fw, lane, sample, inputs);
     }
@@ -534,7 +542,7 @@ static ddt_status build(fit_work *fw, bool *is_scaled) {
     work->circuit = work->solution->circuit;
     SOLVE_TRY(fit_build(fw, NULL));
     *is_scaled = true;
-    for (size_t o = 0; o < fw->fit->output_count && fw->iterations > 0; o++) {
+    for (size_t o = 0; o < fw->fit->output_count && fw->iterations > 0 && fw->fit->surrogate == NULL; o++) {
         double ratio = layout->outputs[o].scale / fw->fit->score_scale[o];
         *is_scaled = *is_scaled && ratio == 1.0;
         fw->fit->score_scale[o] = layout->outputs[o].scale;
@@ -672,12 +680,6 @@ static void keep_prior(fit_work *fw) {
 static ddt_status prepare(fit_work *fw, const ddt_fit_options *options) {
     solve_work *work = fw->work;
     const ddt_model *model = work->model;
-    if (work->newton != NULL) {
-        return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED,
-                        "'%s': only models that are linear in their compartments can be "
-                        "fitted under encryption.",
-                        model->path);
-    }
     if (model->output_count > FIT_OUTPUTS_MAX) {
         return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED, "'%s' has more than %d outputs.", model->path, FIT_OUTPUTS_MAX);
     }
@@ -698,9 +700,12 @@ static ddt_status prepare(fit_work *fw, const ddt_fit_options *options) {
             fw->fit->covariates[fw->fit->covariate_count++] = i;
         }
     }
+    keep_prior(fw);
+    if (work->newton != NULL) {
+        return surrogate_prepare(fw);
+    }
     SOLVE_TRY(fit_vary_create(fw));
     fw->fit->has_slopes = fw->changing_count > 0;
-    keep_prior(fw);
     SOLVE_TRY(find_levels(fw));
     if (work->times.is_private) {
         fit_lag_times(work);
@@ -776,6 +781,7 @@ void solve_fit_destroy(solve_fit *fit) {
         ddt_free(fit->lanes[l].centre);
     }
     if (fit != NULL) {
+        fit_surrogate_destroy(fit->surrogate);
         ddt_free(fit->lanes);
         ddt_free(fit);
     }

@@ -19,7 +19,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "fit_internal.h"
+#include "fit_surrogate.h"
 
 #include <string.h>
 
@@ -28,8 +28,10 @@ typedef struct maker {
     solve_work *work;
     ddt_circuit *circuit;
     size_t lanes, block, columns;
+    size_t outputs; /* scores: one for each output of the model; one for all levels of a surrogate */
     double *vector; /* lanes x block */
     ddt_node features;
+    ddt_node patient; /* of a surrogate */
     ddt_node inverse[FIT_OUTPUTS_MAX];
     ddt_node score_inputs[FIT_OUTPUTS_MAX][FIT_SCORE_MAX + 1];
     ddt_node etas[FIT_ETAS_MAX]; /* current, in standard deviations */
@@ -123,6 +125,11 @@ static void make_inputs(maker *mk) {
     }
     size_t at = 0;
     mk->features = nodes[fit->feature_input];
+    if (fit->surrogate != NULL) {
+        const solve_input *patient = &layout->inputs[fit->surrogate->patient_input];
+        mk->patient = ddt_circuit_input(mk->circuit, patient->name, patient->bound);
+        return;
+    }
     for (size_t d = 0; d < work->dosing_count && mk->fw->iterations > 0; d++) {
         work->dosings[d].node = nodes[at++];
     }
@@ -132,7 +139,9 @@ static void make_inputs(maker *mk) {
         }
     }
     uint32_t begun = fit_lag_input(layout);
+    uint32_t running = fit_running_input(layout);
     work->times.begun_node = begun == SOLVE_NONE ? DDT_NODE_NONE : nodes[begun];
+    work->times.running_node = running == SOLVE_NONE ? DDT_NODE_NONE : nodes[running];
     for (size_t o = 0; o < fit->output_count && mk->fw->iterations > 0; o++) {
         mk->inverse[o] = nodes[fit->inverse_input[o]];
         for (unsigned k = 0; k <= fit->residuals[o].degree && !fit->residuals[o].is_public; k++) {
@@ -348,6 +357,29 @@ static ddt_node centre_only(maker *mk, ddt_node inverse) {
     return ddt_circuit_mul(mk->circuit, inverse, public_vector(mk));
 }
 
+/* From the surrogate's polynomials at the current etas. */
+static ddt_status expand_surrogate(maker *mk, bool is_guess, expansion *e) {
+    ddt_node deviations[FIT_ETAS_MAX];
+    surrogate_nodes *nodes = solve_alloc(mk->work, 1, sizeof *nodes);
+    if (nodes == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    for (size_t i = 0; i < mk->fw->eta_count; i++) {
+        ddt_node own = ddt_circuit_mul(mk->circuit, mk->etas[i], where_right(mk, is_guess, 1.0 / SURROGATE_WIDTH));
+        deviations[i] = is_guess ? spread_guess(mk, own) : ddt_circuit_sum(mk->circuit, own, -1, mk->block);
+    }
+    SOLVE_TRY(surrogate_expand(mk->fw, mk->patient, deviations, nodes));
+    memcpy(mk->score_inputs[0], nodes->score, sizeof nodes->score);
+    make_scores(mk, 0, nodes->x, e);
+    for (size_t i = 0; i < mk->fw->eta_count; i++) {
+        e->slope[i][0] = nodes->slope[i];
+        for (size_t j = 0; j < mk->fw->eta_count; j++) {
+            e->bend[i][j][0] = nodes->bend[i][j];
+        }
+    }
+    return ddt_circuit_status(mk->circuit);
+}
+
 static ddt_status expand(maker *mk, expansion *e) {
     const solve_fit *fit = mk->fw->fit;
     solve_value *values = solve_alloc(mk->work, fit->output_count, sizeof *values);
@@ -420,7 +452,7 @@ static void go_distant(maker *mk, const expansion *e, const ddt_node *d, size_t 
 static void distant_gradient(maker *mk, const expansion *e, const ddt_node *centre, const ddt_node *etas,
                              ddt_node *gradient) {
     size_t n = mk->fw->eta_count;
-    size_t outputs = mk->fw->fit->output_count;
+    size_t outputs = mk->outputs;
     ddt_node d[FIT_ETAS_MAX];
     ddt_node products[FIT_ETAS_MAX] = {0};
     distant far = {0};
@@ -453,14 +485,16 @@ static ddt_status newton_step(maker *mk, bool is_guess) {
     if (e == NULL) {
         return DDT_ERR_MEMORY;
     }
+    const bool is_surrogate = mk->fw->fit->surrogate != NULL;
     bind_etas(mk, is_guess);
+    SOLVE_TRY(is_surrogate ? expand_surrogate(mk, is_guess, e) : DDT_OK);
     for (size_t i = 0; i < n && is_guess; i++) {
         mk->etas[i] = ddt_circuit_mul(mk->circuit, mk->etas[i], where_right(mk, false, 1.0));
     }
     memcpy(centre, mk->etas, sizeof centre);
-    SOLVE_TRY(expand(mk, e));
+    SOLVE_TRY(is_surrogate ? DDT_OK : expand(mk, e));
     for (size_t i = 0; i < n; i++) {
-        products[i] = ddt_circuit_dot(mk->circuit, e->slope[i], e->score[0], mk->fw->fit->output_count);
+        products[i] = ddt_circuit_dot(mk->circuit, e->slope[i], e->score[0], mk->outputs);
     }
     finish_gradient(mk, products, mk->etas, gradient);
     move(mk, gradient, mk->etas);
@@ -516,7 +550,8 @@ ddt_status fit_build(fit_work *fw, fit_nodes *nodes) {
                 .circuit = work->circuit,
                 .lanes = layout->lane_count,
                 .block = layout->lane_slots,
-                .columns = layout->columns};
+                .columns = layout->columns,
+                .outputs = fw->fit->surrogate != NULL ? 1 : fw->fit->output_count};
     mk.vector = solve_alloc(work, mk.lanes * mk.block, sizeof *mk.vector);
     if (mk.vector == NULL) {
         return DDT_ERR_MEMORY;

@@ -4,7 +4,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "fit_internal.h"
+#include "fit_surrogate.h"
 
 #include <string.h>
 
@@ -190,7 +190,7 @@ static ddt_status fill_begun(const filler *f, size_t lane, const double *etas) {
     }
     ddt_status status = solve_fill_data_doses(f->ctx, layout, f->model, f->events, lane, etas, givens, f->inputs);
     if (status == DDT_OK) {
-        fit_lag_mark(layout, lane, givens, f->inputs[fit_lag_input(layout)]);
+        fit_lag_mark(layout, lane, givens, f->inputs);
         fit_repeat_copies(layout, f->solution->fit, lane, f->inputs);
     }
     ddt_free(givens);
@@ -234,7 +234,7 @@ static ddt_status fill_gain(const filler *f, size_t lane, const fit_level_value 
 
 /* The circuit's polynomials hold where the guess predicts a level well enough; other levels would spoil the results of
  * all subjects that share a ciphertext. */
-static ddt_status check_guess(const filler *f, size_t lane, const fit_level_value *levels) {
+static ddt_status check_guess(const filler *f, size_t lane, const fit_level_value *levels, const double *slopes) {
     const ddt_solution *solution = f->solution;
     const fit_lane *l = &solution->fit->lanes[lane];
     const ddt_subject *s = &f->events->subjects[solution->layout.lanes[lane].subject];
@@ -247,7 +247,12 @@ static ddt_status check_guess(const filler *f, size_t lane, const fit_level_valu
     }
     SOLVE_TRY(fit_lag_input(&solution->layout) == SOLVE_NONE ? DDT_OK : fill_begun(f, lane, etas));
     SOLVE_TRY(predict(f, lane, etas, predictions));
-    size_t k = fit_uncovered(l, levels, predictions);
+    const surrogate_seen seen = {levels, slopes, etas, predictions};
+    bool is_surrogate = solution->fit->surrogate != NULL;
+    size_t k = is_surrogate ? surrogate_uncovered(solution->fit, lane, &seen) : fit_uncovered(l, levels, predictions);
+    if (is_surrogate && k == l->level_count) {
+        surrogate_fill(solution, lane, &seen, f->inputs);
+    }
     return k == l->level_count
                ? fill_gain(f, lane, levels, etas)
                : ddt_fail(f->ctx, DDT_ERR_RANGE,
@@ -283,7 +288,7 @@ static ddt_status find_slopes(const filler *f, size_t lane, double *slopes) {
     double etas[FIT_ETAS_MAX] = {0};
     double up[FIT_LEVELS_MAX];
     double down[FIT_LEVELS_MAX];
-    for (size_t i = 0; i < fit->eta_count && fit->has_slopes; i++) {
+    for (size_t i = 0; i < fit->eta_count && (fit->has_slopes || fit->surrogate != NULL); i++) {
         etas[i] = FIT_SLOPE_STEP * fit->eta_sd[i];
         SOLVE_TRY(predict(f, lane, etas, up));
         etas[i] = -etas[i];
@@ -314,6 +319,9 @@ static ddt_status fill_lane(const filler *f, size_t lane) {
                         count_levels(s), l->level_count);
     }
     double slopes[FIT_LEVELS_MAX * FIT_ETAS_MAX] = {0};
+    if (f->solution->fit->surrogate != NULL) {
+        SOLVE_TRY(surrogate_check_amounts(f->ctx, f->solution, f->events, subject));
+    }
     SOLVE_TRY(predict(f, lane, NULL, predicted));
     SOLVE_TRY(find_slopes(f, lane, slopes));
     double *symbols = ddt_calloc(f->model->symbol_count, sizeof *symbols);
@@ -327,7 +335,7 @@ static ddt_status fill_lane(const filler *f, size_t lane) {
         fit_fill_lane(f->solution, lane, &seen, f->inputs);
     }
     ddt_free(symbols);
-    return status == DDT_OK ? check_guess(f, lane, levels) : status;
+    return status == DDT_OK ? check_guess(f, lane, levels, slopes) : status;
 }
 
 ddt_status solve_fit_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,

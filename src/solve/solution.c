@@ -19,6 +19,16 @@ static ddt_status expand_products(solve_work *work, const ddt_expr *a, size_t co
     return DDT_OK;
 }
 
+/* In a fit whose durations are private the input holds amounts: shortest duration / duration makes them rates. */
+static ddt_expr over_duration(solve_work *work, const solve_dosing *dosing, ddt_expr factor) {
+    if (!work->fits || !work->times.is_private || dosing->giving != SOLVE_GIVING_MODELLED_DURATION) {
+        return factor;
+    }
+    double shortest_h = dosing->amount_high / dosing->scale;
+    factor = ddt_expr_binary(work->pool, DDT_EXPR_MUL, factor, ddt_expr_const(work->pool, shortest_h));
+    return ddt_expr_binary(work->pool, DDT_EXPR_DIV, factor, work->linear.duration[dosing->compartment]);
+}
+
 /* The bioavailability of each dosing, 1 where the circuit does not multiply by it. */
 static ddt_status dosing_factors(solve_work *work, ddt_expr **out) {
     *out = solve_alloc(work, work->dosing_count, sizeof **out);
@@ -27,8 +37,9 @@ static ddt_status dosing_factors(solve_work *work, ddt_expr **out) {
     }
     for (size_t d = 0; d < work->dosing_count; d++) {
         const solve_dosing *dosing = &work->dosings[d];
-        (*out)[d] =
-            dosing->omits_f ? ddt_expr_const(work->pool, 1.0) : work->linear.bioavailability[dosing->compartment];
+        (*out)[d] = over_duration(work, dosing,
+                                  dosing->omits_f ? ddt_expr_const(work->pool, 1.0)
+                                                  : work->linear.bioavailability[dosing->compartment]);
     }
     return DDT_OK;
 }
@@ -245,12 +256,20 @@ static ddt_status refuse_private_times(const solve_work *work) {
         work->model->path);
 }
 
+/* A fit of a model that is not linear: the circuit has a surrogate in place of the model (fit_surrogate.h). */
+static bool is_surrogate_fit(const solve_work *work) { return work->fits && work->newton != NULL; }
+
 /* The linear system in numbers, laid out in slots. */
 static ddt_status read_problem(solve_work *work) {
     SOLVE_TRY(ddt_expr_pool_create(work->ctx, &work->pool));
     SOLVE_TRY(solve_symbols_create(work));
     SOLVE_TRY(solve_schedules_create(work));
     SOLVE_TRY(solve_linear_create(work));
+    if (is_surrogate_fit(work)) {
+        SOLVE_TRY(solve_samples_create(work));
+        SOLVE_TRY(solve_keep_records(work));
+        return name_outputs(work);
+    }
     SOLVE_TRY(work->newton != NULL ? newton_prepare(work) : prepare(work));
     SOLVE_TRY(name_outputs(work));
     SOLVE_TRY(solve_scales(work));
@@ -287,6 +306,12 @@ static ddt_status create_scratch(solve_work *work) {
 ddt_status solve_work_run(solve_work *work) {
     const double exponential_part = 0.5; /* entries of the exponential, corners included; tightened where it shows */
     SOLVE_TRY(read_problem(work));
+    if (is_surrogate_fit(work)) {
+        SOLVE_TRY(work->finish(work, work->finish_user));
+        fill_info(work);
+        work->solution->info.method = "surrogate";
+        return DDT_OK;
+    }
     work->exponential_tolerance = exponential_part * work->options.tolerance;
     SOLVE_TRY(solve_exponential_choose(work));
     SOLVE_TRY(encode_problem(work));

@@ -364,8 +364,9 @@ typedef struct solve_times {
     double *unit;   /* lanes x block: 1 where the row is the start of an epoch: the unit state */
     double t2_max, during_max;
     ddt_node t2_node, during_node;
-    ddt_node
-        begun_node; /* of a fit with a lag (fit_lag.c): 1 where a dose has begun; t2 is the time since it was given */
+    /* Of a fit with lags or durations of etas (fit_lag.c): 1 where a dose has ended (or, a bolus, begun), and where one
+     * is running; t2 is the time since it was given and during its duration, where these are public. */
+    ddt_node begun_node, running_node;
 } solve_times;
 
 /* Amount inputs: one for each dosed compartment and way of dosing. */
@@ -863,8 +864,8 @@ ddt_status solve_fill_data_doses(ddt_context *ctx, const solve_layout *layout, c
 /* fit_pack.c */
 ddt_status fit_pack_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
                          const ddt_events *events, double *const *vectors);
-/* fit_lag.c: the time since a lagged dose began. */
+/* fit_lag.c: the times after and under doses whose lags or durations depend on etas, into t2_node and during_node. */
 ddt_status fit_lag_expand(solve_work *work);
-ddt_status solve_lagged_time(solve_work *work, solve_value *out);
+ddt_status solve_lagged_times(solve_work *work);
 
 #endif

@@ -121,9 +121,7 @@ static ddt_status make_infusion_matrix(builder *b) {
 
 static ddt_status make_matrices(builder *b) {
     if (b->work->fits && b->work->times.is_private) {
-        solve_value time;
-        SOLVE_TRY(solve_lagged_time(b->work, &time));
-        b->work->times.t2_node = time.node;
+        SOLVE_TRY(solve_lagged_times(b->work));
     }
     SOLVE_TRY(solve_matrix_create(b->work, &b->work->decay, b->n, b->work->times.t2, &b->decay));
     set_time(b->work, b->work->times.t2_node, b->work->times.t2_max, &b->decay);
