@@ -304,9 +304,11 @@ void fit_vary_fill(const fit_work *fw, size_t lane, size_t input, uint32_t symbo
 
 /* fit_lag.c */
 void fit_lag_times(solve_work *work);
-void fit_lag_mark(const solve_layout *layout, size_t lane, const solve_given *givens, double *input);
-/* The input that fit_lag_mark writes, SOLVE_NONE without lags. */
+void fit_lag_mark(const solve_layout *layout, size_t lane, const solve_given *givens, double *const *inputs);
+/* The bits that fit_lag_mark writes: where doses have ended (or begun, boluses), where they are running. SOLVE_NONE
+ * without. */
 uint32_t fit_lag_input(const solve_layout *layout);
+uint32_t fit_running_input(const solve_layout *layout);
 /* What the model reads, from the first copy into all others. */
 void fit_repeat_copies(const solve_layout *layout, const solve_fit *fit, size_t lane, double *const *inputs);
 
