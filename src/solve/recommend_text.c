@@ -75,7 +75,7 @@ static bool is_number(span s, double *value) {
 }
 
 static ddt_status refuse(ddt_context *ctx, span part, const char *what) {
-    return ddt_fail(ctx, DDT_ERR_USAGE, "'%.*s': %s.", shown(part), part.begin, what);
+    return ddt_fail(ctx, DDT_ERR_USAGE, "'%.*s' %s.", shown(part), part.begin, what);
 }
 
 /* ------------------------------------------------------------------ units */
@@ -143,10 +143,10 @@ static ddt_status convert_unit(ddt_context *ctx, span text, const ddt_model *mod
     char kind = 0;
     char model_kind = 0;
     if (target->kind == DDT_METRIC_TIME_ABOVE || target->kind == DDT_METRIC_SHARE) {
-        return refuse(ctx, text, "parts of a time and shares have no unit");
+        return refuse(ctx, text, "is a unit, but parts of a time and shares have none");
     }
     if (target->of[0] != '\0') {
-        return refuse(ctx, text, "units are understood for the model's first output only");
+        return refuse(ctx, text, "is a unit, and those are understood for the model's first output only");
     }
     if (!parse_unit(text, &is_area, &factor, &kind)) {
         return refuse(
