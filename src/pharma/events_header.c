@@ -43,7 +43,9 @@ static ddt_status check_required(const ddt_events_reader *reader) {
     static const ddt_column required[] = {DDT_COLUMN_ID, DDT_COLUMN_TIME};
     for (size_t i = 0; i < sizeof required / sizeof *required; i++) {
         if (reader->columns[required[i]] == DDT_COLUMN_ABSENT) {
-            const char *hint = reader->header_count == 1 ? " (columns are separated by commas)" : "";
+            /* Tables of spreadsheets: one name for all columns, or with decimal commas some names around semicolons. */
+            const bool is_other = reader->header_count == 1 || strpbrk(reader->header[0], ";\t") != NULL;
+            const char *hint = is_other ? " (columns are separated by commas, decimals by a point)" : "";
             return ddt_fail(reader->ctx, DDT_ERR_DATA, "'%s', line %u: the header has no column %s%s.", reader->name,
                             reader->csv.line, column_names[required[i]], hint);
         }

@@ -15,7 +15,11 @@ static void enter_function(parser *p) {
         parser_skip_separators(p);
         const token *now = parser_peek(p);
         if (now->kind == TOKEN_END) {
-            parser_refuse_token(p, now, "the file has no 'name <- function() { ini({...}) model({...}) }'");
+            if (p->status == DDT_OK) {
+                p->status =
+                    ddt_fail(p->ctx, DDT_ERR_MODEL,
+                             "%s is not a model: it has no 'name <- function() { ini({...}) model({...}) }'.", p->file);
+            }
             return;
         }
         const token *name = now->kind == TOKEN_NAME && token_is_assignment(parser_peek_ahead(p, 1)) ? now : NULL;
