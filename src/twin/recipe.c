@@ -211,6 +211,18 @@ static ddt_status mark_subject(ddt_context *ctx, twin_recipe *recipe, size_t s, 
     return status;
 }
 
+/* Without the report's own points a table of doses alone would give an empty profile. */
+static bool asks_for_something(const ddt_events *events) {
+    for (size_t s = 0; s < events->subject_count; s++) {
+        for (size_t r = 0; r < events->subjects[s].record_count; r++) {
+            if (twin_is_observation(&events->subjects[s].records[r])) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 ddt_status twin_recipe_template(ddt_context *ctx, twin_recipe *recipe, const ddt_model *model, const char *path,
                                 ddt_events **out) {
     ddt_events *before = NULL;
@@ -227,6 +239,10 @@ ddt_status twin_recipe_template(ddt_context *ctx, twin_recipe *recipe, const ddt
     }
     for (size_t s = 0; status == DDT_OK && s < after->subject_count; s++) {
         status = mark_subject(ctx, recipe, s, &before->subjects[s], &after->subjects[s]);
+    }
+    if (status == DDT_OK && recipe->purpose == DDT_TWIN_SIMULATE && !asks_for_something(before)) {
+        status = ddt_fail(ctx, DDT_ERR_DATA,
+                          "'%s' has no observation record (EVID 0 or 2): add the times to compute, or a --grid.", path);
     }
     ddt_events_destroy(before);
     if (status != DDT_OK) {

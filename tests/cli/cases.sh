@@ -133,6 +133,8 @@ END
     refused 1 "line 5" ddtwin check "$v" --data bad.csv
     sed 's/,/;/g; s/11\.5/11,5/' good.csv >bad.csv
     refused 1 commas ddtwin check "$v" --data bad.csv
+    printf 'ID;TIME;AMT;1,5\np;0,5;1000;3\n' >bad.csv
+    refused 1 commas ddtwin check "$v" --data bad.csv
     printf '%s,WT\n%s,75\n' $head $dose >bad.csv
     refused 1 twice ddtwin check "$v" --data bad.csv
     printf '\377\376%s\n' $head >bad.csv
@@ -164,6 +166,15 @@ case_garbage_models() {
 case_text_in_number() {
     awk -F, -v OFS=, 'NR == 4 { $2 = "noon" } { print }' "$WORK/table.csv" >table.csv
     refused 1 noon ddtwin simulate "$model" --data table.csv -o out
+}
+# Doses without a time to compute.
+case_doses_alone() {
+    printf 'ID,TIME,AMT\n1,0,100\n' >doses.csv
+    refused 1 "no observation" ddtwin check "$model" --data doses.csv
+    refused 1 "no observation" ddtwin simulate "$model" --data doses.csv --clear -o out
+    refused 1 "no observation" ddtwin compile "$model" --data-template doses.csv -o plan.ddt
+    printf 'ID,TIME,AMT,EVID\n1,0,100,1\n1,24,100,1\n' >doses.csv
+    ddtwin check "$model" --data doses.csv --grid 4 >/dev/null || fail "a grid is a time to compute, too"
 }
 case_empty_table() {
     : >table.csv
