@@ -260,7 +260,8 @@ static void draw_amounts(trial *t, size_t lane, size_t sample) {
 }
 
 /* Covariates that rates depend on are mirrored in every other segment. */
-static void fill_encoding(const trial *t, size_t lane, size_t encoding, const double *symbols) {
+static void fill_encoding(const trial *t, size_t lane, size_t encoding, const double *symbols,
+                          const double *mirrored_symbols) {
     const solve_layout *layout = &t->work->solution->layout;
     const solve_encoding *e = &t->work->encodings[encoding];
     const solve_symbol *symbol = &t->work->symbols[e->symbol];
@@ -268,7 +269,7 @@ static void fill_encoding(const trial *t, size_t lane, size_t encoding, const do
     double own = solve_encode_value(&layout->inputs[input], symbols[e->symbol]);
     double mirrored = own;
     if (symbol->role == SOLVE_ROLE_SEGMENT) {
-        mirrored = solve_encode_value(&layout->inputs[input], solve_mirrored(symbol, symbols[e->symbol]));
+        mirrored = solve_encode_value(&layout->inputs[input], mirrored_symbols[e->symbol]);
     }
     size_t part = layout->rows * layout->columns;
     double *slots = t->inputs[input] + lane * layout->segments * part;
@@ -283,8 +284,9 @@ static void fill_patient(trial *t, size_t lane, size_t sample) {
     draw_amounts(t, lane, sample);
     solve_numbers_of(t->work, symbols, &t->numbers);
     solve_lane_givens(t->work, lane, &t->numbers, t->amounts[lane], t->buffers.givens);
+    const double *mirrored = t->numbers.a_odd != t->numbers.a ? t->numbers.mirrored : symbols;
     for (size_t i = 0; i < t->work->encoding_count; i++) {
-        fill_encoding(t, lane, i, symbols);
+        fill_encoding(t, lane, i, symbols, mirrored);
     }
     solve_fill_doses(&t->work->solution->layout, lane, t->buffers.givens, t->buffers.t2_h, t->inputs);
 }

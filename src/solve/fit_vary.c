@@ -11,7 +11,8 @@
 /* A symbol in use that stands for a covariate's value in some role; SOLVE_NONE where nothing reads it. */
 static uint32_t used_role(const solve_work *work, uint32_t origin) {
     for (uint32_t i = 0; i < work->symbol_count; i++) {
-        if (work->symbols[i].origin == origin && work->symbols[i].changes && work->symbols[i].is_encrypted) {
+        if (work->symbols[i].origin == origin && work->symbols[i].changes && work->symbols[i].is_encrypted &&
+            !work->symbols[i].is_threshold) {
             return i;
         }
     }
@@ -143,6 +144,8 @@ void fit_vary_fill(const fit_work *fw, size_t lane, size_t input, uint32_t symbo
         size_t row = at / layout->columns % layout->rows;
         size_t segment = at / (layout->columns * layout->rows);
         uint32_t record = solve_record_for(layout, l, in->role, segment, row, at % layout->columns);
-        slots[lane * layout->lane_slots + at] = solve_encode_value(in, changes[record * fw->changing_count + c]);
+        double value = changes[record * fw->changing_count + c];
+        value = in->kind == SOLVE_INPUT_THRESHOLD ? (value >= in->threshold ? 1.0 : 0.0) : value;
+        slots[lane * layout->lane_slots + at] = solve_encode_value(in, value);
     }
 }

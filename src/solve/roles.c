@@ -26,6 +26,14 @@ double solve_mirrored(const solve_symbol *symbol, double value) {
     return fmin(fmax(symbol->low + symbol->high - value, symbol->low), symbol->high);
 }
 
+void solve_mirror(const solve_work *work, const double *symbols, double *mirrored) {
+    for (size_t i = 0; i < work->symbol_count; i++) {
+        bool is_mirrored = work->symbols[i].role == SOLVE_ROLE_SEGMENT;
+        mirrored[i] = is_mirrored ? solve_mirrored(&work->symbols[i], symbols[i]) : symbols[i];
+    }
+    solve_threshold_settle(work, mirrored);
+}
+
 static double value_at(const solve_work *work, size_t subject, size_t record, size_t column) {
     const ddt_subject *s = &work->events->subjects[subject];
     return s->covariate_values[s->records[record].covariates + column];
@@ -57,6 +65,7 @@ static ddt_status add_role(solve_work *work, ddt_symbol *all, uint32_t origin, s
     all[*next] = all[origin];
     all[*next].name = name;
     work->symbols[*next].origin = origin;
+    work->symbols[*next].base = origin;
     work->symbols[*next].role = extra_roles[role].role;
     work->symbols[*next].changes = true;
     (*next)++;
@@ -75,6 +84,7 @@ static ddt_status add_roles(solve_work *work, ddt_symbol *all, uint32_t count, u
     *next = count;
     for (uint32_t i = 0; i < count; i++) {
         work->symbols[i].origin = i;
+        work->symbols[i].base = i;
         work->symbols[i].changes = symbol_changes(work, i);
         work->symbols[i].role = work->symbols[i].changes ? SOLVE_ROLE_SEGMENT : SOLVE_ROLE_SUBJECT;
         SOLVE_TRY(work->symbols[i].changes ? add_symbol_roles(work, all, i, next) : DDT_OK);
@@ -85,7 +95,7 @@ static ddt_status add_roles(solve_work *work, ddt_symbol *all, uint32_t count, u
 ddt_status solve_roles_create(solve_work *work) {
     const ddt_model *given = work->model;
     uint32_t count = (uint32_t)given->symbol_count;
-    size_t most = (1 + EXTRA_ROLES) * (size_t)count + SOLVE_THRESHOLDS_MAX;
+    size_t most = (1 + EXTRA_ROLES) * ((size_t)count + SOLVE_THRESHOLDS_MAX);
     ddt_model *copy = solve_alloc(work, 1, sizeof *copy);
     ddt_symbol *all = solve_alloc(work, most, sizeof *all);
     work->symbols = solve_alloc(work, most, sizeof *work->symbols);
@@ -111,12 +121,12 @@ ddt_status solve_roles_create(solve_work *work) {
 static ddt_status play(solve_work *work, solve_role role, ddt_expr *list, size_t count) {
     for (uint32_t i = 0; i < work->symbol_count; i++) {
         const solve_symbol *symbol = &work->symbols[i];
-        if (symbol->role != role || symbol->origin == i) {
+        if (symbol->role != role || symbol->base == i) {
             continue;
         }
         ddt_expr image = ddt_expr_symbol(work->pool, i);
         for (size_t k = 0; k < count; k++) {
-            list[k] = ddt_expr_substitute(work->pool, list[k], symbol->origin, image);
+            list[k] = ddt_expr_substitute(work->pool, list[k], symbol->base, image);
             if (list[k] == DDT_EXPR_NONE) {
                 return solve_pool_failure(work);
             }
@@ -153,6 +163,11 @@ static ddt_status forget_unused(solve_work *work) {
     }
     for (size_t o = 0; o < work->model->output_count; o++) {
         SOLVE_TRY(marks_of(work, &linear->outputs[o].value, 1, used));
+    }
+    for (uint32_t i = 0; i < work->symbol_count; i++) {
+        if (work->symbols[i].is_threshold && used[i]) { /* its values decide */
+            used[work->symbols[i].compared] = true;
+        }
     }
     for (uint32_t i = 0; i < work->symbol_count; i++) {
         if (work->symbols[i].changes && !used[i]) {
@@ -204,7 +219,7 @@ bool solve_role_is_used(const solve_work *work, solve_role role) {
 bool solve_roles_differ(const solve_work *work, size_t subject, size_t record_a, size_t record_b) {
     for (uint32_t i = 0; i < work->symbol_count; i++) {
         if (work->symbols[i].role == SOLVE_ROLE_SEGMENT && work->symbols[i].is_encrypted) {
-            size_t column = solve_column(work->events, i);
+            size_t column = solve_column(work->events, work->symbols[i].origin);
             if (value_at(work, subject, record_a, column) != value_at(work, subject, record_b, column)) {
                 return true;
             }

@@ -197,10 +197,7 @@ void solve_numbers_of(const solve_work *work, const double *symbols, solve_numbe
     if (out->a_odd == out->a) {
         return;
     }
-    for (size_t i = 0; i < work->symbol_count; i++) {
-        bool is_mirrored = work->symbols[i].role == SOLVE_ROLE_SEGMENT;
-        out->mirrored[i] = is_mirrored ? solve_mirrored(&work->symbols[i], symbols[i]) : symbols[i];
-    }
+    solve_mirror(work, symbols, out->mirrored);
     ddt_expr_program_run(work->program, out->mirrored, out->a_odd);
 }
 

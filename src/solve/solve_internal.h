@@ -286,8 +286,10 @@ typedef struct solve_symbol {
     bool is_compared; /* by == or as a condition in the model */
     bool changes;     /* the template's values change within a subject */
     solve_role role;
-    uint32_t origin;   /* the model's symbol: its own index but for roles.c's */
-    bool is_threshold; /* 1 where its origin is at least `threshold`, else 0 */
+    uint32_t origin;   /* the model's symbol: its own index but for those of roles.c and threshold.c */
+    uint32_t base;     /* the symbol that this one stands for in another role, its own index where it is in none */
+    bool is_threshold; /* 1 where the symbol `compared`, of the same role, is at least `threshold`, else 0 */
+    uint32_t compared;
     double threshold;
     bool is_known; /* its node will be public: the points of an expectation */
     double low, high;
@@ -615,6 +617,10 @@ bool solve_role_is_used(const solve_work *work, solve_role role);
 bool solve_roles_differ(const solve_work *work, size_t subject, size_t record_a, size_t record_b);
 /* The value on the other side of a symbol's range: virtual patients have it in every other segment. */
 double solve_mirrored(const solve_symbol *symbol, double value);
+
+/* All symbols mirrored in their ranges that segments have a value of, the thresholds of the mirrored values with them.
+ */
+void solve_mirror(const solve_work *work, const double *symbols, double *mirrored);
 
 /* given.c */
 /* What a model says of doses into a compartment, for one patient. */

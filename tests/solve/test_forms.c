@@ -37,6 +37,34 @@ static void test_thresholds(void **state) {
           "4,3,.,0,0,60,80\n5,0,100,1,0,90,55\n5,3,.,0,0,90,55\n");
 }
 
+/* Renal function that changes and crosses thresholds: in rates, under an infusion, in f() and in an output. */
+static void test_changing_thresholds(void **state) {
+    (void)state;
+    check("thresholds of covariates that change",
+          "m <- function() {\n  covariateData <- list(CR = list(range = c(10, 160)))\n"
+          "  ini({\n    ecl ~ 0.09\n  })\n  model({\n    cl <- 4 * exp(ecl) * (min(CR, 120) / 100)^0.6\n"
+          "    if (CR < 30) cl <- cl * 0.7\n    v <- 20\n    d/dt(a) <- -cl / v * a\n"
+          "    f(a) <- ifelse(CR > 90, 0.9, 1)\n    C <- a / v * ifelse(CR < 30, 1.1, 1)\n    C ~ prop(0.1)\n  })\n}\n",
+          "ID,TIME,AMT,RATE,EVID,ecl,CR\n1,0,100,0,1,0.1,95\n1,2,.,.,0,0.1,130\n1,6,.,.,0,0.1,30\n1,8,80,10,1,0.1,25\n"
+          "1,12,.,.,0,0.1,29.9\n1,18,.,.,0,0.1,60\n1,24,90,0,1,0.1,91\n1,30,.,.,0,0.1,20\n"
+          "2,0,120,30,1,-0.3,20\n2,3,.,.,0,-0.3,29\n2,5,.,.,0,-0.3,119\n2,20,.,.,0,-0.3,121\n");
+}
+
+/* The race-free estimate of GFR from creatinine: each sex has its own threshold and exponent. */
+static void test_thresholds_by_category(void **state) {
+    (void)state;
+    check("a threshold for each sex",
+          "m <- function() {\n  covariateData <- list(SCR = list(range = c(0.4, 4)), AGE = list(range = c(18, 90)),\n"
+          "    SEXF = list(type = \"binary\", range = c(0, 1)))\n  ini({\n    ecl ~ 0.09\n  })\n  model({\n"
+          "    kap <- ifelse(SEXF == 1, 0.7, 0.9)\n    al <- ifelse(SEXF == 1, -0.241, -0.302)\n"
+          "    egfr <- 142 * min(SCR / kap, 1)^al * max(SCR / kap, 1)^-1.2 * 0.9938^AGE * 1.012^SEXF\n"
+          "    cl <- 4 * exp(ecl) * (egfr / 90)\n    d/dt(a) <- -cl / 20 * a\n    C <- a / 20\n    C ~ prop(0.1)\n"
+          "  })\n}\n",
+          "ID,TIME,AMT,EVID,ecl,SCR,AGE,SEXF\n1,0,100,1,0.1,0.7,65,1\n1,1,.,0,0.1,0.7,65,1\n1,9,.,0,0.1,0.7,65,1\n"
+          "2,0,100,1,-0.1,0.8,66,0\n2,2,.,0,-0.1,0.8,66,0\n3,0,100,1,0,0.8,40,1\n3,3,.,0,0,0.8,40,1\n"
+          "4,0,100,1,0,2.5,80,0\n4,3,.,0,0,2.5,80,0\n");
+}
+
 static void test_time_in_output(void **state) {
     (void)state;
     check("time in an output",
@@ -85,8 +113,13 @@ static void test_steep(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_thresholds), cmocka_unit_test(test_time_in_output), cmocka_unit_test(test_effect),
-        cmocka_unit_test(test_maturation), cmocka_unit_test(test_steep),
+        cmocka_unit_test(test_thresholds),
+        cmocka_unit_test(test_changing_thresholds),
+        cmocka_unit_test(test_thresholds_by_category),
+        cmocka_unit_test(test_time_in_output),
+        cmocka_unit_test(test_effect),
+        cmocka_unit_test(test_maturation),
+        cmocka_unit_test(test_steep),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
