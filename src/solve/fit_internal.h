@@ -7,6 +7,7 @@
  *   fit_circuit.c   the circuit; fit.c ddt_solve_fit from beginning to end
  *   fit_lag.c       lags that depend on etas; fit_vary.c covariates that change; fit_slopes.c slopes as facts
  *   fit_part.c      a fit inside another circuit
+ *   fit_surrogate.h models that are not linear in their compartments
  *   fit_fill.c      data -> inputs; fit_file.c the fit's section of a plan file
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -23,7 +24,7 @@
 #define FIT_GAIN_LEAST 0.4 /* of the majorant: what is flatter is no curvature to divide by */
 
 enum {
-    FIT_ETAS_MAX = 8,
+    FIT_ETAS_MAX = 12,
     FIT_LEVELS_MAX = 64,    /* of one subject */
     FIT_VARIABLES_MAX = 10, /* of the first guess's polynomial */
     FIT_OUTPUTS_MAX = 8,
@@ -160,6 +161,7 @@ typedef struct solve_fit {
     uint32_t level_range[FIT_OUTPUTS_MAX]; /* range of DV */
     fit_lane *lanes;
     size_t lane_count;
+    struct fit_surrogate *surrogate; /* in place of the model where that is not linear; else NULL (fit_surrogate.h) */
 } solve_fit;
 
 void solve_fit_destroy(solve_fit *fit);
@@ -240,6 +242,8 @@ typedef struct fit_sample {
     double covariance[FIT_ETAS_MAX * FIT_ETAS_MAX];
     double gain[FIT_ETAS_MAX * FIT_ETAS_MAX]; /* its factor, at the guess */
     bool is_covered;
+    const struct surrogate_design *design; /* fit_surrogate_train.c: doses and covariates */
+    double guess[FIT_ETAS_MAX], at_guess[FIT_LEVELS_MAX];
 } fit_sample;
 
 /* Public regressions: lane-major tables of feature_count coefficients. */
@@ -274,6 +278,8 @@ typedef struct fit_work {
     double *record_symbols; /* record_count x symbol_count */
     bool *is_needed;        /* of the records of needed_lane */
     size_t needed_lane;
+
+    struct surrogate_training *training; /* fit_surrogate_train.c */
 } fit_work;
 
 /* The estimate inside a circuit, right in all slots of its lane; factor: of the covariance, below the diagonal. */
@@ -313,6 +319,18 @@ uint32_t fit_running_input(const solve_layout *layout);
 void fit_repeat_copies(const solve_layout *layout, const solve_fit *fit, size_t lane, double *const *inputs);
 
 ddt_status fit_train(fit_work *fw);
+/* SplitMix64 (Steele, Lea, Flood 2014), in (0, 1). */
+double fit_uniform(uint64_t *state);
+/* Etas of a virtual patient, `wider` than the population; the level that it shows. */
+void fit_draw_etas(const fit_work *fw, double wider, uint64_t *random, double *etas);
+void fit_draw_level(const fit_residual *r, double f, uint64_t *random, fit_level_value *out);
+/* a x = b for `columns` right-hand sides by Cholesky's method, in place; a: count x count, b: count x columns. */
+void fit_solve_normal(double *a, double *b, size_t count, size_t columns);
+/* fit.c: another input, another range. */
+ddt_status fit_add_input(fit_work *fw, const char *name, uint32_t range, double bound, uint32_t *index);
+ddt_status fit_add_range(fit_work *fw, const char *name, double low, double high, uint32_t *index);
+/* What levels of an output the virtual population has shown, widened. */
+void fit_level_extremes(const fit_work *fw, size_t output, double *low, double *high);
 /* Appends the fit to work->circuit; nodes NULL: with outputs. */
 ddt_status fit_build(fit_work *fw, fit_nodes *nodes);
 /* Predictions of a lane's levels for a patient. */

@@ -16,6 +16,12 @@ struct fit_part {
 
 static ddt_status finish(solve_work *work, void *user) {
     fit_part *part = user;
+    if (work->newton != NULL) {
+        return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED,
+                        "'%s': inside another circuit only models that are linear in their compartments can be "
+                        "fitted.",
+                        work->model->path);
+    }
     SOLVE_TRY(fit_work_create(work, &part->fw));
     return fit_work_make(part->fw, &part->options);
 }

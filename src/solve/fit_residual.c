@@ -4,7 +4,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "fit_internal.h"
+#include "fit_surrogate.h"
 
 #include <string.h>
 
@@ -96,6 +96,23 @@ double fit_residual_standardised(const fit_residual *r, double y, double predict
     }
 }
 
+double fit_residual_moved(const fit_residual *r, double f0, double by) {
+    double a = r->additive;
+    double b = r->proportional;
+    switch (r->kind) {
+    case DDT_RESIDUAL_PROPORTIONAL:
+        return f0 * exp(b * by);
+    case DDT_RESIDUAL_LOG:
+        return f0 * exp(a * by);
+    case DDT_RESIDUAL_COMBINED:
+        return a / b * sinh(asinh(b * f0 / a) + b * by);
+    case DDT_RESIDUAL_COMBINED_SD:
+        return ((a + b * f0) * exp(b * by) - a) / b;
+    default:
+        return f0 + a * by;
+    }
+}
+
 double fit_residual_deviation(const fit_residual *r, double y, double predicted) {
     const double compression = 6.0; /* far from what is typical, estimates move with the logarithm of the deviation */
     return asinh(fit_residual_standardised(r, y, predicted) / compression);
@@ -153,6 +170,26 @@ void fit_level_half(const fit_level_value *level, double f, double *value, doubl
     } else {
         fit_residual_half(level->residual, level->y, f, value, score, curvature);
     }
+}
+
+double fit_level_score_at(const fit_level_value *level, double by) {
+    const fit_residual *r = level->residual;
+    double value = 0.0;
+    double score = 0.0;
+    double slope = 0.0;
+    double f = fit_residual_moved(r, fmax(level->y, 0.0), by);
+    if (level->is_censored) {
+        censored_half(r, level->y, f, &value, &score, &slope);
+        return score * fit_residual_sd(r, fmax(f, 0.0));
+    }
+    if (r->kind == DDT_RESIDUAL_LOG || r->kind == DDT_RESIDUAL_ADDITIVE) {
+        return by;
+    }
+    /* As in fit_residual_half, but smooth below predictions of 0, too, where polynomials pass through. */
+    double bend = 0.0;
+    double v = variance(r, f, &slope, &bend);
+    double d = level->y - f;
+    return sqrt(v) * (-d / v - 0.5 * d * d * slope / (v * v) + 0.5 * slope / v);
 }
 
 double fit_level_majorant(const fit_level_value *level, double f) {

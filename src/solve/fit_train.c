@@ -5,7 +5,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "fit_internal.h"
+#include "fit_surrogate.h"
 
 #include <string.h>
 
@@ -13,8 +13,7 @@ enum { SAMPLES_LEAST = 720, PER_TERM = 2, PER_TERM_WITH_SLOPES = 4, ATTEMPTS_MAX
 
 /* ------------------------------------------------------------------ random numbers */
 
-/* SplitMix64 (Steele, Lea, Flood 2014). */
-static double uniform(uint64_t *state) {
+double fit_uniform(uint64_t *state) {
     uint64_t z = (*state += 0x9E3779B97F4A7C15U);
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
     z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
@@ -24,7 +23,7 @@ static double uniform(uint64_t *state) {
 /* Box and Muller, 1958; within +- limit. */
 static double normal(uint64_t *state, double limit) {
     const double two_pi = 6.28318530717958647692;
-    double z = sqrt(-2.0 * log(uniform(state))) * cos(two_pi * uniform(state));
+    double z = sqrt(-2.0 * log(fit_uniform(state))) * cos(two_pi * fit_uniform(state));
     return fmin(fmax(z, -limit), limit);
 }
 
@@ -48,6 +47,9 @@ typedef struct patient {
 
 static ddt_status predict(void *user, const double *etas, double *predictions) {
     patient *who = user;
+    if (who->fw->fit->surrogate != NULL) {
+        return surrogate_predict(who->fw, who->lane, who->sample, etas, predictions);
+    }
     for (size_t i = 0; i < who->fw->eta_count; i++) {
         who->sample->symbols[who->fw->eta_symbols[i]] = etas[i];
     }
@@ -57,8 +59,7 @@ static ddt_status predict(void *user, const double *etas, double *predictions) {
 
 /* ------------------------------------------------------------------ virtual patients */
 
-/* Etas `wider` than the population. */
-static void draw_etas(const fit_work *fw, double wider, uint64_t *random, double *etas) {
+void fit_draw_etas(const fit_work *fw, double wider, uint64_t *random, double *etas) {
     const double limit = 2.5;
     double z[FIT_ETAS_MAX];
     for (size_t i = 0; i < fw->eta_count; i++) {
@@ -79,16 +80,16 @@ static void draw_amounts(const fit_work *fw, size_t lane, uint64_t *random, doub
     const double smallest = 0.08;
     const double spread = 0.1;
     const solve_lane *l = &fw->work->solution->layout.lanes[lane];
-    double part = exp(log(smallest) * uniform(random)) / (1.0 + spread);
+    double part = exp(log(smallest) * fit_uniform(random)) / (1.0 + spread);
     for (size_t row = 0; row < l->source_count; row++) {
         if (l->sources[row].input != SOLVE_NONE) {
-            double own = part * (1.0 + spread * (2.0 * uniform(random) - 1.0));
+            double own = part * (1.0 + spread * (2.0 * fit_uniform(random) - 1.0));
             amounts[l->sources[row].record] = own * fw->work->dosings[l->sources[row].input].amount_high;
         }
     }
 }
 
-static void draw_level(const fit_residual *r, double f, uint64_t *random, fit_level_value *out) {
+void fit_draw_level(const fit_residual *r, double f, uint64_t *random, fit_level_value *out) {
     const double limit = 3.5;
     const double least = 0.02; /* of the prediction: a level of 0 is one below quantification */
     double z = normal(random, limit);
@@ -139,6 +140,9 @@ static fit_problem problem_of(patient *who, const fit_sample *sample) {
 }
 
 static ddt_status draw_sample(fit_work *fw, size_t lane, size_t index, fit_sample *sample) {
+    if (fw->fit->surrogate != NULL) {
+        return surrogate_draw(fw, lane, index, sample);
+    }
     solve_work *work = fw->work;
     const fit_lane *l = &fw->fit->lanes[lane];
     uint64_t random = (uint64_t)index * 1000003U + lane * 7919U + 17U;
@@ -150,16 +154,16 @@ static ddt_status draw_sample(fit_work *fw, size_t lane, size_t index, fit_sampl
     const double wider = 1.5; /* what regressions learn from: the population's tails, too */
     draw_amounts(fw, lane, &random, sample->amounts);
     size_t records = work->events->subjects[work->solution->layout.lanes[lane].subject].record_count;
-    fit_vary_draw(fw, records, patient_of, uniform, &random, sample->changes);
+    fit_vary_draw(fw, records, patient_of, fit_uniform, &random, sample->changes);
     patient who = {fw, lane, sample};
     bool is_measurable = false;
     for (int attempt = 0; attempt < ATTEMPTS_MAX && !is_measurable; attempt++) {
-        draw_etas(fw, index < fw->held_out ? 1.0 : wider, &random, etas);
+        fit_draw_etas(fw, index < fw->held_out ? 1.0 : wider, &random, etas);
         SOLVE_TRY(predict(&who, etas, f));
         is_measurable = has_levels(fw, l, f);
     }
     for (size_t k = 0; k < l->level_count; k++) {
-        draw_level(&fw->fit->residuals[l->levels[k].output], f[k], &random, &sample->levels[k]);
+        fit_draw_level(&fw->fit->residuals[l->levels[k].output], f[k], &random, &sample->levels[k]);
     }
     SOLVE_TRY(predict_population(&who, sample));
     fit_problem problem = problem_of(&who, sample);
@@ -272,8 +276,7 @@ size_t fit_term_count(const solve_fit *fit, const fit_lane *lane) {
 
 /* ------------------------------------------------------------------ least squares */
 
-/* a x = b for `columns` right-hand sides by Cholesky's method, in place; a: count x count, b: count x columns. */
-static void solve_normal(double *a, double *b, size_t count, size_t columns) {
+void fit_solve_normal(double *a, double *b, size_t count, size_t columns) {
     for (size_t j = 0; j < count; j++) {
         for (size_t k = 0; k < j; k++) {
             double factor = a[j * count + k];
@@ -386,7 +389,7 @@ static void regress_levels(learner *t, size_t lane) {
     for (size_t i = 0; i < m; i++) {
         t->normal[i * m + i] += ridge * (double)t->count;
     }
-    solve_normal(t->normal, t->right, m, n);
+    fit_solve_normal(t->normal, t->right, m, n);
 }
 
 /* The direction in which `width` facts from `first` on vary most beside the directions that are known already. */
@@ -579,7 +582,7 @@ static void learn_lane(learner *t, size_t lane) {
     size_t features = t->fw->fit->feature_count;
     size_t count = fit_term_count(t->fw->fit, l);
     add_rows(t, lane, count, tables->count);
-    solve_normal(t->normal, t->right, count, tables->count);
+    fit_solve_normal(t->normal, t->right, count, tables->count);
     for (size_t r = 0; r < tables->count; r++) {
         double *to = tables->coefficients + (r * t->fw->fit->lane_count + lane) * features;
         for (size_t i = 0; i < count; i++) {
@@ -640,14 +643,19 @@ static ddt_status cover_sample(learner *t, size_t lane, fit_sample *sample) {
     fit_work *fw = t->fw;
     const fit_lane *l = &fw->fit->lanes[lane];
     double facts[FIT_FACTS_MAX] = {0};
-    double etas[FIT_ETAS_MAX];
-    double f[FIT_LEVELS_MAX];
+    double etas[FIT_ETAS_MAX] = {0};
+    double f[FIT_LEVELS_MAX] = {0};
     facts_of(t, lane, sample, facts);
     fit_features(fw->fit, l, facts, t->rows);
     sample->is_covered = fit_guess(fw->fit, l, t->rows, etas);
     patient who = {fw, lane, sample};
     SOLVE_TRY(predict(&who, etas, f));
-    sample->is_covered = sample->is_covered && fit_uncovered(l, sample->levels, f) == l->level_count;
+    memcpy(sample->guess, etas, sizeof etas);
+    memcpy(sample->at_guess, f, sizeof f);
+    const surrogate_seen seen = surrogate_seen_of(sample);
+    size_t uncovered =
+        fw->fit->surrogate != NULL ? surrogate_uncovered(fw->fit, lane, &seen) : fit_uncovered(l, sample->levels, f);
+    sample->is_covered = sample->is_covered && uncovered == l->level_count;
     fit_problem problem = problem_of(&who, sample);
     problem.step = FIT_GAIN_STEP;
     return sample->is_covered ? fit_gain(&problem, etas, sample->gain) : DDT_OK;
@@ -712,6 +720,9 @@ static bool same_times(const fit_work *fw, const double *times, size_t a, size_t
 
 /* Whether what one lane has learned holds for the other: the same times, doses and levels. */
 static bool is_alike(const fit_work *fw, size_t a, size_t b) {
+    if (fw->fit->surrogate != NULL) {
+        return surrogate_alike(fw, a, b);
+    }
     const solve_layout *layout = &fw->work->solution->layout;
     const fit_lane *x = &fw->fit->lanes[a];
     const fit_lane *y = &fw->fit->lanes[b];
@@ -759,6 +770,9 @@ static ddt_status train_lane(learner *t, size_t lane) {
     while (like < lane && !is_alike(fw, like, lane)) {
         like++;
     }
+    if (fw->fit->surrogate != NULL) {
+        SOLVE_TRY(like < lane ? surrogate_copy(fw, like, lane) : surrogate_learn(fw, lane));
+    }
     if (like < lane) {
         copy_lane(t, like, lane);
     } else {
@@ -783,8 +797,10 @@ ddt_status fit_train(fit_work *fw) {
     fw->tables.coefficients = solve_alloc(work, fw->tables.count * fw->fit->lane_count * features, sizeof(double));
     SOLVE_TRY(create_samples(fw, t.capacity, &t.samples));
     SOLVE_TRY(create_samples(fw, fw->held_out * fw->fit->lane_count, &fw->samples));
-    SOLVE_TRY(solve_numbers_create(work, &fw->numbers));
-    SOLVE_TRY(solve_exact_create(work, &fw->buffers));
+    if (fw->fit->surrogate == NULL) {
+        SOLVE_TRY(solve_numbers_create(work, &fw->numbers));
+        SOLVE_TRY(solve_exact_create(work, &fw->buffers));
+    }
     size_t room = features > FIT_LEVELS_MAX ? features : (size_t)FIT_LEVELS_MAX;
     t.normal = solve_alloc(work, room * room, sizeof(double));
     t.right = solve_alloc(work, room * (fw->tables.count + FIT_ETAS_MAX), sizeof(double));
