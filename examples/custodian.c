@@ -16,7 +16,8 @@
 enum { PATH_MAX_BYTES = 4096 };
 
 /* 128-bit security at ring degree 2^13: one multiplication. */
-static const ddt_ckks_literal literal = {13, 1, 50, 45, 1};
+static const ddt_ckks_literal literal = {
+    .log_n = 13, .levels = 1, .first_bits = 50, .scale_bits = 45, .p_count = 1, .boot_levels = 0, .scale_primes = 1};
 
 static const char *path_in(const char *folder, const char *name) {
     static char path[PATH_MAX_BYTES];

@@ -21,7 +21,14 @@
 #include "ddt/ring.h"
 #include "ddt/wire.h"
 
+/* A slot's number; in C++ the type of the same layout. */
+#ifdef __cplusplus
+#include <complex>
+typedef std::complex<double> ddt_complex;
+#else
 #include <complex.h>
+typedef double complex ddt_complex;
+#endif
 
 #ifdef __cplusplus
 extern "C" {
@@ -178,14 +185,14 @@ DDT_MUST_CHECK ddt_status ddt_ciphertext_read(ddt_context *ctx, ddt_reader *read
  * *out: made by ddt_plaintext_create with room for `level`, or all zero: then it is created here. The bytes are the
  * same on every machine. Errors: DDT_ERR_RANGE (too large or not finite).
  */
-DDT_MUST_CHECK ddt_status ddt_ckks_encode(ddt_context *ctx, const ddt_ckks_params *params, const double complex *values,
+DDT_MUST_CHECK ddt_status ddt_ckks_encode(ddt_context *ctx, const ddt_ckks_params *params, const ddt_complex *values,
                                           size_t count, unsigned level, double scale, ddt_plaintext *out);
 /* The same for real values. */
 DDT_MUST_CHECK ddt_status ddt_ckks_encode_real(ddt_context *ctx, const ddt_ckks_params *params, const double *values,
                                                size_t count, unsigned level, double scale, ddt_plaintext *out);
 /* All N/2 slots. Exact CRT over all limbs in use; the plaintext is not changed. Scratch memory is wiped. */
 DDT_MUST_CHECK ddt_status ddt_ckks_decode(ddt_context *ctx, const ddt_ckks_params *params,
-                                          const ddt_plaintext *plaintext, double complex *values);
+                                          const ddt_plaintext *plaintext, ddt_complex *values);
 
 /*
  * Expands a seed into the uniform limb of modulus index m and stream number `stream` (NTT domain). Words w of 64 bits,
@@ -258,7 +265,7 @@ DDT_MUST_CHECK ddt_status ddt_eval_neg(ddt_evaluator *ev, const ddt_ciphertext *
 DDT_MUST_CHECK ddt_status ddt_eval_add_plain(ddt_evaluator *ev, const ddt_ciphertext *a, const ddt_plaintext *p,
                                              ddt_ciphertext *out);
 /* Adds the complex constant c to every slot. */
-DDT_MUST_CHECK ddt_status ddt_eval_add_constant(ddt_evaluator *ev, const ddt_ciphertext *a, double complex c,
+DDT_MUST_CHECK ddt_status ddt_eval_add_constant(ddt_evaluator *ev, const ddt_ciphertext *a, ddt_complex c,
                                                 ddt_ciphertext *out);
 /* Product with a plaintext (level >= a's); scale multiplies, no rescale. */
 DDT_MUST_CHECK ddt_status ddt_eval_mul_plain(ddt_evaluator *ev, const ddt_ciphertext *a, const ddt_plaintext *p,
@@ -268,7 +275,7 @@ DDT_MUST_CHECK ddt_status ddt_eval_mul_plain(ddt_evaluator *ev, const ddt_cipher
  * all); scale multiplies, no rescale. constant_scale 1 with an integer c multiplies the message exactly without using
  * any modulus.
  */
-DDT_MUST_CHECK ddt_status ddt_eval_mul_constant(ddt_evaluator *ev, const ddt_ciphertext *a, double complex c,
+DDT_MUST_CHECK ddt_status ddt_eval_mul_constant(ddt_evaluator *ev, const ddt_ciphertext *a, ddt_complex c,
                                                 double constant_scale, ddt_ciphertext *out);
 /* out (3 parts) = a * b, not relinearised, not rescaled. out aliases nothing. */
 DDT_MUST_CHECK ddt_status ddt_eval_tensor(ddt_evaluator *ev, const ddt_ciphertext *a, const ddt_ciphertext *b,

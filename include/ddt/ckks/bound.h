@@ -18,18 +18,23 @@
 #ifndef DDT_CKKS_BOUND_H
 #define DDT_CKKS_BOUND_H
 
-#include "ddt/ckks/bootstrap.h"
+#include "ddt/ckks.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
+typedef struct ddt_bootstrap_literal ddt_bootstrap_literal; /* ddt/ckks/bootstrap.h */
+
 /* Sums and products of bounded values, before the operation's own error is added. */
 static inline ddt_ckks_bound ddt_ckks_bound_sum(ddt_ckks_bound a, ddt_ckks_bound b) {
-    return (ddt_ckks_bound){a.message + b.message, a.error + b.error};
+    const ddt_ckks_bound sum = {a.message + b.message, a.error + b.error};
+    return sum;
 }
 static inline ddt_ckks_bound ddt_ckks_bound_product(ddt_ckks_bound a, ddt_ckks_bound b) {
-    return (ddt_ckks_bound){a.message * b.message, a.message * b.error + b.message * a.error + a.error * b.error};
+    const ddt_ckks_bound product = {a.message * b.message,
+                                    a.message * b.error + b.message * a.error + a.error * b.error};
+    return product;
 }
 
 /* An encoded message with |slot| <= message; also each plaintext factor's own error. */

@@ -22,9 +22,9 @@ enum { DDT_MATRIX_D_MAX = 16 };
 typedef enum ddt_matrix_side { DDT_MATRIX_LEFT = 0, DDT_MATRIX_RIGHT = 1 } ddt_matrix_side;
 
 /* values: `count` matrices, row-major. slots: count * d^3, to be encoded (count a power of two: repeated over all). */
-void ddt_matrix_pack(ddt_matrix_side side, size_t d, const double *values, size_t count, double complex *slots);
+void ddt_matrix_pack(ddt_matrix_side side, size_t d, const double *values, size_t count, ddt_complex *slots);
 /* The matrices of a product from its slots. */
-void ddt_matrix_unpack(size_t d, const double complex *slots, size_t count, double *values);
+void ddt_matrix_unpack(size_t d, const ddt_complex *slots, size_t count, double *values);
 
 /* The transforms that pack a product at `level` again; params must outlive them. The caller owns *out. */
 typedef struct ddt_matrix_packer ddt_matrix_packer;

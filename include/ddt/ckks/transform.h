@@ -24,7 +24,7 @@ extern "C" {
  */
 typedef struct ddt_diagonal {
     int64_t index;
-    const double complex *values;
+    const ddt_complex *values;
     size_t period;
 } ddt_diagonal;
 
