@@ -60,6 +60,20 @@ case_help_teaches() {
     ddtwin --version | grep -q '^ddtwin [0-9]'
     engine --version | grep -q '^ddtwin-engine [0-9]'
 }
+# The table of docs/commands.md says of each option exactly the commands that have it.
+case_options_table() {
+    sed -n '/^## Options/,/^The environment/p' "$SOURCE/docs/commands.md" | awk -F '|' '$2 ~ /`-/ && $3 !~ /^ all/ {
+        split($2, word, "[` ]+"); n = split($3, command, ",")
+        for (i = 1; i <= n; i++) { gsub(/\(.*\)/, "", command[i]); gsub(/^ +| +$/, "", command[i]); print word[2], command[i] }
+    }' | sort >documented.txt
+    for command in check simulate compile keygen encrypt decrypt fit recommend grant open info models; do
+        ddtwin $command --help | sed -nE "s/^  (--?[a-z-]+) .*/\1 $command/p"
+    done >offered.txt
+    for command in run update info; do
+        engine $command --help | sed -nE "s/^  (--?[a-z-]+) .*/\1 ddtwin-engine $command/p"
+    done >>offered.txt
+    grep -vE '^(-o|--threads|--json|--help) ' offered.txt | sort | diff documented.txt - || fail "docs/commands.md and --help differ"
+}
 case_full_stdout() {
     [ -e /dev/full ] || exit 77
     status=0
