@@ -17,7 +17,7 @@
 #ifndef DDT_CIRCUIT_H
 #define DDT_CIRCUIT_H
 
-#include "ddt/ckks.h"
+#include "ddt/ckks/pack.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -184,7 +184,11 @@ typedef struct ddt_plan_request {
     uint64_t key_limit;
     /* 0, or the most levels that the plan may use: what is deeper is refreshed (ddt_circuit_refresh) */
     unsigned levels;
+    /* From rings of this log_n on (0: never) inputs share ciphertexts: see uploads below. Usually
+     * DDT_PLAN_PACK_LOG_N: smaller ciphertexts are not worth the keys. */
+    unsigned pack_log_n;
 } ddt_plan_request;
+enum { DDT_PLAN_PACK_LOG_N = 15 };
 
 typedef struct ddt_plan_info {
     ddt_ckks_literal literal;
@@ -194,7 +198,7 @@ typedef struct ddt_plan_info {
     unsigned bootstraps; /* for one batch; a pair is one */
     size_t lanes, block, lanes_per_batch, batches;
     size_t multiplications, rotations, rotation_keys;
-    uint64_t eval_key_bytes, twin_bytes, result_bytes; /* predicted file sizes */
+    uint64_t eval_key_bytes, twin_bytes, result_bytes; /* predicted file sizes; twin_bytes: seeded encryptions */
     double predicted_seconds;                          /* on one thread of the machine that planned: a rough guide */
     double predicted_error; /* largest over outputs, absolute: 8 sigma of the noisiest slot */
     /*
@@ -237,6 +241,30 @@ typedef struct ddt_plan_output {
     size_t carried; /* the input that it becomes in the next run (ddt_circuit_carry), SIZE_MAX: none */
 } ddt_plan_output;
 ddt_plan_output ddt_plan_get_output(const ddt_plan *plan, size_t output);
+/*
+ * Uploads. Where the plan packs (pack_log_n of the request), up to ddt_plan_pack_count input vectors of one batch share
+ * one ciphertext (ddt/ckks/pack.h): who encrypts cuts his list of vectors into pieces of that many, the last may be
+ * shorter, and the engine takes them apart before it runs the plan. Elsewhere the count is 1, and an upload is the
+ * ciphertext of one input. Inputs that outputs become (ddt_circuit_carry) are never packed.
+ */
+size_t ddt_plan_pack_count(const ddt_plan *plan);
+/* Ciphertexts for a list of so many vectors. */
+size_t ddt_plan_upload_count(const ddt_plan *plan, size_t vectors);
+/*
+ * The order in which a run's inputs are listed, those of the highest levels first, so that uploads are small:
+ * inputs[0..ddt_plan_input_count).
+ */
+void ddt_plan_upload_order(const ddt_plan *plan, size_t *inputs);
+/* The level of an upload of these inputs, 1..ddt_plan_pack_count of them; its scale is the canonical one of it. */
+unsigned ddt_plan_upload_level(const ddt_plan *plan, const size_t *inputs, size_t count);
+/* values[k]: lanes x block values of input inputs[k]. *out as for ddt_ckks_encode. The plan has parameters. */
+DDT_MUST_CHECK ddt_status ddt_plan_encode_upload(ddt_context *ctx, const ddt_plan *plan, size_t batch,
+                                                 const size_t *inputs, const double *const *values, size_t count,
+                                                 ddt_plaintext *out);
+/* The engine's part: out[k] becomes the ciphertext of input inputs[k] as ddt_plan_run wants it. Created here. */
+DDT_MUST_CHECK ddt_status ddt_plan_open_upload(ddt_context *ctx, ddt_plan *plan, const ddt_eval_keys *keys,
+                                               const ddt_ciphertext *upload, const size_t *inputs, size_t count,
+                                               ddt_ciphertext *out);
 /*
  * Keys the engine needs: galois 0 is relinearisation; top_level the highest level of use. A plan with boot_levels in
  * its literal needs the encapsulation (ddt_encapsulation_generate) besides; the keys of its bootstraps are in the list.

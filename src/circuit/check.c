@@ -236,6 +236,9 @@ static ddt_status check_shape(ddt_context *ctx, const ddt_plan *plan) {
 }
 
 static ddt_status check_ends(ddt_context *ctx, const ddt_plan *plan) {
+    if (plan->pack_stages > plan_pack_stages_most(plan, plan->literal.log_n)) {
+        return refuse_plan(ctx, "more inputs share a ciphertext than it holds");
+    }
     for (size_t v = 0; v < plan->value_count; v++) {
         if (plan->levels[v] > plan_top_level(&plan->literal)) {
             return refuse_plan(ctx, "a value lies above the top level");

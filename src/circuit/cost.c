@@ -184,7 +184,10 @@ double plan_cost(const ddt_plan *plan, const ddt_ckks_literal *literal) {
     double n = ldexp(1.0, (int)literal->log_n);
     cost_model m = {
         .n = n, .transform = transform_ns * n * literal->log_n, .p_count = literal->p_count, .literal = literal};
-    double total = 0.0;
+    double total =
+        plan->pack_stages == 0
+            ? 0.0
+            : (double)plan->input_count * key_switch(&m, plan_prime_level(literal, plan_upload_level(plan)), false, 1);
     for (size_t i = 0; i < plan->instruction_count; i++) {
         const plan_instruction *instruction = &plan->instructions[i];
         unsigned level = plan_prime_level(literal, plan_result_level(plan, instruction));

@@ -51,3 +51,15 @@ void noise_model_fill(const ddt_ckks_literal *literal, bool public_key, noise_mo
         model->switching[l] = sqrt(0.5 * n * (switching + rounded_pair)) / scale;
     }
 }
+
+/* Stages that rotate keep half of the coefficients of an error and double them; the conjugation doubles the real part.
+ */
+double noise_model_input(const noise_model *model, const ddt_plan *plan, size_t input) {
+    const unsigned stages = plan_is_carried(plan, input) ? 0 : plan->pack_stages;
+    const double switching = stages == 0 ? 0.0 : model->switching[plan_upload_level(plan)];
+    double variance = model->fresh * model->fresh;
+    for (unsigned stage = 1; stage <= stages; stage++) {
+        variance = (stage < stages ? 2.0 : 4.0) * variance + switching * switching;
+    }
+    return sqrt(variance);
+}

@@ -73,14 +73,18 @@ unsigned plan_depth(const ddt_plan *plan) {
 
 /* ------------------------------------------------------------------ derived */
 
-static void derive_batches(ddt_plan *plan) {
-    size_t most = plan_slots(plan) / plan->pool.block;
+size_t plan_lanes_per_batch(const ddt_plan *plan, unsigned log_n) {
+    size_t most = ((size_t)1 << (log_n - 1)) / plan->pool.block;
     size_t lanes = 1;
     while (lanes < plan->pool.lanes && lanes < most) {
         lanes *= 2;
     }
-    plan->lanes_per_batch = lanes;
-    plan->batches = (plan->pool.lanes + lanes - 1) / lanes;
+    return lanes;
+}
+
+static void derive_batches(ddt_plan *plan) {
+    plan->lanes_per_batch = plan_lanes_per_batch(plan, plan->literal.log_n);
+    plan->batches = (plan->pool.lanes + plan->lanes_per_batch - 1) / plan->lanes_per_batch;
 }
 
 int64_t plan_rotation(const ddt_plan *plan, int64_t steps) {
@@ -131,9 +135,22 @@ static bool add_bootstrap_keys(ddt_plan *plan) {
     return complete;
 }
 
+/* What takes uploads apart. */
+static bool add_upload_keys(ddt_plan *plan) {
+    const unsigned log_n = plan->literal.log_n;
+    const unsigned stages = plan->pack_stages;
+    bool complete = true;
+    for (unsigned stage = 1; stage <= stages && complete; stage++) {
+        complete = add_key(plan, ddt_ckks_pack_galois(log_n, stages, stage),
+                           plan_prime_level(&plan->literal, plan_upload_level(plan)));
+    }
+    return complete;
+}
+
 static bool derive_keys(ddt_plan *plan) {
     plan->key_count = 0;
     bool complete = plan->literal.boot_levels == 0 || add_bootstrap_keys(plan);
+    complete = complete && add_upload_keys(plan);
     for (size_t i = 0; i < plan->instruction_count && complete; i++) {
         const plan_instruction *instruction = &plan->instructions[i];
         if (instruction->opcode == PLAN_COMBINATION && instruction->product_count > 0) {
@@ -281,6 +298,23 @@ bool plan_eval_key_bytes(ddt_plan *plan, const ddt_ckks_literal *p, uint64_t *by
     return complete;
 }
 
+/* Of one batch. A list by levels: its pieces of ddt_plan_pack_count are as large as their first vectors. */
+static uint64_t upload_bytes(const ddt_plan *plan) {
+    const size_t pack = ddt_plan_pack_count(plan);
+    size_t before = 0; /* vectors of higher levels */
+    uint64_t bytes = 0;
+    for (unsigned level = plan_top_level(&plan->literal) + 1; level-- > 0;) {
+        size_t vectors = 0;
+        for (size_t i = 0; i < plan->input_count; i++) {
+            vectors += plan->levels[i] == level && !plan_is_carried(plan, i);
+        }
+        size_t uploads = (before + vectors + pack - 1) / pack - (before + pack - 1) / pack;
+        bytes += uploads * limb_bytes(&plan->literal, plan_prime_level(&plan->literal, level));
+        before += vectors;
+    }
+    return bytes;
+}
+
 static void count_work(const ddt_plan *plan, ddt_plan_info *info) {
     info->multiplications = plan_multiplications(plan);
     for (size_t i = 0; i < plan->instruction_count; i++) {
@@ -292,10 +326,7 @@ static void count_work(const ddt_plan *plan, ddt_plan_info *info) {
     for (size_t k = 0; k < plan->key_count; k++) {
         info->rotation_keys += plan->keys[k].galois != 0;
     }
-    for (size_t i = 0; i < plan->input_count; i++) {
-        info->twin_bytes +=
-            plan->batches * limb_bytes(&plan->literal, plan_prime_level(&plan->literal, plan->levels[i]));
-    }
+    info->twin_bytes = plan->batches * upload_bytes(plan);
     for (size_t o = 0; o < plan->output_count; o++) {
         info->result_bytes +=
             2 * plan->batches *

@@ -89,6 +89,7 @@ struct ddt_plan {
     ddt_bootstrap_literal boot; /* all zero where literal.boot_levels is */
     bool insecure;
     unsigned output_level;
+    unsigned pack_stages; /* halvings that take an upload apart, 0: each input is a ciphertext (uploads.c) */
     double predicted_error;
     double noise_bound;
     circuit_pool pool; /* lanes, block, public vectors */
@@ -142,6 +143,14 @@ bool plan_schedule(ddt_plan *plan);
 /* Calls visit(user, value) for every operand of an instruction, repeated ones as often as they appear. */
 void plan_operands(const ddt_plan *plan, const plan_instruction *instruction, void (*visit)(void *user, uint32_t value),
                    void *user);
+
+/* The most stages that are of use, or possible, in a ring of that degree. */
+unsigned plan_pack_stages_most(const ddt_plan *plan, unsigned log_n);
+/* The highest level of an input that is encrypted for a run, and whether an input is one that an output becomes. */
+unsigned plan_upload_level(const ddt_plan *plan);
+bool plan_is_carried(const ddt_plan *plan, size_t input);
+/* Lanes that share a ciphertext in a ring of that degree. */
+size_t plan_lanes_per_batch(const ddt_plan *plan, unsigned log_n);
 
 /* A rotation's steps reduced to the period of the packed slots, 1..period-1. */
 int64_t plan_rotation(const ddt_plan *plan, int64_t steps);
@@ -259,6 +268,8 @@ typedef struct noise_model {
     const double *gaussian;                    /* NOISE_TABLE_SIZE draws, for plan_simulate */
 } noise_model;
 void noise_model_fill(const ddt_ckks_literal *literal, bool public_key, noise_model *model);
+/* Of an input as the run gets it: encrypted, and taken out of an upload where it shares one. */
+double noise_model_input(const noise_model *model, const ddt_plan *plan, size_t input);
 
 /*
  * Runs the plan's instructions in double precision on `samples` lanes (evenly spaced): without noise when model is

@@ -10,7 +10,7 @@
 #include <string.h>
 
 enum {
-    PLAN_FORMAT = 3,
+    PLAN_FORMAT = 4,
     PLAN_FLAG_INSECURE = 1,
     /* The least bytes that an element takes in a file: counts are checked against what is left of the section. */
     INPUT_BYTES = 4 + 8,
@@ -42,6 +42,7 @@ static ddt_status write_head(ddt_writer *writer, const ddt_plan *plan) {
     ddt_writer_u32(writer, plan->boot.baby);
     ddt_writer_u8(writer, plan->insecure ? PLAN_FLAG_INSECURE : 0);
     ddt_writer_u32(writer, plan->output_level);
+    ddt_writer_u32(writer, plan->pack_stages);
     ddt_writer_f64(writer, plan->predicted_error);
     ddt_writer_f64(writer, isfinite(plan->noise_bound) ? plan->noise_bound : no_bound);
     ddt_writer_u64(writer, plan->pool.lanes);
@@ -254,6 +255,7 @@ static size_t read_head(plan_reader *r) {
     }
     plan->insecure = flags == PLAN_FLAG_INSECURE;
     plan->output_level = read_u32(r);
+    plan->pack_stages = read_u32(r);
     plan->predicted_error = read_f64(r);
     plan->noise_bound = read_f64(r);
     plan->noise_bound = plan->noise_bound == no_bound ? INFINITY : plan->noise_bound;

@@ -34,6 +34,7 @@ typedef struct candidate {
     double bound; /* of the noise, where the request wants one */
     double seconds;
     unsigned baby; /* baby steps of bootstraps' matrices */
+    unsigned pack; /* stages of uploads */
     bool roomy;    /* within the limits of memory and keys */
     bool found;
 } candidate;
@@ -80,6 +81,12 @@ static unsigned allowed_bits(const search *s, unsigned log_n) {
 
 /* ------------------------------------------------------------------ scale */
 
+/* The stages that are wanted before keys are counted. */
+static unsigned wanted_pack(const search *s, const ddt_plan *plan, unsigned log_n) {
+    const bool packs = s->request.pack_log_n > 0 && log_n >= s->request.pack_log_n;
+    return packs && plan->pool.block <= (size_t)1 << (log_n - 1) ? plan_pack_stages_most(plan, log_n) : 0;
+}
+
 static ddt_status predict(const search *s, const ddt_plan *plan, const ddt_ckks_literal *literal, double *error) {
     return plan_predict_error(s->ctx, plan, s->circuit, literal, s->request.public_key_inputs, error);
 }
@@ -106,7 +113,8 @@ static double scale_with_bootstraps(double target, double error, double finer, u
 static ddt_status estimate_scale(const search *s, unsigned log_n, unsigned *scale_bits) {
     enum { STEP_BITS = 8 };
     double error = 0.0;
-    const ddt_plan *plan = s->programs.plans[0];
+    ddt_plan *plan = s->programs.plans[0];
+    plan->pack_stages = wanted_pack(s, plan, log_n);
     ddt_ckks_literal literal = {.log_n = log_n,
                                 .levels = plan_depth(plan),
                                 .first_bits = DDT_RING_MODULUS_BITS_MAX,
@@ -133,6 +141,30 @@ static ddt_status estimate_scale(const search *s, unsigned log_n, unsigned *scal
 
 /* ------------------------------------------------------------------ candidates */
 
+/*
+ * As many inputs share a ciphertext as keys allow, which are large at the level of inputs: up to a GiB in all, or a
+ * tenth more than there are anyway. Sets the plan's stages. False where memory is short.
+ */
+static bool choose_pack(const search *s, ddt_plan *plan, const ddt_ckks_literal *literal) {
+    const double most_bytes = (double)(UINT64_C(1) << 30);
+    const double more = 1.1;
+    const unsigned wanted = wanted_pack(s, plan, literal->log_n);
+    uint64_t least = 0;
+    uint64_t bytes = 0;
+    plan->pack_stages = 0;
+    if (wanted == 0) {
+        return true;
+    }
+    bool complete = plan_eval_key_bytes(plan, literal, &least);
+    for (plan->pack_stages = wanted; complete && plan->pack_stages > 0; plan->pack_stages--) {
+        complete = plan_eval_key_bytes(plan, literal, &bytes);
+        if ((double)bytes <= fmax(most_bytes, more * (double)least)) {
+            break;
+        }
+    }
+    return complete;
+}
+
 /* What fits memory and keys comes first, then what takes less time. */
 static bool is_better(const candidate *a, const candidate *b) {
     return !b->found || a->roomy > b->roomy || (a->roomy == b->roomy && a->seconds < b->seconds);
@@ -144,6 +176,8 @@ static void consider(const search *s, ddt_plan *plan, const ddt_ckks_literal *li
     candidate next = {.plan = plan, .literal = *literal, .baby = baby, .roomy = true, .found = true};
     uint64_t key_bytes = 0;
     plan->boot.baby = baby;
+    next.found = choose_pack(s, plan, literal);
+    next.pack = plan->pack_stages;
     next.seconds = (double)batches * plan_cost(plan, literal);
     if (s->request.memory_limit > 0) {
         next.roomy = plan_memory(plan, literal) <= (double)s->request.memory_limit;
@@ -151,7 +185,7 @@ static void consider(const search *s, ddt_plan *plan, const ddt_ckks_literal *li
     if (s->request.key_limit > 0) {
         next.roomy = next.roomy && plan_eval_key_bytes(plan, literal, &key_bytes) && key_bytes <= s->request.key_limit;
     }
-    if (is_better(&next, best)) {
+    if (next.found && is_better(&next, best)) {
         *best = next;
     }
 }
@@ -294,6 +328,7 @@ static ddt_status try_degree(search *s, unsigned log_n, unsigned *least_scale, c
         }
         unsigned short_bits = 0;
         best.plan->boot.baby = best.baby;
+        best.plan->pack_stages = best.pack;
         status = predict(s, best.plan, &best.literal, &best.error);
         if (status == DDT_OK) {
             status = judge(s, &best, &short_bits);
@@ -498,8 +533,8 @@ static ddt_status check_request(ddt_context *ctx, const ddt_circuit *circuit, co
     unsigned least = r->insecure_for_testing ? LOG_N_MIN : LOG_N_SECURE_MIN;
     if ((r->log_n != 0 && (r->log_n < least || r->log_n > PLAN_LOG_N_MAX)) || r->output_level > 1 ||
         (r->scale_bits != 0 && (r->scale_bits < SCALE_BITS_MIN || r->scale_bits > SCALE_BITS_MAX)) ||
-        !(r->target_error >= 0.0) || !isfinite(r->target_error) || !(r->accept_error >= 0.0) ||
-        !(r->bound_target >= 0.0) || !isfinite(r->bound_target)) {
+        r->pack_log_n > PLAN_LOG_N_MAX || !(r->target_error >= 0.0) || !isfinite(r->target_error) ||
+        !(r->accept_error >= 0.0) || !(r->bound_target >= 0.0) || !isfinite(r->bound_target)) {
         return ddt_fail(ctx, DDT_ERR_ARGUMENT,
                         "A plan with ring degree 2^%u, scale 2^%u, output level %u and target error %g cannot be made.",
                         r->log_n, r->scale_bits, r->output_level, r->target_error);
@@ -533,6 +568,7 @@ static ddt_status settle(search *s, const candidate *best) {
     }
     plan->literal = best->literal;
     plan->boot.baby = best->baby;
+    plan->pack_stages = best->pack;
     plan->predicted_error = best->error;
     ddt_status status = plan_derive(s->ctx, plan);
     if (status == DDT_OK) {

@@ -313,7 +313,7 @@ static void simulate_inputs(simulation *s, const double *const *inputs) {
         if (out != NULL) {
             memcpy(out, inputs[i], s->slots * sizeof *out);
             if (s->model != NULL) {
-                add_noise(s, s->model->fresh, out);
+                add_noise(s, noise_model_input(s->model, s->plan, i), out);
             }
         }
         s->values[i] = out;

@@ -103,13 +103,26 @@ static double rescaled(const worst_case *w, unsigned level) {
     return ddt_ckks_bound_rescale(w->params, 2, scale_at(w, level), TAIL_BITS);
 }
 
+/* Of an input that shares an upload (ddt/ckks/pack.h). */
+static double unpacked(const worst_case *w, size_t input, double encrypted) {
+    const unsigned stages = plan_is_carried(w->plan, input) ? 0 : w->plan->pack_stages;
+    if (stages == 0) {
+        return encrypted;
+    }
+    const unsigned level = plan_upload_level(w->plan);
+    double switching = ddt_ckks_bound_key_switch(w->params, prime_level(w, level), scale_at(w, level), TAIL_BITS);
+    double gain = ldexp(1.0, (int)stages);
+    return gain * encrypted + (gain - 1.0) * switching;
+}
+
 /* Without what encoding rounds. */
 static double fresh(const worst_case *w, size_t input) {
     double scale = scale_at(w, w->plan->levels[input]);
     double encoding = ddt_ckks_bound_encode(w->params, 0.0, scale);
-    return (w->public_key ? ddt_ckks_bound_fresh_public(w->params, 0.0, scale, TAIL_BITS)
-                          : ddt_ckks_bound_fresh_secret(w->params, 0.0, scale, TAIL_BITS)) -
-           encoding;
+    double encrypted = (w->public_key ? ddt_ckks_bound_fresh_public(w->params, 0.0, scale, TAIL_BITS)
+                                      : ddt_ckks_bound_fresh_secret(w->params, 0.0, scale, TAIL_BITS)) -
+                       encoding;
+    return unpacked(w, input, encrypted);
 }
 
 static double combination_noise(const worst_case *w, const plan_instruction *i) {

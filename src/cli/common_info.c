@@ -84,9 +84,10 @@ static ddt_status view_file(ddt_context *ctx, const char *path, file_view *view)
 }
 
 static const char *items_name(ddt_wire_kind kind) {
-    return kind == DDT_WIRE_EVAL_KEYS                         ? "keys"
-           : kind == DDT_WIRE_TWIN || kind == DDT_WIRE_UPDATE ? "inputs"
-                                                              : "outputs";
+    return kind == DDT_WIRE_EVAL_KEYS ? "keys"
+           : kind == DDT_WIRE_TWIN    ? "ciphertexts"
+           : kind == DDT_WIRE_UPDATE  ? "inputs"
+                                      : "outputs";
 }
 
 static void print_json(const file_view *view) {
@@ -146,6 +147,8 @@ static void print_text(const file_view *view) {
                      info->depth, info->multiplications, info->rotations, info->bootstraps, info->batches);
         (void)printf("keys         relinearisation and %zu rotations, %s\n", info->rotation_keys,
                      cli_size_text(info->eval_key_bytes, size));
+        (void)printf("to send      %s with the secret key, twice that with the public one\n",
+                     cli_size_text(info->twin_bytes, size));
     }
 }
 

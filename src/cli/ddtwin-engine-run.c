@@ -113,18 +113,36 @@ ddt_status engine_load_keys(engine *e) {
 
 /* ------------------------------------------------------------------ batches */
 
-ddt_status engine_read_input(engine *e, ddt_reader *reader, size_t index, ddt_ciphertext *out) {
-    const ddt_plan_input input = ddt_plan_get_input(e->plan, index);
+static ddt_status read_ciphertext(engine *e, ddt_reader *reader, size_t input, unsigned level, ddt_ciphertext *out) {
     ddt_status status = ddt_ciphertext_read(e->ctx, reader, e->params, out);
     if (status != DDT_OK) {
         return status;
     }
-    const double scale = ddt_ckks_canonical_scale(e->params, input.level);
-    if (out->parts != 2 || out->level != input.level || !(fabs(out->scale / scale - 1) <= SCALE_TOLERANCE)) {
+    const double scale = ddt_ckks_canonical_scale(e->params, level);
+    if (out->parts != 2 || out->level != level || !(fabs(out->scale / scale - 1) <= SCALE_TOLERANCE)) {
         return ddt_fail(e->ctx, DDT_ERR_FORMAT, "%s holds a ciphertext of %s that is not as the plan wants it.",
-                        ddt_reader_path(reader), input.name);
+                        ddt_reader_path(reader), ddt_plan_get_input(e->plan, input).name);
     }
     return DDT_OK;
+}
+
+ddt_status engine_read_input(engine *e, ddt_reader *reader, size_t index, ddt_ciphertext *out) {
+    return read_ciphertext(e, reader, index, ddt_plan_get_input(e->plan, index).level, out);
+}
+
+ddt_status engine_read_upload(engine *e, ddt_reader *reader, const size_t *inputs, size_t count, ddt_ciphertext *out) {
+    if (ddt_plan_pack_count(e->plan) == 1) {
+        return engine_read_input(e, reader, inputs[0], out);
+    }
+    ddt_ciphertext upload = {0};
+    ddt_status status = read_ciphertext(e, reader, inputs[0], ddt_plan_upload_level(e->plan, inputs, count), &upload);
+    const double started_s = ddt_clock_s();
+    if (status == DDT_OK) {
+        status = ddt_plan_open_upload(e->ctx, e->plan, e->keys, &upload, inputs, count, out);
+    }
+    ddt_ciphertext_destroy(&upload);
+    e->compute_s += ddt_clock_s() - started_s;
+    return status;
 }
 
 /* Progress over all runs of the plan, from that of one. */
@@ -157,12 +175,25 @@ ddt_status engine_compute(engine *e, size_t run, size_t batch, const ddt_ciphert
     return status;
 }
 
-static ddt_status run_batch(engine *e, size_t batch, ddt_reader *reader, ddt_writer *writer, ddt_ciphertext *inputs,
-                            ddt_ciphertext *outputs) {
+/* inputs[i], i of the plan; what is sent comes in the plan's order of uploads. */
+static ddt_status read_inputs(engine *e, ddt_reader *reader, const size_t *order, ddt_ciphertext *inputs) {
+    const size_t count = ddt_plan_input_count(e->plan);
+    const size_t pack = ddt_plan_pack_count(e->plan);
+    ddt_ciphertext piece[DDT_CKKS_PACK_MAX] = {0};
     ddt_status status = DDT_OK;
-    for (size_t i = 0; status == DDT_OK && i < ddt_plan_input_count(e->plan); i++) {
-        status = engine_read_input(e, reader, i, &inputs[i]);
+    for (size_t first = 0; first < count && status == DDT_OK; first += pack) {
+        const size_t size = count - first < pack ? count - first : pack;
+        status = engine_read_upload(e, reader, order + first, size, piece);
+        for (size_t k = 0; k < size && status == DDT_OK; k++) {
+            inputs[order[first + k]] = piece[k];
+        }
     }
+    return status;
+}
+
+static ddt_status run_batch(engine *e, size_t batch, ddt_reader *reader, ddt_writer *writer, const size_t *order,
+                            ddt_ciphertext *inputs, ddt_ciphertext *outputs) {
+    ddt_status status = read_inputs(e, reader, order, inputs);
     if (status == DDT_OK) {
         status = engine_compute(e, batch, batch, inputs, outputs);
     }
@@ -184,17 +215,21 @@ static ddt_status run_batches(engine *e, ddt_reader *reader, ddt_writer *writer)
     const size_t output_count = ddt_plan_output_count(e->plan);
     ddt_ciphertext *inputs = ddt_calloc(input_count, sizeof *inputs);
     ddt_ciphertext *outputs = ddt_calloc(output_count, sizeof *outputs);
+    size_t *order = ddt_alloc(input_count, sizeof *order);
     ddt_status status = DDT_OK;
-    if (inputs == NULL || outputs == NULL) {
+    if (inputs == NULL || outputs == NULL || order == NULL) {
         status = ddt_fail(e->ctx, DDT_ERR_MEMORY, "Memory is short for the batches.");
+    } else {
+        ddt_plan_upload_order(e->plan, order);
     }
     for (size_t batch = 0; status == DDT_OK && batch < e->info.batches; batch++) {
-        status = run_batch(e, batch, reader, writer, inputs, outputs);
+        status = run_batch(e, batch, reader, writer, order, inputs, outputs);
         engine_free_ciphertexts(inputs, input_count);
         engine_free_ciphertexts(outputs, output_count);
     }
     ddt_free(inputs);
     ddt_free(outputs);
+    ddt_free(order);
     return status;
 }
 
@@ -217,7 +252,8 @@ static ddt_status run_twin(engine *e) {
     if (status != DDT_OK) {
         return status;
     }
-    status = engine_check_heading(e, reader, e->info.batches, ddt_plan_input_count(e->plan), "ciphertexts");
+    const size_t uploads = ddt_plan_upload_count(e->plan, ddt_plan_input_count(e->plan));
+    status = engine_check_heading(e, reader, e->info.batches, uploads, "ciphertexts");
     if (status == DDT_OK) {
         status = ddt_writer_open(e->ctx, e->arguments->out, DDT_WIRE_RESULT, false, &writer);
     }

@@ -20,6 +20,9 @@ typedef struct update {
     ddt_ciphertext *inputs, *outputs;
     size_t input_count, output_count;
     size_t *source; /* of each input: the output that becomes it, SIZE_MAX: the update's own */
+    size_t *sent;   /* the inputs of all vectors that were sent, in their order */
+    size_t sent_count, taken;
+    ddt_ciphertext piece[DDT_CKKS_PACK_MAX]; /* what one upload held; those from taken % pack on are still to come */
 } update;
 
 static ddt_status find_carried(update *u) {
@@ -167,12 +170,46 @@ static ddt_status read_twin(update *u) {
     return status == DDT_OK && u->life != NULL ? ddt_reader_finish(u->life) : status;
 }
 
+static bool is_absent(const update *u, size_t step, size_t input) {
+    return step + 1 == u->e.runs && (u->news_clock.absent >> input & 1) != 0;
+}
+
+/* Vectors of all steps follow one another: an upload may hold those of several. */
+static ddt_status list_sent(update *u) {
+    u->sent = ddt_alloc(u->e.runs * u->input_count, sizeof *u->sent);
+    if (u->sent == NULL) {
+        return ddt_fail(u->e.ctx, DDT_ERR_MEMORY, "Memory is short for an update.");
+    }
+    for (size_t k = 0; k < u->e.runs * u->input_count; k++) {
+        const size_t input = k % u->input_count;
+        if (u->source[input] == SIZE_MAX && !is_absent(u, k / u->input_count, input)) {
+            u->sent[u->sent_count++] = input;
+        }
+    }
+    return DDT_OK;
+}
+
+/* The next vector that was sent. */
+static ddt_status take_sent(update *u, ddt_ciphertext *out) {
+    const size_t pack = ddt_plan_pack_count(u->e.plan);
+    const size_t left = u->sent_count - u->taken;
+    ddt_status status = DDT_OK;
+    if (u->taken % pack == 0) {
+        status = engine_read_upload(&u->e, u->news, u->sent + u->taken, left < pack ? left : pack, u->piece);
+    }
+    if (status == DDT_OK) {
+        ddt_ciphertext *next = &u->piece[u->taken++ % pack];
+        *out = *next;
+        *next = (ddt_ciphertext){0};
+    }
+    return status;
+}
+
 static ddt_status run_step(update *u, size_t step) {
     ddt_status status = DDT_OK;
     for (size_t i = 0; status == DDT_OK && i < u->input_count; i++) {
         if (u->source[i] == SIZE_MAX) {
-            const bool is_absent = step + 1 == u->e.runs && (u->news_clock.absent >> i & 1) != 0;
-            status = is_absent ? zero_input(u, i, &u->inputs[i]) : engine_read_input(&u->e, u->news, i, &u->inputs[i]);
+            status = is_absent(u, step, i) ? zero_input(u, i, &u->inputs[i]) : take_sent(u, &u->inputs[i]);
         }
     }
     if (status == DDT_OK) {
@@ -206,7 +243,10 @@ static ddt_status write_twin(update *u) {
 }
 
 static ddt_status run_steps(update *u) {
-    ddt_status status = read_twin(u);
+    ddt_status status = list_sent(u);
+    if (status == DDT_OK) {
+        status = read_twin(u);
+    }
     for (size_t step = 0; status == DDT_OK && step < u->e.runs; step++) {
         status = run_step(u, step);
     }
@@ -219,6 +259,8 @@ static ddt_status run_steps(update *u) {
 static void close_update(update *u) {
     engine_free_ciphertexts(u->inputs, u->input_count);
     engine_free_ciphertexts(u->outputs, u->output_count);
+    engine_free_ciphertexts(u->piece, DDT_CKKS_PACK_MAX);
+    ddt_free(u->sent);
     ddt_free(u->inputs);
     ddt_free(u->outputs);
     ddt_free(u->source);

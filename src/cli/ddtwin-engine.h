@@ -33,6 +33,10 @@ DDT_MUST_CHECK ddt_status engine_check_heading(engine *e, ddt_reader *reader, ui
                                                const char *what);
 /* The ciphertext of an input, as the plan wants it. */
 DDT_MUST_CHECK ddt_status engine_read_input(engine *e, ddt_reader *reader, size_t index, ddt_ciphertext *out);
+/* The ciphertexts of these inputs, 1 to ddt_plan_pack_count of them, out of the one that they share. On failure out has
+ * nothing to free. */
+DDT_MUST_CHECK ddt_status engine_read_upload(engine *e, ddt_reader *reader, const size_t *inputs, size_t count,
+                                             ddt_ciphertext *out);
 /* The note goes from file to file as it is. */
 DDT_MUST_CHECK ddt_status engine_carry_note(engine *e, ddt_reader *reader, ddt_writer *writer);
 /* Runs the plan once; run: which of e->runs this is, batch: of the plan. */

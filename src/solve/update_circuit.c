@@ -563,8 +563,11 @@ void ddt_update_get_info(const ddt_update *u, ddt_update_info *info) {
 /* Amounts are to be right to 1e-4 of what a patient has, who may have a hundredth of what the plan allows for. */
 ddt_plan_request ddt_update_request(void) {
     const uint64_t key_limit = UINT64_C(1) << 30;
-    return (ddt_plan_request){
-        .target_error = 1e-6, .accept_error = 2e-5, .public_key_inputs = true, .key_limit = key_limit};
+    return (ddt_plan_request){.target_error = 1e-6,
+                              .accept_error = 2e-5,
+                              .public_key_inputs = true,
+                              .key_limit = key_limit,
+                              .pack_log_n = DDT_PLAN_PACK_LOG_N};
 }
 
 size_t ddt_update_range_count(const ddt_update *update) { return update->range_count; }

@@ -55,24 +55,6 @@ ddt_status twin_encryptor_open(ddt_context *ctx, const ddt_twin_plan *plan, cons
     return status;
 }
 
-static ddt_status encrypt_vector(ddt_context *ctx, const twin_encryptor *keys, const double *slots, unsigned level,
-                                 ddt_plaintext *plaintext, ddt_writer *writer) {
-    const double scale = ddt_ckks_canonical_scale(keys->params, level);
-    ddt_status status =
-        ddt_ckks_encode_real(ctx, keys->params, slots, ddt_ckks_slots(keys->params), level, scale, plaintext);
-    if (status != DDT_OK) {
-        return status;
-    }
-    ddt_ciphertext ciphertext = {0};
-    status = keys->secret != NULL ? ddt_encrypt_secret(ctx, keys->secret, plaintext, &ciphertext)
-                                  : ddt_encrypt_public(ctx, keys->params, &keys->public, plaintext, &ciphertext);
-    if (status == DDT_OK) {
-        status = ddt_ciphertext_write(writer, keys->params, &ciphertext);
-    }
-    ddt_ciphertext_destroy(&ciphertext);
-    return status;
-}
-
 /* Checked here as well as by the layout: nothing above an input's bound is ever encrypted. */
 static ddt_status check_bound(ddt_context *ctx, const ddt_plan_input *input, const double *slots, size_t count) {
     for (size_t i = 0; i < count; i++) {
@@ -84,39 +66,75 @@ static ddt_status check_bound(ddt_context *ctx, const ddt_plan_input *input, con
     return DDT_OK;
 }
 
-ddt_status twin_encrypt_input(ddt_context *ctx, const ddt_plan *plan, const twin_encryptor *keys, const double *values,
-                              size_t index, size_t batch, double *slots, ddt_plaintext *plaintext, ddt_writer *writer) {
-    const ddt_plan_input input = ddt_plan_get_input(plan, index);
-    ddt_plan_pack(plan, batch, values, slots);
-    ddt_status status = check_bound(ctx, &input, slots, ddt_ckks_slots(keys->params));
-    return status == DDT_OK ? encrypt_vector(ctx, keys, slots, input.level, plaintext, writer) : status;
+static ddt_status encrypt_plaintext(ddt_context *ctx, const twin_encryptor *keys, const ddt_plaintext *plaintext,
+                                    ddt_writer *writer) {
+    ddt_ciphertext ciphertext = {0};
+    ddt_status status = keys->secret != NULL
+                            ? ddt_encrypt_secret(ctx, keys->secret, plaintext, &ciphertext)
+                            : ddt_encrypt_public(ctx, keys->params, &keys->public, plaintext, &ciphertext);
+    if (status == DDT_OK) {
+        status = ddt_ciphertext_write(writer, keys->params, &ciphertext);
+    }
+    ddt_ciphertext_destroy(&ciphertext);
+    return status;
+}
+
+ddt_status twin_encrypt_upload(ddt_context *ctx, const ddt_plan *plan, const twin_encryptor *keys,
+                               const twin_upload *upload, ddt_plaintext *plaintext, ddt_writer *writer) {
+    ddt_plan_info info;
+    ddt_plan_get_info(plan, &info);
+    ddt_status status = DDT_OK;
+    for (size_t k = 0; status == DDT_OK && k < upload->count; k++) {
+        const ddt_plan_input input = ddt_plan_get_input(plan, upload->inputs[k]);
+        status = check_bound(ctx, &input, upload->values[k], info.lanes * info.block);
+    }
+    if (status == DDT_OK) {
+        status =
+            ddt_plan_encode_upload(ctx, plan, upload->batch, upload->inputs, upload->values, upload->count, plaintext);
+    }
+    return status == DDT_OK ? encrypt_plaintext(ctx, keys, plaintext, writer) : status;
+}
+
+/* Upload `index` of a batch: a piece of the plan's list of inputs. */
+static ddt_status encrypt_piece(ddt_context *ctx, const ddt_plan *plan, const twin_encryptor *keys,
+                                const double *const *inputs, const size_t *order, size_t batch, size_t index,
+                                ddt_plaintext *plaintext, ddt_writer *writer) {
+    const size_t count = ddt_plan_input_count(plan);
+    const size_t pack = ddt_plan_pack_count(plan);
+    const size_t first = index * pack;
+    const double *values[DDT_CKKS_PACK_MAX] = {0};
+    twin_upload upload = {.batch = batch, .inputs = order + first, .values = values};
+    for (; upload.count < pack && first + upload.count < count; upload.count++) {
+        values[upload.count] = inputs[order[first + upload.count]];
+    }
+    return twin_encrypt_upload(ctx, plan, keys, &upload, plaintext, writer);
 }
 
 static ddt_status encrypt_batches(ddt_context *ctx, const ddt_twin_plan *plan, const twin_encryptor *keys,
                                   const double *const *inputs, ddt_writer *writer) {
     ddt_plan_info info;
     ddt_plan_get_info(plan->plan, &info);
-    const size_t slot_count = ddt_ckks_slots(keys->params);
-    const size_t count = ddt_plan_input_count(plan->plan);
+    const size_t input_count = ddt_plan_input_count(plan->plan);
+    const size_t count = ddt_plan_upload_count(plan->plan, input_count);
     const size_t total = info.batches * count;
-    double *slots = ddt_calloc(slot_count, sizeof *slots);
-    if (slots == NULL) {
+    size_t *order = ddt_alloc(input_count, sizeof *order);
+    if (order == NULL) {
         return twin_no_memory(ctx);
     }
+    ddt_plan_upload_order(plan->plan, order);
     ddt_plaintext plaintext = {0};
     ddt_status status = ddt_plaintext_create(ctx, keys->params, ddt_ckks_levels(keys->params), &plaintext);
     for (size_t k = 0; status == DDT_OK && k < total; k++) {
         status = ddt_progress(ctx, "encrypt", k, total);
         if (status == DDT_OK) {
-            status = twin_encrypt_input(ctx, plan->plan, keys, inputs[k % count], k % count, k / count, slots,
-                                        &plaintext, writer);
+            status = encrypt_piece(ctx, plan->plan, keys, inputs, order, k / count, k % count, &plaintext, writer);
         }
     }
     if (status == DDT_OK) {
         status = ddt_progress(ctx, "encrypt", total, total);
     }
     twin_plaintext_wipe(keys->params, &plaintext);
-    twin_wipe_free(slots, slot_count * sizeof *slots);
+    ddt_free(order);
     return status;
 }
 
@@ -129,7 +147,8 @@ static ddt_status write_twin(ddt_context *ctx, const ddt_twin_plan *plan, const 
     if (status != DDT_OK) {
         return status;
     }
-    status = ddt_writer_heading(writer, &plan->digest, info.batches, (uint32_t)ddt_plan_input_count(plan->plan));
+    const size_t uploads = ddt_plan_upload_count(plan->plan, ddt_plan_input_count(plan->plan));
+    status = ddt_writer_heading(writer, &plan->digest, info.batches, (uint32_t)uploads);
     if (status == DDT_OK) {
         status = twin_identifiers_write(ctx, events, keys->secret, &plan->digest, writer);
     }

@@ -102,7 +102,9 @@ static ddt_status problem_plan(ddt_context *ctx, double target_error, ddt_twin_p
     const double share_of_bar = 0.9;
     const double moments_accepted = 10; /* times the target: the bar of bands is about the method, not the moments */
     const double relative = target_error > 0 ? target_error : usual_error(problem->recipe.purpose);
-    ddt_plan_request request = {.target_error = relative * problem->circuit_scale, .memory_limit = TWIN_MEMORY_LIMIT};
+    ddt_plan_request request = {.target_error = relative * problem->circuit_scale,
+                                .memory_limit = TWIN_MEMORY_LIMIT,
+                                .pack_log_n = DDT_PLAN_PACK_LOG_N};
     if (problem->recipe.grantable) {
         request.bound_target = TWIN_BOUND_GRANTABLE;
     } else if (target_error == 0 && problem->recipe.purpose == DDT_TWIN_BANDS) {

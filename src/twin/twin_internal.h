@@ -201,10 +201,16 @@ void twin_plaintext_wipe(const ddt_ckks_params *params, ddt_plaintext *plaintext
 DDT_MUST_CHECK ddt_status twin_encryptor_open(ddt_context *ctx, const ddt_twin_plan *plan, const twin_key_paths *paths,
                                               const char *passphrase, twin_encryptor *out);
 void twin_encryptor_close(twin_encryptor *keys);
-/* Encrypts one input's values for a batch (lanes x block) and writes the ciphertext. slots, plaintext: scratch. */
-DDT_MUST_CHECK ddt_status twin_encrypt_input(ddt_context *ctx, const ddt_plan *plan, const twin_encryptor *keys,
-                                             const double *values, size_t index, size_t batch, double *slots,
-                                             ddt_plaintext *plaintext, ddt_writer *writer);
+/* Vectors that travel in one ciphertext: values[k], lanes x block, of input inputs[k]. */
+typedef struct twin_upload {
+    size_t batch;
+    const size_t *inputs;
+    const double *const *values;
+    size_t count;
+} twin_upload;
+/* Checks, encrypts and writes an upload. plaintext: scratch. */
+DDT_MUST_CHECK ddt_status twin_encrypt_upload(ddt_context *ctx, const ddt_plan *plan, const twin_encryptor *keys,
+                                              const twin_upload *upload, ddt_plaintext *plaintext, ddt_writer *writer);
 
 /* ------------------------------------------------------------------ profiles */
 

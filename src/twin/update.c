@@ -188,32 +188,55 @@ static uint64_t absent_inputs(const updater *u) {
     return absent;
 }
 
-static ddt_status write_steps(const updater *u, double *slots, ddt_plaintext *plaintext, ddt_writer *writer) {
+/* The vectors that are sent, step by step. */
+typedef struct sent_list {
+    size_t *inputs;
+    const double **values;
+    size_t count;
+} sent_list;
+
+static bool list_sent(const updater *u, sent_list *list) {
     const size_t inputs = u->steps.input_count;
     const size_t total = u->steps.count * inputs;
-    ddt_status status = DDT_OK;
-    for (size_t k = 0; status == DDT_OK && k < total; k++) {
-        status = ddt_progress(u->ctx, "encrypt", k, total);
-        if (status == DDT_OK && is_sent(u, k / inputs, k % inputs)) {
-            status = twin_encrypt_input(u->ctx, u->plan->plan, &u->keys, u->steps.inputs[k], k % inputs, 0, slots,
-                                        plaintext, writer);
+    list->inputs = ddt_alloc(total, sizeof *list->inputs);
+    list->values = ddt_alloc(total, sizeof *list->values);
+    for (size_t k = 0; list->inputs != NULL && list->values != NULL && k < total; k++) {
+        if (is_sent(u, k / inputs, k % inputs)) {
+            list->inputs[list->count] = k % inputs;
+            list->values[list->count++] = u->steps.inputs[k];
         }
     }
-    return status == DDT_OK ? ddt_progress(u->ctx, "encrypt", total, total) : status;
+    return list->inputs != NULL && list->values != NULL;
+}
+
+/* Steps share ciphertexts: however few vectors each has, only the last ciphertext is not full. */
+static ddt_status write_steps(const updater *u, const sent_list *list, ddt_plaintext *plaintext, ddt_writer *writer) {
+    const size_t pack = ddt_plan_pack_count(u->plan->plan);
+    ddt_status status = DDT_OK;
+    for (size_t k = 0; status == DDT_OK && k < list->count; k += pack) {
+        const size_t left = list->count - k;
+        const twin_upload upload = {
+            .inputs = list->inputs + k, .values = list->values + k, .count = left < pack ? left : pack};
+        status = ddt_progress(u->ctx, "encrypt", k, list->count);
+        if (status == DDT_OK) {
+            status = twin_encrypt_upload(u->ctx, u->plan->plan, &u->keys, &upload, plaintext, writer);
+        }
+    }
+    return status == DDT_OK ? ddt_progress(u->ctx, "encrypt", list->count, list->count) : status;
 }
 
 static ddt_status write_body(const updater *u, ddt_writer *writer) {
-    const size_t slot_count = ddt_ckks_slots(u->keys.params);
-    double *slots = ddt_calloc(slot_count, sizeof *slots);
+    sent_list list = {0};
     ddt_plaintext plaintext = {0};
-    ddt_status status = slots == NULL
-                            ? twin_no_memory(u->ctx)
-                            : ddt_plaintext_create(u->ctx, u->keys.params, ddt_ckks_levels(u->keys.params), &plaintext);
+    ddt_status status = list_sent(u, &list)
+                            ? ddt_plaintext_create(u->ctx, u->keys.params, ddt_ckks_levels(u->keys.params), &plaintext)
+                            : twin_no_memory(u->ctx);
     if (status == DDT_OK) {
-        status = write_steps(u, slots, &plaintext, writer);
+        status = write_steps(u, &list, &plaintext, writer);
     }
     twin_plaintext_wipe(u->keys.params, &plaintext);
-    twin_wipe_free(slots, slot_count * sizeof *slots);
+    ddt_free(list.inputs);
+    ddt_free((void *)list.values);
     return status;
 }
 

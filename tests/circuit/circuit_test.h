@@ -119,22 +119,42 @@ static inline void test_keys_free(test_keys *keys) {
     ddt_secret_key_destroy(keys->secret);
 }
 
+/* One upload, encrypted and taken apart: out[inputs[k]], of `from` the values of all inputs. */
+static inline void test_upload(ddt_context *ctx, ddt_plan *plan, const test_keys *keys, size_t batch,
+                               double *const *from, const size_t *inputs, size_t count, ddt_ciphertext *out) {
+    const double *values[DDT_CKKS_PACK_MAX] = {0};
+    ddt_ciphertext piece[DDT_CKKS_PACK_MAX] = {0};
+    ddt_plaintext plain = {0};
+    ddt_ciphertext upload = {0};
+    for (size_t k = 0; k < count; k++) {
+        values[k] = from[inputs[k]];
+    }
+    assert_ok(ctx, ddt_plan_encode_upload(ctx, plan, batch, inputs, values, count, &plain));
+    assert_int_equal(plain.level, ddt_plan_upload_level(plan, inputs, count));
+    assert_ok(ctx, ddt_encrypt_secret(ctx, keys->secret, &plain, &upload));
+    assert_ok(ctx, ddt_plan_open_upload(ctx, plan, keys->eval, &upload, inputs, count, piece));
+    for (size_t k = 0; k < count; k++) {
+        out[inputs[k]] = piece[k];
+    }
+    ddt_plaintext_destroy(&plain);
+    ddt_ciphertext_destroy(&upload);
+}
+
+/* As commands do it: by uploads, which the engine takes apart. */
 static inline ddt_ciphertext *test_encrypt(ddt_context *ctx, ddt_plan *plan, const test_keys *keys, size_t batch,
                                            double *const *inputs) {
     const ddt_ckks_params *params = NULL;
+    const size_t count = ddt_plan_input_count(plan);
+    const size_t pack = ddt_plan_pack_count(plan);
     assert_ok(ctx, ddt_plan_params(ctx, plan, &params));
-    double *slots = calloc(ddt_ckks_slots(params), sizeof *slots);
-    ddt_ciphertext *out = calloc(ddt_plan_input_count(plan) + 1, sizeof *out);
-    for (size_t i = 0; i < ddt_plan_input_count(plan); i++) {
-        ddt_plaintext plain = {0};
-        unsigned level = ddt_plan_get_input(plan, i).level;
-        ddt_plan_pack(plan, batch, inputs[i], slots);
-        assert_ok(ctx, ddt_ckks_encode_real(ctx, params, slots, ddt_ckks_slots(params), level,
-                                            ddt_ckks_canonical_scale(params, level), &plain));
-        assert_ok(ctx, ddt_encrypt_secret(ctx, keys->secret, &plain, &out[i]));
-        ddt_plaintext_destroy(&plain);
+    size_t *order = calloc(count + 1, sizeof *order);
+    ddt_ciphertext *out = calloc(count + 1, sizeof *out);
+    ddt_plan_upload_order(plan, order);
+    for (size_t first = 0; first < count; first += pack) {
+        size_t left = count - first;
+        test_upload(ctx, plan, keys, batch, inputs, order + first, left < pack ? left : pack, out);
     }
-    free(slots);
+    free(order);
     return out;
 }
 

@@ -8,7 +8,7 @@
 
 #include "ddt/ckks/bound.h"
 
-enum { LANES = 3, BLOCK = 8, SLOTS = LANES * BLOCK };
+enum { LANES = 3, BLOCK = 8, SLOTS = LANES * BLOCK, PACK_LOG_N = 10 };
 
 /* The largest error of a run over slots that have a meaning. */
 static double run_error(ddt_context *ctx, const random_circuit *r, ddt_plan *plan) {
@@ -36,7 +36,10 @@ static void test_never_exceeded(void **state) {
         random_circuit r;
         ddt_plan *plan = NULL;
         ddt_plan_info info;
-        ddt_plan_request request = {.target_error = 1e-4, .accept_error = 1.0, .insecure_for_testing = true};
+        ddt_plan_request request = {.target_error = 1e-4,
+                                    .accept_error = 1.0,
+                                    .insecure_for_testing = true,
+                                    .pack_log_n = seed % 2 == 0 ? 0 : PACK_LOG_N};
         make_circuit(ctx, seed, &r);
         assert_ok(ctx, ddt_plan_create(ctx, r.circuit, &request, &plan));
         ddt_plan_get_info(plan, &info);
@@ -60,7 +63,10 @@ static void test_targets(void **state) {
         ddt_plan *plan = NULL;
         ddt_plan_info info;
         double target = exp2(-10.0 - 1.25 * (double)seed);
-        ddt_plan_request request = {.target_error = 1e-3, .insecure_for_testing = true, .bound_target = target};
+        ddt_plan_request request = {.target_error = 1e-3,
+                                    .insecure_for_testing = true,
+                                    .bound_target = target,
+                                    .pack_log_n = seed % 3 == 0 ? 0 : PACK_LOG_N};
         make_circuit(ctx, 100 + seed, &r);
         assert_ok(ctx, ddt_plan_create(ctx, r.circuit, &request, &plan));
         ddt_plan_get_info(plan, &info);

@@ -29,20 +29,37 @@ static inline void encrypted_make_keys(problem *p, ddt_plan *plan, encrypted_key
     }
 }
 
+/* One upload, as commands make and open it. */
+static inline void encrypted_upload(problem *p, ddt_plan *plan, const encrypted_keys *k, size_t batch,
+                                    const size_t *inputs, size_t count, ddt_ciphertext *out) {
+    const double *values[DDT_CKKS_PACK_MAX] = {0};
+    ddt_ciphertext piece[DDT_CKKS_PACK_MAX] = {0};
+    ddt_plaintext plain = {0};
+    ddt_ciphertext upload = {0};
+    for (size_t i = 0; i < count; i++) {
+        values[i] = p->inputs[inputs[i]];
+    }
+    assert_ok(p->ctx, ddt_plan_encode_upload(p->ctx, plan, batch, inputs, values, count, &plain));
+    assert_ok(p->ctx, ddt_encrypt_secret(p->ctx, k->secret, &plain, &upload));
+    assert_ok(p->ctx, ddt_plan_open_upload(p->ctx, plan, k->eval, &upload, inputs, count, piece));
+    for (size_t i = 0; i < count; i++) {
+        out[inputs[i]] = piece[i];
+    }
+    ddt_plaintext_destroy(&plain);
+    ddt_ciphertext_destroy(&upload);
+}
+
 static inline void encrypted_inputs(problem *p, ddt_plan *plan, const encrypted_keys *k, size_t batch,
                                     ddt_ciphertext *out) {
-    size_t slots = ddt_ckks_slots(k->params);
-    double *values = calloc(slots, sizeof *values);
-    for (size_t i = 0; i < ddt_plan_input_count(plan); i++) {
-        ddt_plaintext plain = {0};
-        unsigned level = ddt_plan_get_input(plan, i).level;
-        ddt_plan_pack(plan, batch, p->inputs[i], values);
-        assert_ok(p->ctx, ddt_ckks_encode_real(p->ctx, k->params, values, slots, level,
-                                               ddt_ckks_canonical_scale(k->params, level), &plain));
-        assert_ok(p->ctx, ddt_encrypt_secret(p->ctx, k->secret, &plain, &out[i]));
-        ddt_plaintext_destroy(&plain);
+    const size_t count = ddt_plan_input_count(plan);
+    const size_t pack = ddt_plan_pack_count(plan);
+    size_t *order = calloc(count + 1, sizeof *order);
+    ddt_plan_upload_order(plan, order);
+    for (size_t first = 0; first < count; first += pack) {
+        size_t left = count - first;
+        encrypted_upload(p, plan, k, batch, order + first, left < pack ? left : pack, out);
     }
-    free(values);
+    free(order);
 }
 
 static inline void encrypted_outputs(problem *p, ddt_plan *plan, const encrypted_keys *k, size_t batch,

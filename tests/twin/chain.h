@@ -132,6 +132,30 @@ static inline ddt_status chain_read_keys(chain *c, const ddt_plan *plan, const d
     return status;
 }
 
+static inline ddt_status chain_read_inputs(chain *c, ddt_plan *plan, const ddt_ckks_params *params,
+                                           const ddt_eval_keys *keys, ddt_reader *reader, ddt_ciphertext *in) {
+    const size_t count = ddt_plan_input_count(plan);
+    const size_t pack = ddt_plan_pack_count(plan);
+    size_t *order = calloc(count + 1, sizeof *order);
+    ddt_status status = DDT_OK;
+    ddt_plan_upload_order(plan, order);
+    for (size_t first = 0; status == DDT_OK && first < count; first += pack) {
+        const size_t size = count - first < pack ? count - first : pack;
+        ddt_ciphertext piece[DDT_CKKS_PACK_MAX] = {0};
+        ddt_ciphertext upload = {0};
+        status = ddt_ciphertext_read(c->ctx, reader, params, &upload);
+        if (status == DDT_OK) {
+            status = ddt_plan_open_upload(c->ctx, plan, keys, &upload, order + first, size, piece);
+        }
+        for (size_t k = 0; status == DDT_OK && k < size; k++) {
+            in[order[first + k]] = piece[k];
+        }
+        ddt_ciphertext_destroy(&upload);
+    }
+    free(order);
+    return status;
+}
+
 static inline ddt_status chain_run_batches(chain *c, ddt_plan *plan, const ddt_ckks_params *params,
                                            const ddt_eval_keys *keys, ddt_reader *reader, ddt_writer *writer) {
     const size_t inputs = ddt_plan_input_count(plan);
@@ -142,9 +166,7 @@ static inline ddt_status chain_run_batches(chain *c, ddt_plan *plan, const ddt_c
     ddt_plan_get_info(plan, &info);
     ddt_status status = DDT_OK;
     for (size_t batch = 0; status == DDT_OK && batch < info.batches; batch++) {
-        for (size_t i = 0; status == DDT_OK && i < inputs; i++) {
-            status = ddt_ciphertext_read(c->ctx, reader, params, &in[i]);
-        }
+        status = chain_read_inputs(c, plan, params, keys, reader, in);
         if (status == DDT_OK) {
             status = ddt_plan_run(c->ctx, plan, keys, batch, in, out);
         }
