@@ -40,8 +40,7 @@ static ddt_expr private_part(const solve_work *work, const solve_dosing *d, size
     if (is_stretched(work, d)) {
         return linear->bioavailability[d->compartment];
     }
-    bool is_private =
-        d->giving == SOLVE_GIVING_MODELLED_DURATION && isnan(linear->modelled_duration_h[d->compartment]);
+    bool is_private = d->giving == SOLVE_GIVING_MODELLED_DURATION && isnan(linear->modelled_duration_h[d->compartment]);
     return is_private ? linear->duration[d->compartment] : DDT_EXPR_NONE;
 }
 
@@ -77,14 +76,14 @@ static double public_duration_h(const solve_work *work, const solve_lane *lane, 
     double f = 1.0;
     if (d->giving == SOLVE_GIVING_RATE) {
         bool is_public = ddt_expr_is_const(work->pool, work->linear.bioavailability[d->compartment], &f);
-        return (is_public ? f : 1.0) * work->solution->layout.subjects[lane->subject].records[source->record].duration_h;
+        return (is_public ? f : 1.0) *
+               work->solution->layout.subjects[lane->subject].records[source->record].duration_h;
     }
     return private_part(work, d, DURATION) == DDT_EXPR_NONE ? work->linear.modelled_duration_h[d->compartment] : 0.0;
 }
 
 static double public_lag_h(const solve_work *work, const solve_lane_source *source) {
-    double lag_h =
-        source->input == SOLVE_NONE ? 0.0 : work->linear.lag_h[work->dosings[source->input].compartment];
+    double lag_h = source->input == SOLVE_NONE ? 0.0 : work->linear.lag_h[work->dosings[source->input].compartment];
     return isnan(lag_h) ? 0.0 : lag_h;
 }
 
@@ -246,8 +245,7 @@ void fit_lag_mark(const solve_layout *layout, size_t lane_index, const solve_giv
     solve_slot slot = {.t2_h = &t2_h};
     for (size_t row = 0; row < lane->source_count; row++) {
         uint32_t amount = lane->sources[row].input;
-        bool is_modelled =
-            amount != SOLVE_NONE && layout->inputs[amount].giving == SOLVE_GIVING_MODELLED_DURATION;
+        bool is_modelled = amount != SOLVE_NONE && layout->inputs[amount].giving == SOLVE_GIVING_MODELLED_DURATION;
         for (size_t k = 0; k < lane->column_count; k++) {
             size_t at = lane_index * block + row * layout->columns + k;
             solve_slot_of(layout, lane, row, &givens[row], k, &slot);

@@ -97,6 +97,17 @@ static ddt_status allocate_columns(planner *p, size_t subject, size_t stride, ui
                : DDT_OK;
 }
 
+/* A fit looks at levels; without any its row stands for the first observation. */
+static bool is_looked_at(const planner *p, size_t subject, size_t o) {
+    const ddt_schedule *schedule = &p->work->schedules[subject];
+    bool has_levels = false;
+    for (size_t k = 0; k < schedule->observation_count && !has_levels; k++) {
+        has_levels = layout_record(p, subject, schedule->observations[k])->has_dv;
+    }
+    bool is_plain = !p->work->fits || p->work->newton != NULL;
+    return is_plain || (has_levels ? layout_record(p, subject, schedule->observations[o])->has_dv : o == 0);
+}
+
 /* Observations become columns, in file order (times never decrease). */
 static ddt_status make_columns(planner *p, size_t subject) {
     const ddt_schedule *schedule = &p->work->schedules[subject];
@@ -115,6 +126,10 @@ static ddt_status make_columns(planner *p, size_t subject) {
             acts[s] = acts_before(p, subject, schedule, &plan->sources.items[s], o);
         }
         size_t k = plan->column_count;
+        if (!is_looked_at(p, subject, o)) {
+            places[o] = (solve_place){.column = k == 0 ? 0 : (uint32_t)k - 1, .time_h = time_h};
+            continue;
+        }
         if (k == 0 || !is_shared || !shares_column(plan, k - 1, acts, stride, time_h, schedule->observation_epoch[o])) {
             add_column(p, subject, schedule, o, acts);
         }

@@ -15,7 +15,8 @@ enum { STEADY_DOSES_MAX = 4096 };
 
 static const double rate_modelled = -1.0;
 static const double duration_modelled = -2.0;
-static const double forgotten = 0.1; /* of the tolerance */
+static const double forgotten = 0.1;         /* of the tolerance */
+static const double forgotten_in_fits = 3.0; /* levels have errors of their own, and the slowest patients decide */
 
 static ddt_status add_source(planner *p, source_list *list, source item) {
     if (list->count == list->capacity) {
@@ -214,7 +215,8 @@ static ddt_status steady_past_h(planner *p, size_t subject, const ddt_dose *dose
         return refuse_dose(p, subject, dose, "is at steady state without an interval II");
     }
     if (interval_h != p->memory_of_h) {
-        SOLVE_TRY(solve_memory_h(p->work, interval_h, forgotten * p->work->options.tolerance, &p->memory_h));
+        double part = p->work->fits ? forgotten_in_fits : forgotten;
+        SOLVE_TRY(solve_memory_h(p->work, interval_h, part * p->work->options.tolerance, &p->memory_h));
         p->memory_of_h = interval_h;
     }
     *past_h = p->memory_h;

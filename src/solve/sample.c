@@ -236,28 +236,37 @@ void solve_lane_givens(const solve_work *work, size_t lane, const solve_numbers 
     }
 }
 
-enum { STEP_CACHE = 32 };
+enum { STEP_CACHE = 32, INFUSION_CACHE = 8 };
 
-/* Transition matrices of the last few steps: times are often equally spaced, segments those of all sources. */
+/* Transition matrices of the last few steps: times are often equally spaced, segments those of all sources; and what
+ * the last few infusions of rate 1 left behind. */
 typedef struct step_cache {
     size_t n;
-    double *matrices; /* STEP_CACHE x n x n */
-    double *scratch;  /* 3 (n+1)^2 */
-    const double *a[STEP_CACHE];
-    double steps[STEP_CACHE];
-    size_t used, next;
+    double *matrices;  /* STEP_CACHE x n x n */
+    double *infusions; /* INFUSION_CACHE x n */
+    double *scratch;   /* 3 (n+1)^2 */
+    const double *a[STEP_CACHE], *infusion_a[INFUSION_CACHE];
+    double steps[STEP_CACHE], during[INFUSION_CACHE];
+    size_t states[INFUSION_CACHE];
+    size_t used, next, infusions_used, infusions_next;
 } step_cache;
 
 static size_t scratch_count(const solve_work *work) {
     size_t n = work->linear.n;
-    /* cached matrices; augmented matrix, its exponential and their scratch; three vectors */
-    return STEP_CACHE * n * n + 5 * (n + 1) * (n + 1) + 3 * n;
+    /* cached matrices and vectors; augmented matrix, its exponential and their scratch; three vectors */
+    return STEP_CACHE * n * n + INFUSION_CACHE * n + 5 * (n + 1) * (n + 1) + 3 * n;
+}
+
+/* Steps that differ by rounding: of one regimen, say. */
+static bool is_step(double a, double b) {
+    const double rounding = 1e-12;
+    return fabs(a - b) <= rounding * fmax(a, b);
 }
 
 static const double *cached_step(step_cache *cache, const double *a, double step_h) {
     size_t n = cache->n;
     for (size_t i = 0; i < cache->used; i++) {
-        if (cache->steps[i] == step_h && cache->a[i] == a) {
+        if (cache->a[i] == a && is_step(cache->steps[i], step_h)) {
             return cache->matrices + i * n * n;
         }
     }
@@ -285,10 +294,22 @@ static void apply_step(step_cache *cache, const double *a, double step_h, double
     memcpy(x, work, cache->n * sizeof *x);
 }
 
-/* x = D phi1(A D') e_state rate: the last column of the exponential of the augmented matrix. */
-static void after_infusion(step_cache *cache, const double *a, size_t state, double rate, double during_h, double *x) {
+/* D' phi1(A D') e_state: the last column of the exponential of the augmented matrix. */
+static const double *after_unit_infusion(step_cache *cache, const double *a, size_t state, double during_h) {
     size_t n = cache->n;
     size_t m = n + 1;
+    for (size_t i = 0; i < cache->infusions_used; i++) {
+        if (cache->infusion_a[i] == a && cache->states[i] == state && is_step(cache->during[i], during_h)) {
+            return cache->infusions + i * n;
+        }
+    }
+    size_t slot = cache->infusions_next;
+    cache->infusions_next = (cache->infusions_next + 1) % INFUSION_CACHE;
+    cache->infusions_used = cache->infusions_used < INFUSION_CACHE ? cache->infusions_used + 1 : INFUSION_CACHE;
+    cache->infusion_a[slot] = a;
+    cache->states[slot] = state;
+    cache->during[slot] = during_h;
+    double *x = cache->infusions + slot * n;
     double *augmented = cache->scratch + 3 * m * m;
     double *result = augmented + m * m;
     memset(augmented, 0, m * m * sizeof *augmented);
@@ -298,8 +319,9 @@ static void after_infusion(step_cache *cache, const double *a, size_t state, dou
     augmented[state * m + n] = 1.0;
     solve_expm(augmented, m, during_h, cache->scratch, result);
     for (size_t i = 0; i < n; i++) {
-        x[i] = rate * result[i * m + n];
+        x[i] = result[i * m + n];
     }
+    return x;
 }
 
 /* One lane on its way. */
@@ -334,7 +356,10 @@ static void source_start(exact_lane *e, size_t row, size_t column, double during
     double feed = e->buffers->givens[row].value * (dosing->omits_f ? 1.0 : own->f[dosing->compartment]);
     if (dosing->is_infusion) {
         uint32_t record = solve_record_for(layout, &layout->lanes[e->lane], SOLVE_ROLE_PIECE, 0, row, column);
-        after_infusion(&e->cache, numbers_at(e->numbers, record)->a_piece, state, feed, during_h, x);
+        const double *unit = after_unit_infusion(&e->cache, numbers_at(e->numbers, record)->a_piece, state, during_h);
+        for (size_t i = 0; i < n; i++) {
+            x[i] = feed * unit[i];
+        }
     } else {
         x[state] = feed;
     }
@@ -357,6 +382,48 @@ static void add_state(const exact_lane *e, size_t column, const double *x) {
     }
 }
 
+/* Without segments all sources of a column share one matrix: from the oldest to the newest, each step of a regimen is
+ * the same, and one exponential serves them all. */
+static size_t order_sources(exact_lane *e, size_t column) {
+    const solve_layout *layout = &e->work->solution->layout;
+    const solve_lane *lane = &layout->lanes[e->lane];
+    solve_exact_source *order = e->buffers->order;
+    solve_slot slot = {.t2_h = e->buffers->t2_h};
+    size_t count = 0;
+    for (size_t row = 0; row < lane->source_count; row++) {
+        solve_slot_of(layout, lane, row, &e->buffers->givens[row], column, &slot);
+        if (!slot.acts) {
+            continue;
+        }
+        size_t at = count++;
+        for (; at > 0 && order[at - 1].t2_h < slot.t2_h[0]; at--) {
+            order[at] = order[at - 1];
+        }
+        order[at] = (solve_exact_source){row, slot.t2_h[0], slot.during_h};
+    }
+    return count;
+}
+
+static void add_sources(exact_lane *e, size_t column) {
+    size_t n = e->work->linear.n;
+    size_t count = order_sources(e, column);
+    const solve_exact_source *order = e->buffers->order;
+    const double *a = segment_rates(e, column, 0);
+    double *start = e->vectors;
+    double *x = start + n;
+    memset(x, 0, n * sizeof *x);
+    for (size_t s = 0; s < count; s++) {
+        double next_h = s + 1 < count ? order[s + 1].t2_h : 0.0;
+        source_start(e, order[s].row, column, order[s].during_h, start);
+        for (size_t i = 0; i < n; i++) {
+            x[i] += start[i];
+        }
+        apply_step(&e->cache, a, order[s].t2_h - next_h, x, x + n);
+    }
+    add_state(e, column, x);
+}
+
+/* One source on its way through segments. */
 static void add_source(exact_lane *e, size_t row) {
     const solve_layout *layout = &e->work->solution->layout;
     const solve_lane *lane = &layout->lanes[e->lane];
@@ -364,7 +431,6 @@ static void add_source(exact_lane *e, size_t row) {
     double *start = e->vectors;
     double *x = start + n;
     double last_during = -1.0;
-    double last_t2 = 0.0;
     solve_slot slot = {.t2_h = e->buffers->t2_h};
     for (size_t k = 0; k < lane->column_count; k++) {
         solve_slot_of(layout, lane, row, &e->buffers->givens[row], k, &slot);
@@ -374,16 +440,9 @@ static void add_source(exact_lane *e, size_t row) {
         if (slot.during_h != last_during) {
             source_start(e, row, k, slot.during_h, start);
             last_during = slot.during_h;
-            last_t2 = INFINITY;
         }
-        /* In one segment the state goes on from the column before; across several it starts afresh. */
-        if (layout->segments > 1 || slot.t2_h[0] < last_t2) {
-            memcpy(x, start, n * sizeof *x);
-            last_t2 = 0.0;
-        }
-        apply_step(&e->cache, segment_rates(e, k, 0), slot.t2_h[0] - last_t2, x, x + n);
-        last_t2 = slot.t2_h[0];
-        for (size_t j = 1; j < layout->segments; j++) {
+        memcpy(x, start, n * sizeof *x);
+        for (size_t j = 0; j < layout->segments; j++) {
             apply_step(&e->cache, segment_rates(e, k, j), slot.t2_h[j], x, x + n);
         }
         add_state(e, k, x);
@@ -419,12 +478,17 @@ void solve_lane_exact(const solve_work *work, size_t lane, const solve_numbers *
     size_t n = work->linear.n;
     exact_lane e = {.work = work, .lane = lane, .numbers = numbers, .buffers = buffers};
     e.cache = (step_cache){.n = n, .matrices = buffers->scratch};
-    e.cache.scratch = e.cache.matrices + STEP_CACHE * n * n;
+    e.cache.infusions = e.cache.matrices + STEP_CACHE * n * n;
+    e.cache.scratch = e.cache.infusions + INFUSION_CACHE * n;
     e.vectors = e.cache.scratch + 5 * (n + 1) * (n + 1);
     memset(buffers->states, 0, l->column_count * n * sizeof *buffers->states);
     solve_lane_givens(work, lane, numbers, amounts, buffers->givens);
-    for (size_t row = 0; row < l->source_count; row++) {
+    bool has_segments = work->solution->layout.segments > 1;
+    for (size_t row = 0; row < l->source_count && has_segments; row++) {
         add_source(&e, row);
+    }
+    for (size_t k = 0; k < l->column_count && !has_segments; k++) {
+        add_sources(&e, k);
     }
     read_outputs(work, l, numbers, buffers->symbols, buffers->states, buffers->values, buffers->outputs);
 }
@@ -433,14 +497,15 @@ ddt_status solve_exact_create(solve_work *work, solve_exact_buffers *out) {
     const solve_layout *layout = &work->solution->layout;
     size_t outputs = work->model->output_count;
     out->givens = solve_alloc(work, layout->rows, sizeof *out->givens);
+    out->order = solve_alloc(work, layout->rows, sizeof *out->order);
     out->t2_h = solve_alloc(work, layout->segments, sizeof(double));
     out->scratch = solve_alloc(work, scratch_count(work), sizeof(double));
     out->states = solve_alloc(work, layout->columns * work->linear.n, sizeof(double));
     out->symbols = solve_alloc(work, work->symbol_count, sizeof(double));
     out->values = solve_alloc(work, outputs, sizeof(double));
     out->outputs = solve_alloc(work, outputs * layout->columns, sizeof(double));
-    return out->givens == NULL || out->t2_h == NULL || out->scratch == NULL || out->states == NULL ||
-                   out->symbols == NULL || out->values == NULL || out->outputs == NULL
+    return out->givens == NULL || out->order == NULL || out->t2_h == NULL || out->scratch == NULL ||
+                   out->states == NULL || out->symbols == NULL || out->values == NULL || out->outputs == NULL
                ? DDT_ERR_MEMORY
                : DDT_OK;
 }

@@ -659,10 +659,16 @@ ddt_status solve_numbers_check(const solve_work *work, const solve_numbers *numb
 /* What a lane's sources give to the patient of `numbers`. amounts: of each record of the lane's subject. */
 void solve_lane_givens(const solve_work *work, size_t lane, const solve_numbers *numbers, const double *amounts,
                        solve_given *givens);
+/* One source as a column sees it. */
+typedef struct solve_exact_source {
+    size_t row;
+    double t2_h, during_h;
+} solve_exact_source;
 /* Room for one lane's exact solution. */
 typedef struct solve_exact_buffers {
-    solve_given *givens; /* rows */
-    double *t2_h;        /* segments */
+    solve_given *givens;       /* rows */
+    solve_exact_source *order; /* rows */
+    double *t2_h;              /* segments */
     double *scratch;
     double *states; /* columns x n */
     double *symbols, *values;

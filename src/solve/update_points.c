@@ -49,7 +49,17 @@ void update_normal_points(size_t count, size_t dimension, double *out) {
 ddt_status update_points_create(ddt_context *ctx, const ddt_model *model, ddt_update *u) {
     double sd[FIT_ETAS_MAX];
     double factor[FIT_ETAS_MAX * FIT_ETAS_MAX] = {0};
-    SOLVE_TRY(fit_prior(ctx, model, 1.0, u->eta_symbols, &u->etas, sd, u->prior, factor));
+    uint32_t symbols[FIT_ETAS_MAX];
+    double prior[FIT_ETAS_MAX * FIT_ETAS_MAX];
+    size_t count = 0;
+    SOLVE_TRY(fit_prior(ctx, model, 1.0, symbols, &count, sd, prior, factor));
+    if (count > DDT_UPDATE_ETAS_MAX) {
+        return ddt_fail(ctx, DDT_ERR_UNSUPPORTED, "'%s' has %zu etas that vary; a living twin takes 1 to %d.",
+                        model->path, count, DDT_UPDATE_ETAS_MAX);
+    }
+    u->etas = count;
+    memcpy(u->eta_symbols, symbols, count * sizeof *symbols);
+    memcpy(u->prior, prior, count * count * sizeof *prior);
     for (size_t i = 0; i < u->etas; i++) {
         u->eta_names[i] = ddt_strdup(model->symbols[u->eta_symbols[i]].name);
         if (u->eta_names[i] == NULL) {
