@@ -676,6 +676,12 @@ case_inputs_are_not_overwritten() {
     refused 1 model.R ddtwin models model.R -o model.R
     refused 1 table.csv ddtwin simulate model.R --data table.csv --clear --plot table.csv -o out
     refused 1 nowhere ddtwin simulate model.R --data table.csv --clear --plot nowhere/curves.svg -o out
+    # Of a folder with our names only: results, one would think.
+    mkdir earlier
+    mv table.csv earlier/profile.csv
+    refused 1 earlier/profile.csv ddtwin simulate model.R --data earlier/profile.csv --clear -o earlier/
+    mv earlier/profile.csv table.csv
+    rmdir earlier
     for key in secret public eval; do
         refused 1 "never overwritten" ddtwin encrypt --plan $P --keys $K --data table.csv -o $K/$key.ddt
         refused 1 "never overwritten" ddtwin compile model.R --data-template table.csv -o $K/$key.ddt
