@@ -289,7 +289,8 @@ static ddt_status visit_terms(solve_work *work, const solve_terms *terms, term_v
 static ddt_status visit_term(solve_work *work, solve_term *term, term_visitor visit) {
     SOLVE_TRY(visit(work, term));
     for (size_t i = 0; i < term->factor_count; i++) {
-        const solve_terms *inner = term->factors[i].inner;
+        const solve_factor *f = &term->factors[i];
+        const solve_terms *inner = f->share != NULL ? &f->share->w : f->inner;
         SOLVE_TRY(inner != NULL ? visit_terms(work, inner, visit) : DDT_OK);
     }
     return DDT_OK;

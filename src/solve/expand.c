@@ -123,6 +123,7 @@ static ddt_status append_outer(solve_work *work, solve_terms *out, ddt_expr_op o
     SOLVE_TRY(expand(work, argument, inner));
     term.factors[0] =
         (solve_factor){.symbol = SOLVE_MANY, .expression = argument, .op = op, .power = power, .inner = inner};
+    SOLVE_TRY(solve_share_find(work, &term.factors[0]));
     term.factor_count = 1;
     return append(work, out, &term);
 }
@@ -166,7 +167,7 @@ static ddt_status distributes(solve_work *work, const solve_term *term, double p
     return DDT_OK;
 }
 
-static ddt_status raise_term(const solve_work *work, solve_term *term, double power) {
+ddt_status solve_term_raise(const solve_work *work, solve_term *term, double power) {
     term->coefficient = pow(term->coefficient, power);
     for (size_t i = 0; i < term->exponent_count; i++) {
         term->exponents[i].coefficient *= power;
@@ -235,7 +236,7 @@ static ddt_status expand_power(solve_work *work, ddt_expr base, double power, so
     SOLVE_TRY(inner.count == 1 ? distributes(work, inner.first, power, &yes) : DDT_OK);
     if (yes) {
         solve_term term = *inner.first;
-        SOLVE_TRY(raise_term(work, &term, power));
+        SOLVE_TRY(solve_term_raise(work, &term, power));
         return append(work, out, &term);
     }
     if (power == 1.0) {
@@ -778,7 +779,8 @@ static ddt_status tidy(solve_work *work, solve_terms *terms);
 
 static ddt_status tidy_factors(solve_work *work, const solve_term *term) {
     for (size_t i = 0; i < term->factor_count; i++) {
-        SOLVE_TRY(term->factors[i].inner != NULL ? tidy(work, term->factors[i].inner) : DDT_OK);
+        const solve_factor *f = &term->factors[i];
+        SOLVE_TRY(f->share != NULL ? tidy(work, &f->share->w) : f->inner != NULL ? tidy(work, f->inner) : DDT_OK);
     }
     return DDT_OK;
 }

@@ -169,8 +169,8 @@ static double tolerance_of(const solve_work *work, double ratio) {
 }
 
 /* Multiplies the product by f(x); f is made to have magnitude 1 at most. */
-static ddt_status multiply_function(solve_work *work, solve_function *f, solve_value x, const char *what,
-                                    solve_product *product) {
+ddt_status solve_multiply_function(solve_work *work, solve_function *f, solve_value x, const char *what,
+                                   solve_product *product) {
     shape s;
     if (!measure(f, &s)) {
         return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED, "'%s': %s is not finite on the declared ranges.",
@@ -344,7 +344,8 @@ static ddt_status lower_symbol_factor(solve_work *work, const solve_factor *fact
     solve_function *f = NULL;
     SOLVE_TRY(symbol_value(work, factor, &x, &mid, &half));
     SOLVE_TRY(expression_function(work, factor, mid, half, &f));
-    return f == NULL ? DDT_ERR_MEMORY : multiply_function(work, f, x, solve_print(work, factor->expression), product);
+    return f == NULL ? DDT_ERR_MEMORY
+                     : solve_multiply_function(work, f, x, solve_print(work, factor->expression), product);
 }
 
 static ddt_status interval_range(solve_work *work, ddt_expr e, solve_fact fact, double *low, double *high) {
@@ -498,7 +499,7 @@ ddt_status solve_lower_power(solve_work *work, ddt_expr argument, double power, 
     }
     f->a = power * half;
     f->b = power * mid;
-    return multiply_function(work, f, y, "an exponential", product);
+    return solve_multiply_function(work, f, y, "an exponential", product);
 }
 
 /* exp(e) of what depends on time: where it has died away, the argument is moved to where the polynomial is made for. */
@@ -555,6 +556,9 @@ static ddt_status multiply_steep(solve_work *work, const solve_factor *factor, s
 static ddt_status lower_outer_factor(solve_work *work, const solve_factor *factor, solve_product *product) {
     solve_value logarithm;
     double ignored = 0.0;
+    if (factor->share != NULL) {
+        return solve_share_lower(work, factor, product);
+    }
     if (factor->op == DDT_EXPR_POW && solve_newton_log(work, factor->expression, &logarithm, &ignored, &ignored)) {
         return solve_lower_power(work, factor->expression, factor->power, product);
     }
@@ -575,7 +579,7 @@ static ddt_status lower_outer_factor(solve_work *work, const solve_factor *facto
     f->b = mid;
     /* The slack of a range may reach below 0, where the model's own values, and such powers, do not. */
     f->is_floored = factor->op == DDT_EXPR_POW && factor->power > 0.0 && factor->power != floor(factor->power);
-    return multiply_function(work, f, x, solve_print(work, factor->expression), product);
+    return solve_multiply_function(work, f, x, solve_print(work, factor->expression), product);
 }
 
 /* ------------------------------------------------------------------ exponentials */
@@ -673,7 +677,7 @@ static ddt_status state_group_node(solve_work *work, solve_group *group) {
     f->a = half;
     f->b = mid;
     solve_product product = {.coefficient = 1.0};
-    SOLVE_TRY(multiply_function(work, f, x, "an exponential", &product));
+    SOLVE_TRY(solve_multiply_function(work, f, x, "an exponential", &product));
     solve_value value = product.count > 0 ? product.values[0] : solve_constant(work, 1.0);
     group->coefficient = product.coefficient;
     group->known = DDT_NODE_NONE;

@@ -401,6 +401,7 @@ typedef struct solve_factor {
     bool is_log; /* one symbol: read from the encryption of its logarithm */
     double power;
     solve_terms *inner;
+    struct solve_share *share; /* instead of inner: lower_sigmoid.c; NULL: none */
 } solve_factor;
 
 typedef struct solve_term {
@@ -724,6 +725,18 @@ ddt_status solve_exponential_choose(solve_work *work);
 
 /* expand.c */
 ddt_status solve_expand(solve_work *work, ddt_expr e, solve_terms *out);
+/* term^power for a term whose factors are positive. */
+ddt_status solve_term_raise(const solve_work *work, solve_term *term, double power);
+
+/* lower_sigmoid.c: (c + X)^-n, X = c w^g of compartments, far above c. */
+typedef struct solve_share {
+    double constant, power; /* c, g */
+    double w_max;
+    solve_terms w;
+} solve_share;
+/* factor->share where the factor is one of these in an output of a linear model, and steep; else NULL. */
+ddt_status solve_share_find(solve_work *work, solve_factor *factor);
+ddt_status solve_share_lower(solve_work *work, const solve_factor *factor, solve_product *product);
 /* encode.c */
 ddt_status solve_encode(solve_work *work);
 /* The declared range of a symbol in the layout, added where it is not there. */
@@ -744,6 +757,9 @@ ddt_status solve_lower(solve_work *work, const solve_terms *terms, solve_sum *ou
 ddt_status solve_lower_inverse(solve_work *work, solve_value x, double offset, double slope, solve_value *out);
 /* Multiplies by argument^power, where the argument's logarithm is known (solve_newton_log). */
 ddt_status solve_lower_power(solve_work *work, ddt_expr argument, double power, solve_product *product);
+/* Multiplies by f(x), x in [-1, 1]; `what` it is, for messages. */
+ddt_status solve_multiply_function(solve_work *work, solve_function *f, solve_value x, const char *what,
+                                   solve_product *product);
 /* sum * factor + offset as one node. */
 ddt_status solve_sum_node(solve_work *work, const solve_sum *sum, double factor, double offset, solve_value *out);
 /* Appends pairs whose products add up to sum * factor * vector (NULL: without a vector). */

@@ -104,6 +104,16 @@ static void test_steep(void **state) {
     const char *const doses =
         "ID,TIME,AMT,EVID,ek,ev\n1,0,1000,1,0.1,-0.1\n1,0.5,.,0,0.1,-0.1\n1,12,800,1,0.1,-0.1\n1,13,.,0,0.1,-0.1\n"
         "1,36,.,0,0.1,-0.1\n2,0,900,1,-0.2,0.05\n2,3,.,0,-0.2,0.05\n2,30,.,0,-0.2,0.05\n";
+    check("sigmoid far above EC50",
+          "m <- function() {\n  ini({\n    ek ~ 0.04\n    ev ~ 0.09\n  })\n  model({\n    d/dt(a) <- -0.3 * exp(ek) * "
+          "a\n    C <- a / 20\n    ec50 <- 0.05 * exp(ev)\n"
+          "    E <- 100 * (1 - 0.9 * C^1.6 / (ec50^1.6 + C^1.6))\n    E ~ add(1)\n  })\n}\n",
+          doses);
+    check("sigmoid of power 3 in one compartment, far above EC50",
+          "m <- function() {\n  ini({\n    ek ~ 0.04\n    ev ~ 0.01\n  })\n  model({\n    d/dt(a) <- -0.3 * exp(ek) * "
+          "a\n    C <- a / (20 * exp(ev))\n"
+          "    E <- 5 + 8 * C^3 / (0.4^3 + C^3)\n    E ~ add(1)\n  })\n}\n",
+          doses);
     check("far above EC50",
           "m <- function() {\n  ini({\n    ek ~ 0.04\n    ev ~ 0.01\n  })\n  model({\n    d/dt(a) <- -0.3 * exp(ek) * "
           "a\n    C <- a / (20 * exp(ev))\n"
