@@ -143,12 +143,28 @@ void ddt_ring_dot2(const ddt_ring *ring, size_t m, uint64_t *out0, uint64_t *out
                    const uint64_t *const *b0, const uint64_t *const *b1, size_t count);
 
 /*
- * The same and addend[p] * factor added to output p, in one; count below DDT_RING_DOT_MAX. addend[0] NULL: nothing is
- * added. passing: the outputs go past the caches to memory, for those that are not read soon.
+ * The same and more in one: ddt_ring_dot2_end leaves for part p = 0, 1
+ *
+ *     S_p = sum_k a[k] b_p[k] + sum[p] + factor addend[p] + factor T_p,   T_0 = left[0] right[0],
+ *                                                                         T_1 = left[0] right[1] + left[1] right[0],
+ *
+ * or, where something is divided, (S_p - rest[p]) divisor + then[p]. Whatever is NULL is left out: sum, addend, left
+ * and rest by their first entry, then by each. Not addend and left at once. count below DDT_RING_DOT_MAX. An output may
+ * alias limbs of sum, addend, left, right, then and its own rest, which are read at a position before anything is
+ * written there. room: DDT_RING_DOT_ROOM limbs of scratch, needed with sum, left or rest. passing: the outputs go past
+ * the caches to memory, for those that are not read soon; not with rest.
  */
+enum { DDT_RING_DOT_ROOM = 3 };
 typedef struct ddt_ring_dot_end {
+    const uint64_t *sum[2];
     const uint64_t *addend[2];
+    const uint64_t *left[2];
+    const uint64_t *right[2];
     uint64_t factor;
+    const uint64_t *rest[2];
+    uint64_t divisor;
+    const uint64_t *then[2];
+    uint64_t *room;
     bool passing;
 } ddt_ring_dot_end;
 void ddt_ring_dot2_end(const ddt_ring *ring, size_t m, uint64_t *out0, uint64_t *out1, const uint64_t *const *a,

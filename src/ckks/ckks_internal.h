@@ -170,6 +170,13 @@ ddt_status ckks_divide_top(ddt_evaluator *ev, const ddt_ciphertext *a, ddt_ciphe
 /* linear.c: the limbs 0..level of a; no checks. */
 void ckks_copy(const ddt_evaluator *ev, const ddt_ciphertext *a, unsigned level, ddt_ciphertext *out);
 
+/*
+ * relinearise.c: the product of two ciphertexts of two parts, relinearised and divided by its top prime, as if it were
+ * made and handed to ddt_eval_relinearise_rescale; out may be a factor. The factors have been checked.
+ */
+ddt_status ckks_mul_rescale(ddt_evaluator *ev, const char *operation, const ddt_ciphertext *a, const ddt_ciphertext *b,
+                            ddt_ciphertext *out);
+
 /* multiply.c: one limb of a tensor product, optionally added to out. */
 void ckks_tensor_limb(const ddt_ckks_params *params, const ddt_ciphertext *a, const ddt_ciphertext *b, unsigned limb,
                       bool accumulate, const ddt_ciphertext *out);

@@ -20,15 +20,15 @@ static size_t group_size(const ddt_ckks_params *params) {
 }
 
 /*
- * Scratch of a thread: the converted digits of a group, whose place its roundings take over after the inner product;
- * the accumulators of a group; a partial sum for inner products in several pieces.
+ * Scratch of a thread: the converted digits of a group; its accumulators, or what is taken away from them; a partial
+ * sum for inner products in several pieces; room for their end.
  */
 static size_t digit_limbs(const ddt_ckks_params *params, unsigned digits) {
     return group_size(params) * (digits < PARTS ? PARTS : digits);
 }
 
 static size_t scratch_limbs(const ddt_ckks_params *params, unsigned digits) {
-    return digit_limbs(params, digits) + PARTS * group_size(params) + PARTS;
+    return digit_limbs(params, digits) + PARTS * group_size(params) + PARTS + DDT_RING_DOT_ROOM;
 }
 
 size_t ks_work_limbs(const ddt_evaluator *ev, unsigned level) {
@@ -121,6 +121,18 @@ void ks_decompose(const ks_work *w, const uint64_t *source) {
         const size_t n = w->params->n;
         memcpy(w->scaled + i * w->stride, source + i * n, n * sizeof *source);
         ddt_ring_intt(w->params->ring, i, w->scaled + i * w->stride);
+    }
+    prepare_digits(w);
+}
+
+void ks_decompose_product(const ks_work *w, const uint64_t *a, const uint64_t *b, uint64_t *source) {
+#pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
+    for (size_t i = 0; i <= w->level; i++) {
+        const size_t n = w->params->n;
+        uint64_t *scaled = w->scaled + i * w->stride;
+        ddt_ring_mul(w->params->ring, i, scaled, a + i * n, b + i * n);
+        memcpy(source + i * n, scaled, n * sizeof *source);
+        ddt_ring_intt(w->params->ring, i, scaled);
     }
     prepare_digits(w);
 }
@@ -237,13 +249,16 @@ void ks_each_target(const ks_work *w, const uint64_t *source, ks_visit visit, vo
 
 /* ------------------------------------------------------------------ inner product */
 
-enum { AHEAD_MAX = 32, CACHED_BYTES = 8 << 20 };
+enum { AHEAD_ENDS = 12, AHEAD_MAX = 32, CACHED_BYTES = 8 << 20 };
 
-/* What is accumulated for one target and one key: digits times key, and the lifted parts. */
+/*
+ * What is accumulated for one target and one key: digits times key, and how that ends: with lifted parts and, where the
+ * result is made at once, its division.
+ */
 typedef struct accumulation {
     const uint64_t *b[DIGITS_MAX];
     const uint64_t *a[DIGITS_MAX];
-    const uint64_t *lift[PARTS]; /* NULL: none */
+    ddt_ring_dot_end end;
     uint64_t *sums[PARTS];
 } accumulation;
 
@@ -255,37 +270,47 @@ typedef struct target_work {
     const uint64_t *digit[DIGITS_MAX];
     size_t keys;
     accumulation each[KS_KEYS_MAX];
-    uint64_t *partial; /* two limbs */
-    uint64_t factor;   /* of lifted parts */
-    bool passing;      /* the sums are more than the caches hold until they are read */
+    uint64_t *partial; /* two limbs, and then the room of an inner product's end */
 } target_work;
 
-/* The sums of one key at the positions from `from` on that are a limb of `ring`. */
-static void accumulate_key(const target_work *s, const accumulation *each, const ddt_ring *ring, size_t from) {
-    uint64_t *const sums[PARTS] = {each->sums[0] + from, each->sums[1] + from};
-    for (unsigned done = 0; done < s->w->digits; done += KS_DOT_TERMS) {
-        const uint64_t *digit[KS_DOT_TERMS];
-        const uint64_t *b[KS_DOT_TERMS];
-        const uint64_t *a[KS_DOT_TERMS];
-        const unsigned count = s->w->digits - done < KS_DOT_TERMS ? s->w->digits - done : KS_DOT_TERMS;
-        for (unsigned d = 0; d < count; d++) {
-            digit[d] = s->digit[done + d] + from;
-            b[d] = each->b[done + d] + from;
-            a[d] = each->a[done + d] + from;
-        }
-        if (done == 0) {
-            const bool lifts = each->lift[0] != NULL;
-            const ddt_ring_dot_end end = {
-                .addend = {lifts ? each->lift[0] + from : NULL, lifts ? each->lift[1] + from : NULL},
-                .factor = s->factor,
-                .passing = s->passing && count == s->w->digits};
-            ddt_ring_dot2_end(ring, s->m, sums[0], sums[1], digit, b, a, count, &end);
-        } else {
-            ddt_ring_dot2(ring, s->m, s->partial, s->partial + s->w->stride, digit, b, a, count);
-            ddt_ring_add(ring, s->m, sums[0], sums[0], s->partial);
-            ddt_ring_add(ring, s->m, sums[1], sums[1], s->partial + s->w->stride);
-        }
+static void move_pair(const uint64_t **pair, size_t from) {
+    for (unsigned p = 0; p < PARTS; p++) {
+        pair[p] = pair[p] == NULL ? NULL : pair[p] + from;
     }
+}
+
+/* The end of an inner product at the positions from `from` on. */
+static ddt_ring_dot_end end_from(const accumulation *each, size_t from) {
+    ddt_ring_dot_end end = each->end;
+    move_pair(end.addend, from);
+    move_pair(end.left, from);
+    move_pair(end.right, from);
+    move_pair(end.rest, from);
+    move_pair(end.then, from);
+    return end;
+}
+
+/* The sums of one key at the positions from `from` on that are a limb of `ring`; more than KS_DOT_TERMS by pieces. */
+static void accumulate_key(const target_work *s, const accumulation *each, const ddt_ring *ring, size_t from) {
+    ddt_ring_dot_end end = end_from(each, from);
+    const uint64_t *digit[DIGITS_MAX];
+    const uint64_t *b[DIGITS_MAX];
+    const uint64_t *a[DIGITS_MAX];
+    for (unsigned d = 0; d < s->w->digits; d++) {
+        digit[d] = s->digit[d] + from;
+        b[d] = each->b[d] + from;
+        a[d] = each->a[d] + from;
+    }
+    unsigned done = 0;
+    for (; s->w->digits - done > KS_DOT_TERMS; done += KS_DOT_TERMS) {
+        const ddt_ring_dot_end piece = {.sum = {end.sum[0], end.sum[1]}, .room = end.room};
+        end.sum[0] = s->partial;
+        end.sum[1] = s->partial + s->w->stride;
+        ddt_ring_dot2_end(ring, s->m, s->partial, s->partial + s->w->stride, digit + done, b + done, a + done,
+                          KS_DOT_TERMS, &piece);
+    }
+    ddt_ring_dot2_end(ring, s->m, each->sums[0] + from, each->sums[1] + from, digit + done, b + done, a + done,
+                      s->w->digits - done, &end);
 }
 
 static void accumulate_part(void *work, size_t from) {
@@ -299,35 +324,55 @@ static void open_target(const ks_work *w, size_t t, size_t keys, target_work *s)
     s->t = t;
     s->m = ks_target_modulus(w, t);
     s->keys = keys;
-    s->factor = t <= w->level ? w->params->p_mod_q[t] : 0;
     s->partial = ks_thread_scratch(w) + (digit_limbs(w->params, w->digits) + PARTS * w->group) * w->stride;
 }
 
-/* The limbs of a key and of the lifted parts for target t. */
-static void open_accumulation(const ks_work *w, const ddt_switch_key *key, const uint64_t *const *lift, size_t t,
-                              accumulation *each) {
+/* The limbs of a key for target t. */
+static void open_accumulation(const target_work *s, const ddt_switch_key *key, accumulation *each) {
+    const ks_work *w = s->w;
     const size_t n = w->params->n;
     const size_t stride = ((size_t)key->top_level + 1 + w->params->literal.p_count) * n;
-    const size_t limb = (t <= w->level ? t : t - w->level + key->top_level) * n;
+    const size_t limb = (s->t <= w->level ? s->t : s->t - w->level + key->top_level) * n;
     for (unsigned d = 0; d < w->digits; d++) {
         each->b[d] = key->b + d * stride + limb;
         each->a[d] = key->a + d * stride + limb;
     }
+    each->end = (ddt_ring_dot_end){.room = s->partial + PARTS * w->stride};
+}
+
+/* Limb t of both parts, or of neither. */
+static void take_limbs(const uint64_t **limbs, const uint64_t *const *parts, size_t t, size_t n) {
     for (unsigned p = 0; p < PARTS; p++) {
-        each->lift[p] = t <= w->level && lift[p] != NULL ? lift[p] + t * n : NULL;
+        limbs[p] = parts[p] == NULL ? NULL : parts[p] + t * n;
+    }
+}
+
+/* What an input lifts: nothing for the special primes, where its products with P vanish. */
+static void lift_parts(const target_work *s, const ks_input *in, accumulation *each) {
+    const ks_work *w = s->w;
+    if (s->t <= w->level) {
+        each->end.factor = w->params->p_mod_q[s->t];
+        take_limbs(each->end.addend, in->lift, s->t, w->params->n);
+        take_limbs(each->end.left, in->left, s->t, w->params->n);
+        take_limbs(each->end.right, in->right, s->t, w->params->n);
     }
 }
 
 /* What an accumulation reads that comes from memory. Returns the number of limbs. */
 static size_t read_ahead(const accumulation *each, unsigned digits, const uint64_t **ahead) {
     size_t count = 0;
-    for (unsigned d = 0; d < digits && count + (size_t)(2 * PARTS) <= AHEAD_MAX; d++) {
+    for (unsigned d = 0; d < digits && count + (size_t)AHEAD_ENDS <= AHEAD_MAX; d++) {
         ahead[count++] = each->b[d];
         ahead[count++] = each->a[d];
     }
+    const ddt_ring_dot_end *end = &each->end;
     for (unsigned p = 0; p < PARTS; p++) {
-        if (each->lift[p] != NULL) {
-            ahead[count++] = each->lift[p];
+        const uint64_t *const more[] = {end->addend[p], end->left[p], end->right[p], end->then[p],
+                                        end->rest[p] == NULL ? NULL : each->sums[p]}; /* what is written, too */
+        for (size_t i = 0; i < sizeof more / sizeof more[0]; i++) {
+            if (more[i] != NULL) {
+                ahead[count++] = more[i];
+            }
         }
     }
     return count;
@@ -368,8 +413,9 @@ static void accumulate_group(const ks_work *w, const ks_input *in, target_group 
     for (size_t g = 0; g < group.count; g++) {
         target_work s;
         open_target(w, group.first + g, 1, &s);
-        open_accumulation(w, in->key, in->lift, s.t, &s.each[0]);
-        s.passing = stored && s.t < w->level && w->params->literal.log_n >= LOG_N_LARGE;
+        open_accumulation(&s, in->key, &s.each[0]);
+        lift_parts(&s, in, &s.each[0]);
+        s.each[0].end.passing = stored && s.t < w->level && w->params->literal.log_n >= LOG_N_LARGE;
         for (unsigned p = 0; p < PARTS; p++) {
             s.each[0].sums[p] = stored ? accumulator(w, p, s.t) : scratch_accumulator(w, p, g);
         }
@@ -512,36 +558,45 @@ static void finish_target(const ks_work *w, finishing *f) {
     }
 }
 
-typedef enum sums_place { IN_ACC, IN_SCRATCH, IN_OUT } sums_place;
+typedef enum sums_place { IN_ACC, IN_OUT } sums_place;
 
 static const uint64_t *sums_at(const ks_work *w, const ks_result *r, sums_place place, unsigned p, target_group group,
                                size_t g) {
     const size_t t = group.first + g;
-    return place == IN_OUT       ? r->out[p] + t * w->params->n
-           : place == IN_SCRATCH ? scratch_accumulator(w, p, g)
-                                 : accumulator(w, p, t);
+    return place == IN_OUT ? r->out[p] + t * w->params->n : accumulator(w, p, t);
+}
+
+/*
+ * What is taken away from the sums of a part before the division, modulo the targets of a group, the transforms begun:
+ * target number g's at place + g * step limbs.
+ */
+static void convert_rest(const ks_work *w, const ks_result *r, unsigned p, target_group group, uint64_t *place,
+                         size_t step) {
+    uint32_t targets[GROUP_MAX];
+    uint64_t *limbs[DDT_CKKS_P_MAX + 1];
+    uint64_t *converted[GROUP_MAX];
+    (void)dividing_limbs(w, r, p, limbs);
+    for (size_t g = 0; g < group.count; g++) {
+        targets[g] = (uint32_t)(group.first + g);
+        converted[g] = place + g * step * w->stride;
+    }
+    ddt_baseconv_begin(division_conversion(w, r), targets, group.count, converted, (const uint64_t *const *)limbs,
+                       w->part_quotients + p * w->stride);
 }
 
 /* The results of one group from its accumulators. IN_OUT: only where there is a permutation. */
-static void finish_group(const ks_work *w, const ks_result *r, target_group group, sums_place place) {
-    uint32_t targets[GROUP_MAX];
+static void finish_group(const ks_work *w, const ks_result *r, target_group group, sums_place place_of_sums) {
     finishing f[GROUP_MAX];
     for (size_t g = 0; g < group.count; g++) {
-        targets[g] = (uint32_t)(group.first + g);
-        f[g].r = r;
-        f[g].t = group.first + g;
+        f[g] = (finishing){.r = r, .t = group.first + g};
     }
     for (unsigned p = r->first_part; p < PARTS; p++) {
-        uint64_t *limbs[DDT_CKKS_P_MAX + 1];
-        uint64_t *converted[GROUP_MAX];
-        (void)dividing_limbs(w, r, p, limbs);
+        uint64_t *place = ks_thread_scratch(w) + p * w->stride;
+        convert_rest(w, r, p, group, place, PARTS);
         for (size_t g = 0; g < group.count; g++) {
-            converted[g] = ks_thread_scratch(w) + (g * PARTS + p) * w->stride;
-            f[g].rest[p] = converted[g];
-            f[g].sums[p] = sums_at(w, r, place, p, group, g);
+            f[g].rest[p] = place + g * PARTS * w->stride;
+            f[g].sums[p] = sums_at(w, r, place_of_sums, p, group, g);
         }
-        ddt_baseconv_begin(division_conversion(w, r), targets, group.count, converted, (const uint64_t *const *)limbs,
-                           w->part_quotients + p * w->stride);
     }
     for (size_t g = 0; g < group.count; g++) {
         finish_target(w, &f[g]);
@@ -580,6 +635,47 @@ static size_t first_stored(const ks_work *w, size_t limbs) {
     return even < w->targets ? w->targets - even : 0;
 }
 
+/*
+ * One target of a group at once: its digits and what is taken away are transformed together, and each part of them is
+ * multiplied with the key, divided and written while it is in the nearest cache.
+ */
+static void switch_target(const ks_work *w, const ks_input *in, const ks_result *r, target_group group, size_t g) {
+    target_work s;
+    accumulation *each = &s.each[0];
+    uint64_t *place = ks_thread_scratch(w) + g * w->stride;
+    uint64_t *converted[DIGITS_MAX + PARTS];
+    const uint64_t *ahead[AHEAD_MAX];
+    open_target(w, group.first + g, 1, &s);
+    open_accumulation(&s, in->key, each);
+    lift_parts(&s, in, each);
+    take_limbs(each->end.then, r->add, s.t, w->params->n);
+    each->end.divisor = division_factor(w, r, s.t);
+    size_t used = converted_digits(w, s.t, place, w->group, converted);
+    digit_pointers(w, in->source, s.t, place, w->group, s.digit);
+    for (unsigned p = 0; p < PARTS; p++) {
+        uint64_t *rest = scratch_accumulator(w, p, g);
+        converted[used++] = rest;
+        each->end.rest[p] = rest;
+        each->sums[p] = r->permutation == NULL ? r->out[p] + s.t * w->params->n : rest;
+    }
+    const ddt_ring_visitor visitor = {accumulate_part, &s, ahead, read_ahead(each, w->digits, ahead)};
+    ddt_ring_ntt_finish(w->params->ring, s.m, converted, used, &visitor);
+    for (unsigned p = 0; p < PARTS && r->permutation != NULL; p++) {
+        ddt_ring_permute(w->params->ring, r->out[p] + s.t * w->params->n, each->sums[p], r->permutation);
+    }
+}
+
+/* The results of one group from the digits; the divisors' sums are ready. */
+static void switch_group(const ks_work *w, const ks_input *in, const ks_result *r, target_group group) {
+    convert_digits(w, group, ks_thread_scratch(w), w->group);
+    for (unsigned p = 0; p < PARTS; p++) {
+        convert_rest(w, r, p, group, scratch_accumulator(w, p, 0), 1);
+    }
+    for (size_t g = 0; g < group.count; g++) {
+        switch_target(w, in, r, group, g);
+    }
+}
+
 void ks_switch(const ks_work *w, const ks_input *in, const ks_result *r) {
     const size_t limbs = result_limbs(w, r);
     const size_t stored = first_stored(w, limbs);
@@ -591,10 +687,11 @@ void ks_switch(const ks_work *w, const ks_input *in, const ks_result *r) {
         const bool is_stored = task >= fused;
         const target_group group =
             is_stored ? make_group(w, stored, limbs, task - fused) : make_group(w, 0, stored, task);
-        if (!is_stored) {
-            accumulate_group(w, in, group, false);
+        if (is_stored) {
+            finish_group(w, r, group, IN_ACC);
+        } else {
+            switch_group(w, in, r, group);
         }
-        finish_group(w, r, group, is_stored ? IN_ACC : IN_SCRATCH);
     }
 }
 
@@ -618,13 +715,12 @@ static ks_work rotation_work(const ks_work *w, uint64_t *room, size_t k) {
 /* One target of all rotations: the special primes' sums in their work, inverted; the others' in the results. */
 static void accumulate_rotations(const ks_work *w, const uint64_t *source, const ks_rotation *rotations, size_t count,
                                  uint64_t *room, target_group group, size_t g) {
-    static const uint64_t *const no_lift[PARTS] = {NULL, NULL};
     target_work s;
     open_target(w, group.first + g, count, &s);
-    s.passing = s.t <= w->level;
     for (size_t k = 0; k < count; k++) {
         const ks_work own = rotation_work(w, room, k);
-        open_accumulation(w, rotations[k].key, no_lift, s.t, &s.each[k]);
+        open_accumulation(&s, rotations[k].key, &s.each[k]);
+        s.each[k].end.passing = s.t <= w->level;
         for (unsigned p = 0; p < PARTS; p++) {
             s.each[k].sums[p] =
                 s.t <= w->level ? rotations[k].result.out[p] + s.t * w->params->n : accumulator(&own, p, s.t);

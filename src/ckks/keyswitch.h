@@ -48,14 +48,19 @@ ddt_status ks_find_key(ddt_evaluator *ev, const char *operation, uint64_t galois
                        const ckks_key_entry **out);
 /* First step: digits of source (level + 1 limbs in NTT domain, kept) in the coefficient domain. */
 void ks_decompose(const ks_work *w, const uint64_t *source);
+/* The same for source = a b, position by position: level + 1 limbs each, limb stride N; source is written, too. */
+void ks_decompose_product(const ks_work *w, const uint64_t *a, const uint64_t *b, uint64_t *source);
 /*
  * What a switch takes: digits of `source` times `key`. lift (both or none): two parts of level + 1 limbs, added to the
- * sum times P, so that they share the division.
+ * sum times P, so that they share the division. Or left and right: two ciphertexts of two parts, the first two parts of
+ * whose product are lifted.
  */
 typedef struct ks_input {
     const ddt_switch_key *key;
     const uint64_t *source;
     const uint64_t *lift[PARTS];
+    const uint64_t *left[PARTS];
+    const uint64_t *right[PARTS];
 } ks_input;
 
 /*

@@ -70,12 +70,11 @@ ddt_status ddt_eval_tensor_add(ddt_evaluator *ev, const ddt_ciphertext *a, const
     return DDT_OK;
 }
 
-ddt_status ddt_eval_mul(ddt_evaluator *ev, const ddt_ciphertext *a, const ddt_ciphertext *b, ddt_ciphertext *out) {
+/* With a product that is written, where more than one prime is taken off. */
+static ddt_status multiply_apart(ddt_evaluator *ev, const ddt_ciphertext *a, const ddt_ciphertext *b,
+                                 ddt_ciphertext *out) {
     ddt_ciphertext *product = NULL;
-    ddt_status status = check_factors(ev, "mul", a, b);
-    if (status == DDT_OK) {
-        status = ckks_pool_take(ev, a->level, &product);
-    }
+    ddt_status status = ckks_pool_take(ev, a->level, &product);
     if (status != DDT_OK) {
         return status;
     }
@@ -85,4 +84,13 @@ ddt_status ddt_eval_mul(ddt_evaluator *ev, const ddt_ciphertext *a, const ddt_ci
     }
     ckks_pool_give(ev, product);
     return status;
+}
+
+ddt_status ddt_eval_mul(ddt_evaluator *ev, const ddt_ciphertext *a, const ddt_ciphertext *b, ddt_ciphertext *out) {
+    const char *operation = "mul";
+    const ddt_status status = check_factors(ev, operation, a, b);
+    if (status != DDT_OK) {
+        return status;
+    }
+    return ddt_ckks_step(ev->params) == 1 ? ckks_mul_rescale(ev, operation, a, b, out) : multiply_apart(ev, a, b, out);
 }

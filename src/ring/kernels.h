@@ -20,9 +20,9 @@ enum {
     /* Most source moduli of a base conversion: 128 products of 2^100 stay within reach of ddt_reduce_wide. */
     DDT_BASECONV_FROM_MAX = 128,
     /* Positions of a part of a limb, see ddt_ring_part: a few of them fit the level-1 cache. */
-    DDT_RING_LOG_PART = 10,
+    DDT_RING_LOG_PART = 9,
     DDT_RING_PART = 1 << DDT_RING_LOG_PART,
-    DDT_RING_STEPS_FROM = 4 * DDT_RING_PART,
+    DDT_RING_STEPS_FROM = 8 * DDT_RING_PART,
     /* Terms of an inner product that are read side by side; more streams are more than processors fetch ahead of. */
     DDT_RING_DOT_SHORT = 6,
     /* Target limbs that one pass of the second half over the sources makes. */

@@ -299,17 +299,55 @@ void ddt_ring_dot2(const ddt_ring *ring, size_t m, uint64_t *out0, uint64_t *out
     ring->kernels->dot2(&ring->moduli[m], out0, out1, a, b0, b1, count);
 }
 
+/* The sums of an inner product without what is divided, one after the other, at `sums`. */
+static void dot_sums(const ddt_ring *ring, const ddt_modulus *modulus, uint64_t *const sums[2],
+                     const uint64_t *const *a, const uint64_t *const *b0, const uint64_t *const *b1, size_t count,
+                     const ddt_ring_dot_end *end) {
+    const ddt_kernels *kernels = ring->kernels;
+    kernels->dot2(modulus, sums[0], sums[1], a, b0, b1, count);
+    for (size_t p = 0; p < 2; p++) {
+        if (end->sum[0] != NULL) {
+            kernels->add(modulus, sums[p], sums[p], end->sum[p]);
+        }
+        if (end->addend[0] != NULL) {
+            kernels->mul_scalar_add(modulus, sums[p], sums[p], end->addend[p], end->factor);
+        }
+    }
+    if (end->left[0] == NULL) {
+        return;
+    }
+    uint64_t *scaled = end->room + 2 * ring->n;
+    for (size_t p = 0; p < 2; p++) {
+        kernels->mul_scalar(modulus, scaled, end->left[p], end->factor);
+        for (size_t i = 0; i + p < 2; i++) {
+            kernels->mul_add(modulus, sums[i + p], sums[i + p], scaled, end->right[i]);
+        }
+    }
+}
+
 void ddt_ring_dot2_end(const ddt_ring *ring, size_t m, uint64_t *out0, uint64_t *out1, const uint64_t *const *a,
                        const uint64_t *const *b0, const uint64_t *const *b1, size_t count,
                        const ddt_ring_dot_end *end) {
+    const ddt_modulus *modulus = &ring->moduli[m];
+    const ddt_kernels *kernels = ring->kernels;
     uint64_t *const out[2] = {out0, out1};
-    if (ring->kernels->dot2_end != NULL && count <= DDT_RING_DOT_SHORT) {
-        ring->kernels->dot2_end(&ring->moduli[m], out, a, b0, b1, count, end);
+    if (kernels->dot2_end != NULL && count <= DDT_RING_DOT_SHORT) {
+        kernels->dot2_end(modulus, out, a, b0, b1, count, end);
         return;
     }
-    ring->kernels->dot2(&ring->moduli[m], out0, out1, a, b0, b1, count);
-    for (size_t p = 0; p < 2 && end->addend[0] != NULL; p++) {
-        ring->kernels->mul_scalar_add(&ring->moduli[m], out[p], out[p], end->addend[p], end->factor);
+    const bool divides = end->rest[0] != NULL;
+    /* outputs may alias what is yet to be read */
+    const bool apart = divides || end->left[0] != NULL || end->sum[0] != NULL;
+    uint64_t *const sums[2] = {apart ? end->room : out0, apart ? end->room + ring->n : out1};
+    dot_sums(ring, modulus, sums, a, b0, b1, count, end);
+    for (size_t p = 0; p < 2 && apart; p++) {
+        if (!divides) {
+            memcpy(out[p], sums[p], ring->n * sizeof *out[p]);
+        } else if (end->then[p] != NULL) {
+            kernels->sub_mul_scalar_add(modulus, out[p], sums[p], end->rest[p], end->divisor, end->then[p]);
+        } else {
+            kernels->sub_mul_scalar(modulus, out[p], sums[p], end->rest[p], end->divisor);
+        }
     }
 }
 

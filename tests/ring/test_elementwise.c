@@ -104,21 +104,69 @@ static void test_operations(void **state) {
     check_everywhere(4, 10, 3, check_operations);
 }
 
-/* With addends (variant 1) and past the caches (variant 2) it is the inner product and a product with a scalar. */
+/* What an inner product ends with: bits and thirds of a number below VARIANTS. */
+enum { VARIANTS = 24 };
+typedef struct variant {
+    unsigned lifts; /* 0: nothing, 1: addends, 2: a tensor product */
+    bool divides;
+    bool more; /* past the caches; or something is added after the division */
+    bool sums;
+} variant;
+
+static variant make_variant(unsigned number) {
+    return (variant){number % 3, number / 3 % 2 == 1, number / 6 % 2 == 1, number / 12 == 1};
+}
+
+static uint64_t expected_end(const ddt_ring_dot_end *end, unsigned part, size_t j, uint64_t dot, uint64_t q) {
+    wide sum = dot;
+    if (end->sum[0] != NULL) {
+        sum += end->sum[part][j];
+    }
+    if (end->addend[0] != NULL) {
+        sum += mul_mod(end->addend[part][j], end->factor, q);
+    }
+    if (end->left[0] != NULL) {
+        uint64_t product = mul_mod(end->left[0][j], end->right[part][j], q);
+        product = part == 0 ? product : (product + mul_mod(end->left[1][j], end->right[0][j], q)) % q;
+        sum += mul_mod(product, end->factor, q);
+    }
+    if (end->rest[0] == NULL) {
+        return (uint64_t)(sum % q);
+    }
+    const uint64_t difference = (uint64_t)((sum + q - end->rest[part][j]) % q);
+    return (mul_mod(difference, end->divisor, q) + (end->then[part] == NULL ? 0 : end->then[part][j])) % q;
+}
+
+/* Against the inner product alone, in place: the outputs are the sums and the factors on the left. */
 static void check_dot_end(const ddt_ring *ring, size_t m, const uint64_t *const *a, const uint64_t *const *b0,
-                          const uint64_t *const *b1, size_t count, unsigned variant, const uint64_t *dot) {
+                          const uint64_t *const *b1, size_t count, variant v, const uint64_t *dot) {
     const size_t n = ddt_ring_n(ring);
     const uint64_t q = ddt_ring_modulus(ring, m);
-    const bool adds = variant & 1;
     uint64_t *out = new_limb(2 * n);
-    const ddt_ring_dot_end end = {
-        .addend = {adds ? b1[0] : NULL, adds ? a[0] : NULL}, .factor = q - 1 - count, .passing = variant & 2};
-    ddt_ring_dot2_end(ring, m, out, out + n, a, b0, b1, count, &end);
+    uint64_t *expected = new_limb(2 * n);
+    uint64_t *room = new_limb(DDT_RING_DOT_ROOM * n);
     for (size_t j = 0; j < n; j++) {
-        assert_true(out[j] == (dot[j] + (adds ? mul_mod(b1[0][j], end.factor, q) : 0)) % q);
-        assert_true(out[n + j] == (dot[n + j] + (adds ? mul_mod(a[0][j], end.factor, q) : 0)) % q);
+        out[j] = b0[0][j];
+        out[n + j] = a[0][j];
     }
+    const ddt_ring_dot_end end = {.sum = {v.sums ? out : NULL, v.sums ? out + n : NULL},
+                                  .addend = {v.lifts == 1 ? b1[0] : NULL, v.lifts == 1 ? a[0] : NULL},
+                                  .left = {v.lifts == 2 ? out : NULL, v.lifts == 2 ? out + n : NULL},
+                                  .right = {b1[0], b0[1]},
+                                  .factor = q - 1 - count,
+                                  .rest = {v.divides ? a[0] : NULL, v.divides ? b0[0] : NULL},
+                                  .divisor = q - 1,
+                                  .then = {v.divides && v.more ? out : NULL, NULL},
+                                  .room = room,
+                                  .passing = !v.divides && v.more};
+    for (size_t j = 0; j < 2 * n; j++) {
+        expected[j] = expected_end(&end, (unsigned)(j / n), j % n, dot[j], q);
+    }
+    ddt_ring_dot2_end(ring, m, out, out + n, a, b0, b1, count, &end);
+    assert_limbs_equal(out, expected, 2 * n);
     ddt_free(out);
+    ddt_free(expected);
+    ddt_free(room);
 }
 
 /* Both factors at q-1 throughout: the largest sums there are. */
@@ -149,8 +197,8 @@ static void check_products(const ddt_ring *ring, size_t m, size_t count, bool ex
         assert_true(out[j] == (uint64_t)(sum0 % q));
         assert_true(out[n + j] == (uint64_t)(sum1 % q));
     }
-    for (unsigned variant = 0; variant < 4 && count < DDT_RING_DOT_MAX; variant++) {
-        check_dot_end(ring, m, a, b0, b1, count, variant, out);
+    for (unsigned v = 0; v < VARIANTS && count < DDT_RING_DOT_MAX; v++) {
+        check_dot_end(ring, m, a, b0, b1, count, make_variant(v), out);
     }
     ddt_free(limbs);
     ddt_free(out);
@@ -189,8 +237,8 @@ static void check_sums(const ddt_ring *ring, size_t m, uint64_t *seed) {
         check_products(ring, m, count, false, seed);
         check_products(ring, m, count, true, seed);
     }
-    for (unsigned variant = 0; variant < 4; variant++) {
-        check_tensor(ring, m, variant & 1, variant & 2, seed);
+    for (unsigned way = 0; way < 4; way++) {
+        check_tensor(ring, m, way & 1, way & 2, seed);
     }
 }
 

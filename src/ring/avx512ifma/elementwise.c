@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-enum { PAIR = 2 * LANES };
+enum { PAIR = 2 * LANES, FETCHED = 4 * PAIR };
 
 typedef struct two {
     vec a;
@@ -257,8 +257,19 @@ static dot_limbs some_terms(const dot_limbs *all, size_t from, size_t count) {
     return (dot_limbs){all->a + from, all->b0 + from, all->b1 + from, count};
 }
 
+/*
+ * Into the level-1 cache what comes a few pairs later: the processor's own fetching follows an instruction, and here
+ * one instruction reads the limbs of all terms in turn.
+ */
+DDT_INLINE void fetch_later(const uint64_t *p) {
+    __builtin_prefetch(p + FETCHED, 0, 3);
+    __builtin_prefetch(p + FETCHED + LANES, 0, 3);
+}
+
 DDT_INLINE dot_sums dot_terms(dot_sums s, const dot_limbs *terms, size_t j) {
     for (size_t k = 0; k < terms->count; k++) {
+        fetch_later(terms->b0[k] + j);
+        fetch_later(terms->b1[k] + j);
         two x = load_two(terms->a[k] + j);
         two y0 = load_two(terms->b0[k] + j);
         two y1 = load_two(terms->b1[k] + j);
@@ -336,44 +347,122 @@ DDT_INLINE void pass_two(uint64_t *p, two v) {
     _mm512_stream_si512((void *)(p + LANES), v.b);
 }
 
-/* The addends' products are one more term, and the terms one after the other reduce to the same residues. */
-DDT_INLINE void dot_with_end(const wide *w, uint64_t *const out[2], const dot_limbs *terms, size_t n,
-                             const ddt_ring_dot_end *end, bool adds, bool passing) {
-    const two f = splat_two(end->factor);
+/* What an inner product ends with, for one modulus. */
+typedef struct dot_ending {
+    wide w;
+    factor lift;
+    factor divide; /* by `divisor` 2^52, which undoes the Montgomery step */
+    const ddt_ring_dot_end *end;
+    enum { LIFTS_NOTHING, LIFTS_ADDENDS, LIFTS_TENSOR } lifts;
+    bool passing;
+    bool divides;
+} dot_ending;
+
+static dot_ending make_ending(const ddt_modulus *modulus, const ddt_ring_dot_end *end) {
+    dot_ending e = {.w = make_wide(modulus), .end = end, .passing = end->passing, .divides = end->rest[0] != NULL};
+    if (end->left[0] != NULL) {
+        e.lifts = LIFTS_TENSOR;
+        e.lift = make_factor(modulus, end->factor);
+    } else if (end->addend[0] != NULL) {
+        e.lifts = LIFTS_ADDENDS;
+        e.lift.w = splat_two(end->factor);
+    }
+    if (e.divides) {
+        e.divide = make_factor(modulus, ddt_modulus_mul(modulus, end->divisor, modulus->montgomery_52));
+    }
+    return e;
+}
+
+DDT_INLINE void add_product(two *low, two *high, two x, two y) {
+    *low = low_two(*low, x, y);
+    *high = high_two(*high, x, y);
+}
+
+/*
+ * What is lifted, as more terms: an addend as it is, the first factor of a product multiplied by the factor and in (0,
+ * 2q), so that it counts for two terms of the sixteen.
+ */
+DDT_INLINE dot_sums lift_terms(dot_sums s, const dot_ending *e, size_t j, int lifts) {
+    const ddt_ring_dot_end *end = e->end;
+    if (lifts == LIFTS_ADDENDS) {
+        add_product(&s.low0, &s.high0, load_two(end->addend[0] + j), e->lift.w);
+        add_product(&s.low1, &s.high1, load_two(end->addend[1] + j), e->lift.w);
+    } else if (lifts == LIFTS_TENSOR) {
+        for (size_t p = 0; p < 2; p++) {
+            fetch_later(end->left[p] + j);
+            fetch_later(end->right[p] + j);
+        }
+        const two x0 = add_two(multiply(load_two(end->left[0] + j), &e->lift), e->lift.q);
+        const two x1 = add_two(multiply(load_two(end->left[1] + j), &e->lift), e->lift.q);
+        const two y0 = load_two(end->right[0] + j);
+        add_product(&s.low0, &s.high0, x0, y0);
+        add_product(&s.low1, &s.high1, x0, load_two(end->right[1] + j));
+        add_product(&s.low1, &s.high1, x1, y0);
+    }
+    return s;
+}
+
+/*
+ * (S - rest) divisor + then for the words of S, whose low one has room for q - rest. The Montgomery step leaves (0,
+ * 2^52), see reduce_wide.
+ */
+DDT_INLINE two divide_wide(two low, two high, const dot_ending *e, size_t part, size_t j) {
+    const two q = e->w.undo.q;
+    low = add_two(low, sub_two(q, load_two(e->end->rest[part] + j)));
+    const two m = low_two(zero_two(), low, e->w.inverse);
+    const two carry = {_mm512_srli_epi64(low.a, WORD_BITS), _mm512_srli_epi64(low.b, WORD_BITS)};
+    two r = sub_two(add_two(add_two(high, carry), q), high_two(zero_two(), m, q));
+    r = lift_two(multiply(r, &e->divide), q);
+    return e->end->then[part] == NULL ? r : reduce_two(add_two(r, load_two(e->end->then[part] + j)), q);
+}
+
+/* More terms, one after the other, reduce to the same residues. */
+DDT_INLINE void dot_with_end(const dot_ending *e, uint64_t *const out[2], const dot_limbs *terms, size_t n, int lifts,
+                             bool divides, bool passing) {
     for (size_t j = 0; j < n; j += PAIR) {
-        dot_sums s = dot_terms((dot_sums){zero_two(), zero_two(), zero_two(), zero_two()}, terms, j);
-        if (adds) {
-            const two x = load_two(end->addend[0] + j);
-            const two y = load_two(end->addend[1] + j);
-            s.low0 = low_two(s.low0, x, f);
-            s.low1 = low_two(s.low1, y, f);
-            s.high0 = high_two(s.high0, x, f);
-            s.high1 = high_two(s.high1, y, f);
+        dot_sums s = {zero_two(), zero_two(), zero_two(), zero_two()};
+        if (e->end->sum[0] != NULL) {
+            s.low0 = load_two(e->end->sum[0] + j);
+            s.low1 = load_two(e->end->sum[1] + j);
         }
-        if (passing) {
-            pass_two(out[0] + j, reduce_wide(s.low0, s.high0, w));
-            pass_two(out[1] + j, reduce_wide(s.low1, s.high1, w));
+        s = lift_terms(dot_terms(s, terms, j), e, j, lifts);
+        if (divides) {
+            const two first = divide_wide(s.low0, s.high0, e, 0, j);
+            const two second = divide_wide(s.low1, s.high1, e, 1, j);
+            store_two(out[0] + j, first);
+            store_two(out[1] + j, second);
+        } else if (passing) {
+            pass_two(out[0] + j, reduce_wide(s.low0, s.high0, &e->w));
+            pass_two(out[1] + j, reduce_wide(s.low1, s.high1, &e->w));
         } else {
-            store_two(out[0] + j, reduce_wide(s.low0, s.high0, w));
-            store_two(out[1] + j, reduce_wide(s.low1, s.high1, w));
+            store_two(out[0] + j, reduce_wide(s.low0, s.high0, &e->w));
+            store_two(out[1] + j, reduce_wide(s.low1, s.high1, &e->w));
         }
+    }
+}
+
+DDT_INLINE void dot_by_ending(const dot_ending *e, uint64_t *const out[2], const dot_limbs *terms, size_t n,
+                              int lifts) {
+    if (e->divides) {
+        dot_with_end(e, out, terms, n, lifts, true, false);
+    } else if (e->passing) {
+        dot_with_end(e, out, terms, n, lifts, false, true);
+    } else {
+        dot_with_end(e, out, terms, n, lifts, false, false);
     }
 }
 
 void ddt_avx512ifma_dot2_end(const ddt_modulus *modulus, uint64_t *const out[2], const uint64_t *const *a,
                              const uint64_t *const *b0, const uint64_t *const *b1, size_t count,
                              const ddt_ring_dot_end *end) {
-    const wide w = make_wide(modulus);
+    const dot_ending e = make_ending(modulus, end);
     const dot_limbs terms = {a, b0, b1, count};
-    const bool adds = end->addend[0] != NULL;
-    if (adds && end->passing) {
-        dot_with_end(&w, out, &terms, modulus->n, end, true, true);
-    } else if (adds) {
-        dot_with_end(&w, out, &terms, modulus->n, end, true, false);
-    } else if (end->passing) {
-        dot_with_end(&w, out, &terms, modulus->n, end, false, true);
+    if (e.lifts == LIFTS_TENSOR) {
+        dot_by_ending(&e, out, &terms, modulus->n, LIFTS_TENSOR);
+    } else if (e.lifts == LIFTS_ADDENDS) {
+        dot_by_ending(&e, out, &terms, modulus->n, LIFTS_ADDENDS);
     } else {
-        dot_with_end(&w, out, &terms, modulus->n, end, false, false);
+        dot_by_ending(&e, out, &terms, modulus->n, LIFTS_NOTHING);
     }
     if (end->passing) {
         _mm_sfence(); /* other threads may read the outputs */
