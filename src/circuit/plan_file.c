@@ -10,8 +10,10 @@
 #include <string.h>
 
 enum {
-    PLAN_FORMAT = 4,
+    PLAN_FORMAT = 3,
     PLAN_FLAG_INSECURE = 1,
+    PLAN_PACK_SHIFT = 1, /* the next two bits of the flags: stages of uploads */
+    PLAN_FLAGS_MAX = PLAN_FLAG_INSECURE | DDT_CKKS_PACK_STAGES_MAX << PLAN_PACK_SHIFT,
     /* The least bytes that an element takes in a file: counts are checked against what is left of the section. */
     INPUT_BYTES = 4 + 8,
     OUTPUT_BYTES = 4 + 4 + 4,
@@ -40,9 +42,9 @@ static ddt_status write_head(ddt_writer *writer, const ddt_plan *plan) {
     ddt_writer_u32(writer, plan->boot.log_slots);
     ddt_writer_u32(writer, plan->boot.slots_levels);
     ddt_writer_u32(writer, plan->boot.baby);
-    ddt_writer_u8(writer, plan->insecure ? PLAN_FLAG_INSECURE : 0);
+    ddt_writer_u8(writer,
+                  (uint8_t)((plan->insecure ? PLAN_FLAG_INSECURE : 0) | (plan->pack_stages << PLAN_PACK_SHIFT)));
     ddt_writer_u32(writer, plan->output_level);
-    ddt_writer_u32(writer, plan->pack_stages);
     ddt_writer_f64(writer, plan->predicted_error);
     ddt_writer_f64(writer, isfinite(plan->noise_bound) ? plan->noise_bound : no_bound);
     ddt_writer_u64(writer, plan->pool.lanes);
@@ -250,12 +252,12 @@ static size_t read_head(plan_reader *r) {
     plan->boot.slots_levels = read_u32(r);
     plan->boot.baby = read_u32(r);
     keep(r, ddt_reader_u8(r->reader, &flags));
-    if (flags > PLAN_FLAG_INSECURE) {
+    if (flags > PLAN_FLAGS_MAX) {
         refuse(r, "it has unknown flags");
     }
-    plan->insecure = flags == PLAN_FLAG_INSECURE;
+    plan->insecure = (flags & PLAN_FLAG_INSECURE) != 0;
+    plan->pack_stages = (unsigned)flags >> PLAN_PACK_SHIFT;
     plan->output_level = read_u32(r);
-    plan->pack_stages = read_u32(r);
     plan->predicted_error = read_f64(r);
     plan->noise_bound = read_f64(r);
     plan->noise_bound = plan->noise_bound == no_bound ? INFINITY : plan->noise_bound;

@@ -7,6 +7,8 @@
 
 #include <unistd.h>
 
+enum { PACK_LOG_N = 10 };
+
 typedef struct file_bytes {
     uint8_t *data;
     size_t length;
@@ -58,7 +60,8 @@ static ddt_plan *random_plan(ddt_context *ctx, random_circuit *r, uint64_t seed,
     ddt_plan *plan = NULL;
     random_circuit_make(ctx, r, seed, 6, 8, steps, 12);
     assert_ok(ctx, ddt_circuit_calibrate(ctx, r->circuit, TEST_CONST(r->inputs), NULL));
-    ddt_plan_request request = {.target_error = 1e-3, .insecure_for_testing = true};
+    ddt_plan_request request = {
+        .target_error = 1e-3, .insecure_for_testing = true, .pack_log_n = seed % 2 == 0 ? 0 : PACK_LOG_N};
     assert_ok(ctx, ddt_plan_create(ctx, r->circuit, &request, &plan));
     return plan;
 }
@@ -128,6 +131,30 @@ static void test_damage(void **state) {
 }
 
 /* ------------------------------------------------------------------ forgeries */
+
+/* More inputs in a ciphertext than there are, or than it has room for: keys would be made and nothing could be sent. */
+static void test_too_many_share(void **state) {
+    ddt_context *ctx = *state;
+    size_t packed = 0;
+    for (uint64_t seed = 1; seed <= 9; seed += 2) {
+        random_circuit r;
+        ddt_plan *plan = random_plan(ctx, &r, seed, 12);
+        ddt_plan *again = NULL;
+        packed += ddt_plan_pack_count(plan) > 1;
+        for (unsigned stages = 0; stages <= DDT_CKKS_PACK_STAGES_MAX; stages++) {
+            plan->pack_stages = stages;
+            file_bytes bytes = write_plan(ctx, plan);
+            bool fits = stages <= plan_pack_stages_most(plan, plan->literal.log_n);
+            assert_int_equal(read_plan(ctx, bytes, &again), fits ? DDT_OK : DDT_ERR_FORMAT);
+            assert_true(!fits || ddt_plan_pack_count(again) == (size_t)1 << stages);
+            ddt_plan_destroy(again);
+            free(bytes.data);
+        }
+        ddt_plan_destroy(plan);
+        random_circuit_free(&r);
+    }
+    assert_true(packed > 0);
+}
 
 static uint32_t odd_number(uint64_t *random) {
     static const uint32_t corners[] = {0, 1, 2, 63, 64, 65, 255, 256, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff};
@@ -262,9 +289,8 @@ static void test_security(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_round_trip, clear_errors),
-        cmocka_unit_test_setup(test_damage, clear_errors),
-        cmocka_unit_test_setup(test_forgeries, clear_errors),
+        cmocka_unit_test_setup(test_round_trip, clear_errors),     cmocka_unit_test_setup(test_damage, clear_errors),
+        cmocka_unit_test_setup(test_too_many_share, clear_errors), cmocka_unit_test_setup(test_forgeries, clear_errors),
         cmocka_unit_test_setup(test_security, clear_errors),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
