@@ -329,7 +329,9 @@ static ddt_status walk_twice(run *s, double *values) {
     }
     if (status == DDT_OK) {
         ddt_integrator_sizes(r->integrator, sizes, true);
-        status = ddt_integrator_set_tolerance(r->integrator, ddt_reference_rtol, ddt_reference_atol_fraction, sizes);
+        const double rtol = r->rtol > 0.0 ? r->rtol : ddt_reference_rtol;
+        const double loosening = rtol / ddt_reference_rtol;
+        status = ddt_integrator_set_tolerance(r->integrator, rtol, loosening * ddt_reference_atol_fraction, sizes);
     }
     ddt_free(sizes);
     return status == DDT_OK ? walk(s, values) : status;
@@ -395,9 +397,9 @@ static size_t count_observations(const ddt_events *events, size_t subject) {
     return count;
 }
 
-ddt_status ddt_reference_simulate_with(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
-                                       size_t subject, const double *symbols, bool data_covariates,
-                                       const ddt_expr *expressions, size_t count, double *values) {
+ddt_status ddt_reference_simulate_to(ddt_context *ctx, const ddt_model *model, const ddt_events *events, size_t subject,
+                                     const double *symbols, bool data_covariates, double rtol,
+                                     const ddt_expr *expressions, size_t count, double *values) {
     if (subject >= events->subject_count) {
         return ddt_fail(ctx, DDT_ERR_ARGUMENT, "There is no subject %zu in '%s'.", subject, events->path);
     }
@@ -406,7 +408,8 @@ ddt_status ddt_reference_simulate_with(ddt_context *ctx, const ddt_model *model,
                        .events = events,
                        .subject = subject,
                        .base = symbols,
-                       .data_covariates = data_covariates};
+                       .data_covariates = data_covariates,
+                       .rtol = rtol};
     size_t value_count = 0;
     ddt_status status = simulate(&r, expressions, count, values, &value_count);
     if (status != DDT_OK) {
@@ -423,6 +426,13 @@ ddt_status ddt_reference_simulate_with(ddt_context *ctx, const ddt_model *model,
     ddt_free(r.doses);
     ddt_free(r.steady);
     return status;
+}
+
+ddt_status ddt_reference_simulate_with(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
+                                       size_t subject, const double *symbols, bool data_covariates,
+                                       const ddt_expr *expressions, size_t count, double *values) {
+    return ddt_reference_simulate_to(ctx, model, events, subject, symbols, data_covariates, 0.0, expressions, count,
+                                     values);
 }
 
 ddt_status ddt_reference_simulate(ddt_context *ctx, const ddt_model *model, const ddt_events *events, size_t subject,

@@ -4,7 +4,9 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "fit_internal.h"
+#include "fit_surrogate.h"
+
+#include <string.h>
 
 enum { SECTION_MAX_BYTES = 1 << 30, LEVEL_BYTES = 3 * 4, FEATURES_MAX = 1 << 14, DEGREE_MAX = 63 };
 
@@ -55,6 +57,7 @@ static void write_lane(ddt_writer *w, const solve_fit *fit, const fit_lane *lane
 
 ddt_status solve_fit_write(ddt_writer *writer, const ddt_solution *solution) {
     const solve_fit *fit = solution->fit;
+    SOLVE_TRY(fit->surrogate != NULL ? surrogate_write(writer, fit) : DDT_OK);
     ddt_writer_begin(writer, "FITS");
     ddt_writer_u32(writer, (uint32_t)fit->eta_count);
     for (size_t i = 0; i < fit->eta_count; i++) {
@@ -220,13 +223,15 @@ static ddt_status read_shape(const parser *p) {
     SOLVE_TRY(ddt_reader_u32(p->reader, &outputs));
     size_t part = p->layout->segments * p->layout->rows * p->layout->columns;
     size_t block = p->layout->lane_slots != 0 ? p->layout->lane_slots : part;
+    size_t copies = fit->surrogate != NULL ? 1 : fit_copy_count(etas);
     bool is_power = features != 0 && (features & (features - 1)) == 0;
     if (etas == 0 || etas > FIT_ETAS_MAX || !is_power || features > FEATURES_MAX || outputs == 0 ||
-        outputs > FIT_OUTPUTS_MAX || block < features || part > block / fit_copy_count(etas)) {
+        outputs > FIT_OUTPUTS_MAX || block < features || part > block / copies ||
+        (fit->surrogate != NULL && etas != fit->eta_count)) {
         return bad(p, "its shape");
     }
     fit->eta_count = etas;
-    fit->copies = fit_copy_count(etas);
+    fit->copies = copies;
     fit->feature_count = features;
     fit->output_count = outputs;
     uint32_t sees_size = 0;
@@ -275,6 +280,11 @@ ddt_status solve_fit_read(ddt_context *ctx, ddt_reader *reader, ddt_solution *so
     if (solution->fit == NULL) {
         return solve_no_memory(ctx);
     }
+    char tag[4] = {0};
+    SOLVE_TRY(ddt_reader_peek(reader, tag));
+    bool is_surrogate = memcmp(tag, "SURR", sizeof tag) == 0;
+    SOLVE_TRY(is_surrogate ? surrogate_read(ctx, reader, solution->fit) : DDT_OK);
     parser p = {.ctx = ctx, .reader = reader, .layout = &solution->layout, .fit = solution->fit};
-    return read_all(&p);
+    SOLVE_TRY(read_all(&p));
+    return is_surrogate ? surrogate_check(ctx, reader, solution) : DDT_OK;
 }

@@ -86,7 +86,7 @@ static double *multiply(const surrogate_lane *lane, size_t etas, const basis b, 
 
 void surrogate_values(const solve_fit *fit, const surrogate_lane *lane, const double *deviations,
                       const double *directions, double *terms) {
-    basis b;
+    basis b = {{0}};
     for (size_t i = 0; i < fit->eta_count; i++) {
         double x = deviations != NULL ? fmin(fmax(deviations[i] / SURROGATE_WIDTH, -1.0), 1.0) : 1.0;
         fill_basis(x, SURROGATE_DEGREE_MAX, b[i]);
@@ -147,7 +147,7 @@ typedef struct guessed {
 
 static void look(const solve_fit *fit, size_t lane, const surrogate_seen *seen, guessed *out) {
     const surrogate_lane *l = &fit->surrogate->lanes[lane];
-    double deviations[FIT_ETAS_MAX];
+    double deviations[FIT_ETAS_MAX] = {0};
     for (size_t i = 0; i < fit->eta_count; i++) {
         deviations[i] = seen->guess[i] / fit->eta_sd[i];
     }
@@ -158,7 +158,7 @@ static void look(const solve_fit *fit, size_t lane, const surrogate_seen *seen, 
 
 size_t surrogate_uncovered(const solve_fit *fit, size_t lane, const surrogate_seen *seen) {
     const double margin = 0.9;
-    guessed g;
+    guessed g = {0};
     look(fit, lane, seen, &g);
     size_t k = 0;
     size_t count = fit->surrogate->lanes[lane].level_count;
@@ -178,11 +178,12 @@ void surrogate_fill(const ddt_solution *solution, size_t lane, const surrogate_s
     const struct fit_surrogate *s = fit->surrogate;
     const surrogate_lane *l = &s->lanes[lane];
     size_t columns = layout->columns;
-    double *patient = inputs[s->patient_input] + lane * layout->lane_slots;
-    guessed g;
+    size_t block = layout->rows * columns;
+    double *patient = inputs[s->patient_input] + lane * block;
+    guessed g = {0};
     look(fit, lane, seen, &g);
     surrogate_values(fit, l, NULL, g.directions, g.terms);
-    memset(patient, 0, layout->lane_slots * sizeof *patient);
+    memset(patient, 0, block * sizeof *patient);
     for (size_t i = 0; i < l->term_count * columns; i++) {
         patient[i] = g.terms[i / columns];
     }

@@ -12,6 +12,8 @@
 
 #include <string.h>
 
+static const double training_rtol = 1e-7; /* of solutions: errors of levels do not reach 1e-4 of their residual */
+
 enum { DESIGNS = 48, PATIENTS_PER_TERM = 2, PATIENTS_LEAST = 150, ATTEMPTS_MAX = 40 };
 
 typedef struct surrogate_design {
@@ -145,8 +147,8 @@ static ddt_status simulate(fit_work *fw, size_t lane, const surrogate_design *d,
     for (size_t i = 0; i < fw->eta_count; i++) {
         d->symbols[fw->eta_symbols[i]] = etas[i];
     }
-    ddt_status status = ddt_reference_simulate_with(work->ctx, work->model, &events, 0, d->symbols, true,
-                                                    fw->training->outputs, outputs, fw->training->values);
+    ddt_status status = ddt_reference_simulate_to(work->ctx, work->model, &events, 0, d->symbols, true, training_rtol,
+                                                  fw->training->outputs, outputs, fw->training->values);
     for (size_t k = 0; status == DDT_ERR_MODEL && k < l->level_count; k++) {
         predictions[k] = NAN; /* etas that no patient has: steps to them are not taken, draws repeated */
     }
@@ -516,15 +518,19 @@ ddt_status surrogate_draw(fit_work *fw, size_t lane, size_t index, fit_sample *s
     memcpy(sample->predicted, d->predicted, sizeof d->predicted);
     memcpy(sample->slopes, d->slopes, sizeof d->slopes);
     memset(sample->etas, 0, sizeof sample->etas);
-    const fit_problem problem = {.ctx = fw->work->ctx,
-                                 .eta_count = fw->eta_count,
-                                 .level_count = l->level_count,
-                                 .levels = sample->levels,
-                                 .prior = fw->prior,
-                                 .sd = fw->sd,
-                                 .predict = predict,
-                                 .user = &who};
-    return fit_map(&problem, sample->etas, sample->covariance, NULL);
+    fit_problem problem = {.ctx = fw->work->ctx,
+                           .eta_count = fw->eta_count,
+                           .level_count = l->level_count,
+                           .levels = sample->levels,
+                           .prior = fw->prior,
+                           .sd = fw->sd,
+                           .predict = predict,
+                           .user = &who};
+    who.is_model = false;
+    SOLVE_TRY(fit_map(&problem, sample->etas, sample->covariance, NULL));
+    who.is_model = is_held;
+    problem.step = FIT_GAIN_STEP; /* the integrator's errors do not matter */
+    return is_held ? fit_map(&problem, sample->etas, sample->covariance, NULL) : DDT_OK;
 }
 
 /* ------------------------------------------------------------------ the layout */
