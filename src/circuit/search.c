@@ -9,6 +9,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "obstacle.h"
 #include "plan.h"
 
 #include <math.h>
@@ -26,6 +27,8 @@ enum {
     SCALE_TRIES = 4
 };
 static const double default_target_error = 1e-5;
+/* The engine holds all keys of bootstraps in memory. */
+static const double boot_key_bytes_max = 8.0 * (1 << 30);
 
 typedef struct candidate {
     ddt_plan *plan; /* one of the programs */
@@ -50,11 +53,13 @@ typedef struct search {
     bool has_refreshes; /* the circuit has places to refresh */
     double largest_output;
     /* Over what was tried, for the message when nothing fits. */
-    unsigned depth, bits_wanted, log_n_wanted;
+    unsigned depth;
+    obstacle nearest;
     bool headroom_missed;
     bool target_missed;
     double best_error;
-    double best_bound; /* where the target for it was missed, else 0 */
+    unsigned best_error_bits; /* scale at which that was predicted */
+    double best_bound;        /* where the target for it was missed, else 0 */
 } search;
 
 static unsigned headroom_bits(const search *s) {
@@ -199,10 +204,9 @@ static void consider_babies(const search *s, ddt_plan *plan, const ddt_ckks_lite
     }
 }
 
-/* The keys of bootstraps are large, and the engine holds them all in memory. */
-static bool keys_ok(const search *s, const ddt_ckks_literal *literal) {
+/* In memory, all keys of bootstraps; infinite where there is no bootstrap with these parameters. */
+static double boot_key_bytes(const search *s, const ddt_ckks_literal *literal) {
     enum { REQUESTS_MAX = 1024 };
-    const double most_bytes = 8.0 * (1 << 30);
     ddt_key_request requests[REQUESTS_MAX];
     double words = 0.0;
     size_t count = ddt_bootstrap_wanted_keys(literal, &s->boot, requests, REQUESTS_MAX);
@@ -211,35 +215,60 @@ static bool keys_ok(const search *s, const ddt_ckks_literal *literal) {
         unsigned digits = (limbs + literal->p_count - 1) / literal->p_count;
         words += 2.0 * digits * (limbs + literal->p_count);
     }
-    return count > 0 && count <= REQUESTS_MAX && ldexp(words * sizeof(uint64_t), (int)literal->log_n) <= most_bytes;
+    return count > 0 && count <= REQUESTS_MAX ? ldexp(words * sizeof(uint64_t), (int)literal->log_n) : INFINITY;
+}
+
+static void note(search *s, const ddt_plan *plan, const ddt_ckks_literal *literal, obstacle_kind kind, double amount) {
+    const obstacle next = {.kind = kind,
+                           .refreshes = s->boot.slots_levels > 0,
+                           .log_n = literal->log_n,
+                           .depth = plan_depth(plan),
+                           .boot = literal->boot_levels,
+                           .scale = literal->scale_bits * plan_scale_primes(literal),
+                           .amount = amount,
+                           .allowed = allowed_bits(s, literal->log_n)};
+    obstacle_note(&s->nearest, &next);
 }
 
 /* One program with one number of special primes: the largest q_0 that fits, as headroom costs nothing else. */
-static void consider_size(const search *s, ddt_plan *plan, ddt_ckks_literal literal, candidate *best) {
+static void consider_size(search *s, ddt_plan *plan, ddt_ckks_literal literal, candidate *best) {
     unsigned allowed = allowed_bits(s, literal.log_n);
     unsigned least = literal.boot_levels > 0 ? DDT_RING_MODULUS_BITS_MAX : literal.scale_bits;
-    for (unsigned first = DDT_RING_MODULUS_BITS_MAX; first >= least; first--) {
-        literal.first_bits = first;
-        if (headroom_ok(s, first, literal.scale_bits) && ceil(plan_nominal_bits(&literal)) + 1.0 <= allowed) {
-            if (literal.boot_levels == 0 || keys_ok(s, &literal)) {
+    double needed = 0.0;
+    for (literal.first_bits = DDT_RING_MODULUS_BITS_MAX; literal.first_bits >= least; literal.first_bits--) {
+        if (!headroom_ok(s, literal.first_bits, literal.scale_bits)) {
+            break; /* nor with a smaller one */
+        }
+        needed = ceil(plan_nominal_bits(&literal)) + 1.0;
+        if (needed <= allowed) {
+            double bytes = literal.boot_levels == 0 ? 0.0 : boot_key_bytes(s, &literal);
+            if (bytes <= boot_key_bytes_max) {
                 consider_babies(s, plan, &literal, best);
+            } else {
+                note(s, plan, &literal, OBSTACLE_KEYS, bytes);
             }
-            break;
+            return;
         }
     }
+    note(s, plan, &literal, needed > 0.0 ? OBSTACLE_MODULUS : OBSTACLE_HEADROOM,
+         needed > 0.0 ? needed : headroom_bits(s));
 }
 
 /* The best number of special primes. */
-static void consider_literal(const search *s, ddt_plan *plan, ddt_ckks_literal literal, candidate *best) {
+static void consider_literal(search *s, ddt_plan *plan, ddt_ckks_literal literal, candidate *best) {
     unsigned limbs = literal.levels + literal.boot_levels + 1;
-    for (unsigned p = 1; p <= DDT_CKKS_P_MAX && p <= limbs && limbs - 1 <= DDT_CKKS_LEVELS_MAX; p++) {
+    if (limbs - 1 > DDT_CKKS_LEVELS_MAX) {
+        note(s, plan, &literal, OBSTACLE_PRIMES, limbs);
+        return;
+    }
+    for (unsigned p = 1; p <= DDT_CKKS_P_MAX && p <= limbs; p++) {
         literal.p_count = p;
         consider_size(s, plan, literal, best);
     }
 }
 
 /* The best program and number of levels of bootstrapping at one ring degree and scale. */
-static void consider_scale(const search *s, unsigned log_n, unsigned scale_bits, candidate *best) {
+static void consider_scale(search *s, unsigned log_n, unsigned scale_bits, candidate *best) {
     /* Coefficients-to-slots in fewer levels takes more time. */
     enum { STAGES_MIN = 2, STAGES_MAX = 4 };
     for (size_t i = 0; i < s->programs.count; i++) {
@@ -259,18 +288,23 @@ static void consider_scale(const search *s, unsigned log_n, unsigned scale_bits,
     }
 }
 
-static void note_failure(search *s, unsigned log_n, unsigned scale_bits) {
-    s->depth = plan_depth(s->programs.plans[s->programs.count - 1]);
-    s->headroom_missed |= !headroom_ok(s, DDT_RING_MODULUS_BITS_MAX, scale_bits);
-    s->log_n_wanted = log_n;
-    s->bits_wanted = scale_bits + headroom_bits(s) + prime_levels(s, s->depth) * scale_bits + DDT_RING_MODULUS_BITS_MAX;
-}
-
 /* False where even the smallest conceivable modulus is above the table. */
-static bool can_fit(const search *s, unsigned log_n, unsigned scale_bits) {
-    unsigned depth = plan_depth(s->programs.plans[s->programs.count - 1]);
-    unsigned least = (prime_levels(s, depth) + 1) * scale_bits + DDT_RING_MODULUS_BITS_MAX;
-    return least <= allowed_bits(s, log_n) && s->circuit->graph.pool.block <= (size_t)1 << (log_n - 1);
+static bool can_fit(search *s, unsigned log_n, unsigned scale_bits) {
+    const ddt_plan *plan = s->programs.plans[s->programs.count - 1];
+    const ddt_ckks_literal literal = {.log_n = log_n,
+                                      .levels = prime_levels(s, plan_depth(plan)),
+                                      .scale_bits = scale_bits,
+                                      .scale_primes = s->scale_primes == 2 ? 2 : 0};
+    double least = (literal.levels + 1.0) * scale_bits + DDT_RING_MODULUS_BITS_MAX;
+    if (s->circuit->graph.pool.block > (size_t)1 << (log_n - 1)) {
+        note(s, plan, &literal, OBSTACLE_BLOCK, (double)s->circuit->graph.pool.block);
+        return false;
+    }
+    if (least > allowed_bits(s, log_n)) {
+        note(s, plan, &literal, OBSTACLE_MODULUS, least + headroom_bits(s));
+        return false;
+    }
+    return true;
 }
 
 /*
@@ -286,7 +320,10 @@ static ddt_status judge(search *s, candidate *c, unsigned *short_bits) {
         *short_bits = 1;
         s->target_missed = true;
         /* NaN where noise overwhelms the computation. */
-        s->best_error = c->error < s->best_error ? c->error : s->best_error;
+        if (c->error < s->best_error || s->best_error_bits == 0) {
+            s->best_error = c->error < s->best_error ? c->error : s->best_error;
+            s->best_error_bits = s->scale_primes * c->literal.scale_bits;
+        }
     }
     if (bound_target == 0.0) {
         return DDT_OK;
@@ -312,8 +349,9 @@ static ddt_status try_degree(search *s, unsigned log_n, unsigned *least_scale, c
     unsigned floor_bits = s->request.scale_bits != 0 ? s->request.scale_bits : smallest_scale(log_n);
     floor_bits = *least_scale > floor_bits ? *least_scale : floor_bits;
     *out = (candidate){0};
+    s->depth = plan_depth(s->programs.plans[s->programs.count - 1]);
     if (!can_fit(s, log_n, floor_bits)) {
-        note_failure(s, log_n, floor_bits);
+        s->headroom_missed |= !headroom_ok(s, DDT_RING_MODULUS_BITS_MAX, floor_bits);
         return DDT_OK;
     }
     candidate last = {0};
@@ -323,7 +361,7 @@ static ddt_status try_degree(search *s, unsigned log_n, unsigned *least_scale, c
         *least_scale = scale_bits; /* a larger ring is noisier: it needs at least as much */
         consider_scale(s, log_n, scale_bits, &best);
         if (!best.found) {
-            note_failure(s, log_n, scale_bits);
+            s->headroom_missed |= !headroom_ok(s, DDT_RING_MODULUS_BITS_MAX, scale_bits);
             return DDT_OK;
         }
         unsigned short_bits = 0;
@@ -445,6 +483,14 @@ static ddt_status try_refreshing(search *s, unsigned log_n, unsigned *least_scal
         return DDT_OK;
     }
     ddt_status status = programs_make_refreshed(s->ctx, s->circuit, &shape, &s->programs);
+    if (status == DDT_OK && s->programs.count == 0 && shape.levels_max > shape.boot.slots_levels) {
+        const obstacle next = {.kind = OBSTACLE_CUTS,
+                               .refreshes = s->has_refreshes,
+                               .log_n = log_n,
+                               .depth = shape.levels_max,
+                               .amount = -(double)shape.levels_max};
+        obstacle_note(&s->nearest, &next);
+    }
     return status == DDT_OK && s->programs.count > 0 ? try_degree(s, log_n, least_scale, out) : status;
 }
 
@@ -481,6 +527,7 @@ static ddt_status search_both(search *s, candidate *best) {
 static ddt_status search_all(search *s, candidate *best) {
     ddt_status status = search_both(s, best);
     if (status == DDT_OK && !best->found && s->headroom_missed && s->output_level == 0) {
+        s->nearest = (obstacle){0};
         s->output_level = 1; /* outputs too large for q_0 alone stay one level higher */
         status = search_both(s, best);
     }
@@ -489,8 +536,25 @@ static ddt_status search_all(search *s, candidate *best) {
 
 /* ------------------------------------------------------------------ the whole */
 
+static ddt_status fail_target(const search *s) {
+    const obstacle *o = &s->nearest;
+    /* One prime a level was too coarse, and two are too many. */
+    if (s->scale_primes == 2 && s->best_error_bits <= SCALE_BITS_MAX && o->kind == OBSTACLE_MODULUS) {
+        return ddt_fail(s->ctx, DDT_ERR_CAPACITY,
+                        "The target error %.3g cannot be met: over the circuit's %u levels noise grows to %.3g at "
+                        "scale 2^%u, and scales of two primes need a modulus of about %.0f bits where ring degree "
+                        "2^%u is secure up to %u; a larger target error, or fewer levels, would help.",
+                        s->request.target_error, s->depth, s->best_error, s->best_error_bits, o->amount, o->log_n,
+                        o->allowed);
+    }
+    return ddt_fail(s->ctx, DDT_ERR_CAPACITY,
+                    "The target error %.3g cannot be met: over the circuit's %u levels noise grows to %.3g even at "
+                    "scale 2^%u; a larger target error, or a circuit that amplifies less, would help.",
+                    s->request.target_error, s->depth, s->best_error, s->best_error_bits);
+}
+
 static ddt_status fail_capacity(const search *s) {
-    if (s->depth > DDT_CKKS_LEVELS_MAX) {
+    if (s->depth > DDT_CKKS_LEVELS_MAX && s->nearest.kind == OBSTACLE_NONE) {
         return ddt_fail(s->ctx, DDT_ERR_CAPACITY, "The circuit does not fit: it needs more than %d levels, and %s.",
                         DDT_CKKS_LEVELS_MAX,
                         s->has_refreshes ? "the places where it may be refreshed lie too far apart"
@@ -504,20 +568,8 @@ static ddt_status fail_capacity(const search *s) {
             s->request.bound_target, s->depth, s->best_bound);
     }
     /* A ring that had room but too much noise says more than a smaller one that had no room. */
-    if (s->target_missed) {
-        return ddt_fail(s->ctx, DDT_ERR_CAPACITY,
-                        "The target error %.3g cannot be met: over the circuit's %u levels noise grows to %.3g even at "
-                        "scale 2^%d, the "
-                        "largest; a larger target error, or a circuit that amplifies less, would help.",
-                        s->request.target_error, s->depth, s->best_error, (int)s->scale_primes * SCALE_BITS_MAX);
-    }
-    unsigned allowed = s->log_n_wanted == 0 ? 0 : ddt_ckks_max_log_qp(s->log_n_wanted);
-    return ddt_fail(
-        s->ctx, DDT_ERR_CAPACITY,
-        "The circuit does not fit: its %u levels and outputs up to %.3g need a modulus of about %u bits, and ring "
-        "degree 2^%u is secure up to %u; a larger ring, fewer levels, a larger target error or a smaller block "
-        "would help.",
-        s->depth, s->largest_output, s->bits_wanted, s->log_n_wanted, allowed);
+    return s->target_missed ? fail_target(s)
+                            : obstacle_fail(s->ctx, &s->nearest, s->largest_output, boot_key_bytes_max);
 }
 
 static ddt_status check_request(ddt_context *ctx, const ddt_circuit *circuit, const ddt_plan_request *r) {
@@ -592,6 +644,7 @@ static ddt_status make(search *s, candidate *best) {
     /* One prime a level is too coarse; more room would not help. */
     bool coarse = s->target_missed || s->best_bound > 0.0;
     if (status == DDT_OK && !best->found && coarse && s->request.scale_bits == 0) {
+        s->nearest = (obstacle){0};
         s->scale_primes = 2;
         s->output_level = 0; /* two primes already */
         status = search_all(s, best);
