@@ -95,6 +95,9 @@ typedef struct ddt_ring_visitor {
     void *work;
     const uint64_t *const *ahead; /* limbs that visit reads: fetched into the caches while transforms compute */
     size_t ahead_count;
+    /* visit hands the transformed limbs to ddt_ring_dot2_end and nothing else, as up to DDT_RING_DOT_LAZY terms a[k]
+     * and as rest: that takes residues that are not reduced yet, in a form of the kernels' own. */
+    bool lazy;
 } ddt_ring_visitor;
 /*
  * The NTT in two steps. Between them a limb is in a form of its own, which depends on the kernels. begin: from the
@@ -154,7 +157,7 @@ void ddt_ring_dot2(const ddt_ring *ring, size_t m, uint64_t *out0, uint64_t *out
  * written there. room: DDT_RING_DOT_ROOM limbs of scratch, needed with sum, left or rest. passing: the outputs go past
  * the caches to memory, for those that are not read soon; not with rest.
  */
-enum { DDT_RING_DOT_ROOM = 3 };
+enum { DDT_RING_DOT_ROOM = 3, DDT_RING_DOT_LAZY = 4 };
 typedef struct ddt_ring_dot_end {
     const uint64_t *sum[2];
     const uint64_t *addend[2];

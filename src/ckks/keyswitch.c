@@ -393,7 +393,7 @@ static void accumulate_target(target_work *s, const uint64_t *source, size_t g) 
     digit_pointers(w, source, s->t, place, w->group, s->digit);
     if (s->keys == 1) {
         const size_t count = read_ahead(&s->each[0], w->digits, ahead);
-        const ddt_ring_visitor visitor = {accumulate_part, s, ahead, count};
+        const ddt_ring_visitor visitor = {accumulate_part, s, ahead, count, true};
         ddt_ring_ntt_finish(ring, s->m, converted, used, &visitor);
         return;
     }
@@ -658,7 +658,7 @@ static void switch_target(const ks_work *w, const ks_input *in, const ks_result 
         each->end.rest[p] = rest;
         each->sums[p] = r->permutation == NULL ? r->out[p] + s.t * w->params->n : rest;
     }
-    const ddt_ring_visitor visitor = {accumulate_part, &s, ahead, read_ahead(each, w->digits, ahead)};
+    const ddt_ring_visitor visitor = {accumulate_part, &s, ahead, read_ahead(each, w->digits, ahead), true};
     ddt_ring_ntt_finish(w->params->ring, s.m, converted, used, &visitor);
     for (unsigned p = 0; p < PARTS && r->permutation != NULL; p++) {
         ddt_ring_permute(w->params->ring, r->out[p] + s.t * w->params->n, each->sums[p], r->permutation);

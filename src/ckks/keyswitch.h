@@ -13,7 +13,7 @@ enum {
     KS_DOT_TERMS = 4,
     KS_KEYS_MAX = 16 /* of one ks_rotate */
 };
-_Static_assert((int)KS_DOT_TERMS <= (int)DDT_RING_DOT_MAX, "one inner product of the ring");
+_Static_assert((int)KS_DOT_TERMS <= (int)DDT_RING_DOT_LAZY, "one inner product of the ring, of lazy digits");
 
 /*
  * One key switch at a level. "Targets" are the primes of the accumulators: 0..level are q_0..q_level, then the P

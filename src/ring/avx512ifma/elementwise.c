@@ -194,8 +194,9 @@ void ddt_avx512ifma_mul_add(const ddt_modulus *modulus, uint64_t *out, const uin
 
 /*
  * Reduction of x = high 2^52 + low, sums of at most 16 products' words (and a residue in low): low < 2^57 and high plus
- * the carry from low below 2^52, because q <= 2^50 - 31 makes floor((q-1)^2 / 2^52) <= 2^48 - 16. One Montgomery step
- * divides by 2^52 and leaves (-q, 2^52); a product with the constant 2^52 undoes the division.
+ * the carry from low below 2^52, because q <= 2^50 - 31 makes floor((q-1)^2 / 2^52) <= 2^48 - 16. (Or of at most four
+ * products with lazy factors below 2^52, q < 2^49, whose high words are below q, and what is lifted.) One Montgomery
+ * step divides by 2^52 and leaves (-q, 2^52); a product with the constant 2^52 undoes the division.
  */
 typedef struct wide {
     factor undo;
@@ -354,6 +355,8 @@ typedef struct dot_ending {
     factor divide; /* by `divisor` 2^52, which undoes the Montgomery step */
     const ddt_ring_dot_end *end;
     enum { LIFTS_NOTHING, LIFTS_ADDENDS, LIFTS_TENSOR } lifts;
+    two lazy_bias; /* the smallest multiple of q that is at least 2^52 */
+    two mask;      /* 2^52 - 1 */
     bool passing;
     bool divides;
 } dot_ending;
@@ -368,6 +371,9 @@ static dot_ending make_ending(const ddt_modulus *modulus, const ddt_ring_dot_end
         e.lift.w = splat_two(end->factor);
     }
     if (e.divides) {
+        const uint64_t reach = UINT64_C(1) << WORD_BITS;
+        e.lazy_bias = splat_two((reach + modulus->q - 1) / modulus->q * modulus->q);
+        e.mask = splat_two(WORD_MASK);
         e.divide = make_factor(modulus, ddt_modulus_mul(modulus, end->divisor, modulus->montgomery_52));
     }
     return e;
@@ -403,12 +409,17 @@ DDT_INLINE dot_sums lift_terms(dot_sums s, const dot_ending *e, size_t j, int li
 }
 
 /*
- * (S - rest) divisor + then for the words of S, whose low one has room for q - rest. The Montgomery step leaves (0,
- * 2^52), see reduce_wide.
+ * (S - rest) divisor + then for the words of S. rest may be lazy: what counts are its low 52 bits, and the low word of
+ * S has room for a multiple of q that exceeds them. The Montgomery step leaves (0, 2^52), see reduce_wide; with up to
+ * four terms of lazy digits, q below 2^49, high is at most 4q for these and 4 2^47 for what is lifted, and all in all
+ * below 6q < 2^52.
  */
 DDT_INLINE two divide_wide(two low, two high, const dot_ending *e, size_t part, size_t j) {
     const two q = e->w.undo.q;
-    low = add_two(low, sub_two(q, load_two(e->end->rest[part] + j)));
+    two rest = load_two(e->end->rest[part] + j);
+    rest.a = _mm512_and_si512(rest.a, e->mask.a);
+    rest.b = _mm512_and_si512(rest.b, e->mask.b);
+    low = add_two(low, sub_two(e->lazy_bias, rest));
     const two m = low_two(zero_two(), low, e->w.inverse);
     const two carry = {_mm512_srli_epi64(low.a, WORD_BITS), _mm512_srli_epi64(low.b, WORD_BITS)};
     two r = sub_two(add_two(add_two(high, carry), q), high_two(zero_two(), m, q));

@@ -21,7 +21,13 @@
 
 #include "../scalar/scalar_kernels.h"
 
-enum { EXACT_BITS = 46 }; /* the largest moduli with an exact quotient at the end */
+enum {
+    EXACT_BITS = 46, /* the largest moduli with an exact quotient at the end */
+    LAZY_BITS = 49   /* the largest ones whose residues may stay below 2^52, see ddt_ring_visitor */
+};
+
+/* What the tails leave: [0, q), by either way of canonical(), or whatever the layers made. */
+typedef enum ending { END_GENERAL, END_EXACT, END_LAZY } ending;
 
 typedef enum range_step { RANGE_KEEP, RANGE_BIAS, RANGE_REDUCE } range_step;
 
@@ -151,7 +157,11 @@ DDT_INLINE void run_group(uint64_t *a, size_t stride, int layers, const uint64_t
  * too small to carry x / q over an integer: the quotient is exact. Others: floor(x floor(2^52 / q) / 2^52) is at most 1
  * too small, as x < 2^52.
  */
-DDT_INLINE void canonical(vec *a, vec *b, const constants *c, bool exact) {
+DDT_INLINE void canonical(vec *a, vec *b, const constants *c, ending end) {
+    const bool exact = end == END_EXACT;
+    if (end == END_LAZY) {
+        return;
+    }
     vec e = add_high(zero(), *a, c->quotient);
     vec f = add_high(zero(), *b, c->quotient);
     if (exact) {
@@ -187,10 +197,10 @@ DDT_INLINE void lane_step(vec *v, int block, int step, const uint64_t *t, const 
 }
 
 /* Step `step` of the end of a block. */
-DDT_INLINE void canonical_step(vec *v, int block, int step, const constants *c, bool exact) {
+DDT_INLINE void canonical_step(vec *v, int block, int step, const constants *c, ending end) {
     if (step < LANES / 2) {
         vec *pair = v + block * LANES + 2 * step;
-        canonical(&pair[0], &pair[1], c, exact);
+        canonical(&pair[0], &pair[1], c, end);
     }
 }
 
@@ -208,7 +218,7 @@ DDT_INLINE void fetch_streams(fetching *ahead) {
 
 /* The last seven layers on 128 contiguous residues. */
 DDT_INLINE void tail(uint64_t *a, const uint64_t *t, const constants *c, fetching *ahead, unsigned reduced,
-                     bool exact) {
+                     ending end) {
     const schedule s = {false, reduced};
     const uint64_t *lanes = t + TAIL_PAIR_WORDS;
     vec v[TAIL_VECTORS];
@@ -240,7 +250,7 @@ DDT_INLINE void tail(uint64_t *a, const uint64_t *t, const constants *c, fetchin
     DDT_UNROLL
     for (int i = 0; i < STEPS; i++) {
         lane_step(v, 1, i, lanes, c, s);
-        canonical_step(v, 0, i, c, exact);
+        canonical_step(v, 0, i, c, end);
     }
     transpose(v);
     DDT_UNROLL
@@ -250,7 +260,7 @@ DDT_INLINE void tail(uint64_t *a, const uint64_t *t, const constants *c, fetchin
     fetch_streams(ahead);
     DDT_UNROLL
     for (int i = 0; i < STEPS; i++) {
-        canonical_step(v, 1, i, c, exact);
+        canonical_step(v, 1, i, c, end);
     }
     transpose(w);
     DDT_UNROLL
@@ -331,24 +341,27 @@ static DDT_NOINLINE void later_sweep(const transform *job, uint64_t *a, size_t p
 
 /* The tails of the block of `size` residues that begins at residue `from`. */
 DDT_INLINE void run_tails(const transform *job, uint64_t *a, size_t from, size_t size, fetching *ahead,
-                          unsigned reduced, bool exact) {
+                          unsigned reduced, ending end) {
     const uint64_t *t = job->tables + job->plan.tail_at + from / TAIL * TAIL_WORDS;
     for (size_t j = 0; j < size; j += TAIL, t += TAIL_WORDS) {
         fetch_ahead(t + PREFETCH_TAILS * TAIL_WORDS, TAIL_WORDS / LANES);
-        tail(a + from + j, t, opaque(&job->c), ahead, reduced, exact);
+        tail(a + from + j, t, opaque(&job->c), ahead, reduced, end);
     }
 }
 
-#define DEFINE_TAILS(bits)                                                                                             \
-    static DDT_NOINLINE void tails_##bits(const transform *job, uint64_t *a, size_t from, size_t size,                 \
+#define DEFINE_TAILS(name, bits, end)                                                                                  \
+    static DDT_NOINLINE void tails_##name(const transform *job, uint64_t *a, size_t from, size_t size,                 \
                                           fetching *ahead) {                                                           \
-        run_tails(job, a, from, size, ahead, reduced_layers(bits, LOG_TAIL, LOG_TAIL), (bits) <= EXACT_BITS);          \
+        run_tails(job, a, from, size, ahead, reduced_layers(bits, LOG_TAIL, LOG_TAIL), end);                           \
     }
-DEFINE_TAILS(50)
-DEFINE_TAILS(49)
-DEFINE_TAILS(48)
-DEFINE_TAILS(47)
-DEFINE_TAILS(46)
+DEFINE_TAILS(50, 50, END_GENERAL)
+DEFINE_TAILS(49, 49, END_GENERAL)
+DEFINE_TAILS(48, 48, END_GENERAL)
+DEFINE_TAILS(47, 47, END_GENERAL)
+DEFINE_TAILS(46, 46, END_EXACT)
+DEFINE_TAILS(lazy_49, 49, END_LAZY)
+DEFINE_TAILS(lazy_48, 48, END_LAZY)
+DEFINE_TAILS(lazy_47, 47, END_LAZY) /* and less: none is reduced in a tail */
 
 /* Limbs that are transformed together, and who wants to see their parts (NULL: nobody). */
 typedef struct limb_set {
@@ -428,7 +441,9 @@ transform ddt_avx512ifma_forward(const ddt_modulus *modulus) {
                      .n = modulus->n,
                      .log_n = modulus->log_n,
                      .bits = modulus->bits};
-    job.tails = class < 2 ? tails_46 : class == 2 ? tails_47 : class == 3 ? tails_48 : class == 4 ? tails_49 : tails_50;
+    static void (*const tails[])(const transform *, uint64_t *, size_t, size_t,
+                                 fetching *) = {tails_46, tails_46, tails_47, tails_48, tails_49, tails_50};
+    job.tails = tails[class];
     job.c = (constants){.q = splat(q),
                         .minus_q = splat(((uint64_t)1 << WORD_BITS) - q),
                         .one = splat(1),
@@ -472,7 +487,10 @@ void ddt_avx512ifma_ntt_begin(const ddt_modulus *modulus, uint64_t *a) {
 
 void ddt_avx512ifma_ntt_finish(const ddt_modulus *modulus, uint64_t *const *limbs, size_t count,
                                const ddt_ring_visitor *visitor) {
-    const transform job = ddt_avx512ifma_forward(modulus);
+    transform job = ddt_avx512ifma_forward(modulus);
     const limb_set set = {limbs, count, visitor};
+    if (visitor != NULL && visitor->lazy && modulus->bits <= LAZY_BITS) {
+        job.tails = modulus->bits == LAZY_BITS ? tails_lazy_49 : modulus->bits == 48 ? tails_lazy_48 : tails_lazy_47;
+    }
     finish_limbs(&job, &set);
 }
