@@ -247,8 +247,12 @@ static ddt_status check_guess(const filler *f, size_t lane, const fit_level_valu
     }
     SOLVE_TRY(fit_lag_input(&solution->layout) == SOLVE_NONE ? DDT_OK : fill_begun(f, lane, etas));
     SOLVE_TRY(predict(f, lane, etas, predictions));
-    const surrogate_seen seen = {levels, slopes, etas, predictions};
     bool is_surrogate = solution->fit->surrogate != NULL;
+    double guess_slopes[FIT_LEVELS_MAX * FIT_ETAS_MAX] = {0};
+    lane_of user = {f, lane};
+    SOLVE_TRY(is_surrogate ? surrogate_slopes(solution->fit, l, predict_lane, &user, etas, guess_slopes) : DDT_OK);
+    const surrogate_seen seen = {
+        .levels = levels, .slopes = slopes, .guess = etas, .guess_slopes = guess_slopes, .at_guess = predictions};
     size_t k = is_surrogate ? surrogate_uncovered(solution->fit, lane, &seen) : fit_uncovered(l, levels, predictions);
     if (is_surrogate && k == l->level_count) {
         surrogate_fill(solution, lane, &seen, f->inputs);

@@ -244,6 +244,7 @@ typedef struct fit_sample {
     bool is_covered;
     const struct surrogate_design *design; /* fit_surrogate_train.c: doses and covariates */
     double guess[FIT_ETAS_MAX], at_guess[FIT_LEVELS_MAX];
+    double guess_slopes[FIT_LEVELS_MAX * FIT_ETAS_MAX];
 } fit_sample;
 
 /* Public regressions: lane-major tables of feature_count coefficients. */

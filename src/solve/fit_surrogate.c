@@ -110,6 +110,58 @@ void surrogate_changes(const surrogate_lane *lane, const double *terms, double *
     }
 }
 
+/* ------------------------------------------------------------------ slopes */
+
+static size_t find_term(const surrogate_lane *lane, size_t variables, const uint8_t *exponents) {
+    size_t i = 0;
+    while (i < lane->term_count && memcmp(lane->exponents + i * variables, exponents, variables) != 0) {
+        i++;
+    }
+    return i;
+}
+
+void surrogate_differentiate(const surrogate_lane *lane, size_t etas, size_t eta, const double *from, double *to) {
+    size_t variables = etas + lane->direction_count;
+    size_t n = lane->term_count;
+    memset(to, 0, lane->level_count * n * sizeof *to);
+    for (size_t i = 0; i < n; i++) {
+        uint8_t exponents[SURROGATE_VARIABLES_MAX];
+        memcpy(exponents, lane->exponents + i * variables, variables);
+        unsigned degree = exponents[eta];
+        /* T_k' = 2 k (T_(k-1) + T_(k-3) + ...), T_0 by half */
+        for (unsigned d = degree; d-- > 0;) {
+            if ((degree - d) % 2 == 1) {
+                exponents[eta] = (uint8_t)d;
+                size_t at = find_term(lane, variables, exponents);
+                double factor = (d == 0 ? 1.0 : 2.0) * degree / SURROGATE_WIDTH;
+                for (size_t k = 0; k < lane->level_count && at < n; k++) {
+                    to[k * n + at] += factor * from[k * n + i];
+                }
+            }
+        }
+    }
+}
+
+ddt_status surrogate_slopes(const solve_fit *fit, const fit_lane *lane, fit_predict predict, void *user,
+                            const double *centre, double *slopes) {
+    double etas[FIT_ETAS_MAX] = {0};
+    double up[FIT_LEVELS_MAX] = {0};
+    double down[FIT_LEVELS_MAX] = {0};
+    memcpy(etas, centre, fit->eta_count * sizeof *etas);
+    for (size_t i = 0; i < fit->eta_count; i++) {
+        etas[i] = centre[i] + FIT_GAIN_STEP * fit->eta_sd[i];
+        SOLVE_TRY(predict(user, etas, up));
+        etas[i] = centre[i] - FIT_GAIN_STEP * fit->eta_sd[i];
+        SOLVE_TRY(predict(user, etas, down));
+        etas[i] = centre[i];
+        for (size_t k = 0; k < lane->level_count; k++) {
+            const fit_residual *r = &fit->residuals[lane->levels[k].output];
+            slopes[k * fit->eta_count + i] = fit_residual_standardised(r, up[k], down[k]) / (2.0 * FIT_GAIN_STEP);
+        }
+    }
+    return DDT_OK;
+}
+
 /* ------------------------------------------------------------------ scores */
 
 void surrogate_score(const fit_level_value *level, double *coefficients) {
@@ -127,49 +179,86 @@ void surrogate_score(const fit_level_value *level, double *coefficients) {
 
 /* ------------------------------------------------------------------ the custodian's part */
 
-/* z at the guess, and what of it the polynomials do not tell. */
-static void find_rests(const solve_fit *fit, size_t lane, const surrogate_seen *seen, const double *terms,
-                       double *distances, double *rests) {
-    const surrogate_lane *l = &fit->surrogate->lanes[lane];
-    surrogate_changes(l, terms, rests);
-    for (size_t k = 0; k < l->level_count; k++) {
-        const fit_level_value *level = &seen->levels[k];
-        distances[k] = -fit_residual_standardised(level->residual, level->y, seen->at_guess[k]);
-        rests[k] = distances[k] - rests[k];
-    }
-}
-
+/* What a guess is for the surrogate: z, and what of it and of its slopes the polynomials do not tell. */
 typedef struct guessed {
     double directions[SURROGATE_DIRECTIONS_MAX + 1];
     double terms[SURROGATE_ROWS];
     double distances[FIT_LEVELS_MAX], rests[FIT_LEVELS_MAX];
+    double slope_rests[FIT_LEVELS_MAX * FIT_ETAS_MAX];
 } guessed;
 
 static void look(const solve_fit *fit, size_t lane, const surrogate_seen *seen, guessed *out) {
+    static _Thread_local double derivatives[FIT_LEVELS_MAX * SURROGATE_ROWS];
     const surrogate_lane *l = &fit->surrogate->lanes[lane];
+    surrogate_lane derived = *l;
+    double changes[FIT_LEVELS_MAX] = {0};
     double deviations[FIT_ETAS_MAX] = {0};
     for (size_t i = 0; i < fit->eta_count; i++) {
         deviations[i] = seen->guess[i] / fit->eta_sd[i];
     }
     surrogate_directions(fit, l, seen->slopes, out->directions);
     surrogate_values(fit, l, deviations, out->directions, out->terms);
-    find_rests(fit, lane, seen, out->terms, out->distances, out->rests);
+    surrogate_changes(l, out->terms, changes);
+    for (size_t k = 0; k < l->level_count; k++) {
+        const fit_level_value *level = &seen->levels[k];
+        out->distances[k] = -fit_residual_standardised(level->residual, level->y, seen->at_guess[k]);
+        out->rests[k] = out->distances[k] - changes[k];
+    }
+    derived.coefficients = derivatives;
+    for (size_t i = 0; i < fit->eta_count; i++) {
+        surrogate_differentiate(l, fit->eta_count, i, l->coefficients, derivatives);
+        surrogate_changes(&derived, out->terms, changes);
+        for (size_t k = 0; k < l->level_count; k++) {
+            size_t at = k * fit->eta_count + i;
+            out->slope_rests[at] = seen->guess_slopes[at] - changes[k];
+        }
+    }
+}
+
+void surrogate_largest(const solve_fit *fit, size_t lane, const surrogate_seen *seen, double *rest, double *slope) {
+    guessed g = {0};
+    look(fit, lane, seen, &g);
+    for (size_t k = 0; k < fit->surrogate->lanes[lane].level_count; k++) {
+        *rest = fmax(*rest, fabs(g.rests[k]));
+        for (size_t i = 0; i < fit->eta_count; i++) {
+            *slope = fmax(*slope, fabs(g.slope_rests[k * fit->eta_count + i]));
+        }
+    }
 }
 
 size_t surrogate_uncovered(const solve_fit *fit, size_t lane, const surrogate_seen *seen) {
     const double margin = 0.9;
     guessed g = {0};
     look(fit, lane, seen, &g);
-    size_t k = 0;
-    size_t count = fit->surrogate->lanes[lane].level_count;
-    for (; k < count; k++) {
-        bool is_in_reach = fabs(g.distances[k]) <= margin * SURROGATE_REACH;
-        bool is_held = !(fit->surrogate->rest_unit > 0.0) || fabs(g.rests[k]) <= fit->surrogate->rest_unit;
-        if (!is_in_reach || !is_held) {
-            break;
+    const struct fit_surrogate *s = fit->surrogate;
+    size_t count = s->lanes[lane].level_count;
+    for (size_t k = 0; k < count; k++) {
+        double slope = 0.0;
+        for (size_t i = 0; i < fit->eta_count; i++) {
+            slope = fmax(slope, fabs(g.slope_rests[k * fit->eta_count + i]));
+        }
+        bool is_held = !(s->rest_unit > 0.0) || (fabs(g.rests[k]) <= s->rest_unit && slope <= s->slope_unit);
+        if (!(fabs(g.distances[k]) <= margin * SURROGATE_REACH) || !is_held) {
+            return k;
         }
     }
-    return k;
+    return count;
+}
+
+static double within(double x) { return fmin(fmax(x, -1.0), 1.0); }
+
+static void fill_level(const solve_fit *fit, const surrogate_seen *seen, const guessed *g, size_t k, size_t columns,
+                       double *patient) {
+    const struct fit_surrogate *s = fit->surrogate;
+    double coefficients[SURROGATE_SCORE_DEGREE + 1];
+    patient[(s->rows - 1) * columns + k] = within(g->rests[k] / s->rest_unit);
+    for (size_t i = 0; i < fit->eta_count; i++) {
+        patient[(s->rows - 2 - i) * columns + k] = within(g->slope_rests[k * fit->eta_count + i] / s->slope_unit);
+    }
+    surrogate_score(&seen->levels[k], coefficients);
+    for (unsigned d = 0; d <= SURROGATE_SCORE_DEGREE && s->has_scores; d++) {
+        patient[(s->rows - 1 - SURROGATE_FIRST_SCORE - d) * columns + k] = within(coefficients[d] / s->score_unit);
+    }
 }
 
 void surrogate_fill(const ddt_solution *solution, size_t lane, const surrogate_seen *seen, double *const *inputs) {
@@ -188,13 +277,7 @@ void surrogate_fill(const ddt_solution *solution, size_t lane, const surrogate_s
         patient[i] = g.terms[i / columns];
     }
     for (size_t k = 0; k < l->level_count; k++) {
-        double coefficients[SURROGATE_SCORE_DEGREE + 1];
-        patient[(s->rows - 1) * columns + k] = fmin(fmax(g.rests[k] / s->rest_unit, -1.0), 1.0);
-        surrogate_score(&seen->levels[k], coefficients);
-        for (unsigned d = 0; d <= SURROGATE_SCORE_DEGREE && s->has_scores; d++) {
-            double part = coefficients[d] / s->score_unit;
-            patient[(s->rows - 2 - d) * columns + k] = fmin(fmax(part, -1.0), 1.0);
-        }
+        fill_level(fit, seen, &g, k, columns, patient);
     }
 }
 

@@ -31,7 +31,8 @@ enum {
     SURROGATE_ROWS = 512,
     SURROGATE_ROWS_MAX = 1 << 15,
     SURROGATE_SCORE_DEGREE = 15,
-    SURROGATE_EXTRAS = SURROGATE_SCORE_DEGREE + 2 /* rows for the rest and the score's coefficients */
+    SURROGATE_FIRST_SCORE = 1 + FIT_ETAS_MAX, /* rows from the end: the rest, its slopes, the score's coefficients */
+    SURROGATE_EXTRAS = SURROGATE_FIRST_SCORE + SURROGATE_SCORE_DEGREE + 1
 };
 
 typedef struct surrogate_lane {
@@ -46,7 +47,8 @@ typedef struct surrogate_lane {
 struct fit_surrogate {
     size_t rows;
     bool has_scores;   /* scores are each level's own: sent; else public */
-    double rest_unit;  /* of what the polynomial leaves of a level */
+    double rest_unit;  /* of what the polynomial leaves of a level at the guess */
+    double slope_unit; /* of what it leaves of the level's slopes there */
     double score_unit; /* of a score's coefficients */
     uint32_t patient_input, amount_range;
     surrogate_lane *lanes;
@@ -75,11 +77,20 @@ double fit_level_score_at(const fit_level_value *level, double by);
 /* What the custodian knows once he has a guess. */
 typedef struct surrogate_seen {
     const fit_level_value *levels;
-    const double *slopes;   /* at etas of 0 */
-    const double *guess;    /* etas */
+    const double *slopes; /* at etas of 0 */
+    const double *guess;  /* etas */
+    const double *guess_slopes;
     const double *at_guess; /* predictions */
 } surrogate_seen;
 
+/* Slopes of all levels around `centre`, on the scale where residual standard deviations are 1, per standard deviation
+ * of each eta: levels x etas. */
+ddt_status surrogate_slopes(const solve_fit *fit, const fit_lane *lane, fit_predict predict, void *user,
+                            const double *centre, double *slopes);
+/* Derivatives of a lane's polynomials (level_count x term_count) with respect to an eta, in standard deviations. */
+void surrogate_differentiate(const surrogate_lane *lane, size_t etas, size_t eta, const double *from, double *to);
+/* Widens *rest and *slope to the largest rest of a patient and of its slopes. */
+void surrogate_largest(const solve_fit *fit, size_t lane, const surrogate_seen *seen, double *rest, double *slope);
 /* A level whose distance from its prediction at the guess scores do not cover, or the rest does not hold: level_count
  * when there is none. */
 size_t surrogate_uncovered(const solve_fit *fit, size_t lane, const surrogate_seen *seen);

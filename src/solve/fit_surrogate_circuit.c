@@ -90,37 +90,6 @@ static void make_terms(maker *mk, const ddt_node *deviations) {
 
 /* ------------------------------------------------------------------ polynomials */
 
-static size_t find_term(const surrogate_lane *lane, size_t variables, const uint8_t *exponents) {
-    size_t i = 0;
-    while (i < lane->term_count && memcmp(lane->exponents + i * variables, exponents, variables) != 0) {
-        i++;
-    }
-    return i;
-}
-
-/* Derivatives of a lane's polynomials with respect to an eta, in its standard deviations. */
-static void differentiate(const surrogate_lane *lane, size_t etas, size_t eta, const double *from, double *to) {
-    size_t variables = etas + lane->direction_count;
-    size_t n = lane->term_count;
-    memset(to, 0, lane->level_count * n * sizeof *to);
-    for (size_t i = 0; i < n; i++) {
-        uint8_t exponents[SURROGATE_VARIABLES_MAX];
-        memcpy(exponents, lane->exponents + i * variables, variables);
-        unsigned degree = exponents[eta];
-        /* T_k' = 2 k (T_(k-1) + T_(k-3) + ...), T_0 by half */
-        for (unsigned d = degree; d-- > 0;) {
-            if ((degree - d) % 2 == 1) {
-                exponents[eta] = (uint8_t)d;
-                size_t at = find_term(lane, variables, exponents);
-                double factor = (d == 0 ? 1.0 : 2.0) * degree / SURROGATE_WIDTH;
-                for (size_t k = 0; k < lane->level_count && at < n; k++) {
-                    to[k * n + at] += factor * from[k * n + i];
-                }
-            }
-        }
-    }
-}
-
 /* Sums of terms times coefficients in the first row, others 0: right in a lane's first `columns` slots. */
 static ddt_node sum_terms(maker *mk) {
     ddt_node product = ddt_circuit_mul(mk->circuit, mk->terms, take_vector(mk));
@@ -151,7 +120,7 @@ static ddt_status polynomial(maker *mk, size_t count, const size_t *etas, ddt_no
         const double *now = lane->coefficients;
         for (size_t d = 0; d < count; d++) {
             double *next = d == 0 ? first : second;
-            differentiate(lane, mk->fw->eta_count, etas[d], now, next);
+            surrogate_differentiate(lane, mk->fw->eta_count, etas[d], now, next);
             now = next;
         }
         place(mk, l, now);
@@ -188,7 +157,8 @@ static ddt_node public_score(maker *mk, unsigned k) {
 
 static void make_scores(maker *mk, surrogate_nodes *out) {
     for (unsigned k = 0; k <= SURROGATE_SCORE_DEGREE; k++) {
-        out->score[k] = mk->s->has_scores ? patient_row(mk, mk->rows - 2 - k, mk->s->score_unit) : public_score(mk, k);
+        out->score[k] = mk->s->has_scores ? patient_row(mk, mk->rows - 1 - SURROGATE_FIRST_SCORE - k, mk->s->score_unit)
+                                          : public_score(mk, k);
     }
 }
 
@@ -219,6 +189,8 @@ ddt_status surrogate_expand(fit_work *fw, ddt_node patient, const ddt_node *devi
     out->x = ddt_circuit_affine(mk.circuit, (const ddt_node[]){change, rest}, (const double[]){1.0, 1.0}, 2, half);
     for (size_t i = 0; i < fw->eta_count; i++) {
         SOLVE_TRY(polynomial(&mk, 1, &i, &out->slope[i]));
+        rest = patient_row(&mk, mk.rows - 2 - i, half * mk.s->slope_unit / SURROGATE_REACH);
+        out->slope[i] = ddt_circuit_add(mk.circuit, out->slope[i], rest);
         for (size_t j = 0; j <= i; j++) {
             SOLVE_TRY(polynomial(&mk, 2, (const size_t[]){i, j}, &out->bend[i][j]));
             out->bend[j][i] = out->bend[i][j];

@@ -21,6 +21,7 @@ ddt_status surrogate_write(ddt_writer *writer, const solve_fit *fit) {
     ddt_writer_begin(writer, "SURR");
     ddt_writer_u32(writer, s->has_scores);
     ddt_writer_f64(writer, s->rest_unit);
+    ddt_writer_f64(writer, s->slope_unit);
     ddt_writer_f64(writer, s->score_unit);
     ddt_writer_u32(writer, s->patient_input);
     ddt_writer_u32(writer, s->amount_range);
@@ -93,11 +94,12 @@ ddt_status surrogate_read(ddt_context *ctx, ddt_reader *reader, solve_fit *fit) 
     SOLVE_TRY(ddt_reader_begin(reader, "SURR", SECTION_MAX_BYTES));
     SOLVE_TRY(ddt_reader_u32(reader, &has_scores));
     SOLVE_TRY(ddt_reader_f64(reader, &s->rest_unit));
+    SOLVE_TRY(ddt_reader_f64(reader, &s->slope_unit));
     SOLVE_TRY(ddt_reader_f64(reader, &s->score_unit));
     SOLVE_TRY(ddt_reader_u32(reader, &s->patient_input));
     SOLVE_TRY(ddt_reader_u32(reader, &s->amount_range));
     SOLVE_TRY(ddt_reader_u32(reader, &etas));
-    if (etas == 0 || etas > FIT_ETAS_MAX || !(s->rest_unit > 0.0) || !(s->score_unit > 0.0)) {
+    if (etas == 0 || etas > FIT_ETAS_MAX || !(s->rest_unit > 0.0) || !(s->slope_unit > 0.0) || !(s->score_unit > 0.0)) {
         return bad(ctx, reader, "its shape");
     }
     s->has_scores = has_scores != 0;
@@ -119,9 +121,9 @@ ddt_status surrogate_check(ddt_context *ctx, ddt_reader *reader, const ddt_solut
     const solve_layout *layout = &solution->layout;
     const struct fit_surrogate *s = fit->surrogate;
     bool is_right = layout->rows == s->rows && layout->segments == 1 && layout->packed == 0 &&
-                    layout->lane_slots == 0 && s->lane_count == layout->lane_count &&
-                    layout->input_count == 2 && s->patient_input == 1 && fit->feature_input == 0 &&
-                    s->amount_range < layout->range_count && layout->inputs[1].kind == SOLVE_INPUT_FIT &&
+                    layout->lane_slots == 0 && s->lane_count == layout->lane_count && layout->input_count == 2 &&
+                    s->patient_input == 1 && fit->feature_input == 0 && s->amount_range < layout->range_count &&
+                    layout->inputs[1].kind == SOLVE_INPUT_FIT &&
                     layout->rows * layout->columns >= 2 * fit->feature_count;
     for (size_t l = 0; l < s->lane_count && is_right; l++) {
         is_right = s->lanes[l].level_count == fit->lanes[l].level_count && s->lanes[l].level_count <= layout->columns &&

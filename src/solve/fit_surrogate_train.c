@@ -363,11 +363,22 @@ static ddt_status draw_changes(fit_work *fw, size_t lane, const surrogate_design
     return DDT_OK;
 }
 
+/* Levels far from the population's count less: hardly any estimate is there. */
+static double weight_of(const surrogate_lane *l, const double *changes) {
+    const double far = 6.0; /* residual standard deviations */
+    double largest = 0.0;
+    for (size_t k = 0; k < l->level_count; k++) {
+        largest = fmax(largest, fabs(changes[k]) / far);
+    }
+    return 1.0 / (1.0 + largest * largest);
+}
+
 static void add_equation(fit_work *fw, const surrogate_lane *l, const double *changes) {
     struct surrogate_training *t = fw->training;
     size_t count = l->term_count;
+    double weight = weight_of(l, changes);
     for (size_t i = 0; i < count; i++) {
-        double x = t->terms[i];
+        double x = weight * t->terms[i];
         for (size_t j = 0; j <= i; j++) {
             t->normal[i * count + j] += x * t->terms[j];
         }
@@ -488,11 +499,15 @@ static ddt_status predict(void *user, const double *etas, double *predictions) {
 }
 
 surrogate_seen surrogate_seen_of(const fit_sample *sample) {
-    return (surrogate_seen){sample->levels, sample->slopes, sample->guess, sample->at_guess};
+    return (surrogate_seen){.levels = sample->levels,
+                            .slopes = sample->slopes,
+                            .guess = sample->guess,
+                            .guess_slopes = sample->guess_slopes,
+                            .at_guess = sample->at_guess};
 }
 
 ddt_status surrogate_draw(fit_work *fw, size_t lane, size_t index, fit_sample *sample) {
-    const double wider = 1.5;
+    const double wider = 1.25;
     const fit_lane *l = &fw->fit->lanes[lane];
     struct surrogate_training *t = fw->training;
     bool is_held = index < fw->held_out;
@@ -722,31 +737,21 @@ static double largest_score(const fit_residual *r, double low, double high) {
     return largest;
 }
 
-/* The largest rest of the patients held out, with a margin; patients beyond it are refused. */
-static void find_rest_unit(fit_work *fw) {
+/* The largest rests of the patients held out, with a margin; patients beyond it are refused. */
+static void find_units(fit_work *fw) {
     const double margin = 2.0;
-    const double least = 1.0;
+    const double least = 0.5;
     struct fit_surrogate *s = fw->fit->surrogate;
-    double terms[SURROGATE_ROWS];
-    double changes[FIT_LEVELS_MAX];
-    double largest = least;
+    double rest = least;
+    double slope = least;
     for (size_t i = 0; i < fw->fit->lane_count * fw->held_out; i++) {
-        const fit_sample *sample = &fw->samples[i];
-        const surrogate_lane *l = &s->lanes[i / fw->held_out];
-        double directions[SURROGATE_DIRECTIONS_MAX + 1];
-        double deviations[FIT_ETAS_MAX];
-        for (size_t k = 0; k < fw->eta_count; k++) {
-            deviations[k] = sample->guess[k] / fw->sd[k];
-        }
-        surrogate_directions(fw->fit, l, sample->slopes, directions);
-        surrogate_values(fw->fit, l, deviations, directions, terms);
-        surrogate_changes(l, terms, changes);
-        for (size_t k = 0; k < l->level_count && sample->is_covered; k++) {
-            double z = -fit_residual_standardised(sample->levels[k].residual, sample->levels[k].y, sample->at_guess[k]);
-            largest = fmax(largest, fabs(z - changes[k]));
+        const surrogate_seen seen = surrogate_seen_of(&fw->samples[i]);
+        if (fw->samples[i].is_covered) {
+            surrogate_largest(fw->fit, i / fw->held_out, &seen, &rest, &slope);
         }
     }
-    s->rest_unit = margin * largest;
+    s->rest_unit = margin * rest;
+    s->slope_unit = margin * slope;
 }
 
 static ddt_status add_inputs(fit_work *fw) {
@@ -772,7 +777,7 @@ static ddt_status add_inputs(fit_work *fw) {
         fw->fit->residuals[o].is_public = false;
         fw->fit->residuals[o].degree = SURROGATE_SCORE_DEGREE;
     }
-    find_rest_unit(fw);
+    find_units(fw);
     SOLVE_TRY(fit_add_input(fw, "features", s->amount_range, 1.0 + rounding, &fw->fit->feature_input));
     return fit_add_input(fw, "patient", range, 1.0 + rounding, &s->patient_input);
 }

@@ -652,6 +652,9 @@ static ddt_status cover_sample(learner *t, size_t lane, fit_sample *sample) {
     SOLVE_TRY(predict(&who, etas, f));
     memcpy(sample->guess, etas, sizeof etas);
     memcpy(sample->at_guess, f, sizeof f);
+    if (fw->fit->surrogate != NULL) {
+        SOLVE_TRY(surrogate_slopes(fw->fit, l, predict, &who, etas, sample->guess_slopes));
+    }
     const surrogate_seen seen = surrogate_seen_of(sample);
     size_t uncovered =
         fw->fit->surrogate != NULL ? surrogate_uncovered(fw->fit, lane, &seen) : fit_uncovered(l, sample->levels, f);
