@@ -41,11 +41,16 @@ static ddt_status check_composite(ddt_context *ctx, const ddt_ckks_literal *p) {
     if (p->scale_primes > 2) {
         return ddt_fail(ctx, DDT_ERR_ARGUMENT, "Scales are over one prime or two, not %u.", p->scale_primes);
     }
-    if (p->scale_primes == 2 && (p->levels % 2 == 0 || p->boot_levels != 0)) {
-        return ddt_fail(ctx, DDT_ERR_ARGUMENT,
-                        "Scales over two primes want an odd number of levels, not %u, and cannot be bootstrapped: %u "
-                        "levels of bootstrapping are asked for.",
-                        p->levels, p->boot_levels);
+    if (p->scale_primes == 2 && p->boot_levels != 0) {
+        return ddt_fail(
+            ctx, DDT_ERR_ARGUMENT,
+            "Scales over two primes cannot be bootstrapped (%u levels of bootstrapping are asked for): more "
+            "precision than one bootstrap's is had from scales of one prime, iterated.",
+            p->boot_levels);
+    }
+    if (p->scale_primes == 2 && p->levels % 2 == 0) {
+        return ddt_fail(ctx, DDT_ERR_ARGUMENT, "Scales over two primes want an odd number of levels, not %u.",
+                        p->levels);
     }
     return DDT_OK;
 }
