@@ -251,10 +251,11 @@ size_t ddt_plan_pack_count(const ddt_plan *plan);
 /* Ciphertexts for a list of so many vectors. */
 size_t ddt_plan_upload_count(const ddt_plan *plan, size_t vectors);
 /*
- * The order in which a run's inputs are listed, those of the highest levels first, so that uploads are small:
- * inputs[0..ddt_plan_input_count).
+ * The order in which the inputs of a run are listed, so that those that share an upload have much the same level:
+ * inputs[0..ddt_plan_input_count). The highest levels come first in even runs and last in odd ones, which matters where
+ * one list goes over several runs (a state that lives on); other lists count as run 0.
  */
-void ddt_plan_upload_order(const ddt_plan *plan, size_t *inputs);
+void ddt_plan_upload_order(const ddt_plan *plan, size_t run, size_t *inputs);
 /* The level of an upload of these inputs, 1..ddt_plan_pack_count of them; its scale is the canonical one of it. */
 unsigned ddt_plan_upload_level(const ddt_plan *plan, const size_t *inputs, size_t count);
 /* values[k]: lanes x block values of input inputs[k]. *out as for ddt_ckks_encode. The plan has parameters. */

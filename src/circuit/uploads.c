@@ -43,12 +43,14 @@ size_t ddt_plan_upload_count(const ddt_plan *plan, size_t vectors) {
     return (vectors + pack - 1) / pack;
 }
 
-void ddt_plan_upload_order(const ddt_plan *plan, size_t *inputs) {
+void ddt_plan_upload_order(const ddt_plan *plan, size_t run, size_t *inputs) {
     size_t count = 0;
     for (unsigned level = plan_top_level(&plan->literal) + 1; level-- > 0;) {
         for (size_t i = 0; i < plan->input_count; i++) {
             if (plan->levels[i] == level) {
-                inputs[count++] = i;
+                size_t place = run % 2 == 0 ? count : plan->input_count - 1 - count;
+                inputs[place] = i;
+                count++;
             }
         }
     }

@@ -220,7 +220,7 @@ static ddt_status run_batches(engine *e, ddt_reader *reader, ddt_writer *writer)
     if (inputs == NULL || outputs == NULL || order == NULL) {
         status = ddt_fail(e->ctx, DDT_ERR_MEMORY, "Memory is short for the batches.");
     } else {
-        ddt_plan_upload_order(e->plan, order);
+        ddt_plan_upload_order(e->plan, 0, order);
     }
     for (size_t batch = 0; status == DDT_OK && batch < e->info.batches; batch++) {
         status = run_batch(e, batch, reader, writer, order, inputs, outputs);

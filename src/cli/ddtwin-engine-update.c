@@ -20,6 +20,7 @@ typedef struct update {
     ddt_ciphertext *inputs, *outputs;
     size_t input_count, output_count;
     size_t *source; /* of each input: the output that becomes it, SIZE_MAX: the update's own */
+    size_t *order;  /* of the inputs of a step */
     size_t *sent;   /* the inputs of all vectors that were sent, in their order */
     size_t sent_count, taken;
     ddt_ciphertext piece[DDT_CKKS_PACK_MAX]; /* what one upload held; those from taken % pack on are still to come */
@@ -176,13 +177,18 @@ static bool is_absent(const update *u, size_t step, size_t input) {
 
 /* Vectors of all steps follow one another: an upload may hold those of several. */
 static ddt_status list_sent(update *u) {
+    u->order = ddt_alloc(u->input_count, sizeof *u->order);
     u->sent = ddt_alloc(u->e.runs * u->input_count, sizeof *u->sent);
-    if (u->sent == NULL) {
+    if (u->order == NULL || u->sent == NULL) {
         return ddt_fail(u->e.ctx, DDT_ERR_MEMORY, "Memory is short for an update.");
     }
     for (size_t k = 0; k < u->e.runs * u->input_count; k++) {
-        const size_t input = k % u->input_count;
-        if (u->source[input] == SIZE_MAX && !is_absent(u, k / u->input_count, input)) {
+        const size_t step = k / u->input_count;
+        if (k % u->input_count == 0) {
+            ddt_plan_upload_order(u->e.plan, step, u->order);
+        }
+        const size_t input = u->order[k % u->input_count];
+        if (u->source[input] == SIZE_MAX && !is_absent(u, step, input)) {
             u->sent[u->sent_count++] = input;
         }
     }
@@ -207,7 +213,9 @@ static ddt_status take_sent(update *u, ddt_ciphertext *out) {
 
 static ddt_status run_step(update *u, size_t step) {
     ddt_status status = DDT_OK;
-    for (size_t i = 0; status == DDT_OK && i < u->input_count; i++) {
+    ddt_plan_upload_order(u->e.plan, step, u->order);
+    for (size_t k = 0; status == DDT_OK && k < u->input_count; k++) {
+        const size_t i = u->order[k];
         if (u->source[i] == SIZE_MAX) {
             status = is_absent(u, step, i) ? zero_input(u, i, &u->inputs[i]) : take_sent(u, &u->inputs[i]);
         }
@@ -260,6 +268,7 @@ static void close_update(update *u) {
     engine_free_ciphertexts(u->inputs, u->input_count);
     engine_free_ciphertexts(u->outputs, u->output_count);
     engine_free_ciphertexts(u->piece, DDT_CKKS_PACK_MAX);
+    ddt_free(u->order);
     ddt_free(u->sent);
     ddt_free(u->inputs);
     ddt_free(u->outputs);

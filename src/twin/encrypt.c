@@ -121,7 +121,7 @@ static ddt_status encrypt_batches(ddt_context *ctx, const ddt_twin_plan *plan, c
     if (order == NULL) {
         return twin_no_memory(ctx);
     }
-    ddt_plan_upload_order(plan->plan, order);
+    ddt_plan_upload_order(plan->plan, 0, order);
     ddt_plaintext plaintext = {0};
     ddt_status status = ddt_plaintext_create(ctx, keys->params, ddt_ckks_levels(keys->params), &plaintext);
     for (size_t k = 0; status == DDT_OK && k < total; k++) {

@@ -195,18 +195,29 @@ typedef struct sent_list {
     size_t count;
 } sent_list;
 
+static void list_step(const updater *u, size_t step, size_t *order, sent_list *list) {
+    const size_t inputs = u->steps.input_count;
+    ddt_plan_upload_order(u->plan->plan, step, order);
+    for (size_t k = 0; k < inputs; k++) {
+        if (is_sent(u, step, order[k])) {
+            list->inputs[list->count] = order[k];
+            list->values[list->count++] = u->steps.inputs[step * inputs + order[k]];
+        }
+    }
+}
+
 static bool list_sent(const updater *u, sent_list *list) {
     const size_t inputs = u->steps.input_count;
     const size_t total = u->steps.count * inputs;
+    size_t *order = ddt_alloc(inputs, sizeof *order);
     list->inputs = ddt_alloc(total, sizeof *list->inputs);
     list->values = ddt_alloc(total, sizeof *list->values);
-    for (size_t k = 0; list->inputs != NULL && list->values != NULL && k < total; k++) {
-        if (is_sent(u, k / inputs, k % inputs)) {
-            list->inputs[list->count] = k % inputs;
-            list->values[list->count++] = u->steps.inputs[k];
-        }
+    bool complete = order != NULL && list->inputs != NULL && list->values != NULL;
+    for (size_t step = 0; complete && step < u->steps.count; step++) {
+        list_step(u, step, order, list);
     }
-    return list->inputs != NULL && list->values != NULL;
+    ddt_free(order);
+    return complete;
 }
 
 /* Steps share ciphertexts: however few vectors each has, only the last ciphertext is not full. */

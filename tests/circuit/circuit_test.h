@@ -149,7 +149,7 @@ static inline ddt_ciphertext *test_encrypt(ddt_context *ctx, ddt_plan *plan, con
     assert_ok(ctx, ddt_plan_params(ctx, plan, &params));
     size_t *order = calloc(count + 1, sizeof *order);
     ddt_ciphertext *out = calloc(count + 1, sizeof *out);
-    ddt_plan_upload_order(plan, order);
+    ddt_plan_upload_order(plan, 0, order);
     for (size_t first = 0; first < count; first += pack) {
         size_t left = count - first;
         test_upload(ctx, plan, keys, batch, inputs, order + first, left < pack ? left : pack, out);

@@ -54,7 +54,7 @@ static inline void encrypted_inputs(problem *p, ddt_plan *plan, const encrypted_
     const size_t count = ddt_plan_input_count(plan);
     const size_t pack = ddt_plan_pack_count(plan);
     size_t *order = calloc(count + 1, sizeof *order);
-    ddt_plan_upload_order(plan, order);
+    ddt_plan_upload_order(plan, 0, order);
     for (size_t first = 0; first < count; first += pack) {
         size_t left = count - first;
         encrypted_upload(p, plan, k, batch, order + first, left < pack ? left : pack, out);

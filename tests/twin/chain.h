@@ -138,7 +138,7 @@ static inline ddt_status chain_read_inputs(chain *c, ddt_plan *plan, const ddt_c
     const size_t pack = ddt_plan_pack_count(plan);
     size_t *order = calloc(count + 1, sizeof *order);
     ddt_status status = DDT_OK;
-    ddt_plan_upload_order(plan, order);
+    ddt_plan_upload_order(plan, 0, order);
     for (size_t first = 0; status == DDT_OK && first < count; first += pack) {
         const size_t size = count - first < pack ? count - first : pack;
         ddt_ciphertext piece[DDT_CKKS_PACK_MAX] = {0};
