@@ -93,6 +93,36 @@ static void read_mtime(parser *p, const token *name) {
     parser_assign(p, index, SLOT_VALUE, value);
 }
 
+static const struct {
+    const char *name;
+    ddt_between_records between;
+} interpolations[] = {{"locf", DDT_BETWEEN_LOCF},
+                      {"nocb", DDT_BETWEEN_NOCB},
+                      {"linear", DDT_BETWEEN_LINEAR},
+                      {"midpoint", DDT_BETWEEN_MIDPOINT}};
+
+/* The rest of locf(x, y): data columns and how their values hold between records. */
+static void read_interpolation(parser *p, ddt_between_records between) {
+    const token *last = NULL;
+    do {
+        (void)parser_next(p); /* the bracket, or a comma */
+        const token *column = parser_next(p);
+        uint32_t index = column->kind == TOKEN_NAME ? parser_name(p, column) : NO_INDEX;
+        double number = 0.0;
+        ddt_expr e = index == NO_INDEX ? DDT_EXPR_NONE : parser_read_name(p, index, column->line);
+        bool is_symbol = p->status == DDT_OK && e != DDT_EXPR_NONE && !ddt_expr_is_const(p->model->pool, e, &number) &&
+                         ddt_expr_get(p->model->pool, e)->op == DDT_EXPR_SYMBOL;
+        ddt_symbol *symbol = is_symbol ? &p->model->symbols[ddt_expr_get(p->model->pool, e)->symbol] : NULL;
+        if (symbol == NULL || symbol->kind != DDT_SYMBOL_COVARIATE) {
+            parser_refuse_token(p, column, "this line takes data columns"); /* where nothing else was refused */
+            return;
+        }
+        symbol->between = between;
+        last = parser_peek(p);
+    } while (token_is(last, ','));
+    parser_expect(p, ')', ")");
+}
+
 /* f(x) <- ..., x(0) <- ..., cmt(x), linCmt() ~ ...: the current token is a name with a bracket behind it. */
 static void read_call_line(parser *p) {
     const token *name = parser_next(p);
@@ -128,6 +158,12 @@ static void read_call_line(parser *p) {
         if (closes && argument->kind == TOKEN_NAME && token_is_name(name, properties[i].name)) {
             p->at += 3;
             assign_property(p, argument, properties[i].slot);
+            return;
+        }
+    }
+    for (size_t i = 0; i < sizeof interpolations / sizeof interpolations[0]; i++) {
+        if (token_is_name(name, interpolations[i].name)) {
+            read_interpolation(p, interpolations[i].between);
             return;
         }
     }

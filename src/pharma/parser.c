@@ -369,7 +369,7 @@ static ddt_expr read_unknown(parser *p, uint32_t name, unsigned line) {
             return DDT_EXPR_NONE;
         }
     }
-    if (entry_is(entry, "t") || entry_is(entry, "time")) {
+    if (entry_is(entry, "t") || entry_is(entry, "time") || entry_is(entry, "TIME")) {
         return parser_time(p, line);
     }
     if (entry_is(entry, "tad") || entry_is(entry, "tlast") || entry_is(entry, "podo")) {

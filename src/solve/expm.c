@@ -252,6 +252,13 @@ static ddt_status choose(solve_work *work, const check_set *set, double toleranc
             }
         }
     }
+    if (best_levels == UINT32_MAX && work->rate_max * set->t_max < (double)(1U << SOLVE_SQUARINGS_MAX)) {
+        return ddt_fail(
+            work->ctx, DDT_ERR_CAPACITY,
+            "'%s': what is linear in the model grows at rates up to %g per time unit, without end within %g "
+            "time units, so that no exponential of it is accurate: follow it for a shorter time.",
+            work->model->path, work->rate_max, set->t_max);
+    }
     if (best_levels == UINT32_MAX) {
         return ddt_fail(
             work->ctx, DDT_ERR_CAPACITY,

@@ -186,9 +186,35 @@ static ddt_status refuse_nonlinear(solve_work *work, size_t i) {
     part = part == DDT_EXPR_NONE ? model->compartments[i].derivative : part;
     return ddt_fail(
         work->ctx, DDT_ERR_UNSUPPORTED,
-        "'%s', line %u: d/dt(%s) is not linear in the compartments (%s), and an output depends on it; only linear "
-        "models are supported (--output selects outputs).",
+        "'%s', line %u: d/dt(%s) is neither linear in the compartments nor smooth (%s), and an output depends on it "
+        "(--output selects outputs).",
         model->path, line_of(work, i), name_of(work, i), solve_print_from(work, model->pool, part));
+}
+
+/* The innermost operation of e that jumps or bends with a compartment, DDT_EXPR_NONE where e has none. */
+static ddt_status find_decision(solve_work *work, ddt_expr e, ddt_expr *found) {
+    ddt_expr *order = NULL;
+    size_t count = 0;
+    *found = DDT_EXPR_NONE;
+    SOLVE_TRY(ddt_expr_topological(work->ctx, work->pool, &e, 1, &order, &count));
+    ddt_status status = DDT_OK;
+    for (size_t k = 0; k < count && *found == DDT_EXPR_NONE && status == DDT_OK; k++) {
+        solve_fact fact = {0};
+        status = solve_fact_of(work, order[k], &fact);
+        *found = fact.decides_on_state ? order[k] : DDT_EXPR_NONE;
+    }
+    ddt_free(order);
+    return status;
+}
+
+static ddt_status refuse_decision(solve_work *work, size_t i, ddt_expr rhs) {
+    ddt_expr decision = DDT_EXPR_NONE;
+    SOLVE_TRY(find_decision(work, rhs, &decision));
+    return ddt_fail(
+        work->ctx, DDT_ERR_UNSUPPORTED,
+        "'%s', line %u: d/dt(%s) decides on a compartment (%s), which is encrypted: no polynomial follows such a jump "
+        "or bend; a smooth form does, such as C^10 / (K^10 + C^10) for C > K.",
+        work->model->path, line_of(work, i), name_of(work, i), solve_print(work, decision));
 }
 
 static ddt_status check_coefficient(solve_work *work, size_t i, ddt_expr term) {
@@ -212,7 +238,7 @@ static ddt_status find_row(solve_work *work, full_system *full, size_t i) {
     solve_fact fact;
     SOLVE_TRY(solve_fact_of(work, full->rhs[i], &fact));
     if (fact.decides_on_state) { /* its derivative would hide the jump */
-        return refuse_nonlinear(work, i);
+        return refuse_decision(work, i, full->rhs[i]);
     }
     for (size_t j = 0; j < full->count; j++) {
         if (!full->is_needed[j]) {

@@ -333,6 +333,21 @@ static ddt_status observation_time_factor(solve_work *work, ddt_expr e, solve_pr
     return ddt_circuit_status(work->circuit);
 }
 
+/* A logarithm, or a negative power, of what is 0 before the first dose has no value there. */
+static ddt_status check_finite(solve_work *work, const solve_function *f, ddt_expr e, const char *op) {
+    shape s;
+    solve_fact fact;
+    SOLVE_TRY(solve_fact_of(work, e, &fact));
+    if (!fact.has_state || work->newton != NULL || measure(f, &s)) {
+        return DDT_OK;
+    }
+    return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED,
+                    "'%s': %s%s is not finite where its compartments are 0, as they are before the first dose; take it "
+                    "of the decrypted result (--output selects outputs; a residual on the log scale is lnorm(), and an "
+                    "encrypted power of a concentration is the exponential of its logarithm).",
+                    work->model->path, op, solve_print(work, e));
+}
+
 static ddt_status lower_symbol_factor(solve_work *work, const solve_factor *factor, solve_product *product) {
     solve_value x;
     if (work->symbols[factor->symbol].is_time) {
@@ -344,8 +359,11 @@ static ddt_status lower_symbol_factor(solve_work *work, const solve_factor *fact
     solve_function *f = NULL;
     SOLVE_TRY(symbol_value(work, factor, &x, &mid, &half));
     SOLVE_TRY(expression_function(work, factor, mid, half, &f));
-    return f == NULL ? DDT_ERR_MEMORY
-                     : solve_multiply_function(work, f, x, solve_print(work, factor->expression), product);
+    if (f == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    SOLVE_TRY(check_finite(work, f, factor->expression, ""));
+    return solve_multiply_function(work, f, x, solve_print(work, factor->expression), product);
 }
 
 static ddt_status interval_range(solve_work *work, ddt_expr e, solve_fact fact, double *low, double *high) {
@@ -579,6 +597,7 @@ static ddt_status lower_outer_factor(solve_work *work, const solve_factor *facto
     f->b = mid;
     /* The slack of a range may reach below 0, where the model's own values, and such powers, do not. */
     f->is_floored = factor->op == DDT_EXPR_POW && factor->power > 0.0 && factor->power != floor(factor->power);
+    SOLVE_TRY(check_finite(work, f, factor->expression, factor->op == DDT_EXPR_LOG ? "the logarithm of " : ""));
     return solve_multiply_function(work, f, x, solve_print(work, factor->expression), product);
 }
 

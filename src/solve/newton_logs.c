@@ -3,8 +3,8 @@
  *     du/dt = f(x) / x,
  * in which powers and ratios of states become exponentials of differences, a state's own baseline drops out, and the
  * iterations cannot leave the domain of a power. Done where a right-hand side raises such a state to a power that is
- * not a small natural number; then for all states that are known to be positive: not dosed, with a positive value at
- * the start.
+ * not a small natural number, or an output takes its logarithm (viral loads); then for all states that are known to be
+ * positive: not dosed, with a positive value at the start.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -50,6 +50,20 @@ static ddt_status find_power(const logarithms *l, ddt_expr root, bool *found) {
         } else if (node.op == DDT_EXPR_SQRT) {
             *found = is_power_of(l, node.a, exponent);
         }
+    }
+    ddt_free(order);
+    return DDT_OK;
+}
+
+/* Whether an output takes the logarithm of a candidate. */
+static ddt_status find_logarithm(const logarithms *l, ddt_expr root, bool *found) {
+    ddt_expr *order = NULL;
+    size_t count = 0;
+    SOLVE_TRY(ddt_expr_topological(l->work->ctx, l->work->pool, &root, 1, &order, &count));
+    for (size_t k = 0; k < count && !*found; k++) {
+        const double any = 0.5;
+        ddt_expr_node node = *ddt_expr_get(l->work->pool, order[k]);
+        *found = node.op == DDT_EXPR_LOG && is_power_of(l, node.a, any);
     }
     ddt_free(order);
     return DDT_OK;
@@ -134,11 +148,15 @@ static void rewrite_model(logarithms *l, ddt_expr *rhs, ddt_expr *initial, ddt_e
     }
 }
 
-static ddt_status find_powers(const logarithms *l, const ddt_expr *rhs, const bool *is_needed, bool *found) {
+static ddt_status find_powers(const logarithms *l, const ddt_expr *rhs, const ddt_expr *outputs, const bool *is_needed,
+                              bool *found) {
     *found = false;
     ddt_status status = DDT_OK;
     for (size_t i = 0; i < l->count && !*found && status == DDT_OK; i++) {
         status = is_needed[i] ? find_power(l, rhs[i], found) : DDT_OK;
+    }
+    for (size_t o = 0; o < l->work->model->output_count && !*found && status == DDT_OK; o++) {
+        status = find_logarithm(l, outputs[o], found);
     }
     return status;
 }
@@ -153,7 +171,7 @@ ddt_status solve_newton_logarithms(solve_work *work, size_t count, ddt_expr *rhs
     }
     SOLVE_TRY(find_candidates(&l, initial, is_needed));
     bool found = false;
-    SOLVE_TRY(find_powers(&l, rhs, is_needed, &found));
+    SOLVE_TRY(find_powers(&l, rhs, outputs, is_needed, &found));
     if (found) {
         rewrite_model(&l, rhs, initial, outputs);
         work->is_log = l.is_log;

@@ -79,6 +79,29 @@ static ddt_status add_symbol_roles(solve_work *work, ddt_symbol *all, uint32_t o
     return DDT_OK;
 }
 
+/* What the model says of values between records agrees with how the table is read. */
+static ddt_status check_between(const solve_work *work, uint32_t i) {
+    const ddt_symbol *symbol = &work->model->symbols[i];
+    const bool forward = work->events->carries_forward;
+    if (symbol->between == DDT_BETWEEN_ANY || (symbol->between == DDT_BETWEEN_LOCF && forward) ||
+        (symbol->between == DDT_BETWEEN_NOCB && !forward)) {
+        return DDT_OK;
+    }
+    if (symbol->between == DDT_BETWEEN_LOCF || symbol->between == DDT_BETWEEN_NOCB) {
+        return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED,
+                        "'%s': %s changes within a subject of '%s', and the model says %s(%s): values are to hold %s a "
+                        "record (--covariates %s).",
+                        work->model->path, symbol->name, work->events->path, forward ? "nocb" : "locf", symbol->name,
+                        forward ? "up to" : "from", forward ? "nonmem" : "locf");
+    }
+    return ddt_fail(
+        work->ctx, DDT_ERR_UNSUPPORTED,
+        "'%s': %s changes within a subject of '%s', and the model wants values between its records (%s(%s)), "
+        "which is not supported: give records close enough together, and locf(%s).",
+        work->model->path, symbol->name, work->events->path,
+        symbol->between == DDT_BETWEEN_LINEAR ? "linear" : "midpoint", symbol->name, symbol->name);
+}
+
 /* One symbol for each role of each covariate that changes, behind the model's own. */
 static ddt_status add_roles(solve_work *work, ddt_symbol *all, uint32_t count, uint32_t *next) {
     *next = count;
@@ -87,6 +110,7 @@ static ddt_status add_roles(solve_work *work, ddt_symbol *all, uint32_t count, u
         work->symbols[i].base = i;
         work->symbols[i].changes = symbol_changes(work, i);
         work->symbols[i].role = work->symbols[i].changes ? SOLVE_ROLE_SEGMENT : SOLVE_ROLE_SUBJECT;
+        SOLVE_TRY(work->symbols[i].changes ? check_between(work, i) : DDT_OK);
         SOLVE_TRY(work->symbols[i].changes ? add_symbol_roles(work, all, i, next) : DDT_OK);
     }
     return DDT_OK;

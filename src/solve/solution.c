@@ -146,6 +146,28 @@ static ddt_status tighten(solve_work *work, const solve_errors *errors) {
     return DDT_OK;
 }
 
+/* What to do about outputs that polynomials do not follow. */
+static ddt_status refuse_errors(solve_work *work, const solve_errors *errors) {
+    const char *path = work->model->path;
+    for (size_t o = 0; o < work->model->output_count; o++) {
+        const solve_linear_output *output = &work->linear.outputs[o];
+        solve_fact fact;
+        SOLVE_TRY(solve_fact_of(work, output->value, &fact));
+        if (fact.decides_on_state) {
+            return ddt_fail(work->ctx, DDT_ERR_UNSUPPORTED,
+                            "'%s': the output %s decides on a compartment, which is encrypted (max, min, abs or a "
+                            "comparison), and no polynomial follows such a bend: decide after decryption (--output).",
+                            path, work->model->outputs[o].name);
+        }
+    }
+    return ddt_fail(
+        work->ctx, DDT_ERR_UNSUPPORTED,
+        "'%s': the virtual population shows an error of %g of an output's maximum (%g at the corners of the "
+        "declared ranges, %llu values beyond a function's range) where %g is wanted; narrow the ranges, or take roots, "
+        "logarithms and other functions that are steep at 0 of the decrypted result (--output).",
+        path, errors->draws, errors->corners, (unsigned long long)errors->violations, work->options.tolerance);
+}
+
 /*
  * Tolerances start loose and tighten until the outputs are as accurate as asked: how errors of parameters and of the
  * exponential reach the outputs (many doses add them up) is seen, not estimated, and no polynomial is longer than it
@@ -167,11 +189,7 @@ static ddt_status build(solve_work *work) {
         }
         SOLVE_TRY(tighten(work, &errors));
     }
-    return ddt_fail(
-        work->ctx, DDT_ERR_UNSUPPORTED,
-        "'%s': the virtual population shows an error of %g of an output's maximum (%g at the corners of the "
-        "declared ranges, %llu values beyond a function's range) where %g is wanted; narrow the ranges.",
-        work->model->path, errors.draws, errors.corners, (unsigned long long)errors.violations, wanted);
+    return refuse_errors(work, &errors);
 }
 
 /* ------------------------------------------------------------------ steps */

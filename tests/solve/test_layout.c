@@ -166,6 +166,16 @@ static void test_refusals(void **state) {
     static const char changing[] = "ID,TIME,AMT,EVID,eta.k,CR\n1,0,10,1,0,90\n1,1,.,0,0,50.5\n1,2,.,0,0,70\n";
     expect_refusal("    d/dt(x) <- -k * exp(eta.k) * ifelse(CR < 60, 1, 2) * x / (10 + x)\n    x ~ add(1)\n", changing,
                    DDT_ERR_UNSUPPORTED, "line 3: CR of the subject 1 changes");
+    expect_refusal("    linear(CR)\n    d/dt(x) <- -k * exp(eta.k) * CR * x\n    x ~ add(1)\n", changing,
+                   DDT_ERR_UNSUPPORTED, "wants values between its records (linear(CR))");
+    expect_refusal("    locf(CR)\n    d/dt(x) <- -k * exp(eta.k) * CR * x\n    x ~ add(1)\n", changing,
+                   DDT_ERR_UNSUPPORTED, "--covariates locf");
+    expect_refusal("    d/dt(x) <- -k * exp(eta.k) * max(x - 1, 0)\n    x ~ add(1)\n", plain, DDT_ERR_UNSUPPORTED,
+                   "d/dt(x) decides on a compartment");
+    expect_refusal("    d/dt(x) <- -k * exp(eta.k) * x\n    y <- max(x - 1, 0)\n    y ~ add(1)\n", plain,
+                   DDT_ERR_UNSUPPORTED, "the output y decides on a compartment");
+    expect_refusal("    d/dt(x) <- -k * exp(eta.k) * x\n    y <- log(x)\n    y ~ add(1)\n", plain, DDT_ERR_UNSUPPORTED,
+                   "is not finite where its compartments are 0");
     expect_refusal("    d/dt(x) <- -k * exp(eta.k) * CR * x / (10 + x)\n    x ~ add(1)\n", changing,
                    DDT_ERR_UNSUPPORTED, "line 3: CR of the subject 1 changes");
 }

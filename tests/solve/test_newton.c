@@ -40,6 +40,18 @@ static void test_powers(void **state) {
                two_subjects, 3e-3);
 }
 
+/* A linear model whose output is the logarithm of a viral load, which falls by orders of magnitude (Neumann 1998). */
+static void test_log_output(void **state) {
+    (void)state;
+    check_text("    c <- 6\n    eta.k ~ 0.04\n",
+               "    eps <- 0.95\n    delta <- 0.14 * exp(eta.k)\n    d/dt(a) <- 0.01 * c * V - delta * a\n"
+               "    d/dt(V) <- (1 - eps) * 14 * a - c * V\n    a(0) <- 1e5 / 14 * c\n    V(0) <- 1e6\n"
+               "    L <- log10(V)\n    L ~ add(0.1)\n",
+               "ID,TIME,AMT,EVID,eta.k\n1,0,.,0,0.1\n1,0.3,.,0,0.1\n1,2,.,0,0.1\n1,10,.,0,0.1\n2,0.5,.,0,-0.3\n"
+               "2,7,.,0,-0.3\n",
+               3e-3);
+}
+
 /* What cannot be solved is refused, not solved badly. */
 static void refused(const char *text, const char *table, ddt_status expected, const char *words) {
     ddt_model *model = NULL;
@@ -72,10 +84,8 @@ static void test_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_interaction),
-        cmocka_unit_test(test_time),
-        cmocka_unit_test(test_powers),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_interaction), cmocka_unit_test(test_time),     cmocka_unit_test(test_powers),
+        cmocka_unit_test(test_log_output),  cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -30,6 +30,15 @@ typedef enum ddt_symbol_kind {
     DDT_SYMBOL_LAST_DOSE_AMOUNT /* encrypted: AMT, without F; before the first dose 0 */
 } ddt_symbol_kind;
 
+/* What the model says of a covariate's values between records: locf(x), nocb(x), linear(x), midpoint(x). */
+typedef enum ddt_between_records {
+    DDT_BETWEEN_ANY, /* nothing: as ddt_events.carries_forward */
+    DDT_BETWEEN_LOCF,
+    DDT_BETWEEN_NOCB,
+    DDT_BETWEEN_LINEAR,
+    DDT_BETWEEN_MIDPOINT
+} ddt_between_records;
+
 typedef struct ddt_symbol {
     char *name;
     ddt_symbol_kind kind;
@@ -41,9 +50,10 @@ typedef struct ddt_symbol {
     bool has_range; /* COVARIATE: declared by covariateData (range = c(low, high)) */
     double range_low;
     double range_high;
-    bool is_discrete;     /* COVARIATE: type = "binary" or "categorical", or compared with == or != in the model */
-    char *unit;           /* may be NULL */
-    char *label;          /* may be NULL */
+    bool is_discrete; /* COVARIATE: type = "binary" or "categorical", or compared with == or != in the model */
+    ddt_between_records between; /* COVARIATE */
+    char *unit;                  /* may be NULL */
+    char *label;                 /* may be NULL */
     uint32_t compartment; /* STATE: its own; LAST_DOSE_*: whose doses count, UINT32_MAX for those of any compartment */
     unsigned line;        /* first seen in the model file */
 } ddt_symbol;
