@@ -125,6 +125,11 @@ static ddt_status attempt(solve_work *work, solve_errors *errors) {
     return solve_calibrate(work, errors);
 }
 
+static ddt_status choose_method(solve_work *work) {
+    SOLVE_TRY(solve_resolvent_choose(work));
+    return work->resolvent != NULL ? DDT_OK : solve_exponential_choose(work);
+}
+
 /* What the errors of an attempt ask of the next one. */
 static ddt_status tighten(solve_work *work, const solve_errors *errors) {
     enum { CHECKS_MAX = 6 };
@@ -133,14 +138,14 @@ static ddt_status tighten(solve_work *work, const solve_errors *errors) {
     const bool finite = isfinite(errors->corners) && isfinite(errors->draws);
     if (!finite && work->exponential_checks < CHECKS_MAX) {
         work->exponential_checks += 2; /* unstable between the times that were looked at */
-        return solve_exponential_choose(work);
+        return choose_method(work);
     }
     if (errors->violations > 0) { /* what a state's errors did, or a function's: both shrink */
         work->tolerance *= tightening;
     }
     if (errors->violations > 0 || errors->exponential > exponential_part * work->options.tolerance) {
         work->exponential_tolerance *= tightening;
-        return solve_exponential_choose(work);
+        return choose_method(work);
     }
     work->tolerance *= tightening;
     return DDT_OK;
@@ -299,6 +304,7 @@ static ddt_status encode_problem(solve_work *work) {
     SOLVE_TRY(solve_feeds_create(work));
     SOLVE_TRY(solve_expand_all(work));
     SOLVE_TRY(work->newton != NULL ? newton_expand(work) : DDT_OK);
+    SOLVE_TRY(work->resolvent != NULL ? solve_resolvent_expand(work) : DDT_OK);
     if (work->fits && work->times.is_private && work->newton == NULL) {
         SOLVE_TRY(fit_lag_expand(work));
     }
@@ -331,7 +337,7 @@ ddt_status solve_work_run(solve_work *work) {
         return DDT_OK;
     }
     work->exponential_tolerance = exponential_part * work->options.tolerance;
-    SOLVE_TRY(solve_exponential_choose(work));
+    SOLVE_TRY(choose_method(work));
     SOLVE_TRY(encode_problem(work));
     work->precision_floor = 1.0 / fmax(1.0, work->rate_max * fmax(work->times.t2_max, work->times.during_max));
     SOLVE_TRY(create_scratch(work));
@@ -402,6 +408,12 @@ ddt_status ddt_solve(ddt_context *ctx, const ddt_model *model, const ddt_events 
     solve_work work = {.ctx = ctx, .model = model, .events = events};
     SOLVE_TRY(solve_set_options(ctx, options, &work.options));
     ddt_status status = solve_work_solution(&work, out);
+    if (status == DDT_ERR_UNSUPPORTED && work.wants_exponential) {
+        ddt_context_clear(ctx);
+        solve_work again = {.ctx = ctx, .model = model, .events = events, .avoids_resolvent = true};
+        SOLVE_TRY(solve_set_options(ctx, options, &again.options));
+        status = solve_work_solution(&again, out);
+    }
     if (status == DDT_ERR_UNSUPPORTED && work.wants_narrower) {
         ddt_context_clear(ctx);
         solve_work again = {

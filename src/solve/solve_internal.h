@@ -10,6 +10,7 @@
  *   layout.c    sources x observations in slots; layout_lanes.c lanes and amounts
  *   given.c     what a source gives and when: start, duration, times of its slots
  *   expm.c      which approximation of the exponential, verified in numbers
+ *   resolvent*.c large systems by elimination instead (resolvent.h)
  *   expand.c    expressions -> sums of products of functions of one symbol
  *   encode.c    how each symbol is encrypted (affine maps of the value or of its logarithm)
  *   lower.c     sums of products -> nodes of the circuit
@@ -531,8 +532,9 @@ typedef struct solve_work {
     double *state_low, *state_high; /* n: over the virtual population, for outputs that are not linear */
     double rate_max;                /* largest rate (per time unit) of the virtual population */
     solve_exponential decay, infusion;
-    double exponential_tolerance; /* of an entry of the exponential, in this attempt */
-    unsigned exponential_checks;  /* how often the times of its check were doubled */
+    double exponential_tolerance;      /* of an entry of the exponential, in this attempt */
+    unsigned exponential_checks;       /* how often the times of its check were doubled */
+    struct solve_resolvent *resolvent; /* instead of the exponential: resolvent.h; NULL: not */
 
     solve_terms *a_terms;     /* n x n */
     solve_terms *piece_terms; /* n x n, where covariates change under infusions; else a_terms itself */
@@ -567,8 +569,9 @@ typedef struct solve_work {
     bool fits; /* finish is a fit's: it takes lags that depend on etas */
     ddt_status (*finish)(struct solve_work *work, void *user);
     void *finish_user;
-    bool has_nodes;      /* dosings and encodings have their nodes already */
-    size_t sum_rows;     /* rows to sum over; 0: all of the block */
+    bool has_nodes;                           /* dosings and encodings have their nodes already */
+    bool avoids_resolvent, wants_exponential; /* not by resolvents; they failed, and the exponential may do */
+    size_t sum_rows;                          /* rows to sum over; 0: all of the block */
     ddt_expr saturation; /* argument 1 + a / b of the last saturable term found, 0 where there is none */
 } solve_work;
 
@@ -724,6 +727,19 @@ void solve_scheme_run(const solve_exponential *exponential, const double *a, siz
 ddt_status solve_exponential_choose(solve_work *work);
 
 /* expand.c */
+/* resolvent.c, resolvent_circuit.c */
+/* Whether resolvents take the exponential's place (work->resolvent), and how many, as accurate as
+ * work->exponential_tolerance asks. */
+ddt_status solve_resolvent_choose(solve_work *work);
+/* Losses of the system's columns, to be encoded with all other expressions. */
+ddt_status solve_resolvent_expand(solve_work *work);
+/* Minus the sum of column j of a virtual patient's rates over the states that feed each other with j. */
+double solve_resolvent_loss(const solve_work *work, size_t patient, size_t j);
+/* states[i], where is_read, in units of state_scale, after `fed` (the same units, where is_fed) and each slot's time.
+ */
+ddt_status solve_resolvent_states(solve_work *work, const solve_value *fed, const bool *is_fed, const bool *is_read,
+                                  solve_value *states);
+
 ddt_status solve_expand(solve_work *work, ddt_expr e, solve_terms *out);
 /* term^power for a term whose factors are positive. */
 ddt_status solve_term_raise(const solve_work *work, solve_term *term, double power);

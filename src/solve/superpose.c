@@ -27,7 +27,8 @@ typedef struct builder {
     solve_sum *rates, *piece_rates; /* n x n */
     feed *feeds;
     size_t feed_count;
-    size_t *feed_of; /* per output */
+    size_t *feed_of;     /* per output */
+    solve_value *states; /* n, of the rows wanted: where resolvents have solved the system; else NULL */
 } builder;
 
 /* ------------------------------------------------------------------ inputs and rates */
@@ -244,7 +245,7 @@ ddt_status solve_feeds_create(solve_work *work) {
     for (size_t o = 0; o < outputs; o++) {
         size_t state = single_state(work, o);
         ddt_expr fold = state == SIZE_MAX ? one : work->linear.outputs[o].gain[state];
-        fold = ddt_expr_is_const(work->pool, fold, NULL) ? one : fold;
+        fold = ddt_expr_is_const(work->pool, fold, NULL) || work->resolvent != NULL ? one : fold;
         size_t at = 0;
         while (at < work->feed_count && work->feed_folds[at] != fold) {
             at++;
@@ -372,6 +373,10 @@ static ddt_status backward_value(builder *b, const feed *f, size_t i, solve_valu
 /* State i at the observation, from each source. */
 static ddt_status state_value(builder *b, feed *f, size_t i, solve_value *out) {
     solve_pairs pairs = {0};
+    if (b->states != NULL) {
+        *out = b->states[i];
+        return DDT_OK;
+    }
     if (!f->forward) {
         return backward_value(b, f, i, out);
     }
@@ -413,6 +418,20 @@ static ddt_status output_row(builder *b, size_t o, const solve_sum *gains, size_
     }
     *exists = pairs.count > 0;
     return *exists ? solve_pairs_node(b->work, &pairs, out) : DDT_OK;
+}
+
+/* Multiples of states that are solved. */
+static ddt_status output_of_states(builder *b, size_t o, solve_value *out) {
+    solve_work *work = b->work;
+    solve_pairs pairs = {0};
+    for (size_t i = 0; i < b->n; i++) {
+        solve_sum gain = {0};
+        SOLVE_TRY(solve_lower(work, &work->gain_terms[o * b->n + i], &gain));
+        double factor = work->state_scale[i] / work->output_scale[o];
+        SOLVE_TRY(gain.count > 0 ? solve_sum_times(work, &gain, b->states[i], factor, &pairs) : DDT_OK);
+    }
+    work->solution->layout.outputs[o].scale = work->output_scale[o];
+    return solve_pairs_node(work, &pairs, out);
 }
 
 /* An output that is a combination of several states: (gains P) (P v), and what the last step adds. */
@@ -476,15 +495,18 @@ static ddt_status keep_first_row(builder *b, size_t i, solve_value *value) {
     return ddt_circuit_status(work->circuit);
 }
 
+static bool reads_state(const solve_work *work, size_t output, size_t state) {
+    size_t compartment = work->linear.compartment[state];
+    return compartment != SOLVE_UNIT && ddt_expr_depends_on(work->pool, work->linear.outputs[output].value,
+                                                            work->model->compartments[compartment].symbol);
+}
+
 /* An output that is not linear in the states: a function of them after the sum over sources. */
 static ddt_status nonlinear_output(builder *b, size_t o, solve_value *out) {
     solve_work *work = b->work;
     feed *f = &b->feeds[work->feed_of_output[o]];
     for (size_t i = 0; i < b->n; i++) {
-        bool used = work->linear.compartment[i] != SOLVE_UNIT &&
-                    ddt_expr_depends_on(work->pool, work->linear.outputs[o].value,
-                                        work->model->compartments[work->linear.compartment[i]].symbol);
-        if (!used || work->state_values[i].node != DDT_NODE_NONE) {
+        if (!reads_state(work, o, i) || work->state_values[i].node != DDT_NODE_NONE) {
             continue;
         }
         solve_value value;
@@ -504,7 +526,9 @@ static ddt_status linear_output(builder *b, size_t o, solve_value *out) {
     size_t state = single_state(work, o);
     solve_output *output = &work->solution->layout.outputs[o];
     solve_value value;
-    if (state == SIZE_MAX) {
+    if (b->states != NULL) {
+        SOLVE_TRY(output_of_states(b, o, &value));
+    } else if (state == SIZE_MAX) {
         SOLVE_TRY(combined_output(b, o, &value));
     } else {
         feed *f = &b->feeds[work->feed_of_output[o]];
@@ -524,12 +548,40 @@ static ddt_status linear_output(builder *b, size_t o, solve_value *out) {
     return ddt_circuit_status(work->circuit);
 }
 
+static bool is_read(const solve_work *work, size_t i) {
+    for (size_t o = 0; o < work->model->output_count; o++) {
+        if (reads_state(work, o, i)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* All outputs share one feed then. */
+static ddt_status solve_by_resolvents(builder *b) {
+    b->states = solve_alloc(b->work, b->n, sizeof *b->states);
+    if (b->states == NULL) {
+        return DDT_ERR_MEMORY;
+    }
+    SOLVE_TRY(make_feeds(b));
+    feed *f = &b->feeds[0];
+    SOLVE_TRY(build_feed(b, 0));
+    for (size_t i = 0; i < b->n; i++) {
+        b->states[i].node = ddt_circuit_constant(b->work->circuit, 0.0);
+        f->rows[i] = is_read(b->work, i);
+    }
+    return solve_resolvent_states(b->work, f->values, f->exists, f->rows, b->states);
+}
+
 static ddt_status make_feeds_of(builder *b) {
     solve_work *work = b->work;
     for (size_t i = 0; i < b->n; i++) {
         work->state_values[i].node = DDT_NODE_NONE;
     }
     bind_nodes(work);
+    if (work->resolvent != NULL) {
+        return solve_by_resolvents(b);
+    }
     SOLVE_TRY(lower_rates(b));
     SOLVE_TRY(make_matrices(b));
     SOLVE_TRY(make_feeds(b));
