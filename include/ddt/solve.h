@@ -36,7 +36,7 @@ typedef struct ddt_solve_options {
 
 /* What `check` tells about a model. */
 typedef struct ddt_solve_info {
-    const char *method; /* "superposition" (linear models) or "newton" */
+    const char *method; /* "superposition" (linear models), "newton", or "surrogate" (fits of models that are not) */
     size_t states, subjects, observations, sources;
     size_t segments;       /* the most changes of covariates that an observation looks back on, as a power of two */
     unsigned iterations;   /* of Newton's method; 0 for linear models */
@@ -93,6 +93,12 @@ DDT_MUST_CHECK ddt_status ddt_solution_fill(ddt_context *ctx, const ddt_solution
  * in the outputs' own units. values[subject] has room for all its observations.
  */
 void ddt_solution_collect(const ddt_solution *solution, const double *const *outputs, double *const *values);
+/*
+ * Where ddt_solution_collect reads the values of one subject: there scales[o] (lanes x block, one for each output of the
+ * circuit) becomes what an output is multiplied by; other places stay as they are. False for bands, whose subjects are
+ * not told apart so.
+ */
+bool ddt_solution_places(const ddt_solution *solution, size_t subject, double *const *scales);
 
 /* The layout's sections of a plan file (after the plan's). Reading is hostile-proof; lanes and block must be the
  * plan's. */

@@ -12,9 +12,9 @@
 
 #include <string.h>
 
-static const double training_rtol = 1e-7; /* of solutions: errors of levels do not reach 1e-4 of their residual */
+static const double training_rtol = 1e-6; /* of solutions: errors of levels do not reach 1e-4 of their residual */
 
-enum { DESIGNS = 48, PATIENTS_PER_TERM = 2, PATIENTS_LEAST = 150, ATTEMPTS_MAX = 40 };
+enum { DESIGNS = 32, PATIENTS_PER_TERM = 2, PATIENTS_LEAST = 120, ATTEMPTS_MAX = 40 };
 
 typedef struct surrogate_design {
     double *symbols;     /* symbol_count */
@@ -322,11 +322,11 @@ static ddt_status find_directions(fit_work *fw, surrogate_lane *l) {
 /* ------------------------------------------------------------------ polynomials */
 
 static ddt_status choose_terms(fit_work *fw, surrogate_lane *l) {
+    const unsigned most = 5; /* at the guess levels and slopes are exact: polynomials tell what bends */
     size_t room = fw->fit->surrogate->rows - SURROGATE_EXTRAS;
     size_t variables = fw->eta_count + l->direction_count;
     l->degree = 1;
-    while (l->degree < SURROGATE_DEGREE_MAX &&
-           surrogate_terms(fw->eta_count, l->direction_count, l->degree + 1, NULL) <= room) {
+    while (l->degree < most && surrogate_terms(fw->eta_count, l->direction_count, l->degree + 1, NULL) <= room) {
         l->degree++;
     }
     l->term_count = surrogate_terms(fw->eta_count, l->direction_count, l->degree, NULL);
@@ -783,6 +783,7 @@ static ddt_status add_inputs(fit_work *fw) {
 }
 
 ddt_status surrogate_prepare(fit_work *fw) {
+    enum { PATIENTS_HELD = 60, HELD_LEAST = 3 };
     fw->fit->surrogate = ddt_calloc(1, sizeof *fw->fit->surrogate);
     if (fw->fit->surrogate == NULL) {
         return solve_no_memory(fw->work->ctx);
@@ -793,6 +794,9 @@ ddt_status surrogate_prepare(fit_work *fw) {
         bool is_own = r->limit > 0.0 || r->kind == DDT_RESIDUAL_COMBINED || r->kind == DDT_RESIDUAL_COMBINED_SD;
         fw->fit->surrogate->has_scores = fw->fit->surrogate->has_scores || is_own;
     }
+    /* Exact solutions cost most: with many subjects a few of each are as telling. */
+    size_t held = (PATIENTS_HELD + fw->work->events->subject_count - 1) / fw->work->events->subject_count;
+    fw->held_out = held < HELD_LEAST ? HELD_LEAST : held < fw->held_out ? held : fw->held_out;
     SOLVE_TRY(create_training(fw));
     SOLVE_TRY(make_lanes(fw));
     SOLVE_TRY(add_ranges(fw));

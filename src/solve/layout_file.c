@@ -26,7 +26,7 @@ enum {
 
 enum { FLAG_OMITS_F = 1, FLAG_PUBLIC = 2 }; /* of an input */
 
-static const char *const methods[] = {"superposition", "newton"};
+static const char *const methods[] = {"superposition", "newton", "surrogate"};
 
 /* ------------------------------------------------------------------ writing */
 
