@@ -216,6 +216,14 @@ void ddt_baseconv_destroy(ddt_baseconv *conversion);
  */
 void ddt_baseconv_prepare(const ddt_baseconv *conversion, const uint64_t *const *in, uint64_t *const *y,
                           uint64_t *quotient, size_t begin, size_t end);
+/*
+ * The first half of limbs in NTT domain, for less: the inverse transforms of `count` limbs of source k, in place, into
+ * a form that depends on the kernels; then, in place, what is left of the first half: y and quotient are those of
+ * ddt_baseconv_prepare.
+ */
+void ddt_baseconv_intt(const ddt_baseconv *conversion, size_t k, uint64_t *const *limbs, size_t count);
+void ddt_baseconv_quotients(const ddt_baseconv *conversion, uint64_t *const *y, uint64_t *quotient, size_t begin,
+                            size_t end);
 /* Second half, once for each target limb j: out gets the residues modulo to[j]. Aliases nothing. */
 void ddt_baseconv_limb(const ddt_baseconv *conversion, size_t j, uint64_t *out, const uint64_t *const *y,
                        const uint64_t *quotient);

@@ -109,8 +109,18 @@ static void prepare_digits(const ks_work *w) {
         for (unsigned i = digit_begin(w, d); i < digit_end(w, d); i++) {
             limbs[i - digit_begin(w, d)] = w->scaled + i * w->stride;
         }
-        ddt_baseconv_prepare(digit_conversion(w, d), (const uint64_t *const *)limbs, limbs,
-                             w->quotients + d * w->stride, begin, begin + step);
+        ddt_baseconv_quotients(digit_conversion(w, d), limbs, w->quotients + d * w->stride, begin, begin + step);
+    }
+}
+
+/* Limb i of a digit to the coefficient domain, for its conversion where there is one. */
+static void invert_digit(const ks_work *w, size_t i) {
+    const unsigned d = (unsigned)i / w->params->literal.p_count;
+    uint64_t *limb = w->scaled + i * w->stride;
+    if (digit_end(w, d) - digit_begin(w, d) == 1) {
+        ddt_ring_intt(w->params->ring, i, limb);
+    } else {
+        ddt_baseconv_intt(digit_conversion(w, d), i - digit_begin(w, d), &limb, 1);
     }
 }
 
@@ -120,7 +130,7 @@ void ks_decompose(const ks_work *w, const uint64_t *source) {
     for (size_t i = 0; i <= w->level; i++) {
         const size_t n = w->params->n;
         memcpy(w->scaled + i * w->stride, source + i * n, n * sizeof *source);
-        ddt_ring_intt(w->params->ring, i, w->scaled + i * w->stride);
+        invert_digit(w, i);
     }
     prepare_digits(w);
 }
@@ -132,7 +142,7 @@ void ks_decompose_product(const ks_work *w, const uint64_t *a, const uint64_t *b
         uint64_t *scaled = w->scaled + i * w->stride;
         ddt_ring_mul(w->params->ring, i, scaled, a + i * n, b + i * n);
         memcpy(source + i * n, scaled, n * sizeof *source);
-        ddt_ring_intt(w->params->ring, i, scaled);
+        invert_digit(w, i);
     }
     prepare_digits(w);
 }
@@ -473,10 +483,9 @@ static void invert_divisors(const ks_work *w, const ks_result *r) {
 #pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
     for (unsigned task = 0; task < parts * count / together; task++) {
         const unsigned j = task * together / parts;
-        const size_t m = j < w->params->literal.p_count ? (size_t)w->params->top + 1 + j : w->level;
         const unsigned first = r->first_part + task * together % parts;
         uint64_t *pair[PARTS] = {limbs[first][j], limbs[PARTS - 1][j]};
-        ddt_ring_intt_many(w->params->ring, m, pair, together);
+        ddt_baseconv_intt(division_conversion(w, r), j, pair, together);
     }
 }
 
@@ -487,8 +496,7 @@ static void prepare_slice(const ks_work *w, const ks_result *r, size_t task) {
     const size_t begin = task % SLICES * step;
     uint64_t *limbs[DDT_CKKS_P_MAX + 1];
     (void)dividing_limbs(w, r, p, limbs);
-    ddt_baseconv_prepare(division_conversion(w, r), (const uint64_t *const *)limbs, limbs,
-                         w->part_quotients + p * w->stride, begin, begin + step);
+    ddt_baseconv_quotients(division_conversion(w, r), limbs, w->part_quotients + p * w->stride, begin, begin + step);
 }
 
 static void prepare_division(const ks_work *w, const ks_result *r) {
@@ -728,7 +736,7 @@ static void accumulate_rotations(const ks_work *w, const uint64_t *source, const
     }
     accumulate_target(&s, source, g);
     for (size_t k = 0; k < count && s.t > w->level; k++) {
-        ddt_ring_intt_many(w->params->ring, s.m, s.each[k].sums, PARTS);
+        ddt_baseconv_intt(w->params->down, s.t - w->level - 1, s.each[k].sums, PARTS);
     }
 }
 

@@ -135,6 +135,29 @@ void ddt_baseconv_prepare(const ddt_baseconv *conversion, const uint64_t *const 
                                                 end);
 }
 
+void ddt_baseconv_intt(const ddt_baseconv *conversion, size_t k, uint64_t *const *limbs, size_t count) {
+    const ddt_baseconv_source *source = &conversion->sources[k];
+    const ddt_kernels *kernels = conversion->ring->kernels;
+    if (kernels->intt_scaled != NULL) {
+        kernels->intt_scaled(source->modulus, limbs, count, source->factor);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        kernels->intt(source->modulus, limbs[i]);
+    }
+}
+
+void ddt_baseconv_quotients(const ddt_baseconv *conversion, uint64_t *const *y, uint64_t *quotient, size_t begin,
+                            size_t end) {
+    const ddt_kernels *kernels = conversion->ring->kernels;
+    const uint64_t *const *in = (const uint64_t *const *)y;
+    if (kernels->intt_scaled != NULL) {
+        kernels->baseconv_quotients(conversion->sources, conversion->from_count, in, quotient, begin, end);
+        return;
+    }
+    kernels->baseconv_prepare(conversion->sources, conversion->from_count, in, y, quotient, begin, end);
+}
+
 static ddt_baseconv_target make_target(const ddt_baseconv *conversion, size_t j) {
     return (ddt_baseconv_target){&conversion->ring->moduli[conversion->to[j]],
                                  conversion->factors + j * (conversion->from_count + 1)};

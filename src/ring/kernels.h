@@ -64,6 +64,8 @@ typedef struct ddt_kernels {
     /* Several limbs of one modulus; NULL: one after another. */
     void (*ntt_many)(const ddt_modulus *modulus, uint64_t *const *limbs, size_t count);
     void (*intt_many)(const ddt_modulus *modulus, uint64_t *const *limbs, size_t count);
+    /* intt_many times a constant in [0, q); NULL: not for free. */
+    void (*intt_scaled)(const ddt_modulus *modulus, uint64_t *const *limbs, size_t count, uint64_t factor);
     /*
      * The transform in two steps, for at least DDT_RING_STEPS_FROM positions; visitor may be NULL. NULL: the first step
      * does nothing, the second is ntt_many.
@@ -101,6 +103,9 @@ typedef struct ddt_kernels {
 
     void (*baseconv_prepare)(const ddt_baseconv_source *sources, size_t count, const uint64_t *const *in,
                              uint64_t *const *y, uint64_t *quotient, size_t begin, size_t end);
+    /* The same when y is scaled already; wanted where intt_scaled is not NULL. */
+    void (*baseconv_quotients)(const ddt_baseconv_source *sources, size_t count, const uint64_t *const *y,
+                               uint64_t *quotient, size_t begin, size_t end);
     /* The form in which a factor of the second half is stored. */
     uint64_t (*baseconv_factor)(const ddt_modulus *to, uint64_t factor);
     /* out[i] gets the residues modulo targets[i]; target_count is 1 or 2. */

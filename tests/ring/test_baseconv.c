@@ -270,6 +270,43 @@ static void test_many_sources(void **state) {
     }
 }
 
+/* The first half of limbs in NTT domain, in pieces: what it makes of the limbs and of as many others of their moduli.
+ */
+static void check_from_ntt(const problem *p, const ddt_baseconv *conversion) {
+    const size_t n = ddt_ring_n(p->ring);
+    uint64_t *expected = new_limb(n);
+    uint64_t *quotient = new_limb(n);
+    uint64_t *y[FROM_MAX];
+    uint64_t *z[FROM_MAX];
+    for (size_t k = 0; k < p->from_count; k++) {
+        y[k] = new_limb(n);
+        z[k] = new_limb(n);
+        memcpy(z[k], p->limbs[k], n * sizeof *z[k]);
+        ddt_ring_ntt(p->ring, p->from[k], z[k]);
+        memcpy(y[k], z[k], n * sizeof *y[k]);
+        uint64_t *const pair[2] = {y[k], z[k]};
+        ddt_baseconv_intt(conversion, k, pair, 2);
+    }
+    ddt_baseconv_quotients(conversion, y, quotient, 0, n);
+    for (size_t begin = 0; begin < n; begin += n / 2) {
+        ddt_baseconv_quotients(conversion, z, expected, begin, begin + n / 2);
+    }
+    assert_limbs_equal(quotient, expected, n);
+    for (size_t k = 0; k < p->from_count; k++) {
+        assert_limbs_equal(y[k], z[k], n);
+        memcpy(z[k], p->limbs[k], n * sizeof *z[k]);
+    }
+    ddt_baseconv_prepare(conversion, (const uint64_t *const *)z, z, expected, 0, n);
+    assert_limbs_equal(quotient, expected, n);
+    for (size_t k = 0; k < p->from_count; k++) {
+        assert_limbs_equal(y[k], z[k], n);
+        ddt_free(y[k]);
+        ddt_free(z[k]);
+    }
+    ddt_free(expected);
+    ddt_free(quotient);
+}
+
 /* Conversion and the beginning of the transform in one: the same transforms as one after the other. */
 static void check_begun(const problem *p, const ddt_baseconv *conversion, size_t count) {
     const size_t n = ddt_ring_n(p->ring);
@@ -311,6 +348,7 @@ static void check_begun_ring(unsigned log_n, size_t targets, size_t sources, dou
         fill_random(p.limbs[k], ddt_ring_n(p.ring), ddt_ring_modulus(p.ring, p.from[k]), seed);
     }
     assert_int_equal(ddt_baseconv_create(ctx, p.ring, p.from, sources, p.to, MODULI, &conversion), DDT_OK);
+    check_from_ntt(&p, conversion);
     check_begun(&p, conversion, targets);
     for (size_t k = 0; k < sources; k++) {
         ddt_free(p.limbs[k]);

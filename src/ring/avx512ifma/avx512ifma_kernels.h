@@ -10,6 +10,7 @@ void ddt_avx512ifma_ntt(const ddt_modulus *modulus, uint64_t *a);
 void ddt_avx512ifma_intt(const ddt_modulus *modulus, uint64_t *a);
 void ddt_avx512ifma_ntt_many(const ddt_modulus *modulus, uint64_t *const *limbs, size_t count);
 void ddt_avx512ifma_intt_many(const ddt_modulus *modulus, uint64_t *const *limbs, size_t count);
+void ddt_avx512ifma_intt_scaled(const ddt_modulus *modulus, uint64_t *const *limbs, size_t count, uint64_t factor);
 void ddt_avx512ifma_ntt_begin(const ddt_modulus *modulus, uint64_t *a);
 void ddt_avx512ifma_ntt_finish(const ddt_modulus *modulus, uint64_t *const *limbs, size_t count,
                                const ddt_ring_visitor *visitor);
@@ -42,6 +43,8 @@ void ddt_avx512ifma_permute(size_t n, uint64_t *out, const uint64_t *in, const u
 
 void ddt_avx512ifma_baseconv_prepare(const ddt_baseconv_source *sources, size_t count, const uint64_t *const *in,
                                      uint64_t *const *y, uint64_t *quotient, size_t begin, size_t end);
+void ddt_avx512ifma_baseconv_quotients(const ddt_baseconv_source *sources, size_t count, const uint64_t *const *y,
+                                       uint64_t *quotient, size_t begin, size_t end);
 uint64_t ddt_avx512ifma_baseconv_factor(const ddt_modulus *to, uint64_t factor);
 void ddt_avx512ifma_baseconv_limbs(const ddt_baseconv_target *targets, size_t target_count, size_t count,
                                    uint64_t *const *out, const uint64_t *const *y, const uint64_t *quotient,

@@ -51,12 +51,12 @@ static source_constants make_source(const ddt_baseconv_source *source) {
 }
 
 /*
- * Scales `together` source limbs and adds their shares of the quotient to the sums. Two limbs at a time, a page of
- * each: limbs often lie a power of two apart, where lines of many of them, and what the processor fetches ahead,
- * displace each other from the caches.
+ * Scales `together` source limbs, unless they are, and adds their shares of the quotient to the sums. Two limbs at a
+ * time, a page of each: limbs often lie a power of two apart, where lines of many of them, and what the processor
+ * fetches ahead, displace each other from the caches.
  */
 DDT_INLINE void prepare_page(const ddt_baseconv_source *sources, size_t together, const uint64_t *const *in,
-                             uint64_t *const *y, uint64_t *sums, size_t from, size_t count) {
+                             uint64_t *const *y, uint64_t *sums, size_t from, size_t count, bool scaled) {
     source_constants c[2];
     DDT_UNROLL
     for (size_t k = 0; k < together; k++) {
@@ -72,21 +72,25 @@ DDT_INLINE void prepare_page(const ddt_baseconv_source *sources, size_t together
             high[k] = add_low(zero(), x[k], c[k].w_inverse);
         }
         DDT_UNROLL
-        for (size_t k = 0; k < together; k++) {
+        for (size_t k = 0; k < together && !scaled; k++) {
             x[k] = sub(add_high(zero(), x[k], c[k].w), add_high(zero(), high[k], c[k].q));
         }
         DDT_UNROLL
-        for (size_t k = 0; k < together; k++) {
+        for (size_t k = 0; k < together && !scaled; k++) {
             x[k] = min(x[k], add(x[k], c[k].q)); /* (-q, q) to [0, q) */
             store(y[k] + from + j, x[k]);
+        }
+        DDT_UNROLL
+        for (size_t k = 0; k < together; k++) {
             sum = add_high(sum, _mm512_sllv_epi64(x[k], c[k].shift), c[k].reciprocal);
         }
         store(sums + j, sum);
     }
 }
 
-void ddt_avx512ifma_baseconv_prepare(const ddt_baseconv_source *sources, size_t count, const uint64_t *const *in,
-                                     uint64_t *const *y, uint64_t *quotient, size_t begin, size_t end) {
+/* The first half, or what is left of it when the limbs are scaled. */
+DDT_INLINE void first_half(const ddt_baseconv_source *sources, size_t count, const uint64_t *const *in,
+                           uint64_t *const *y, uint64_t *quotient, size_t begin, size_t end, bool scaled) {
     _Alignas(64) uint64_t sums[PAGE_WORDS];
     for (size_t from = begin; from < end; from += PAGE_WORDS) {
         size_t size = end - from > PAGE_WORDS ? PAGE_WORDS : end - from;
@@ -95,15 +99,26 @@ void ddt_avx512ifma_baseconv_prepare(const ddt_baseconv_source *sources, size_t 
         }
         size_t k = 0;
         for (; k + 2 <= count; k += 2) {
-            prepare_page(sources + k, 2, in + k, y + k, sums, from, size);
+            prepare_page(sources + k, 2, in + k, y + k, sums, from, size, scaled);
         }
         if (k < count) {
-            prepare_page(sources + k, 1, in + k, y + k, sums, from, size);
+            prepare_page(sources + k, 1, in + k, y + k, sums, from, size, scaled);
         }
         for (size_t j = 0; j < size; j += LANES) {
             store(quotient + from + j, _mm512_srli_epi64(load(sums + j), DDT_BASECONV_FRACTION_BITS));
         }
     }
+}
+
+void ddt_avx512ifma_baseconv_prepare(const ddt_baseconv_source *sources, size_t count, const uint64_t *const *in,
+                                     uint64_t *const *y, uint64_t *quotient, size_t begin, size_t end) {
+    first_half(sources, count, in, y, quotient, begin, end, false);
+}
+
+void ddt_avx512ifma_baseconv_quotients(const ddt_baseconv_source *sources, size_t count, const uint64_t *const *y,
+                                       uint64_t *quotient, size_t begin, size_t end) {
+    uint64_t *const none[1] = {NULL};
+    first_half(sources, count, y, none, quotient, begin, end, true);
 }
 
 /* ------------------------------------------------------------------ second half */

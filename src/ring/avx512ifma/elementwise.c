@@ -353,10 +353,10 @@ typedef struct dot_ending {
     wide w;
     factor lift;
     factor divide; /* by `divisor` 2^52, which undoes the Montgomery step */
-    const ddt_ring_dot_end *end;
-    enum { LIFTS_NOTHING, LIFTS_ADDENDS, LIFTS_TENSOR } lifts;
     two lazy_bias; /* the smallest multiple of q that is at least 2^52 */
     two mask;      /* 2^52 - 1 */
+    const ddt_ring_dot_end *end;
+    enum { LIFTS_NOTHING, LIFTS_ADDENDS, LIFTS_TENSOR } lifts;
     bool passing;
     bool divides;
 } dot_ending;

@@ -30,6 +30,8 @@
 
 #include "../scalar/scalar_kernels.h"
 
+#include <string.h>
+
 /* How a size of moduli is treated. */
 typedef struct form {
     int window; /* 2^52 / q is at least that */
@@ -58,6 +60,7 @@ typedef struct constants {
     destination within[BOUNDS];  /* a group: lower bounds -GROUP_LAYERS_MAX ... GROUP_LAYERS_MAX */
     destination between[BOUNDS]; /* groups: these times half the entry's width */
     destination rows[2];         /* of the tail's rows, by lane: the first eight rows and the last eight */
+    uint64_t head[4];            /* pairs of the last layer: of 1/N for sums, of root/N for differences */
 } constants;
 
 /* ------------------------------------------------------------------ butterflies */
@@ -249,11 +252,9 @@ DDT_INLINE void group_layer(form f, vec *v, int layer, int layers, const uint64_
     }
 }
 
-/*
- * The last layer of the transform on (low, high): the difference by root/N, the sum by 1/N (pairs at head), both to
- * [0, q).
- */
-DDT_INLINE void scale(vec *low, vec *high, const uint64_t *head, const constants *c) {
+/* The last layer of the transform on (low, high): the difference by root/N, the sum by 1/N, both to [0, q). */
+DDT_INLINE void scale(vec *low, vec *high, const constants *c) {
+    const uint64_t *head = c->head;
     vec x = *low, y = *high, d, s, m, n;
     __asm__("vpsubq %[y], %[x], %[d]\n\t"
             "vpaddq %[y], %[x], %[s]\n\t"
@@ -302,7 +303,7 @@ DDT_INLINE void run_group(form f, uint64_t *a, size_t stride, int layers, const 
     } else {
         DDT_UNROLL
         for (int k = 0; k < half; k++) {
-            scale(&v[k], &v[k + half], t - TABLE_HEAD_WORDS, c);
+            scale(&v[k], &v[k + half], c);
         }
     }
     DDT_UNROLL
@@ -570,7 +571,17 @@ static inverse_job make_job(const ddt_modulus *modulus) {
     }
     job.c.rows[0] = make_rows(p, q, false);
     job.c.rows[1] = make_rows(p, q, true);
+    memcpy(job.c.head, modulus->tables, sizeof job.c.head);
     return job;
+}
+
+/* A constant factor of the results costs nothing: the last layer multiplies anyway. */
+static void scale_job(inverse_job *job, const ddt_modulus *modulus, uint64_t factor) {
+    for (size_t i = 0; i < sizeof job->c.head / sizeof job->c.head[0]; i += 2) {
+        const uint64_t w = ddt_modulus_mul(modulus, job->c.head[i], factor);
+        job->c.head[i] = w;
+        job->c.head[i + 1] = ddt_modulus_quotient(modulus, w, WORD_BITS);
+    }
 }
 
 /* Everything before the last sweep on its part `node`. */
@@ -612,6 +623,19 @@ void ddt_avx512ifma_intt_many(const ddt_modulus *modulus, uint64_t *const *limbs
     }
     for (size_t i = 0; i < count; i++) {
         ddt_scalar_intt(modulus, limbs[i]);
+    }
+}
+
+void ddt_avx512ifma_intt_scaled(const ddt_modulus *modulus, uint64_t *const *limbs, size_t count, uint64_t factor) {
+    if (modulus->log_n >= LOG_N_VECTOR) {
+        inverse_job job = make_job(modulus);
+        scale_job(&job, modulus, factor);
+        inverse_run(&job, limbs, count);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        ddt_scalar_intt(modulus, limbs[i]);
+        ddt_avx512ifma_mul_scalar(modulus, limbs[i], limbs[i], factor);
     }
 }
 
