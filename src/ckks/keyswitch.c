@@ -559,7 +559,7 @@ static void finish_target(const ks_work *w, finishing *f) {
         }
         ahead[count++] = r->out[p] + limb; /* what is written has to be read, too */
     }
-    const ddt_ring_visitor visitor = {finish_part, f, ahead, count};
+    const ddt_ring_visitor visitor = {finish_part, f, ahead, count, false};
     ddt_ring_ntt_finish(w->params->ring, f->t, f->rest + r->first_part, PARTS - r->first_part, &visitor);
     for (unsigned p = r->first_part; p < PARTS && r->permutation != NULL; p++) {
         ddt_ring_permute(w->params->ring, r->out[p] + limb, f->rest[p], r->permutation);

@@ -305,7 +305,7 @@ static void divide_limb(const ddt_ckks_params *params, const ddt_ciphertext *a, 
         ddt_ring_change_modulus(ring, a->level, i, d.rest[p], tops + p * stride);
         ddt_ring_ntt_begin(ring, i, d.rest[p]);
     }
-    const ddt_ring_visitor visitor = {divide_part, &d, ahead, count};
+    const ddt_ring_visitor visitor = {divide_part, &d, ahead, count, false};
     ddt_ring_ntt_finish(ring, i, d.rest, a->parts, &visitor);
 }
 

@@ -162,7 +162,7 @@ static void public_limb_of(const public_work *w, const ddt_plaintext *plaintext,
                      .out = {ddt_ciphertext_limb(out, n, 0, i), ddt_ciphertext_limb(out, n, 1, i)}};
     /* What is written has to be read, too. */
     const uint64_t *const ahead[] = {l.key[0], l.key[1], l.message, l.out[0], l.out[1]};
-    const ddt_ring_visitor visitor = {combine_part, &l, ahead, sizeof ahead / sizeof ahead[0]};
+    const ddt_ring_visitor visitor = {combine_part, &l, ahead, sizeof ahead / sizeof ahead[0], false};
     ddt_ring_ntt_finish(ring, i, limbs, PUBLIC_POLYNOMIALS, &visitor);
 }
 

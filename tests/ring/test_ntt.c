@@ -230,7 +230,7 @@ static void check_steps(const ddt_ring *ring, size_t m, uint64_t *seed) {
     for (size_t count = 0; count <= STEPPED; count++) {
         const uint64_t *ahead[2] = {alone[0], alone[1]};
         seen_parts s = {ring, limbs, alone, count, 0};
-        const ddt_ring_visitor visitor = {see_part, &s, ahead, count % 2 == 0 ? 0 : 2};
+        const ddt_ring_visitor visitor = {see_part, &s, ahead, count % 2 == 0 ? 0 : 2, false};
         for (size_t i = 0; i < count; i++) {
             fill_random(limbs[i], n, ddt_ring_modulus(ring, m), seed);
             memcpy(alone[i], limbs[i], n * sizeof *limbs[i]);
