@@ -296,8 +296,21 @@ void ddt_expr_program_run(const ddt_expr_program *program, const double *symbols
         const instruction *now = &program->code[i];
         double a = places[now->operands[0] >> PLACE_SHIFT][now->operands[0] & INDEX_MASK];
         double b = places[now->operands[1] >> PLACE_SHIFT][now->operands[1] & INDEX_MASK];
-        double c = places[now->operands[2] >> PLACE_SHIFT][now->operands[2] & INDEX_MASK];
-        registers[now->target] = ddt_expr_apply((ddt_expr_op)now->op, a, b, c);
+        switch (now->op) { /* the three that make up most of every model, without a call */
+        case DDT_EXPR_ADD:
+            registers[now->target] = a + b;
+            break;
+        case DDT_EXPR_SUB:
+            registers[now->target] = a - b;
+            break;
+        case DDT_EXPR_MUL:
+            registers[now->target] = a * b;
+            break;
+        default: {
+            double c = places[now->operands[2] >> PLACE_SHIFT][now->operands[2] & INDEX_MASK];
+            registers[now->target] = ddt_expr_apply((ddt_expr_op)now->op, a, b, c);
+        }
+        }
     }
     for (size_t i = 0; i < program->output_count; i++) {
         out[i] = places[program->outputs[i] >> PLACE_SHIFT][program->outputs[i] & INDEX_MASK];
