@@ -212,7 +212,7 @@ static void make_guess(maker *mk) {
 /* The copies' own steps of one eta, minus what the encoding subtracts, in the encoding's unit. */
 static ddt_node copy_steps(maker *mk, size_t eta, const solve_encoding *e) {
     size_t copy_slots = fit_copy_slots(&mk->work->solution->layout);
-    double step = FIT_STEP * mk->fw->sd[eta];
+    double step = fit_copy_step(mk->fw->sd[eta]);
     for (size_t l = 0; l < mk->lanes; l++) {
         for (size_t s = 0; s < mk->block; s++) {
             size_t copy = s / copy_slots;
@@ -323,11 +323,15 @@ static ddt_node copy_of(maker *mk, ddt_node x, size_t copy) {
 
 /* J and T from differences of copies; the first copy's columns are right. */
 static void make_derivatives(maker *mk, size_t o, ddt_node x, expansion *e) {
-    const double first = 0.5 / FIT_STEP;
-    const double second = 1.0 / (FIT_STEP * FIT_STEP);
     size_t n = mk->fw->eta_count;
     ddt_node up[FIT_ETAS_MAX];
+    double per_sd[FIT_ETAS_MAX]; /* 1 / step */
     for (size_t i = 0; i < n; i++) {
+        per_sd[i] = mk->fw->sd[i] / fit_copy_step(mk->fw->sd[i]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        const double first = 0.5 * per_sd[i];
+        const double second = per_sd[i] * per_sd[i];
         up[i] = copy_of(mk, x, 1 + 2 * i);
         ddt_node down = copy_of(mk, x, 2 + 2 * i);
         e->slope[i][o] =
@@ -337,6 +341,7 @@ static void make_derivatives(maker *mk, size_t o, ddt_node x, expansion *e) {
     }
     for (size_t i = 0, copy = 1 + 2 * n; i < n; i++) {
         for (size_t j = i + 1; j < n; j++, copy++) {
+            const double second = per_sd[i] * per_sd[j];
             e->bend[i][j][o] = e->bend[j][i][o] =
                 ddt_circuit_affine(mk->circuit, (const ddt_node[]){copy_of(mk, x, copy), up[i], up[j], x},
                                    (const double[]){second, -second, -second, second}, 4, 0.0);

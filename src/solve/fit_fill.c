@@ -225,11 +225,19 @@ static ddt_status fill_gain(const filler *f, size_t lane, const fit_level_value 
                                  .prior = prior,
                                  .sd = fit->eta_sd,
                                  .step = FIT_GAIN_STEP,
+                                 .has_scores = fit->surrogate == NULL,
                                  .predict = predict_lane,
                                  .user = &user};
-    SOLVE_TRY(fit_gain(&problem, etas, factor));
+    double left = 0.0;
+    SOLVE_TRY(fit_gain(&problem, etas, factor, &left));
     fit_fill_gain(f->solution, lane, factor, f->inputs);
-    return DDT_OK;
+    const ddt_subject *s = &f->events->subjects[f->solution->layout.lanes[lane].subject];
+    return left <= FIT_LEFT_MAX
+               ? DDT_OK
+               : ddt_fail(f->ctx, DDT_ERR_RANGE,
+                          "'%s': the plan's step does not reach the estimate of the subject %s: its levels let the "
+                          "posterior bend too much.",
+                          f->events->path, s->id);
 }
 
 /* The circuit's polynomials hold where the guess predicts a level well enough; other levels would spoil the results of

@@ -19,8 +19,10 @@
 #include "solve_internal.h"
 
 #define FIT_STEP 0.2       /* of a moved copy, in standard deviations */
+#define FIT_STEP_SD 0.5    /* at most: predictions bend with the eta, however wide its prior */
 #define FIT_SLOPE_STEP 0.1 /* of the slopes that a guess sees, likewise */
 #define FIT_GAIN_STEP 0.02 /* of the differences behind a gain: the reference solver's errors do not matter */
+#define FIT_LEFT_MAX 0.5   /* of the distance to the minimum after a step: further away it is no estimate */
 #define FIT_GAIN_LEAST 0.4 /* of the majorant: what is flatter is no curvature to divide by */
 
 enum {
@@ -97,6 +99,7 @@ typedef struct fit_problem {
     const double *prior; /* Omega^-1, eta_count x eta_count */
     const double *sd;    /* of each eta: the unit of steps */
     double step;         /* of differences, in these units; 0: 2e-3 */
+    bool has_scores;     /* the step goes by the scores' polynomials */
     fit_predict predict;
     void *user;
 } fit_problem;
@@ -107,8 +110,9 @@ typedef struct fit_problem {
  */
 ddt_status fit_map(const fit_problem *problem, double *etas, double *covariance, double *objective);
 /* Lower Cholesky factor, in standard deviations, of the gain by which a gradient at `etas` is multiplied for a step:
- * eta_count x eta_count. */
-ddt_status fit_gain(const fit_problem *problem, const double *etas, double *factor);
+ * eta_count x eta_count; smaller where the step would overshoot. *left: where the step ends, in standard deviations of
+ * the posterior from the minimum; FIT_LEFT_MAX is too far. */
+ddt_status fit_gain(const fit_problem *problem, const double *etas, double *factor, double *left);
 /* Inverse of a symmetric positive matrix in place; false when it is none. n <= FIT_ETAS_MAX. */
 bool fit_invert(double *a, size_t n);
 /* Lower Cholesky factor; what is not positive for rounding is 0. The upper triangle of l is left alone. */
@@ -222,6 +226,8 @@ bool solve_fit_expected(const solve_layout *layout);
 static inline size_t fit_copy_count(size_t eta_count) { return 1 + 2 * eta_count + eta_count * (eta_count - 1) / 2; }
 /* How far a copy is moved along an eta, in steps: the centre, up and down along each, up along both of each pair. */
 double fit_copy_move(size_t eta_count, size_t copy, size_t eta);
+/* Such a step, in the eta's unit. */
+static inline double fit_copy_step(double sd) { return FIT_STEP * fmin(sd, FIT_STEP_SD); }
 /* Slots of one copy: segments x rows x columns. */
 static inline size_t fit_copy_slots(const solve_layout *layout) {
     return layout->segments * layout->rows * layout->columns;

@@ -73,31 +73,41 @@ static ddt_status predict_moved(const fit_problem *p, const double *etas, size_t
                                 double *f) {
     double moved[FIT_ETAS_MAX] = {0};
     memcpy(moved, etas, p->eta_count * sizeof *moved);
-    moved[i] += by_i * step_of(p) * p->sd[i];
-    moved[j] += by_j * step_of(p) * p->sd[j];
+    moved[i] += by_i;
+    moved[j] += by_j;
     return p->predict(p->user, moved, f);
 }
 
-static ddt_status predict_pairs(const fit_problem *p, const double *etas, double (*f)[FIT_LEVELS_MAX]) {
+static ddt_status predict_pairs(const fit_problem *p, const double *etas, const double *h,
+                                double (*f)[FIT_LEVELS_MAX]) {
     ddt_status status = DDT_OK;
     for (size_t i = 0; i < p->eta_count; i++) {
         for (size_t j = i + 1; j < p->eta_count && status == DDT_OK; j++) {
-            status = predict_moved(p, etas, i, 1.0, j, 1.0, *f++);
+            status = predict_moved(p, etas, i, h[i], j, h[j], *f++);
         }
     }
     return status;
 }
 
 /* Predictions at etas, etas +- h e_i, etas + h (e_i + e_j). */
-static ddt_status evaluate(const fit_problem *p, const double *etas, double (*f)[FIT_LEVELS_MAX]) {
+static ddt_status evaluate_around(const fit_problem *p, const double *etas, const double *h,
+                                  double (*f)[FIT_LEVELS_MAX]) {
     size_t n = p->eta_count;
     size_t at = 0;
     SOLVE_TRY(p->predict(p->user, etas, f[at++]));
     for (size_t i = 0; i < n; i++) {
-        SOLVE_TRY(predict_moved(p, etas, i, 1.0, i, 0.0, f[at++]));
-        SOLVE_TRY(predict_moved(p, etas, i, -1.0, i, 0.0, f[at++]));
+        SOLVE_TRY(predict_moved(p, etas, i, h[i], i, 0.0, f[at++]));
+        SOLVE_TRY(predict_moved(p, etas, i, -h[i], i, 0.0, f[at++]));
     }
-    return predict_pairs(p, etas, f + at);
+    return predict_pairs(p, etas, h, f + at);
+}
+
+static ddt_status evaluate(const fit_problem *p, const double *etas, double (*f)[FIT_LEVELS_MAX]) {
+    double h[FIT_ETAS_MAX];
+    for (size_t i = 0; i < p->eta_count; i++) {
+        h[i] = step_of(p) * p->sd[i];
+    }
+    return evaluate_around(p, etas, h, f);
 }
 
 static void add_level(const fit_problem *p, size_t k, double (*f)[FIT_LEVELS_MAX], expansion *out) {
@@ -133,10 +143,8 @@ static void add_level(const fit_problem *p, size_t k, double (*f)[FIT_LEVELS_MAX
     }
 }
 
-static ddt_status expand(const fit_problem *p, const double *etas, expansion *out) {
-    static _Thread_local double f[EVALUATIONS_MAX][FIT_LEVELS_MAX];
+static void expand_from(const fit_problem *p, const double *etas, double (*f)[FIT_LEVELS_MAX], expansion *out) {
     size_t n = p->eta_count;
-    SOLVE_TRY(evaluate(p, etas, f));
     memset(out, 0, sizeof *out);
     out->value = prior_half(p, etas);
     for (size_t i = 0; i < n; i++) {
@@ -148,6 +156,12 @@ static ddt_status expand(const fit_problem *p, const double *etas, expansion *ou
     for (size_t k = 0; k < p->level_count; k++) {
         add_level(p, k, f, out);
     }
+}
+
+static ddt_status expand(const fit_problem *p, const double *etas, expansion *out) {
+    static _Thread_local double f[EVALUATIONS_MAX][FIT_LEVELS_MAX];
+    SOLVE_TRY(evaluate(p, etas, f));
+    expand_from(p, etas, f, out);
     return DDT_OK;
 }
 
@@ -270,14 +284,206 @@ static bool gain_of(const fit_problem *p, const expansion *e, double *out) {
     return fit_invert(out, n);
 }
 
-ddt_status fit_gain(const fit_problem *p, const double *etas, double *factor) {
-    expansion e;
-    double gain[FIT_ETAS_MAX * FIT_ETAS_MAX];
+/* ------------------------------------------------------------------ the circuit's step, foreseen */
+
+/* What the circuit's step makes of a level: its score with two derivatives, slopes and bends of its prediction. */
+typedef struct step_level {
+    double score[3];
+    double slope[FIT_ETAS_MAX], bend[FIT_ETAS_MAX * FIT_ETAS_MAX];
+} step_level;
+
+static void exact_scores(const fit_level_value *level, double f, double *score) {
+    const double small = 1e-4; /* of f: differences of the curvature */
+    double value = 0.0;
+    double ignored = 0.0;
+    double above = 0.0;
+    double below = 0.0;
+    double h = small * f;
+    fit_level_half(level, f + h, &value, &ignored, &above);
+    fit_level_half(level, f - h, &value, &ignored, &below);
+    fit_level_half(level, f, &value, &score[0], &score[1]);
+    score[2] = h > 0.0 ? (above - below) / (2.0 * h) : 0.0;
+}
+
+/* The same of the polynomial that the circuit evaluates: sum c_k T_k(2 f / top - 1) / top. */
+static void polynomial_scores(const fit_level_value *level, double f, double *score) {
+    double coefficients[FIT_SCORE_MAX + 1];
+    double top = fit_residual_top(level->residual, level->y);
+    double t = 2.0 * f / top - 1.0;
+    double basis[3][FIT_SCORE_MAX + 1] = {{1.0, t}, {0.0, 1.0}, {0.0, 0.0}}; /* T_k and two derivatives */
+    fit_level_polynomial(level, top, coefficients);
+    memset(score, 0, 3 * sizeof *score);
+    for (unsigned k = 0; k <= level->residual->degree; k++) {
+        for (unsigned d = 0; d < 3 && k >= 2; d++) {
+            double lower = d > 0 ? basis[d - 1][k - 1] : 0.0;
+            basis[d][k] = 2.0 * t * basis[d][k - 1] + 2.0 * d * lower - basis[d][k - 2];
+        }
+        for (unsigned d = 0; d < 3; d++) {
+            score[d] += coefficients[k] * basis[d][k] / top * pow(2.0 / top, d);
+        }
+    }
+}
+
+static void step_level_of(const fit_problem *p, size_t k, const double *steps, double (*f)[FIT_LEVELS_MAX],
+                          step_level *out) {
     size_t n = p->eta_count;
+    if (p->has_scores) {
+        polynomial_scores(&p->levels[k], f[0][k], out->score);
+    } else {
+        exact_scores(&p->levels[k], f[0][k], out->score);
+    }
+    size_t at = 1 + 2 * n;
+    for (size_t i = 0; i < n; i++) {
+        double h = steps[i];
+        out->slope[i] = (f[1 + 2 * i][k] - f[2 + 2 * i][k]) / (2.0 * h);
+        out->bend[i * n + i] = (f[1 + 2 * i][k] - 2.0 * f[0][k] + f[2 + 2 * i][k]) / (h * h);
+        for (size_t j = i + 1; j < n; j++, at++) {
+            out->bend[i * n + j] = out->bend[j * n + i] =
+                (f[at][k] - f[1 + 2 * i][k] - f[1 + 2 * j][k] + f[0][k]) / (h * steps[j]);
+        }
+    }
+}
+
+/* The gradient at etas + d by the expansion at etas: as fit_circuit.c does it. */
+static void distant_gradient(const fit_problem *p, const step_level *levels, const double *etas, const double *d,
+                             double *gradient) {
+    size_t n = p->eta_count;
+    for (size_t i = 0; i < n; i++) {
+        gradient[i] = 0.0;
+        for (size_t j = 0; j < n; j++) {
+            gradient[i] += p->prior[i * n + j] * (etas[j] + d[j]);
+        }
+    }
+    for (size_t k = 0; k < p->level_count; k++) {
+        const step_level *l = &levels[k];
+        double turned[FIT_ETAS_MAX];
+        double linear = 0.0;
+        double quadratic = 0.0;
+        for (size_t i = 0; i < n; i++) {
+            turned[i] = 0.0;
+            for (size_t j = 0; j < n; j++) {
+                turned[i] += l->bend[i * n + j] * d[j];
+            }
+            linear += l->slope[i] * d[i];
+            quadratic += turned[i] * d[i];
+        }
+        double first = l->score[0] + l->score[1] * linear;
+        double score = l->score[0] + l->score[1] * (linear + 0.5 * quadratic) + 0.5 * l->score[2] * linear * linear;
+        for (size_t i = 0; i < n; i++) {
+            gradient[i] += l->slope[i] * score + turned[i] * first;
+        }
+    }
+}
+
+/* Where the two moves end. */
+static void two_moves(const fit_problem *p, const step_level *levels, const double *etas, const double *gain,
+                      double *out) {
+    size_t n = p->eta_count;
+    double d[FIT_ETAS_MAX] = {0};
+    double gradient[FIT_ETAS_MAX];
+    for (int move = 0; move < 2; move++) {
+        distant_gradient(p, levels, etas, d, gradient);
+        for (size_t i = 0; i < n; i++) {
+            for (size_t j = 0; j < n; j++) {
+                d[i] -= gain[i * n + j] * gradient[j];
+            }
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        out[i] = etas[i] + d[i];
+    }
+}
+
+/* How far from the minimum these etas are, in standard deviations of the posterior. */
+static ddt_status distance_left(const fit_problem *p, const double *etas, double *out) {
+    expansion e;
+    size_t n = p->eta_count;
+    double inverse[FIT_ETAS_MAX * FIT_ETAS_MAX];
     SOLVE_TRY(expand(p, etas, &e));
+    memcpy(inverse, e.majorant, n * n * sizeof *inverse);
+    *out = 0.0;
+    if (!fit_invert(inverse, n)) {
+        *out = INFINITY;
+        return DDT_OK;
+    }
+    for (size_t i = 0; i < n * n; i++) {
+        *out += e.gradient[i / n] * inverse[i] * e.gradient[i % n];
+    }
+    *out = isfinite(*out) ? sqrt(fmax(*out, 0.0)) : INFINITY;
+    return DDT_OK;
+}
+
+/* The expansion is no map of places that far away. */
+static bool is_near(const fit_problem *p, const double *from, const double *to) {
+    const double far = 4.0; /* standard deviations of an eta */
+    bool near = true;
+    for (size_t i = 0; i < p->eta_count; i++) {
+        near = near && fabs(to[i] - from[i]) <= far * p->sd[i];
+    }
+    return near;
+}
+
+/* Where the usual gain would overshoot, a smaller one: the majorant's inverse, or a part of it. *left: as distance_left
+ * after the step. */
+static ddt_status careful_gain(const fit_problem *p, const expansion *e, const step_level *levels, const double *etas,
+                               double *gain, double *left) {
+    static const double parts[] = {1.0, 0.7, 0.5, 0.3, 0.15};
+    size_t n = p->eta_count;
+    double best = INFINITY;
+    double own[FIT_ETAS_MAX * FIT_ETAS_MAX];
+    double to[FIT_ETAS_MAX];
+    for (size_t k = 0; k < sizeof parts / sizeof *parts; k++) {
+        double distance = INFINITY;
+        memcpy(own, e->majorant, n * n * sizeof *own);
+        if (!fit_invert(own, n)) {
+            break;
+        }
+        for (size_t i = 0; i < n * n; i++) {
+            own[i] *= parts[k];
+        }
+        two_moves(p, levels, etas, own, to);
+        SOLVE_TRY(is_near(p, etas, to) ? distance_left(p, to, &distance) : DDT_OK);
+        if (distance < best && distance < *left) {
+            best = distance;
+            memcpy(gain, own, n * n * sizeof *gain);
+        }
+    }
+    *left = fmin(*left, best);
+    return DDT_OK;
+}
+
+static ddt_status choose_gain(const fit_problem *p, const double *etas, step_level *levels, double *gain,
+                              double *left) {
+    static _Thread_local double f[EVALUATIONS_MAX][FIT_LEVELS_MAX];
+    const double good = 0.05;
+    double to[FIT_ETAS_MAX];
+    expansion e;
+    double steps[FIT_ETAS_MAX];
+    for (size_t i = 0; i < p->eta_count; i++) {
+        steps[i] = fit_copy_step(p->sd[i]);
+    }
+    SOLVE_TRY(evaluate_around(p, etas, steps, f));
+    for (size_t k = 0; k < p->level_count; k++) {
+        step_level_of(p, k, steps, f, &levels[k]);
+    }
+    SOLVE_TRY(evaluate(p, etas, f));
+    expand_from(p, etas, f, &e);
     if (!gain_of(p, &e, gain)) {
         return ddt_fail(p->ctx, DDT_ERR_MODEL, "The information about a subject's etas is not positive.");
     }
+    *left = INFINITY;
+    two_moves(p, levels, etas, gain, to);
+    SOLVE_TRY(is_near(p, etas, to) ? distance_left(p, to, left) : DDT_OK);
+    return *left <= good ? DDT_OK : careful_gain(p, &e, levels, etas, gain, left);
+}
+
+ddt_status fit_gain(const fit_problem *p, const double *etas, double *factor, double *left) {
+    double gain[FIT_ETAS_MAX * FIT_ETAS_MAX];
+    size_t n = p->eta_count;
+    step_level *levels = ddt_calloc(p->level_count + 1, sizeof *levels);
+    ddt_status status = levels == NULL ? solve_no_memory(p->ctx) : choose_gain(p, etas, levels, gain, left);
+    ddt_free(levels);
+    SOLVE_TRY(status);
     for (size_t i = 0; i < n * n; i++) {
         gain[i] /= p->sd[i / n] * p->sd[i % n];
     }

@@ -661,7 +661,11 @@ static ddt_status cover_sample(learner *t, size_t lane, fit_sample *sample) {
     sample->is_covered = sample->is_covered && uncovered == l->level_count;
     fit_problem problem = problem_of(&who, sample);
     problem.step = FIT_GAIN_STEP;
-    return sample->is_covered ? fit_gain(&problem, etas, sample->gain) : DDT_OK;
+    problem.has_scores = fw->fit->surrogate == NULL;
+    double left = 0.0;
+    SOLVE_TRY(sample->is_covered ? fit_gain(&problem, etas, sample->gain, &left) : DDT_OK);
+    sample->is_covered = sample->is_covered && left <= FIT_LEFT_MAX;
+    return DDT_OK;
 }
 
 /* The highest degree whose monomials fit into the features. */
