@@ -633,3 +633,25 @@ void solve_layout_collect(const solve_layout *layout, const double *const *outpu
         }
     }
 }
+
+bool ddt_solution_places(const ddt_solution *solution, size_t subject, double *const *scales) {
+    if (solution->bands != NULL) {
+        return false;
+    }
+    if (solution->curves != NULL) {
+        recommend_curves_places(solution, subject, scales);
+    } else {
+        solve_layout_places(&solution->layout, subject, scales);
+    }
+    return true;
+}
+
+void solve_layout_places(const solve_layout *layout, size_t subject, double *const *scales) {
+    const size_t block = block_of(layout);
+    for (size_t k = 0; k < layout->subjects[subject].observation_count; k++) {
+        const solve_place *place = &layout->subjects[subject].observations[k];
+        for (size_t o = 0; o < layout->output_count; o++) {
+            scales[o][place->lane * block + place->column] = layout->outputs[o].scale;
+        }
+    }
+}

@@ -88,11 +88,6 @@ static ddt_status check_target(ddt_context *ctx, const ddt_model *model, const d
 }
 
 static ddt_status check_options(ddt_context *ctx, const ddt_model *model, const ddt_recommend_options *options) {
-    if (options->metrics_only) {
-        return ddt_fail(ctx, DDT_ERR_UNSUPPORTED,
-                        "Candidates of '%s' are simulated one by one, and such results cannot be granted.",
-                        model->path);
-    }
     if (options->product.per[0] != '\0') {
         return ddt_fail(ctx, DDT_ERR_UNSUPPORTED,
                         "Candidates of '%s' are simulated one by one: doses per %s are not supported then.",
@@ -307,7 +302,7 @@ static ddt_status fill_curves(ddt_context *ctx, const ddt_model *model, const dd
     }
     SOLVE_TRY(choose_outputs(ctx, model, options, curves, c));
     curves->deviations = deviations_of(model, events);
-    SOLVE_TRY(make_points(ctx, model, events, !options->point_estimate, curves));
+    SOLVE_TRY(make_points(ctx, model, events, !options->point_estimate && !options->metrics_only, curves));
     SOLVE_TRY(keep_ids(ctx, events, curves));
     return recommend_curves_prepare(ctx, curves);
 }
@@ -407,6 +402,20 @@ static void add_point(const ddt_solution *solution, size_t point, const double *
         const size_t candidate = i % curves->candidate_count;
         add_curve(curves, candidate, point, rows[i], solution->layout.output_count,
                   values[i / curves->candidate_count] + candidate * curves->output_count);
+    }
+}
+
+void recommend_curves_places(const ddt_solution *solution, size_t subject, double *const *scales) {
+    const struct solve_curves *curves = solution->curves;
+    const solve_layout *layout = &solution->layout;
+    double *shifted[CURVES_OUTPUTS_MAX];
+    for (size_t p = 0; p < curves->point_count; p++) {
+        for (size_t o = 0; o < layout->output_count; o++) {
+            shifted[o] = scales[o] + p * part_of(layout);
+        }
+        for (size_t c = 0; c < curves->candidate_count; c++) {
+            solve_layout_places(layout, subject * curves->candidate_count + c, shifted);
+        }
     }
 }
 

@@ -257,6 +257,7 @@ void recommend_curves_destroy(struct solve_curves *curves);
 ddt_status recommend_curves_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
                                  const ddt_events *events, double *const *inputs);
 void recommend_curves_collect(const ddt_solution *solution, const double *const *outputs, double *const *values);
+void recommend_curves_places(const ddt_solution *solution, size_t subject, double *const *scales);
 size_t recommend_curves_subjects(const struct solve_curves *curves);
 const char *recommend_curves_id(const struct solve_curves *curves, size_t subject);
 size_t recommend_curves_candidates(const struct solve_curves *curves);
@@ -726,7 +727,6 @@ void solve_scheme_run(const solve_exponential *exponential, const double *a, siz
                       double *out); /* scratch: 4 n^2 */
 ddt_status solve_exponential_choose(solve_work *work);
 
-/* expand.c */
 /* resolvent.c, resolvent_circuit.c */
 /* Whether resolvents take the exponential's place (work->resolvent), and how many, as accurate as
  * work->exponential_tolerance asks. */
@@ -740,6 +740,7 @@ double solve_resolvent_loss(const solve_work *work, size_t patient, size_t j);
 ddt_status solve_resolvent_states(solve_work *work, const solve_value *fed, const bool *is_fed, const bool *is_read,
                                   solve_value *states);
 
+/* expand.c */
 ddt_status solve_expand(solve_work *work, ddt_expr e, solve_terms *out);
 /* term^power for a term whose factors are positive. */
 ddt_status solve_term_raise(const solve_work *work, solve_term *term, double power);
@@ -880,6 +881,8 @@ bool solve_segments_nonzero(const solve_segments *s, size_t i, size_t j);
 ddt_status solve_layout_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
                              const ddt_events *events, double *const *inputs);
 void solve_layout_collect(const solve_layout *layout, const double *const *outputs, double *const *values);
+/* ddt_solution_places for one of the layout's own subjects. */
+void solve_layout_places(const solve_layout *layout, size_t subject, double *const *scales);
 /* givens: of each row of the lane. Amounts and, where they are private, times. */
 void solve_fill_doses(const solve_layout *layout, size_t lane, const solve_given *givens, double *t2_h,
                       double *const *inputs);

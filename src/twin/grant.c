@@ -9,8 +9,10 @@
 
 /* Bounds what is released, in the circuit's units: public. A metric of 16 times its target is far off anyway. */
 #define RELEASE_MAGNITUDE 16.0
+#define RELEASE_MAGNITUDE_CURVE 4.0 /* curves are scaled to what candidates reach */
 #define STEP_COST 1e-3
 #define STEP_PROBABILITY 1e-2
+#define STEP_CURVE 1e-3 /* of a curve's scale */
 #define STEP_SHARE 2e-2 /* of the middle of a target's range: 10 mg h/L of a vancomycin AUC of 500 */
 
 enum {
@@ -31,7 +33,8 @@ typedef struct grantor {
     double *steps;       /* N/2 */
     double *slots;       /* N/2 */
     double **outputs;    /* lanes x block, one an output: what was released */
-    double **index;      /* lanes x block, one an output: 1 + place where it belongs to the subject, else 0 */
+    double **index;      /* lanes x block, one an output: its scale where it belongs to the subject, else 0 */
+    bool is_simulated;   /* curves are released, and metrics read off them */
     double *scales;      /* value = output * scale */
     double *rounding;    /* the step of each output, in its own units */
     ddt_profile profile; /* of the released values */
@@ -118,49 +121,28 @@ static ddt_status open_buffers(grantor *g) {
         g->index == NULL) {
         return twin_no_memory(g->ctx);
     }
-    for (size_t o = 0; o < outputs; o++) {
-        g->rounding[o] = clinical_step(g, ddt_plan_output_name(g->plan->plan, o));
-    }
+    g->is_simulated = ddt_recommend_is_simulated(g->plan->solution);
     return twin_profile_create(g->ctx, g->plan->solution, &g->plan->recipe, &g->profile);
 }
 
 /* ------------------------------------------------------------------ which slots, in which steps */
 
-/*
- * Where the subject's values stand, asked of the layout itself: it collects a vector that counts its own places, and
- * one of ones, which tells the scale.
- */
+/* Where the subject's values stand, and their scale. */
 static ddt_status find_places(grantor *g) {
     const size_t outputs = ddt_plan_output_count(g->plan->plan);
     const size_t places = g->info.lanes * g->info.block;
-    const ddt_profile *profile = &g->profile;
+    bool is_known = ddt_solution_places(g->plan->solution, g->subject, g->index);
     for (size_t o = 0; o < outputs; o++) {
         for (size_t i = 0; i < places; i++) {
-            g->outputs[o][i] = 1;
+            g->scales[o] = g->index[o][i] > 0 ? g->index[o][i] : g->scales[o];
         }
+        is_known = is_known && g->scales[o] > 0;
+        g->rounding[o] = g->is_simulated ? round_step(STEP_CURVE * g->scales[o])
+                                         : clinical_step(g, ddt_plan_output_name(g->plan->plan, o));
     }
-    ddt_solution_collect(g->plan->solution, (const double *const *)g->outputs, profile->values);
-    for (size_t o = 0; o < outputs; o++) {
-        g->scales[o] = profile->values[g->subject][o];
-        for (size_t i = 0; i < places; i++) {
-            g->outputs[o][i] = (double)i;
-        }
-    }
-    ddt_solution_collect(g->plan->solution, (const double *const *)g->outputs, profile->values);
-    for (size_t k = 0; k < profile->observation_counts[g->subject]; k++) {
-        for (size_t o = 0; o < outputs; o++) {
-            const double place = rint(profile->values[g->subject][k * outputs + o] / g->scales[o]);
-            if (!(g->scales[o] > 0) || !(place >= 0 && place < (double)places)) {
-                return ddt_fail(g->ctx, DDT_ERR_INTERNAL, "An output of %s cannot be released slot by slot.",
-                                g->paths.plan);
-            }
-            g->index[o][(size_t)place] = 1;
-        }
-    }
-    for (size_t o = 0; o < outputs; o++) {
-        memset(g->outputs[o], 0, places * sizeof **g->outputs);
-    }
-    return DDT_OK;
+    return is_known
+               ? DDT_OK
+               : ddt_fail(g->ctx, DDT_ERR_INTERNAL, "An output of %s cannot be released slot by slot.", g->paths.plan);
 }
 
 /* Steps of one output's ciphertext of a batch, in the circuit's units; returns how many slots are to be released. */
@@ -191,7 +173,7 @@ static size_t set_steps(grantor *g, size_t batch, size_t output) {
 static ddt_release_request release_request(const grantor *g) {
     return (ddt_release_request){.steps = g->steps,
                                  .noise_bound = g->info.noise_bound,
-                                 .magnitude = RELEASE_MAGNITUDE,
+                                 .magnitude = g->is_simulated ? RELEASE_MAGNITUDE_CURVE : RELEASE_MAGNITUDE,
                                  .security_bits = SECURITY_BITS};
 }
 
@@ -301,6 +283,25 @@ static ddt_status release_result(grantor *g, const char *result_path, const char
 
 /* ------------------------------------------------------------------ the text */
 
+/* Metrics that are read off released curves are told in the steps that a clinician wants; rounding what is public tells
+ * no more. */
+static double told_step(const grantor *g, size_t output) {
+    return g->is_simulated ? clinical_step(g, g->profile.output_names[output]) : g->rounding[output];
+}
+
+static double told_value(const grantor *g, double value, size_t output) {
+    return g->is_simulated ? told_step(g, output) * rint(value / told_step(g, output)) : value;
+}
+
+/* In which steps the curves themselves were released. */
+static json_t *curves_json(const grantor *g) {
+    json_t *steps = json_object();
+    for (size_t o = 0; o < ddt_plan_output_count(g->plan->plan); o++) {
+        twin_json_add(steps, ddt_plan_output_name(g->plan->plan, o), json_real(g->rounding[o]));
+    }
+    return steps;
+}
+
 static json_t *candidate_json(const grantor *g, const ddt_recommendation *r, size_t candidate) {
     const ddt_recommend_candidate c = ddt_recommend_candidate_at(&r->product, candidate);
     const ddt_profile *profile = &g->profile;
@@ -310,8 +311,9 @@ static json_t *candidate_json(const grantor *g, const ddt_recommendation *r, siz
     json_t *steps = json_object();
     for (size_t o = 0; o < profile->output_count; o++) {
         const char *name = profile->output_names[o];
-        twin_json_add(metrics, name, json_real(profile->values[g->subject][candidate * profile->output_count + o]));
-        twin_json_add(steps, name, json_real(g->rounding[o]));
+        const double value = profile->values[g->subject][candidate * profile->output_count + o];
+        twin_json_add(metrics, name, json_real(told_value(g, value, o)));
+        twin_json_add(steps, name, json_real(told_step(g, o)));
     }
     return json_pack("{s:s, s:f, s:f, s:f, s:f, s:o, s:o}", "regimen", regimen, "dose", c.dose, "interval_h",
                      c.interval_h, "infusion_h", c.infusion_h, "first_dose", c.loading * c.dose, "predicted", metrics,
@@ -352,6 +354,9 @@ static json_t *grant_json(const grantor *g, const ddt_recommendation *r) {
     twin_json_add(root, "candidates", json_integer((json_int_t)r->candidate_count));
     twin_json_add(root, "recommended", candidate_json(g, r, r->ranking[g->subject][0]));
     twin_json_add(root, "alternatives", alternatives);
+    if (g->is_simulated) {
+        twin_json_add(root, "curves_rounded_to", curves_json(g));
+    }
     twin_json_add(root, "plan_digest", json_string(digest));
     twin_json_add(root, "inputs",
                   json_string("encrypted by the custodian for this plan, checked against its declared ranges"));

@@ -87,10 +87,11 @@ void ddt_recommendation_destroy(ddt_recommendation *recommendation) {
 
 static ddt_status rank_subject(ddt_context *ctx, const ddt_solution *solution, const ddt_profile *profile, size_t s,
                                ddt_recommendation *out) {
-    return out->metrics_only ? ddt_recommend_rank_metrics(ctx, solution, s, profile->values[s], &out->product,
-                                                          &out->targets, out->tolerance, out->ranking[s])
-                             : ddt_recommend_rank(ctx, solution, s, profile->values[s], &out->product, out->tolerance,
-                                                  out->ranking[s]);
+    const bool has_costs = !out->metrics_only || ddt_recommend_is_simulated(solution); /* read off curves */
+    return !has_costs ? ddt_recommend_rank_metrics(ctx, solution, s, profile->values[s], &out->product, &out->targets,
+                                                   out->tolerance, out->ranking[s])
+                      : ddt_recommend_rank(ctx, solution, s, profile->values[s], &out->product, out->tolerance,
+                                           out->ranking[s]);
 }
 
 static ddt_status rank_subjects(ddt_context *ctx, const ddt_solution *solution, const ddt_profile *profile,

@@ -258,8 +258,15 @@ case_recommend_by_simulation() {
     sort -t, -k1,4 files/candidates.csv | grep -v ^ID >b.csv
     paste -d, a.csv b.csv | awk -F, '{ for (i = 6; i <= 11; i++) { d = $i - $(i + NF / 2); if (d < -0.01 || d > 0.01) exit 1 } }' ||
         fail "encrypted candidates differ from clear ones"
-    refused 1 "granted" ddtwin compile "$model" --data-template "$WORK/table.csv" --for recommend --target nadir=0.5 \
-        --product "$curves" --grantable -o plan.ddt
+    # Curves are granted, too: what the physician is told was read off rounded ones, and is the holder's to within the steps.
+    by_files "$model" "$WORK/table.csv" 'nadir=0.5:2; max=8' "$curves" --grantable
+    ddtwin keygen --physician -o doctor >/dev/null
+    ddtwin grant --keys keys --result result.ddt --subject 2 --to doctor/physician-public.ddt -o grant.ddt >/dev/null
+    ddtwin open --keys doctor --grant grant.ddt >opened.txt
+    awk -F, '$1 == 2 { print $2, $6, $7; exit }' files/candidates.csv >own.txt
+    sed -n '/^recommended/{s/[a-z]* *\([0-9.]*\) .*/\1/p;n;s/.*nadir \([0-9.]*\), max \([0-9.]*\).*/\1\n\2/p;}' opened.txt | paste -sd' ' |
+        paste -d' ' - own.txt | awk '{ exit !(NF == 6 && $1 == $4 && ($2 - $5)^2 < 0.02^2 && ($3 - $6)^2 < 0.1^2) }' ||
+        fail "opened $(cat opened.txt), decrypted $(cat own.txt)"
 }
 # by_files MODEL DATA TARGET PRODUCT [OPTIONS of compile]: plan, keys, twin and result as files, and files/candidates.csv of them.
 by_files() {

@@ -175,7 +175,7 @@ typedef struct ddt_recommend_options {
     const char *output;  /* the model's output that targets look at; NULL: its first */
     bool point_estimate; /* no expectation: cost and P(target) at the etas given alone */
     bool metrics_only;  /* the metrics alone, at the point estimate: a program shallow enough to be flooded for release;
-                           ddt_recommend_rank_metrics ranks */
+                           ddt_recommend_rank_metrics ranks. Simulated candidates: their curves, at the point estimate */
     double dose_weight; /* cost of (daily dose / largest daily dose among the candidates); 0: none */
 } ddt_recommend_options;
 
