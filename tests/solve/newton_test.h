@@ -113,6 +113,17 @@ static inline void check(const char *model_name, const char *data_name, double b
     check_problem(model_name, model, events, bar);
 }
 
+/* A model of models/ on a table given as text. */
+static inline void check_table(const char *model_name, const char *table, double bar) {
+    char path[1024];
+    ddt_model *model = NULL;
+    ddt_events *events = NULL;
+    (void)snprintf(path, sizeof path, "%s/models/%s.R", DDT_SOURCE_DIR, model_name);
+    require(ddt_model_read(ctx, path, &model));
+    require(ddt_events_parse(ctx, table, strlen(table), "table.csv", model, &events));
+    check_problem(model_name, model, events, bar);
+}
+
 /* ini: lines of the block; body: lines of model. */
 static inline void check_text(const char *ini, const char *body, const char *table, double bar) {
     char text[4096];
