@@ -20,6 +20,7 @@ typedef struct exact {
     fit_residual residuals[FIT_OUTPUTS_MAX];
     fit_level_value levels[FIT_LEVELS_MAX];
     double sd[FIT_ETAS_MAX], prior[FIT_ETAS_MAX * FIT_ETAS_MAX];
+    bool may_fail; /* predictions of etas that no patient has: a step to them is not taken */
 } exact;
 
 static ddt_status predict(void *user, const double *etas, double *predictions) {
@@ -27,10 +28,13 @@ static ddt_status predict(void *user, const double *etas, double *predictions) {
     for (size_t i = 0; i < e->eta_count; i++) {
         e->symbols[e->etas[i]] = etas[i];
     }
-    SOLVE_TRY(ddt_reference_simulate_with(e->ctx, e->model, e->events, e->subject, e->symbols, true, e->outputs,
-                                          e->model->output_count, e->values));
+    ddt_status status = ddt_reference_simulate_with(e->ctx, e->model, e->events, e->subject, e->symbols, true,
+                                                    e->outputs, e->model->output_count, e->values);
+    if (status != DDT_OK && !(e->may_fail && status == DDT_ERR_MODEL)) {
+        return status;
+    }
     for (size_t k = 0; k < e->level_count; k++) {
-        predictions[k] = e->values[e->place[k]];
+        predictions[k] = status == DDT_OK ? e->values[e->place[k]] : INFINITY;
     }
     return DDT_OK;
 }
@@ -94,7 +98,10 @@ static ddt_status estimate(exact *e, double weight, double *etas, double *covari
                            .sd = e->sd,
                            .predict = predict,
                            .user = e};
+    double typical[FIT_LEVELS_MAX];
     memset(etas, 0, e->eta_count * sizeof *etas);
+    SOLVE_TRY(predict(e, etas, typical));
+    e->may_fail = true;
     return fit_map(&problem, etas, covariance, objective);
 }
 

@@ -120,25 +120,26 @@ static size_t find_term(const surrogate_lane *lane, size_t variables, const uint
     return i;
 }
 
-void surrogate_differentiate(const surrogate_lane *lane, size_t etas, size_t eta, const double *from, double *to) {
-    size_t variables = etas + lane->direction_count;
-    size_t n = lane->term_count;
-    memset(to, 0, lane->level_count * n * sizeof *to);
-    for (size_t i = 0; i < n; i++) {
-        uint8_t exponents[SURROGATE_VARIABLES_MAX];
-        memcpy(exponents, lane->exponents + i * variables, variables);
-        unsigned degree = exponents[eta];
-        /* T_k' = 2 k (T_(k-1) + T_(k-3) + ...), T_0 by half */
-        for (unsigned d = degree; d-- > 0;) {
-            if ((degree - d) % 2 == 1) {
-                exponents[eta] = (uint8_t)d;
-                size_t at = find_term(lane, variables, exponents);
-                double factor = (d == 0 ? 1.0 : 2.0) * degree / SURROGATE_WIDTH;
-                for (size_t k = 0; k < lane->level_count && at < n; k++) {
-                    to[k * n + at] += factor * from[k * n + i];
-                }
-            }
+/* The derivative of one term of all levels: T_k' = 2 k (T_(k-1) + T_(k-3) + ...), T_0 by half. */
+static void differentiate_term(const surrogate_lane *lane, size_t variables, size_t eta, size_t term,
+                               const double *from, double *to) {
+    uint8_t exponents[SURROGATE_VARIABLES_MAX];
+    memcpy(exponents, lane->exponents + term * variables, variables);
+    unsigned degree = exponents[eta];
+    for (unsigned step = 1; step <= degree; step += 2) {
+        exponents[eta] = (uint8_t)(degree - step);
+        size_t at = find_term(lane, variables, exponents);
+        double factor = (step == degree ? 1.0 : 2.0) * degree / SURROGATE_WIDTH;
+        for (size_t k = 0; k < lane->level_count && at < lane->term_count; k++) {
+            to[k * lane->term_count + at] += factor * from[k * lane->term_count + term];
         }
+    }
+}
+
+void surrogate_differentiate(const surrogate_lane *lane, size_t etas, size_t eta, const double *from, double *to) {
+    memset(to, 0, lane->level_count * lane->term_count * sizeof *to);
+    for (size_t i = 0; i < lane->term_count; i++) {
+        differentiate_term(lane, etas + lane->direction_count, eta, i, from, to);
     }
 }
 

@@ -162,8 +162,32 @@ static void make_scores(maker *mk, surrogate_nodes *out) {
     }
 }
 
-ddt_status surrogate_expand(fit_work *fw, ddt_node patient, const ddt_node *deviations, surrogate_nodes *out) {
+static ddt_status make_bends(maker *mk, size_t i, surrogate_nodes *out) {
+    for (size_t j = 0; j <= i; j++) {
+        SOLVE_TRY(polynomial(mk, 2, (const size_t[]){i, j}, &out->bend[i][j]));
+        out->bend[j][i] = out->bend[i][j];
+    }
+    return DDT_OK;
+}
+
+/* Polynomials and what they leave. */
+static ddt_status make_polynomials(maker *mk, surrogate_nodes *out) {
     const double half = 0.5;
+    ddt_node change = DDT_NODE_NONE;
+    ddt_node slope = DDT_NODE_NONE;
+    SOLVE_TRY(polynomial(mk, 0, NULL, &change));
+    ddt_node rest = patient_row(mk, mk->rows - 1, half * mk->s->rest_unit / SURROGATE_REACH);
+    out->x = ddt_circuit_affine(mk->circuit, (const ddt_node[]){change, rest}, (const double[]){1.0, 1.0}, 2, half);
+    for (size_t i = 0; i < mk->fw->eta_count; i++) {
+        SOLVE_TRY(polynomial(mk, 1, &i, &slope));
+        rest = patient_row(mk, mk->rows - 2 - i, half * mk->s->slope_unit / SURROGATE_REACH);
+        out->slope[i] = ddt_circuit_add(mk->circuit, slope, rest);
+        SOLVE_TRY(make_bends(mk, i, out));
+    }
+    return DDT_OK;
+}
+
+ddt_status surrogate_expand(fit_work *fw, ddt_node patient, const ddt_node *deviations, surrogate_nodes *out) {
     const solve_layout *layout = &fw->work->solution->layout;
     maker mk = {.fw = fw,
                 .s = fw->fit->surrogate,
@@ -183,19 +207,7 @@ ddt_status surrogate_expand(fit_work *fw, ddt_node patient, const ddt_node *devi
     }
     mk.first_row = take_vector(&mk);
     make_terms(&mk, deviations);
-    ddt_node change = DDT_NODE_NONE;
-    SOLVE_TRY(polynomial(&mk, 0, NULL, &change));
-    ddt_node rest = patient_row(&mk, mk.rows - 1, half * mk.s->rest_unit / SURROGATE_REACH);
-    out->x = ddt_circuit_affine(mk.circuit, (const ddt_node[]){change, rest}, (const double[]){1.0, 1.0}, 2, half);
-    for (size_t i = 0; i < fw->eta_count; i++) {
-        SOLVE_TRY(polynomial(&mk, 1, &i, &out->slope[i]));
-        rest = patient_row(&mk, mk.rows - 2 - i, half * mk.s->slope_unit / SURROGATE_REACH);
-        out->slope[i] = ddt_circuit_add(mk.circuit, out->slope[i], rest);
-        for (size_t j = 0; j <= i; j++) {
-            SOLVE_TRY(polynomial(&mk, 2, (const size_t[]){i, j}, &out->bend[i][j]));
-            out->bend[j][i] = out->bend[i][j];
-        }
-    }
+    SOLVE_TRY(make_polynomials(&mk, out));
     make_scores(&mk, out);
     return ddt_circuit_status(mk.circuit);
 }

@@ -71,15 +71,15 @@ static ddt_status read_lane(ddt_context *ctx, ddt_reader *reader, size_t etas, s
     if (lane->term_count > SURROGATE_ROWS - SURROGATE_EXTRAS) {
         return bad(ctx, reader, "a polynomial of too many terms");
     }
-    lane->projection = ddt_calloc(directions * levels * etas + 1, sizeof *lane->projection);
-    lane->centre = ddt_calloc(directions + 1, sizeof *lane->centre);
+    lane->projection = ddt_calloc((size_t)directions * levels * etas + 1, sizeof *lane->projection);
+    lane->centre = ddt_calloc((size_t)directions + 1, sizeof *lane->centre);
     lane->coefficients = ddt_calloc(levels * lane->term_count + 1, sizeof *lane->coefficients);
     lane->exponents = ddt_calloc(lane->term_count * (etas + directions), sizeof *lane->exponents);
     if (lane->projection == NULL || lane->centre == NULL || lane->coefficients == NULL || lane->exponents == NULL) {
         return solve_no_memory(ctx);
     }
     (void)surrogate_terms(etas, directions, degree, lane->exponents);
-    SOLVE_TRY(read_numbers(reader, lane->projection, directions * levels * etas));
+    SOLVE_TRY(read_numbers(reader, lane->projection, (size_t)directions * levels * etas));
     SOLVE_TRY(read_numbers(reader, lane->centre, directions));
     return read_numbers(reader, lane->coefficients, levels * lane->term_count);
 }

@@ -33,7 +33,6 @@ struct surrogate_training {
     ddt_expr outputs[FIT_OUTPUTS_MAX];
     double *values; /* records x outputs */
     double *normal, *right, *terms;
-    bool has_doses;
 };
 
 /* ------------------------------------------------------------------ designs */
@@ -150,7 +149,7 @@ static ddt_status simulate(fit_work *fw, size_t lane, const surrogate_design *d,
     ddt_status status = ddt_reference_simulate_to(work->ctx, work->model, &events, 0, d->symbols, true, training_rtol,
                                                   fw->training->outputs, outputs, fw->training->values);
     for (size_t k = 0; status == DDT_ERR_MODEL && k < l->level_count; k++) {
-        predictions[k] = NAN; /* etas that no patient has: steps to them are not taken, draws repeated */
+        predictions[k] = INFINITY; /* etas that no patient has: steps to them are not taken, draws repeated */
     }
     if (status != DDT_OK) {
         return status == DDT_ERR_MODEL ? DDT_OK : status;
@@ -322,12 +321,16 @@ static ddt_status find_directions(fit_work *fw, surrogate_lane *l) {
 /* ------------------------------------------------------------------ polynomials */
 
 static ddt_status choose_terms(fit_work *fw, surrogate_lane *l) {
-    const unsigned most = 5; /* at the guess levels and slopes are exact: polynomials tell what bends */
+    const unsigned enough = 5; /* at the guess levels and slopes are exact: polynomials tell what bends */
+    const size_t cheap = 200;  /* terms that more degrees may take */
     size_t room = fw->fit->surrogate->rows - SURROGATE_EXTRAS;
     size_t variables = fw->eta_count + l->direction_count;
     l->degree = 1;
-    while (l->degree < most && surrogate_terms(fw->eta_count, l->direction_count, l->degree + 1, NULL) <= room) {
-        l->degree++;
+    for (size_t next = 0; l->degree < SURROGATE_DEGREE_MAX; l->degree++) {
+        next = surrogate_terms(fw->eta_count, l->direction_count, l->degree + 1, NULL);
+        if (next > room || (l->degree >= enough && next > cheap)) {
+            break;
+        }
     }
     l->term_count = surrogate_terms(fw->eta_count, l->direction_count, l->degree, NULL);
     l->exponents = ddt_calloc(l->term_count * variables, sizeof *l->exponents);
@@ -344,8 +347,8 @@ static ddt_status draw_changes(fit_work *fw, size_t lane, const surrogate_design
                                double *deviations, double *changes) {
     const double wider = 1.35;
     const fit_lane *l = &fw->fit->lanes[lane];
-    double etas[FIT_ETAS_MAX];
-    double f[FIT_LEVELS_MAX];
+    double etas[FIT_ETAS_MAX] = {0};
+    double f[FIT_LEVELS_MAX] = {0};
     bool is_measurable = false;
     for (int attempt = 0; attempt < ATTEMPTS_MAX && !is_measurable; attempt++) {
         fit_draw_etas(fw, wider, random, etas);
@@ -629,6 +632,15 @@ static ddt_status make_lanes(fit_work *fw) {
 
 /* ------------------------------------------------------------------ ranges and room */
 
+static void widen_amounts(struct surrogate_training *t, const ddt_subject *subject) {
+    for (size_t r = 0; r < subject->record_count; r++) {
+        if (is_dose(&subject->records[r])) {
+            t->amount_low = fmin(t->amount_low, subject->records[r].amount);
+            t->amount_high = fmax(t->amount_high, subject->records[r].amount);
+        }
+    }
+}
+
 /* Amounts of the template, widened: below half of the smallest they are refused. */
 static ddt_status add_ranges(fit_work *fw) {
     const double low_part = 0.5;
@@ -637,22 +649,15 @@ static ddt_status add_ranges(fit_work *fw) {
     uint32_t ignored = 0;
     t->amount_low = INFINITY;
     for (size_t s = 0; s < work->events->subject_count; s++) {
-        const ddt_subject *subject = &work->events->subjects[s];
-        for (size_t r = 0; r < subject->record_count; r++) {
-            if (is_dose(&subject->records[r])) {
-                t->amount_low = fmin(t->amount_low, subject->records[r].amount);
-                t->amount_high = fmax(t->amount_high, subject->records[r].amount);
-            }
-        }
+        widen_amounts(t, &work->events->subjects[s]);
     }
     t->amount_low = isfinite(t->amount_low) ? low_part * t->amount_low : 0.0;
     t->amount_high = solve_amount_high(t->amount_high);
     SOLVE_TRY(fit_add_range(fw, "AMT", t->amount_low, t->amount_high, &fw->fit->surrogate->amount_range));
     for (size_t c = 0; c < work->events->covariate_count; c++) {
         uint32_t symbol = work->events->covariate_symbols[c];
-        if (work->model->symbols[symbol].kind == DDT_SYMBOL_COVARIATE) {
-            SOLVE_TRY(solve_add_range(fw->work, symbol, &ignored));
-        }
+        bool is_covariate = work->model->symbols[symbol].kind == DDT_SYMBOL_COVARIATE;
+        SOLVE_TRY(is_covariate ? solve_add_range(fw->work, symbol, &ignored) : DDT_OK);
     }
     return DDT_OK;
 }
@@ -782,6 +787,18 @@ static ddt_status add_inputs(fit_work *fw) {
     return fit_add_input(fw, "patient", range, 1.0 + rounding, &s->patient_input);
 }
 
+ddt_status surrogate_verdict(const fit_work *fw) {
+    const double most = 0.1; /* standard deviations of an eta */
+    double error = fw->work->solution->info.surrogate_error;
+    return error <= most
+               ? DDT_OK
+               : ddt_fail(
+                     fw->work->ctx, DDT_ERR_UNSUPPORTED,
+                     "'%s': the surrogate of a fit leaves etas of virtual patients wrong by %.2g of their standard "
+                     "deviation, where %g is wanted; narrow the ranges or the doses of one template.",
+                     fw->work->model->path, error, most);
+}
+
 ddt_status surrogate_prepare(fit_work *fw) {
     enum { PATIENTS_HELD = 60, HELD_LEAST = 3 };
     fw->fit->surrogate = ddt_calloc(1, sizeof *fw->fit->surrogate);
@@ -789,6 +806,7 @@ ddt_status surrogate_prepare(fit_work *fw) {
         return solve_no_memory(fw->work->ctx);
     }
     fw->fit->sees_size = true;
+    fw->fit->has_slopes = fw->fit->covariate_count > 0; /* they and doses shape how levels answer to etas */
     for (size_t o = 0; o < fw->fit->output_count; o++) {
         const fit_residual *r = &fw->fit->residuals[o];
         bool is_own = r->limit > 0.0 || r->kind == DDT_RESIDUAL_COMBINED || r->kind == DDT_RESIDUAL_COMBINED_SD;

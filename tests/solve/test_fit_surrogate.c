@@ -51,18 +51,23 @@ static void fit(problem *p) {
     problem_run(p, false);
 }
 
-static void check_run(const char *model, const char *data, const double *expected, size_t etas) {
+/* Both estimates of a subject. */
+static void check_subject(problem *p, size_t s, const double *expected, size_t etas) {
     const double bar = 0.01;
+    double exact[8];
+    assert_ok(p->ctx, ddt_fit_exact(p->ctx, p->model, p->events, s, 0.0, exact, NULL, NULL));
+    for (size_t i = 0; i < etas; i++) {
+        assert_true(fabs(exact[i] - expected[i]) <= 0.1 * bar);
+        assert_true(fabs(p->values[s][i] - expected[i]) <= bar);
+    }
+}
+
+static void check_run(const char *model, const char *data, const double *expected, size_t etas) {
     problem p;
     problem_parse(&p, model, data);
     fit(&p);
     for (size_t s = 0; s < p.events->subject_count; s++) {
-        double exact[8];
-        assert_ok(p.ctx, ddt_fit_exact(p.ctx, p.model, p.events, s, 0.0, exact, NULL, NULL));
-        for (size_t i = 0; i < etas; i++) {
-            assert_true(fabs(exact[i] - expected[s * etas + i]) <= 0.1 * bar);
-            assert_true(fabs(p.values[s][i] - expected[s * etas + i]) <= bar);
-        }
+        check_subject(&p, s, expected + s * etas, etas);
     }
     problem_free(&p);
 }
@@ -77,21 +82,24 @@ static void test_nonmem_208(void **state) {
     check_run(run_208, data_208, etas_208, 5);
 }
 
-/* Scores that the custodian sends, and a subject with fewer levels. */
-static void test_both_errors(void **state) {
+static void check_exact(problem *p, size_t s) {
     const double eta_bar = 0.01;
     const double sd_bar = 0.05;
+    double exact = 0.0;
+    double variance = 0.0;
+    assert_ok(p->ctx, ddt_fit_exact(p->ctx, p->model, p->events, s, 0.0, &exact, &variance, NULL));
+    assert_true(fabs(p->values[s][0] - exact) <= eta_bar);
+    assert_true(fabs(p->values[s][1] - sqrt(variance)) <= sd_bar * sqrt(variance));
+}
+
+/* Scores that the custodian sends, and a subject with fewer levels. */
+static void test_both_errors(void **state) {
     problem p;
     (void)state;
     problem_parse(&p, both_errors, two_levels);
     fit(&p);
-    for (size_t s = 0; s < 2; s++) {
-        double exact = 0.0;
-        double variance = 0.0;
-        assert_ok(p.ctx, ddt_fit_exact(p.ctx, p.model, p.events, s, 0.0, &exact, &variance, NULL));
-        assert_true(fabs(p.values[s][0] - exact) <= eta_bar);
-        assert_true(fabs(p.values[s][1] - sqrt(variance)) <= sd_bar * sqrt(variance));
-    }
+    check_exact(&p, 0);
+    check_exact(&p, 1);
     problem_free(&p);
 }
 
