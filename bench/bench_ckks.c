@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROTATIONS = 8, RUNS_MIN = 5, CHEBYSHEV_MAX = 63, DIGITS_COMPARED = 3 };
+enum { THREADS_MAX = 1024, ROTATIONS = 8, RUNS_MIN = 5, CHEBYSHEV_MAX = 63, DIGITS_COMPARED = 3 };
 
 static const ddt_ckks_literal configurations[] = {
     {.log_n = 14, .levels = 7, .first_bits = 50, .scale_bits = 45, .p_count = 1},
@@ -373,47 +373,88 @@ static bool is_bootstrap(const char *name) {
     return bench_bootstrap_names[i] != NULL;
 }
 
-static bool parse(int argc, char **argv, arguments *args) {
+/* A number that is at least `least`. */
+static bool read_number(const char *text, double least, double *out) {
+    char *end = NULL;
+    *out = strtod(text, &end);
+    return end != text && *end == '\0' && *out >= least && isfinite(*out);
+}
+
+static bool is_operation(const char *name) {
+    size_t i = 0;
+    while (i < OPERATIONS && strcmp(name, operations[i].name) != 0) {
+        i++;
+    }
+    return i < OPERATIONS || is_bootstrap(name);
+}
+
+/* An option and its value. */
+static bool take_value(const char *option, const char *value, arguments *args) {
+    double number = 0.0;
+    if (strcmp(option, "--op") == 0) {
+        args->op = value;
+        return is_operation(value);
+    }
+    const bool is_time = strcmp(option, "--seconds") == 0;
+    if (!read_number(value, is_time ? 0.0 : 1.0, &number)) {
+        return false;
+    }
+    if (is_time) {
+        args->seconds = number;
+    } else if (strcmp(option, "--log-n") == 0 && (number == 14 || number == 15 || number == 16)) {
+        args->log_n = (unsigned)number;
+    } else if (strcmp(option, "--dnum") == 0 && number <= DDT_CKKS_LEVELS_MAX) {
+        args->dnum = (unsigned)number;
+    } else if (strcmp(option, "--threads") == 0 && number <= THREADS_MAX) {
+        args->threads = (int)number;
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* *odd: what was not understood. */
+static bool parse(int argc, char **argv, arguments *args, const char **odd) {
     for (int i = 1; i < argc; i++) {
-        const bool has_value = i + 1 < argc;
+        *odd = argv[i];
         if (strcmp(argv[i], "--json") == 0) {
             args->json = true;
-        } else if (strcmp(argv[i], "--op") == 0 && has_value) {
-            args->op = argv[++i];
-        } else if (strcmp(argv[i], "--log-n") == 0 && has_value) {
-            args->log_n = (unsigned)strtoul(argv[++i], NULL, 10);
-        } else if (strcmp(argv[i], "--dnum") == 0 && has_value) {
-            args->dnum = (unsigned)strtoul(argv[++i], NULL, 10);
-        } else if (strcmp(argv[i], "--threads") == 0 && has_value) {
-            args->threads = (int)strtol(argv[++i], NULL, 10);
-        } else if (strcmp(argv[i], "--seconds") == 0 && has_value) {
-            args->seconds = strtod(argv[++i], NULL);
-        } else {
+        } else if (i + 1 >= argc || !take_value(argv[i], argv[i + 1], args)) {
             return false;
+        } else {
+            i++;
         }
     }
-    bool known = args->op == NULL || is_bootstrap(args->op);
+    return true;
+}
+
+static void print_help(void) {
+    printf(
+        "usage: ddtwin-bench [--json] [--op NAME] [--log-n 14|15|16] [--dnum D] [--threads T] [--seconds S]\n\n"
+        "Times the engine's operations: medians, best runs and processor time, for each ring degree with the digits\n"
+        "that the planner takes and with three. --op times one, --dnum D digits instead; --seconds is for each (0.5).\n"
+        "The bootstraps run only when named.\n\nNAME:");
     for (size_t i = 0; i < OPERATIONS; i++) {
-        known = known || strcmp(args->op, operations[i].name) == 0;
+        printf(" %s", operations[i].name);
     }
-    return known && args->threads >= 1 && args->seconds >= 0.0;
+    for (size_t i = 0; bench_bootstrap_names[i] != NULL; i++) {
+        printf(" %s", bench_bootstrap_names[i]);
+    }
+    printf("\n");
 }
 
 int main(int argc, char **argv) {
     arguments args = {.threads = 1, .seconds = 0.5};
     ddt_context *ctx = NULL;
     bool first = true;
-    if (!parse(argc, argv, &args)) {
-        (void)fprintf(
-            stderr,
-            "usage: ddtwin-bench [--json] [--op NAME] [--log-n N] [--dnum D] [--threads T] [--seconds S]\nNAME:");
-        for (size_t i = 0; i < OPERATIONS; i++) {
-            (void)fprintf(stderr, " %s", operations[i].name);
-        }
-        for (size_t i = 0; bench_bootstrap_names[i] != NULL; i++) {
-            (void)fprintf(stderr, " %s", bench_bootstrap_names[i]);
-        }
-        (void)fprintf(stderr, "\n");
+    const char *odd = NULL;
+    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+        print_help();
+        return 0;
+    }
+    if (!parse(argc, argv, &args, &odd)) {
+        (void)fprintf(stderr, "ddtwin-bench: '%s' is not understood; 'ddtwin-bench --help' shows how it is called.\n",
+                      odd);
         return 2;
     }
     ddt_status status = ddt_context_create(&ctx);

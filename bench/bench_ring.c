@@ -191,6 +191,15 @@ static int run_degree(ddt_context *ctx, unsigned log_n, double peak_s) {
 int main(int argc, char **argv) {
     static const unsigned defaults[] = {14, 15, 16};
     ddt_context *ctx = NULL;
+    for (int i = 1; i < argc; i++) {
+        if (strspn(argv[i], "0123456789") != strlen(argv[i])) {
+            const bool is_help = strcmp(argv[i], "--help") == 0;
+            (void)fprintf(is_help ? stdout : stderr,
+                          "usage: bench_ring [log_n ...]: times the arithmetic at these ring degrees (14 15 16), as "
+                          "JSON; DDT_KERNELS chooses the kernels.\n");
+            return is_help ? 0 : 2;
+        }
+    }
     if (ddt_context_create(&ctx) != DDT_OK) {
         return 1;
     }
