@@ -40,11 +40,12 @@ void noise_model_fill(const ddt_ckks_literal *literal, bool public_key, noise_mo
         double divided = exp2(-2.0 * ddt_ckks_special_bits(literal));
         fresh = error_variance * (1.0 + 2.0 * secret_norm) * divided + rounded_pair + rounding_variance;
     }
-    *model = (noise_model){.fresh = sqrt(0.5 * n * fresh) / scale,
-                           .rescale = sqrt(0.5 * n * rounded_pair) / scale,
-                           .plain = sqrt(0.5 * n * rounding_variance) / scale,
-                           .constant = sqrt(rounding_variance) / scale,
-                           .refresh = sqrt(0.5) * ddt_bootstrap_noise(literal->log_n)};
+    *model =
+        (noise_model){.fresh = sqrt(0.5 * n * fresh) / scale,
+                      .rescale = sqrt(0.5 * n * rounded_pair) / scale,
+                      .plain = sqrt(0.5 * n * rounding_variance) / scale,
+                      .constant = sqrt(rounding_variance) / scale,
+                      .refresh = sqrt(0.5) * ddt_bootstrap_noise_at(literal->log_n, sqrt(n * rounded_pair) / scale)};
     for (unsigned l = 0; l <= DDT_CKKS_LEVELS_MAX; l++) {
         double ratio = digit_ratio(literal, plan_prime_level(literal, l));
         double switching = n * rounding_variance * error_variance * ratio;

@@ -43,14 +43,15 @@ enum {
 };
 /*
  * The geometric mean of n magnitudes of Cauchy variables is below 1/c of their scale with probability
- * min_p (c^-p / cos(p pi / 2))^n: 2^-48 for small programs, 2^-40 for large ones.
+ * min_p (c^-p / cos(p pi / 2))^n: 2^-48 for small programs, 2^-40 for large ones. What is lost is c, twice where errors
+ * multiply: the smaller the program the more probes.
  */
 typedef struct probe_count {
     size_t probes; /* a multiple of PRODUCT_MAX */
     double confidence;
 } probe_count;
-static const probe_count few_probes = {24, 16.0};
-static const probe_count many_probes = {96, 4.0};
+static const probe_count probe_counts[] = {{24, 16.0}, {96, 4.0}, {354, 2.0}};
+enum { PROBE_COUNTS = sizeof probe_counts / sizeof probe_counts[0] };
 enum { PRODUCT_MAX = 6 }; /* floats whose product a double holds */
 /* Sensitivities may be this many times larger than along the trajectories that were looked at. */
 static const double trajectory_margin = 4.0;
@@ -518,7 +519,10 @@ static group_list choose_groups(const ddt_plan *plan, const ddt_circuit *circuit
     list.groups = samples / list.lanes;
     double work = plan_work(plan) * (double)(list.lanes * plan->pool.block * list.draws);
     double most = fmax(bound_work / work, 1.0);
-    list.count = most >= (double)(many_probes.probes * list.groups) ? many_probes : few_probes;
+    list.count = probe_counts[0];
+    for (size_t i = 1; i < PROBE_COUNTS && most >= (double)(probe_counts[i].probes * list.groups); i++) {
+        list.count = probe_counts[i];
+    }
     most = fmax(most / (double)list.count.probes, 1.0);
     list.used = most < (double)list.groups ? (size_t)most : list.groups;
     return list;

@@ -265,6 +265,61 @@ static void test_encrypted(void **state) {
     }
 }
 
+/* Two chains without rotations, each value in [-1, 1] and refreshed where the planner likes. */
+static ddt_circuit *slotwise_chains(ddt_context *ctx, unsigned steps) {
+    ddt_circuit *c = NULL;
+    assert_ok(ctx, ddt_circuit_create(ctx, REFRESH_LANES, REFRESH_BLOCK, &c));
+    ddt_node x = ddt_circuit_input(c, "x", 1.0);
+    ddt_node y = ddt_circuit_input(c, "y", 1.0);
+    for (unsigned i = 0; i < steps; i++) {
+        ddt_node product = ddt_circuit_mul(c, x, y);
+        ddt_node square = ddt_circuit_mul(c, y, y);
+        x = ddt_circuit_refresh(c, ddt_circuit_affine(c, &product, (double[]){-0.5}, 1, 0.5), 1.0);
+        y = ddt_circuit_refresh(c, ddt_circuit_affine(c, &square, (double[]){-0.75}, 1, 0.25), 1.0);
+    }
+    ddt_circuit_output(c, "x", x);
+    ddt_circuit_output(c, "y", y);
+    return c;
+}
+
+/* From few bootstraps to many: what is measured, predicted and bounded; a computation that forgets errors forgets them.
+ */
+static void test_many_bootstraps(void **state) {
+    ddt_context *ctx = *state;
+    static const unsigned lengths[] = {14, 28, 56};
+    double first_bound = 0.0;
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        ddt_circuit *c = slotwise_chains(ctx, lengths[i]);
+        double **in = refresh_inputs(2);
+        double **expected = test_rows(2, REFRESH_SLOTS);
+        double **got = test_rows(2, REFRESH_SLOTS);
+        ddt_plan_request request = {
+            .target_error = 1e-3, .insecure_for_testing = true, .levels = 8, .log_n = 11, .scale_bits = 36};
+        ddt_plan *plan = NULL;
+        ddt_plan_info info;
+        test_keys keys;
+        assert_ok(ctx, ddt_circuit_run_clear(ctx, c, TEST_CONST(in), false, expected));
+        assert_ok(ctx, ddt_circuit_calibrate(ctx, c, TEST_CONST(in), NULL));
+        assert_ok(ctx, ddt_plan_create(ctx, c, &request, &plan));
+        ddt_plan_get_info(plan, &info);
+        assert_true(info.bootstraps >= lengths[i] / 7);
+        test_keys_make(ctx, plan, &keys);
+        test_run(ctx, plan, &keys, in, got);
+        const double error = test_max_difference(got, expected, 2, REFRESH_SLOTS);
+        print_message("%u steps, %u bootstraps: error 2^%.1f, predicted 2^%.1f, bound 2^%.1f\n", lengths[i],
+                      info.bootstraps, log2(error), log2(info.predicted_error), log2(info.noise_bound));
+        assert_true(error <= info.predicted_error && info.predicted_error <= info.noise_bound);
+        first_bound = i == 0 ? info.noise_bound : first_bound;
+        assert_true(info.noise_bound < 2.0 * first_bound);
+        test_keys_free(&keys);
+        test_free_rows(in);
+        test_free_rows(expected);
+        test_free_rows(got);
+        ddt_plan_destroy(plan);
+        ddt_circuit_destroy(c);
+    }
+}
+
 /* A state that lives on: the result of each run is an input of the next, twenty times. */
 static void test_carried(void **state) {
     ddt_context *ctx = *state;
@@ -476,6 +531,7 @@ int main(void) {
         cmocka_unit_test_setup(test_bad_marks, clear_errors),
         cmocka_unit_test_setup(test_calibration, clear_errors),
         cmocka_unit_test_setup(test_encrypted, clear_errors),
+        cmocka_unit_test_setup(test_many_bootstraps, clear_errors),
         cmocka_unit_test_setup(test_carried, clear_errors),
         cmocka_unit_test_setup(test_missing_keys, clear_errors),
         cmocka_unit_test_setup(test_file, clear_errors),

@@ -29,6 +29,23 @@ static void messages(void **state) {
     boot_fixture_destroy(&f);
 }
 
+/* Small scales: the roundings there are most of the error, and predicted. */
+static void small_scales(void **state) {
+    (void)state;
+    static const ddt_bootstrap_literal shapes[] = {{6, 2, 0}, {0, 3, 0}};
+    for (unsigned scale_bits = 30; scale_bits <= 36; scale_bits += 3) {
+        const ddt_ckks_literal literal = {11, 5, 50, scale_bits, 4, 14};
+        boot_fixture f;
+        boot_fixture_create(&f, &literal, &shapes[scale_bits % 2], 1);
+        const boot_errors e = boot_check(&f, 0, ddt_bootstrap_input_level(f.b), false);
+        const double expected = -log2(ddt_ckks_noise_bootstrap(f.t.params));
+        if (fabs(e.rms_bits - expected) > 0.5) {
+            fail_msg("scale 2^%u: measured %.2f bits, predicted %.2f", scale_bits, e.rms_bits, expected);
+        }
+        boot_fixture_destroy(&f);
+    }
+}
+
 /* Other numbers of levels, of baby steps, of slots, of threads. */
 static void shapes(void **state) {
     (void)state;
@@ -245,8 +262,9 @@ static void refusals(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(messages), cmocka_unit_test(shapes),   cmocka_unit_test(repeatedly), cmocka_unit_test(pairs),
-        cmocka_unit_test(iterated), cmocka_unit_test(hot_path), cmocka_unit_test(refusals)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(messages), cmocka_unit_test(small_scales),
+                                       cmocka_unit_test(shapes),   cmocka_unit_test(repeatedly),
+                                       cmocka_unit_test(pairs),    cmocka_unit_test(iterated),
+                                       cmocka_unit_test(hot_path), cmocka_unit_test(refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

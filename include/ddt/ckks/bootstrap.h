@@ -106,8 +106,12 @@ size_t ddt_bootstrap_wanted_keys(const ddt_ckks_literal *params, const ddt_boots
  * |error|, on average (docs/bootstrapping.md). For planning.
  */
 double ddt_ckks_noise_bootstrap(const ddt_ckks_params *params);
-/* The same for a ring degree 2^log_n. */
+/*
+ * Of that, what does not depend on the scale, for a ring degree 2^log_n; and all of it, where a rounding at the user's
+ * scale has this root mean square error (ddt_ckks_noise_rescale): below 40 bits that is what counts.
+ */
 double ddt_bootstrap_noise(unsigned log_n);
+double ddt_bootstrap_noise_at(unsigned log_n, double rounding);
 
 /*
  * out = a at the output level, canonical scale. a: 2 parts, at the input level with its canonical scale, or above with
