@@ -321,20 +321,38 @@ static bool touches_chosen(const eliminator *e, size_t s) {
     return false;
 }
 
-/* States that are not connected, those with the least work first. */
+/* `first`, and what is not connected with it, those with the least work first. Returns how many. */
+static size_t choose_from(eliminator *e, size_t first, size_t most) {
+    size_t count = 1;
+    memset(e->is_chosen, 0, e->n * sizeof *e->is_chosen);
+    e->is_chosen[first] = true;
+    for (size_t w = 0; w <= most; w++) {
+        for (size_t s = 0; s < e->n; s++) {
+            if (e->is_active[s] && !e->is_chosen[s] && work_of(e, s) == w && !touches_chosen(e, s)) {
+                e->is_chosen[s] = true;
+                count++;
+            }
+        }
+    }
+    return count;
+}
+
+/* As many states as possible, not connected with each other. */
 static void choose_stage(eliminator *e) {
     enum { WORK_ALWAYS = 6, WORK_FACTOR = 2 };
     size_t least = SIZE_MAX;
+    size_t best = 0;
+    size_t best_first = 0;
     for (size_t s = 0; s < e->n; s++) {
-        e->is_chosen[s] = false;
         least = e->is_active[s] && work_of(e, s) < least ? work_of(e, s) : least;
     }
     size_t most = least * WORK_FACTOR > WORK_ALWAYS ? least * WORK_FACTOR : WORK_ALWAYS;
-    for (size_t w = 0; w <= most; w++) {
-        for (size_t s = 0; s < e->n; s++) {
-            e->is_chosen[s] |= e->is_active[s] && work_of(e, s) == w && !touches_chosen(e, s);
-        }
+    for (size_t s = 0; s < e->n; s++) {
+        size_t count = e->is_active[s] && work_of(e, s) <= most ? choose_from(e, s, most) : 0;
+        best_first = count > best ? s : best_first;
+        best = count > best ? count : best;
     }
+    (void)choose_from(e, best_first, most);
 }
 
 static ddt_status run_stage(eliminator *e) {

@@ -111,7 +111,7 @@ static void sum_numbers(const solve_resolvent *r, const resolvent_term *terms, s
             out->number[at] = sum;
             largest = fmax(largest, cabs(sum));
         }
-        out->scale[t] = largest > 0.0 && isfinite(largest) ? largest : 1.0;
+        out->scale[t] = isfinite(largest) ? largest : 1.0; /* 0 at time 0: nothing flows, and noise does not count */
     }
 }
 
@@ -169,7 +169,8 @@ ddt_status resolvent_sum(solve_work *work, const resolvent_term *terms, size_t c
     sum_numbers(r, terms, count, &sum);
     for (size_t k = 0; k < count; k++) {
         for (size_t t = 0; t < r->time_count; t++) {
-            ratio[t] = terms[k].a->scale[t] * (terms[k].b != NULL ? terms[k].b->scale[t] : 1.0) / sum.scale[t];
+            double scale = terms[k].a->scale[t] * (terms[k].b != NULL ? terms[k].b->scale[t] : 1.0);
+            ratio[t] = sum.scale[t] > 0.0 ? scale / sum.scale[t] : 0.0;
         }
         SOLVE_TRY(add_term(work, &terms[k], ratio, &re, &im));
     }
