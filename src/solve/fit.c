@@ -415,13 +415,15 @@ typedef struct trial {
     size_t count;
 } trial;
 
-/* Which doses have begun at each level where the step will end: as the custodian does it. */
+/* Which doses have begun at each level, by the guess: as the custodian does it. */
 static void fill_begun(fit_work *fw, size_t lane, const fit_sample *sample, double *const *inputs) {
     const solve_work *work = fw->work;
     const solve_layout *layout = &work->solution->layout;
+    double etas[FIT_ETAS_MAX];
     double t2_h = 0.0;
+    (void)fit_guess(fw->fit, &fw->fit->lanes[lane], inputs[fw->fit->feature_input] + lane * layout->lane_slots, etas);
     for (size_t i = 0; i < fw->eta_count; i++) {
-        sample->symbols[fw->eta_symbols[i]] = sample->reached[i];
+        sample->symbols[fw->eta_symbols[i]] = etas[i];
     }
     fit_vary_numbers(fw, lane, sample->symbols, sample->changes);
     solve_lane_givens(work, lane, &fw->numbers, sample->amounts, fw->buffers.givens);
