@@ -399,7 +399,7 @@ static ddt_status fit_polynomials(fit_work *fw, size_t lane) {
     size_t count = l->term_count;
     size_t patients = PATIENTS_PER_TERM * count + PATIENTS_LEAST;
     double deviations[FIT_ETAS_MAX];
-    double changes[FIT_LEVELS_MAX];
+    double changes[FIT_LEVELS_MAX] = {0};
     memset(t->normal, 0, count * count * sizeof *t->normal);
     memset(t->right, 0, count * l->level_count * sizeof *t->right);
     for (size_t p = 0; p < patients; p++) {
@@ -788,7 +788,7 @@ static ddt_status add_inputs(fit_work *fw) {
 }
 
 ddt_status surrogate_verdict(const fit_work *fw) {
-    const double most = 0.1; /* standard deviations of an eta */
+    const double most = 0.25; /* standard deviations of an eta: the guess alone is as good */
     double error = fw->work->solution->info.surrogate_error;
     return error <= most
                ? DDT_OK
@@ -801,6 +801,11 @@ ddt_status surrogate_verdict(const fit_work *fw) {
 
 ddt_status surrogate_prepare(fit_work *fw) {
     enum { PATIENTS_HELD = 60, HELD_LEAST = 3 };
+    if (fw->iterations > 1) {
+        return ddt_fail(fw->work->ctx, DDT_ERR_UNSUPPORTED,
+                        "'%s': fits of models that are not linear in their compartments take one step.",
+                        fw->work->model->path);
+    }
     fw->fit->surrogate = ddt_calloc(1, sizeof *fw->fit->surrogate);
     if (fw->fit->surrogate == NULL) {
         return solve_no_memory(fw->work->ctx);

@@ -143,6 +143,7 @@ static void expect(problem *p, const char *data, ddt_status status, const char *
 }
 
 static void test_refusals(void **state) {
+    const ddt_fit_options two_steps = {.iterations = 2};
     const char *const relative = "m <- function() { ini({ eta.vm ~ 0.09; b <- 0.1 })\nmodel({ vm <- 30 * exp(eta.vm)\n"
                                  "cp <- central / 50\nd/dt(central) <- -vm * cp / (4 + cp)\ncp ~ prop(b) }) }";
     problem p;
@@ -153,6 +154,10 @@ static void test_refusals(void **state) {
     expect(&p, "ID,TIME,EVID,AMT,DV\na,0,1,4000,.\na,2,0,0,7.1\n", DDT_ERR_RANGE, "AMT of the subject a");
     expect(&p, "ID,TIME,EVID,AMT,DV\na,0,1,400,.\na,3,0,0,7.1\n", DDT_ERR_MISMATCH, "TIME");
     expect(&p, "ID,TIME,EVID,AMT,DV\na,0,1,400,.\na,2,0,0,7100\n", DDT_ERR_RANGE, "outside its range");
+    problem_free(&p);
+    problem_parse(&p, both_errors, two_levels);
+    assert_int_equal(ddt_solve_fit(p.ctx, p.model, p.events, &two_steps, &p.solution), DDT_ERR_UNSUPPORTED);
+    assert_non_null(strstr(ddt_error_detail(p.ctx), "take one step"));
     problem_free(&p);
     problem_parse(&p, relative, "ID,TIME,EVID,AMT,DV\na,0,0,0,7.1\na,1,1,400,.\na,2,0,0,7.1\n");
     assert_int_equal(ddt_solve_fit(p.ctx, p.model, p.events, NULL, &p.solution), DDT_ERR_UNSUPPORTED);
