@@ -178,6 +178,8 @@ void ddt_ring_dot2_end(const ddt_ring *ring, size_t m, uint64_t *out0, uint64_t 
  * modulo modulus `to`. out may alias in.
  */
 void ddt_ring_change_modulus(const ddt_ring *ring, size_t from, size_t to, uint64_t *out, const uint64_t *in);
+/* The same and ddt_ring_ntt_begin() of the result in one. */
+void ddt_ring_change_begin(const ddt_ring *ring, size_t from, size_t to, uint64_t *out, const uint64_t *in);
 
 /* Signed integers (|value| < 2^62), coefficient domain -> residues. */
 void ddt_ring_from_signed(const ddt_ring *ring, size_t m, uint64_t *out, const int64_t *values);

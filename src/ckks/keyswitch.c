@@ -154,8 +154,7 @@ static void convert_digit(const ks_work *w, unsigned d, const uint32_t *targets,
     const uint64_t *scaled[DDT_CKKS_P_MAX];
     if (digit_end(w, d) - begin == 1) {
         for (size_t k = 0; k < used; k++) {
-            ddt_ring_change_modulus(w->params->ring, begin, moduli[k], out[k], w->scaled + begin * w->stride);
-            ddt_ring_ntt_begin(w->params->ring, moduli[k], out[k]);
+            ddt_ring_change_begin(w->params->ring, begin, moduli[k], out[k], w->scaled + begin * w->stride);
         }
         return;
     }
@@ -314,6 +313,7 @@ static void accumulate_key(const target_work *s, const accumulation *each, const
     unsigned done = 0;
     for (; s->w->digits - done > KS_DOT_TERMS; done += KS_DOT_TERMS) {
         const ddt_ring_dot_end piece = {.sum = {end.sum[0], end.sum[1]}, .room = end.room};
+        end.passing = false; /* several pieces leave the sums in the caches as it is */
         end.sum[0] = s->partial;
         end.sum[1] = s->partial + s->w->stride;
         ddt_ring_dot2_end(ring, s->m, s->partial, s->partial + s->w->stride, digit + done, b + done, a + done,
@@ -321,6 +321,27 @@ static void accumulate_key(const target_work *s, const accumulation *each, const
     }
     ddt_ring_dot2_end(ring, s->m, each->sums[0] + from, each->sums[1] + from, digit + done, b + done, a + done,
                       s->w->digits - done, &end);
+}
+
+/*
+ * The same for a whole limb, one of many that stream from memory: the sums of a piece are added afterwards, because two
+ * more streams within it are too many (6 % of 8 hoisted rotations at 2^14).
+ */
+static void accumulate_limb(const target_work *s, const accumulation *each, const ddt_ring *ring) {
+    const unsigned digits = s->w->digits;
+    ddt_ring_dot_end end = each->end;
+    end.passing = end.passing && digits <= KS_DOT_TERMS;
+    ddt_ring_dot2_end(ring, s->m, each->sums[0], each->sums[1], s->digit, each->b, each->a,
+                      digits < KS_DOT_TERMS ? digits : KS_DOT_TERMS, &end);
+    for (unsigned done = KS_DOT_TERMS; done < digits; done += KS_DOT_TERMS) {
+        const unsigned left = digits - done;
+        uint64_t *const partial[PARTS] = {s->partial, s->partial + s->w->stride};
+        ddt_ring_dot2(ring, s->m, partial[0], partial[1], s->digit + done, each->b + done, each->a + done,
+                      left < KS_DOT_TERMS ? left : KS_DOT_TERMS);
+        for (unsigned p = 0; p < PARTS; p++) {
+            ddt_ring_add(ring, s->m, each->sums[p], each->sums[p], partial[p]);
+        }
+    }
 }
 
 static void accumulate_part(void *work, size_t from) {
@@ -409,7 +430,7 @@ static void accumulate_target(target_work *s, const uint64_t *source, size_t g) 
     }
     ddt_ring_ntt_finish(ring, s->m, converted, used, NULL);
     for (size_t k = 0; k < s->keys; k++) {
-        accumulate_key(s, &s->each[k], ring, 0);
+        accumulate_limb(s, &s->each[k], ring);
     }
 }
 

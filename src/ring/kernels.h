@@ -96,6 +96,8 @@ typedef struct ddt_kernels {
     void (*dot2_end)(const ddt_modulus *modulus, uint64_t *const out[2], const uint64_t *const *a,
                      const uint64_t *const *b0, const uint64_t *const *b1, size_t count, const ddt_ring_dot_end *end);
     void (*change_modulus)(const ddt_modulus *from, const ddt_modulus *to, uint64_t *out, const uint64_t *in);
+    /* The same and ntt_begin in one; wanted where ntt_begin is not NULL. */
+    void (*change_begin)(const ddt_modulus *from, const ddt_modulus *to, uint64_t *out, const uint64_t *in);
     void (*from_signed)(const ddt_modulus *modulus, uint64_t *out, const int64_t *values);
     /* NULL: one after the other. */
     void (*from_signed_mul)(const ddt_modulus *modulus, uint64_t *out, const int64_t *values, uint64_t s);

@@ -355,6 +355,14 @@ void ddt_ring_change_modulus(const ddt_ring *ring, size_t from, size_t to, uint6
     ring->kernels->change_modulus(&ring->moduli[from], &ring->moduli[to], out, in);
 }
 
+void ddt_ring_change_begin(const ddt_ring *ring, size_t from, size_t to, uint64_t *out, const uint64_t *in) {
+    if (ring_has_steps(ring)) {
+        ring->kernels->change_begin(&ring->moduli[from], &ring->moduli[to], out, in);
+    } else {
+        ring->kernels->change_modulus(&ring->moduli[from], &ring->moduli[to], out, in);
+    }
+}
+
 void ddt_ring_from_signed(const ddt_ring *ring, size_t m, uint64_t *out, const int64_t *values) {
     ring->kernels->from_signed(&ring->moduli[m], out, values);
 }

@@ -251,6 +251,31 @@ static void test_steps(void **state) {
     check_everywhere(4, 17, 1, check_steps);
 }
 
+/* From every modulus to every other, and the beginning of the transform in one: the same transforms. */
+static void check_change(const ddt_ring *ring, size_t m, uint64_t *seed) {
+    const size_t n = ddt_ring_n(ring);
+    uint64_t *in = new_limb(n);
+    uint64_t *out = new_limb(n);
+    uint64_t *expected = new_limb(n);
+    for (size_t from = 0; from < ddt_ring_count(ring); from++) {
+        fill_random(in, n, ddt_ring_modulus(ring, from), seed);
+        ddt_ring_change_modulus(ring, from, m, expected, in);
+        ddt_ring_ntt(ring, m, expected);
+        ddt_ring_change_begin(ring, from, m, out, in);
+        ddt_ring_ntt_finish(ring, m, &out, 1, NULL);
+        assert_limbs_equal(out, expected, n);
+    }
+    ddt_free(in);
+    ddt_free(out);
+    ddt_free(expected);
+}
+
+static void test_change(void **state) {
+    (void)state;
+    check_everywhere(8, 17, 3, check_change);
+    check_everywhere(12, 13, 1, check_change);
+}
+
 /* Residues that are not reduced yet: an inner product of them is that of the reduced ones, to the byte. */
 enum { LAZY = DDT_RING_DOT_LAZY + 2 };
 typedef struct lazy_parts {
@@ -332,6 +357,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_definition), cmocka_unit_test(test_product), cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_many),       cmocka_unit_test(test_steps),   cmocka_unit_test(test_lazy),
+        cmocka_unit_test(test_change),
     };
     return cmocka_run_group_tests(tests, make_context, free_context);
 }

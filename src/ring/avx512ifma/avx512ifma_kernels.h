@@ -37,6 +37,7 @@ void ddt_avx512ifma_dot2_end(const ddt_modulus *modulus, uint64_t *const out[2],
                              const uint64_t *const *b0, const uint64_t *const *b1, size_t count,
                              const ddt_ring_dot_end *end);
 void ddt_avx512ifma_change_modulus(const ddt_modulus *from, const ddt_modulus *to, uint64_t *out, const uint64_t *in);
+void ddt_avx512ifma_change_begin(const ddt_modulus *from, const ddt_modulus *to, uint64_t *out, const uint64_t *in);
 void ddt_avx512ifma_from_signed(const ddt_modulus *modulus, uint64_t *out, const int64_t *values);
 void ddt_avx512ifma_from_signed_mul(const ddt_modulus *modulus, uint64_t *out, const int64_t *values, uint64_t s);
 void ddt_avx512ifma_permute(size_t n, uint64_t *out, const uint64_t *in, const uint32_t *permutation);

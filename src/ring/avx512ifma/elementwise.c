@@ -260,17 +260,20 @@ static dot_limbs some_terms(const dot_limbs *all, size_t from, size_t count) {
 
 /*
  * Into the level-1 cache what comes a few pairs later: the processor's own fetching follows an instruction, and here
- * one instruction reads the limbs of all terms in turn.
+ * one instruction reads the limbs of all terms in turn. For parts of limbs, which lie in the level-2 cache: whole limbs
+ * that stream from memory lose by it.
  */
 DDT_INLINE void fetch_later(const uint64_t *p) {
     __builtin_prefetch(p + FETCHED, 0, 3);
     __builtin_prefetch(p + FETCHED + LANES, 0, 3);
 }
 
-DDT_INLINE dot_sums dot_terms(dot_sums s, const dot_limbs *terms, size_t j) {
+DDT_INLINE dot_sums dot_terms(dot_sums s, const dot_limbs *terms, size_t j, bool fetches) {
     for (size_t k = 0; k < terms->count; k++) {
-        fetch_later(terms->b0[k] + j);
-        fetch_later(terms->b1[k] + j);
+        if (fetches) {
+            fetch_later(terms->b0[k] + j);
+            fetch_later(terms->b1[k] + j);
+        }
         two x = load_two(terms->a[k] + j);
         two y0 = load_two(terms->b0[k] + j);
         two y1 = load_two(terms->b1[k] + j);
@@ -296,7 +299,7 @@ DDT_INLINE dot_sums load_sums(const uint64_t *at) {
 /* Adds terms to the sums of residues [from, from + size). */
 static void dot_page(uint64_t *sums, const dot_limbs *terms, size_t from, size_t size) {
     for (size_t j = from; j < from + size; j += PAIR, sums += DOT_SUM_WORDS) {
-        dot_sums s = dot_terms(load_sums(sums), terms, j);
+        dot_sums s = dot_terms(load_sums(sums), terms, j, false);
         store_two(sums, s.low0);
         store_two(sums + PAIR, s.low1);
         store_two(sums + (size_t)2 * PAIR, s.high0);
@@ -313,7 +316,7 @@ DDT_INLINE void dot_finish(const wide *w, uint64_t *out0, uint64_t *out1, const 
             s = load_sums(sums);
             sums += DOT_SUM_WORDS;
         }
-        s = dot_terms(s, terms, j);
+        s = dot_terms(s, terms, j, false);
         store_two(out0 + j, reduce_wide(s.low0, s.high0, w));
         store_two(out1 + j, reduce_wide(s.low1, s.high1, w));
     }
@@ -429,14 +432,14 @@ DDT_INLINE two divide_wide(two low, two high, const dot_ending *e, size_t part, 
 
 /* More terms, one after the other, reduce to the same residues. */
 DDT_INLINE void dot_with_end(const dot_ending *e, uint64_t *const out[2], const dot_limbs *terms, size_t n, int lifts,
-                             bool divides, bool passing) {
+                             bool divides, bool passing, bool fetches) {
     for (size_t j = 0; j < n; j += PAIR) {
         dot_sums s = {zero_two(), zero_two(), zero_two(), zero_two()};
         if (e->end->sum[0] != NULL) {
             s.low0 = load_two(e->end->sum[0] + j);
             s.low1 = load_two(e->end->sum[1] + j);
         }
-        s = lift_terms(dot_terms(s, terms, j), e, j, lifts);
+        s = lift_terms(dot_terms(s, terms, j, fetches), e, j, lifts);
         if (divides) {
             const two first = divide_wide(s.low0, s.high0, e, 0, j);
             const two second = divide_wide(s.low1, s.high1, e, 1, j);
@@ -455,11 +458,13 @@ DDT_INLINE void dot_with_end(const dot_ending *e, uint64_t *const out[2], const 
 DDT_INLINE void dot_by_ending(const dot_ending *e, uint64_t *const out[2], const dot_limbs *terms, size_t n,
                               int lifts) {
     if (e->divides) {
-        dot_with_end(e, out, terms, n, lifts, true, false);
+        dot_with_end(e, out, terms, n, lifts, true, false, true);
     } else if (e->passing) {
-        dot_with_end(e, out, terms, n, lifts, false, true);
+        dot_with_end(e, out, terms, n, lifts, false, true, false);
+    } else if (n <= DDT_RING_PART) {
+        dot_with_end(e, out, terms, n, lifts, false, false, true);
     } else {
-        dot_with_end(e, out, terms, n, lifts, false, false);
+        dot_with_end(e, out, terms, n, lifts, false, false, false);
     }
 }
 
@@ -491,7 +496,8 @@ DDT_INLINE two reduce_word(two x, two quotient, two q) {
     return reduce_two(sub_two(x, low_two(zero_two(), e, q)), q);
 }
 
-void ddt_avx512ifma_change_modulus(const ddt_modulus *from, const ddt_modulus *to, uint64_t *out, const uint64_t *in) {
+DDT_INLINE void change_modulus(const ddt_modulus *from, const ddt_modulus *to, uint64_t *out, const uint64_t *in,
+                               bool lazy) {
     const uint64_t q_word = to->q;
     const two q = splat_two(q_word);
     const two quotient = splat_two((UINT64_C(1) << WORD_BITS) / q_word);
@@ -502,8 +508,23 @@ void ddt_avx512ifma_change_modulus(const ddt_modulus *from, const ddt_modulus *t
         two x = load_two(in + j);
         x.a = _mm512_mask_add_epi64(x.a, _mm512_cmpgt_epu64_mask(x.a, half), x.a, minus_from);
         x.b = _mm512_mask_add_epi64(x.b, _mm512_cmpgt_epu64_mask(x.b, half), x.b, minus_from);
-        store_two(out + j, reduce_word(x, quotient, q));
+        store_two(out + j, lazy ? x : reduce_word(x, quotient, q));
     }
+}
+
+void ddt_avx512ifma_change_modulus(const ddt_modulus *from, const ddt_modulus *to, uint64_t *out, const uint64_t *in) {
+    change_modulus(from, to, out, in, false);
+}
+
+/* Without the reduction residues are below q_from + q_to, which the transform takes up to 5q: see ntt_forward.c. */
+void ddt_avx512ifma_change_begin(const ddt_modulus *from, const ddt_modulus *to, uint64_t *out, const uint64_t *in) {
+    enum { ROOMY_BITS = 46 };
+    if (to->bits <= ROOMY_BITS && from->q <= 4 * to->q) {
+        change_modulus(from, to, out, in, true);
+    } else {
+        change_modulus(from, to, out, in, false);
+    }
+    ddt_avx512ifma_ntt_begin(to, out);
 }
 
 void ddt_avx512ifma_from_signed(const ddt_modulus *modulus, uint64_t *out, const int64_t *values) {

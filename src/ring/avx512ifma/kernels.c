@@ -33,6 +33,7 @@ const ddt_kernels ddt_kernels_avx512ifma = {
     .dot2 = ddt_avx512ifma_dot2,
     .dot2_end = ddt_avx512ifma_dot2_end,
     .change_modulus = ddt_avx512ifma_change_modulus,
+    .change_begin = ddt_avx512ifma_change_begin,
     .from_signed = ddt_avx512ifma_from_signed,
     .from_signed_mul = ddt_avx512ifma_from_signed_mul,
     .permute = ddt_avx512ifma_permute,

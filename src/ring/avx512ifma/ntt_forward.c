@@ -14,6 +14,7 @@
  * too.
  * x may also begin in [0, 2q), from a base conversion, which leaves room everywhere: at the beginning of 50 bits R + 2
  * + 1 <= M, of 49 bits R + 2 + 3 <= M; of 48 bits with at most six layers before a reduction R + 2 + 6 <= M, and so on.
+ * At most 46 bits take [0, 5q) from a change of modulus: R + 5 + 17 is far below 64.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
