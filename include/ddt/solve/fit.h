@@ -27,8 +27,9 @@ extern "C" {
 
 typedef struct ddt_fit_options {
     ddt_solve_options solve; /* tolerance 0: 1e-4, enough for etas within 0.01 */
-    unsigned iterations;     /* steps behind the first guess, 1 to 3; 0: 1. Each costs about 30 levels */
-    double prior_weight;     /* Omega is divided by it: 1 (also 0) is NONMEM's objective, below 1 a flattened prior */
+    unsigned iterations; /* steps behind the first guess, 1 to 3; 0: 1. Each costs about 30 levels. 1 where a model is
+                          not linear in its compartments */
+    double prior_weight; /* Omega is divided by it: 1 (also 0) is NONMEM's objective, below 1 a flattened prior */
 } ddt_fit_options;
 
 /*
@@ -36,7 +37,9 @@ typedef struct ddt_fit_options {
  * default ranges only; ETA columns are ignored. Which output a level belongs to: the only one, or the one that reads
  * the record's compartment (CMT). Which records have a DV is public: data must have them where the template has.
  * Subjects whose observation records have none get etas of 0 and the prior's standard deviations. A solution made here
- * is filled, collected, written and read by the functions of ddt/solve.h. Errors: those of ddt_solve;
+ * is filled, collected, written and read by the functions of ddt/solve.h. Models that are not linear in their
+ * compartments get a public polynomial of each level in place of the model (docs/fit.md); the data's custodian solves
+ * the model at the first guess. Errors: those of ddt_solve; DDT_ERR_UNSUPPORTED where that polynomial is not close;
  * DDT_ERR_UNSUPPORTED also for lags that depend on encrypted values together with infusions, covariates that change or
  * doses into several compartments, for CENS -1 and LIMIT, for an output without residual line, a model without etas,
  * and more than 8 of them; DDT_ERR_DATA for an observation whose CMT names no output.
