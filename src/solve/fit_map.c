@@ -243,11 +243,9 @@ static ddt_status curvature_inverse(const fit_problem *p, const double *etas, do
         for (size_t i = 0; i < n; i++) {
             slope[i] = (f[1 + 2 * i][k] - f[2 + 2 * i][k]) / (2.0 * step_of(p) * p->sd[i]);
         }
-        w = f[0][k] > 0.0 ? w : 0.0;
-        for (size_t i = 0; i < n; i++) {
-            for (size_t j = 0; j < n; j++) {
-                out[i * n + j] += w * slope[i] * slope[j];
-            }
+        bool counts = f[0][k] > 0.0 && isfinite(w); /* what underflows tells nothing */
+        for (size_t i = 0; i < n * n; i++) {
+            out[i] += counts ? w * slope[i / n] * slope[i % n] : 0.0;
         }
     }
     if (!fit_invert(out, n)) {

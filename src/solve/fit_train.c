@@ -99,9 +99,10 @@ void fit_draw_level(const fit_residual *r, double f, uint64_t *random, fit_level
 
 /* Where errors are relative a level is never 0: no dose has a lag that a level before it contradicts. */
 static bool has_levels(const fit_work *fw, const fit_lane *lane, const double *f) {
+    const double least = 1e-60; /* squares do not underflow */
     bool has_all = true;
     for (size_t k = 0; k < lane->level_count; k++) {
-        has_all = has_all && (f[k] > 0.0 || !fit_is_relative(&fw->fit->residuals[lane->levels[k].output]));
+        has_all = has_all && (f[k] > least || !fit_is_relative(&fw->fit->residuals[lane->levels[k].output]));
     }
     return has_all;
 }
