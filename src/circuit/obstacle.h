@@ -8,8 +8,8 @@
 typedef enum obstacle_kind {
     OBSTACLE_NONE,
     OBSTACLE_BLOCK,    /* more slots than the ring has */
-    OBSTACLE_PRIMES,   /* more primes than a chain may have */
     OBSTACLE_CUTS,     /* no places for refreshes on as few levels as the ring holds beside bootstrapping */
+    OBSTACLE_PRIMES,   /* more primes than a chain may have */
     OBSTACLE_MODULUS,  /* more bits than are secure */
     OBSTACLE_HEADROOM, /* outputs larger than the lowest primes hold */
     OBSTACLE_KEYS      /* the keys of bootstraps are too large */

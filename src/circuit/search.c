@@ -244,7 +244,7 @@ static void consider_size(search *s, ddt_plan *plan, ddt_ckks_literal literal, c
             double bytes = literal.boot_levels == 0 ? 0.0 : boot_key_bytes(s, &literal);
             if (bytes <= boot_key_bytes_max) {
                 consider_babies(s, plan, &literal, best);
-            } else {
+            } else if (isfinite(bytes)) {
                 note(s, plan, &literal, OBSTACLE_KEYS, bytes);
             }
             return;

@@ -9,10 +9,10 @@ static void test_nearest(void **state) {
     static const obstacle ordered[] = {
         {.kind = OBSTACLE_NONE},
         {.kind = OBSTACLE_BLOCK, .amount = 4096},
-        {.kind = OBSTACLE_PRIMES, .amount = 70},
-        {.kind = OBSTACLE_PRIMES, .amount = 62},
         {.kind = OBSTACLE_CUTS, .depth = 4, .amount = -4},
         {.kind = OBSTACLE_CUTS, .depth = 9, .amount = -9},
+        {.kind = OBSTACLE_PRIMES, .amount = 70},
+        {.kind = OBSTACLE_PRIMES, .amount = 62},
         {.kind = OBSTACLE_MODULUS, .amount = 2000, .allowed = 868},
         {.kind = OBSTACLE_MODULUS, .amount = 2200, .allowed = 1747},
         {.kind = OBSTACLE_HEADROOM, .amount = 60},
