@@ -22,8 +22,9 @@ bool ddtwin_passphrase_ask(const char *prompt, ddtwin_passphrase *out) {
     hidden.c_lflag &= ~(tcflag_t)ECHO;
     (void)setvbuf(terminal, NULL, _IONBF, 0);
     cli_progress_clear();
-    (void)fprintf(terminal, "%s: ", prompt);
+    /* Hidden before it is asked for: what a quick hand or a script types at once is neither shown nor lost. */
     (void)tcsetattr(fileno(terminal), TCSAFLUSH, &hidden);
+    (void)fprintf(terminal, "%s: ", prompt);
     const bool got = fgets(out->text, sizeof out->text, terminal) != NULL;
     (void)tcsetattr(fileno(terminal), TCSAFLUSH, &shown);
     (void)fprintf(terminal, "\n");
