@@ -568,9 +568,6 @@ static ddt_status fill_all(ddt_context *ctx, const ddt_solution *solution, const
     if (status == DDT_OK && solution->fit != NULL) {
         status = solve_fit_fill(ctx, solution, model, events, inputs);
     }
-    if (status == DDT_OK && solution->part != NULL) {
-        status = ddt_solution_fill(ctx, solution->part, model, events, inputs + solve_vector_count(layout));
-    }
     return status;
 }
 

@@ -6,7 +6,6 @@
  *   fit_train.c     virtual patients, their estimates, and the public regressions made from them
  *   fit_circuit.c   the circuit; fit.c ddt_solve_fit from beginning to end
  *   fit_lag.c       lags that depend on etas; fit_vary.c covariates that change; fit_slopes.c slopes as facts
- *   fit_part.c      a fit inside another circuit
  *   fit_surrogate.h models that are not linear in their compartments
  *   fit_fill.c      data -> inputs; fit_file.c the fit's section of a plan file
  *

@@ -36,7 +36,7 @@ static void write_shape(ddt_writer *w, const ddt_solution *solution) {
     ddt_writer_u32(w, (uint32_t)layout->rows);
     ddt_writer_u32(w, (uint32_t)layout->segments);
     ddt_writer_u32(w, layout->carries_forward);
-    ddt_writer_u32(w, solution->part == NULL ? 0 : (uint32_t)solution->part->layout.input_count);
+    ddt_writer_u32(w, 0); /* inputs of a nested solution, of which there are none any more */
     ddt_writer_u32(w, (uint32_t)layout->lane_count);
     ddt_writer_string(w, solution->info.method);
     ddt_writer_u32(w, solution->info.iterations);
@@ -170,7 +170,6 @@ ddt_status ddt_solution_write(ddt_writer *writer, const ddt_solution *solution) 
     if (solution->layout.posterior != NULL) {
         SOLVE_TRY(solve_posterior_write(writer, solution->layout.posterior));
     }
-    SOLVE_TRY(solution->part == NULL ? DDT_OK : ddt_solution_write(writer, solution->part));
     SOLVE_TRY(solution->curves == NULL ? DDT_OK : recommend_curves_write(writer, solution->curves));
     SOLVE_TRY(solution->bands == NULL ? DDT_OK : solve_bands_write(writer, solution));
     return solution->fit == NULL ? DDT_OK : solve_fit_write(writer, solution);
@@ -183,9 +182,6 @@ typedef struct parser {
     ddt_reader *reader;
     ddt_solution *solution;
     solve_layout *layout;
-    size_t first;        /* of the plan's inputs that are this solution's own */
-    uint32_t part_count; /* inputs of a nested solution, behind its own */
-    bool is_part;
     uint32_t has_posterior;
 } parser;
 
@@ -228,13 +224,14 @@ static ddt_status read_method(const parser *p, ddt_solve_info *info) {
 static ddt_status read_axes(parser *p, size_t *lanes) {
     solve_layout *layout = p->layout;
     uint32_t carries_forward = 0;
+    uint32_t nested = 0;
     SOLVE_TRY(read_size(p, &layout->columns));
     SOLVE_TRY(read_size(p, &layout->rows));
     SOLVE_TRY(read_size(p, &layout->segments));
     SOLVE_TRY(ddt_reader_u32(p->reader, &carries_forward));
     layout->carries_forward = carries_forward != 0;
-    SOLVE_TRY(ddt_reader_u32(p->reader, &p->part_count));
-    return read_size(p, lanes);
+    SOLVE_TRY(ddt_reader_u32(p->reader, &nested));
+    return nested != 0 ? bad(p, "it has a nested solution") : read_size(p, lanes);
 }
 
 static ddt_status read_info(const parser *p) {
@@ -339,11 +336,11 @@ static ddt_status check_fit_name(const parser *p, const ddt_plan *plan, size_t i
     for (size_t i = 0; i < index; i++) {
         is_first = is_first && p->layout->inputs[i].kind != SOLVE_INPUT_FIT;
     }
-    if (p->first + SOLVE_FIT_VECTORS > ddt_plan_input_count(plan)) {
+    if (SOLVE_FIT_VECTORS > ddt_plan_input_count(plan)) {
         return bad(p, "the circuit has another number of inputs");
     }
-    const char *features = ddt_plan_get_input(plan, p->first).name;
-    const char *others = ddt_plan_get_input(plan, p->first + 1).name;
+    const char *features = ddt_plan_get_input(plan, 0).name;
+    const char *others = ddt_plan_get_input(plan, 1).name;
     bool is_right = features != NULL && others != NULL && strstr(others, SOLVE_PACKED_NAME) != NULL &&
                     (!is_first || strcmp(features, p->layout->inputs[index].name) == 0);
     return is_right ? DDT_OK : bad(p, "an input is not the circuit's");
@@ -360,10 +357,8 @@ static ddt_status check_name(const parser *p, const ddt_plan *plan, size_t index
     if (p->layout->packed == SOLVE_PACKED_FIT) {
         return check_fit_name(p, plan, index);
     }
-    size_t at = is_packed    ? p->first
-                : is_history ? inputs - p->part_count - 1
-                             : p->first + solve_sent_before(p->layout, index);
-    if (p->part_count >= inputs || at >= inputs) {
+    size_t at = is_packed ? 0 : is_history ? inputs - 1 : solve_sent_before(p->layout, index);
+    if (at >= inputs) {
         return bad(p, "the circuit has another number of inputs");
     }
     ddt_plan_input expected = ddt_plan_get_input(plan, at);
@@ -420,16 +415,14 @@ static ddt_status read_inputs(parser *p, const ddt_plan *plan) {
     size_t vectors = packed == SOLVE_PACKED_FIT ? SOLVE_FIT_VECTORS
                      : packed == 0              ? solve_sent_before(p->layout, count)
                                                 : 1 + count - own;
-    return p->first + vectors + p->part_count == ddt_plan_input_count(plan)
-               ? DDT_OK
-               : bad(p, "the circuit has another number of inputs");
+    return vectors == ddt_plan_input_count(plan) ? DDT_OK : bad(p, "the circuit has another number of inputs");
 }
 
 static ddt_status read_outputs(const parser *p, const ddt_plan *plan) {
     const size_t least_bytes = 4 + 8;
     size_t count = 0;
     SOLVE_TRY(ddt_reader_count(p->reader, least_bytes, RANGES_MAX, &count));
-    if (count != (p->is_part ? 0 : ddt_plan_output_count(plan))) {
+    if (count != ddt_plan_output_count(plan)) {
         return bad(p, "the circuit has another number of outputs");
     }
     p->layout->outputs = ddt_calloc(count, sizeof *p->layout->outputs);
@@ -658,24 +651,19 @@ static ddt_status read_extras(const parser *p) {
     return DDT_OK;
 }
 
-static ddt_status read_part(const parser *p, const ddt_plan *plan);
-
 /* Only candidates that are simulated come with doses of their own. */
 static bool has_stray_public(const parser *p, bool is_curves) {
     const solve_layout *layout = p->layout;
     const bool has_public = solve_sent_before(layout, layout->input_count) < layout->input_count;
-    return has_public && (!is_curves || p->part_count > 0 || layout->history != NULL || layout->posterior != NULL);
+    return has_public && (!is_curves || layout->history != NULL || layout->posterior != NULL);
 }
 
 static ddt_status read_all(parser *p, const ddt_plan *plan) {
     SOLVE_TRY(read_structure(p, plan));
     SOLVE_TRY(read_extras(p));
-    if (p->part_count > 0) {
-        SOLVE_TRY(read_part(p, plan));
-    }
     if (!solve_fit_expected(p->layout)) {
         char tag[4] = {0};
-        SOLVE_TRY(p->is_part ? DDT_OK : ddt_reader_peek(p->reader, tag));
+        SOLVE_TRY(ddt_reader_peek(p->reader, tag));
         const bool is_curves = memcmp(tag, "CURV", sizeof tag) == 0;
         if (has_stray_public(p, is_curves)) {
             return bad(p, "it lacks doses that are not sent");
@@ -683,7 +671,7 @@ static ddt_status read_all(parser *p, const ddt_plan *plan) {
         if (is_curves) {
             return recommend_curves_read(p->ctx, p->reader, p->solution);
         }
-        SOLVE_TRY(p->is_part || p->layout->lane_slots == 0 ? DDT_OK : ddt_reader_peek(p->reader, tag));
+        SOLVE_TRY(p->layout->lane_slots == 0 ? DDT_OK : ddt_reader_peek(p->reader, tag));
         if (memcmp(tag, "BAND", sizeof tag) == 0) {
             return solve_bands_read(p->ctx, p->reader, p->solution);
         }
@@ -691,24 +679,6 @@ static ddt_status read_all(parser *p, const ddt_plan *plan) {
     }
     return has_stray_public(p, false) ? bad(p, "it lacks doses that are not sent")
                                       : solve_fit_read(p->ctx, p->reader, p->solution);
-}
-
-/* A fit whose inputs follow; one level deep. */
-static ddt_status read_part(const parser *p, const ddt_plan *plan) {
-    if (p->is_part) {
-        return bad(p, "a part has parts");
-    }
-    p->solution->part = ddt_calloc(1, sizeof *p->solution->part);
-    if (p->solution->part == NULL) {
-        return solve_no_memory(p->ctx);
-    }
-    parser part = {.ctx = p->ctx,
-                   .reader = p->reader,
-                   .solution = p->solution->part,
-                   .layout = &p->solution->part->layout,
-                   .first = ddt_plan_input_count(plan) - p->part_count,
-                   .is_part = true};
-    return read_all(&part, plan);
 }
 
 ddt_status ddt_solution_read(ddt_context *ctx, ddt_reader *reader, const ddt_plan *plan, ddt_solution **out) {

@@ -434,7 +434,6 @@ void ddt_solution_destroy(ddt_solution *solution) {
         solve_fit_destroy(solution->fit);
         solve_bands_destroy(solution->bands);
         recommend_curves_destroy(solution->curves);
-        ddt_solution_destroy(solution->part);
         ddt_free(solution);
     }
 }

@@ -247,7 +247,6 @@ struct ddt_solution {
     ddt_solve_info info;
     struct solve_fit *fit;       /* NULL unless it is a fit */
     struct solve_curves *curves; /* candidates of a recommendation, each simulated (recommend_curves.h); else NULL */
-    struct ddt_solution *part;   /* a fit whose inputs follow this solution's own, NULL without (fit_part.h) */
     struct solve_bands *bands;   /* of virtual patients instead of the outputs themselves (bands.h); NULL without */
 };
 
