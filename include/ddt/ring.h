@@ -157,7 +157,7 @@ void ddt_ring_dot2(const ddt_ring *ring, size_t m, uint64_t *out0, uint64_t *out
  * written there. room: DDT_RING_DOT_ROOM limbs of scratch, needed with sum, left or rest. passing: the outputs go past
  * the caches to memory, for those that are not read soon; not with rest.
  */
-enum { DDT_RING_DOT_ROOM = 3, DDT_RING_DOT_LAZY = 4 };
+enum { DDT_RING_DOT_ROOM = 5, DDT_RING_DOT_LAZY = 4 };
 typedef struct ddt_ring_dot_end {
     const uint64_t *sum[2];
     const uint64_t *addend[2];
@@ -170,6 +170,9 @@ typedef struct ddt_ring_dot_end {
     uint64_t *room;
     bool passing;
 } ddt_ring_dot_end;
+/* Whether left and right cost less in there than a product that is made first: so it is where the kernels do all at
+ * once. */
+bool ddt_ring_dot_takes_products(const ddt_ring *ring);
 void ddt_ring_dot2_end(const ddt_ring *ring, size_t m, uint64_t *out0, uint64_t *out1, const uint64_t *const *a,
                        const uint64_t *const *b0, const uint64_t *const *b1, size_t count, const ddt_ring_dot_end *end);
 

@@ -70,7 +70,7 @@ ddt_status ddt_eval_tensor_add(ddt_evaluator *ev, const ddt_ciphertext *a, const
     return DDT_OK;
 }
 
-/* With a product that is written, where more than one prime is taken off. */
+/* With a product that is written, where more than one prime is taken off or the ring has no better way. */
 static ddt_status multiply_apart(ddt_evaluator *ev, const ddt_ciphertext *a, const ddt_ciphertext *b,
                                  ddt_ciphertext *out) {
     ddt_ciphertext *product = NULL;
@@ -92,5 +92,6 @@ ddt_status ddt_eval_mul(ddt_evaluator *ev, const ddt_ciphertext *a, const ddt_ci
     if (status != DDT_OK) {
         return status;
     }
-    return ddt_ckks_step(ev->params) == 1 ? ckks_mul_rescale(ev, operation, a, b, out) : multiply_apart(ev, a, b, out);
+    const bool at_once = ddt_ckks_step(ev->params) == 1 && ddt_ring_dot_takes_products(ev->params->ring);
+    return at_once ? ckks_mul_rescale(ev, operation, a, b, out) : multiply_apart(ev, a, b, out);
 }

@@ -299,6 +299,8 @@ void ddt_ring_dot2(const ddt_ring *ring, size_t m, uint64_t *out0, uint64_t *out
     ring->kernels->dot2(&ring->moduli[m], out0, out1, a, b0, b1, count);
 }
 
+bool ddt_ring_dot_takes_products(const ddt_ring *ring) { return ring->kernels->dot2_end != NULL; }
+
 /* The sums of an inner product without what is divided, one after the other, at `sums`. */
 static void dot_sums(const ddt_ring *ring, const ddt_modulus *modulus, uint64_t *const sums[2],
                      const uint64_t *const *a, const uint64_t *const *b0, const uint64_t *const *b1, size_t count,
@@ -316,12 +318,10 @@ static void dot_sums(const ddt_ring *ring, const ddt_modulus *modulus, uint64_t 
     if (end->left[0] == NULL) {
         return;
     }
-    uint64_t *scaled = end->room + 2 * ring->n;
+    uint64_t *const products[3] = {end->room + 2 * ring->n, end->room + 3 * ring->n, end->room + 4 * ring->n};
+    kernels->tensor(modulus, products, end->left, end->right, false);
     for (size_t p = 0; p < 2; p++) {
-        kernels->mul_scalar(modulus, scaled, end->left[p], end->factor);
-        for (size_t i = 0; i + p < 2; i++) {
-            kernels->mul_add(modulus, sums[i + p], sums[i + p], scaled, end->right[i]);
-        }
+        kernels->mul_scalar_add(modulus, sums[p], sums[p], products[p], end->factor);
     }
 }
 
