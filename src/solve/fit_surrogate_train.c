@@ -686,6 +686,19 @@ static ddt_status choose_room(fit_work *fw) {
                           fw->work->events->path);
 }
 
+/* Covariates and doses shape how levels answer to etas: the guess sees it where its variables and features suffice. */
+static bool can_see_slopes(const fit_work *fw) {
+    enum { PRINCIPAL = 4, ETAS = 8 }; /* of rests and slopes; factors of more etas would take all features */
+    size_t most = 0;
+    for (size_t l = 0; l < fw->fit->lane_count; l++) {
+        size_t levels = fw->fit->lanes[l].level_count;
+        size_t own = levels < fw->eta_count ? levels : fw->eta_count;
+        most = own > most ? own : most;
+    }
+    size_t variables = most + fw->fit->covariate_count + fw->fit->sees_size + PRINCIPAL;
+    return fw->fit->covariate_count > 0 && fw->eta_count <= ETAS && variables <= FIT_VARIABLES_MAX;
+}
+
 static ddt_status create_training(fit_work *fw) {
     solve_work *work = fw->work;
     const ddt_model *model = work->model;
@@ -811,7 +824,6 @@ ddt_status surrogate_prepare(fit_work *fw) {
         return solve_no_memory(fw->work->ctx);
     }
     fw->fit->sees_size = true;
-    fw->fit->has_slopes = fw->fit->covariate_count > 0; /* they and doses shape how levels answer to etas */
     for (size_t o = 0; o < fw->fit->output_count; o++) {
         const fit_residual *r = &fw->fit->residuals[o];
         bool is_own = r->limit > 0.0 || r->kind == DDT_RESIDUAL_COMBINED || r->kind == DDT_RESIDUAL_COMBINED_SD;
@@ -822,6 +834,7 @@ ddt_status surrogate_prepare(fit_work *fw) {
     fw->held_out = held < HELD_LEAST ? HELD_LEAST : held < fw->held_out ? held : fw->held_out;
     SOLVE_TRY(create_training(fw));
     SOLVE_TRY(make_lanes(fw));
+    fw->fit->has_slopes = can_see_slopes(fw);
     SOLVE_TRY(add_ranges(fw));
     SOLVE_TRY(choose_room(fw));
     SOLVE_TRY(fit_train(fw));

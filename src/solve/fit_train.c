@@ -681,6 +681,15 @@ static ddt_status choose_features(fit_work *fw, fit_lane *l) {
         shape s = shape_of(fw->fit, l);
         l->variable_count = s.of_levels + s.others + s.rests + s.slopes;
     }
+    if (!fw->fit->has_slopes && l->variable_count > FIT_VARIABLES_MAX) {
+        l->variable_count = FIT_VARIABLES_MAX; /* of fewer combinations of levels */
+    }
+    size_t least = 1 + fit_slope_terms(fw->fit, l) + gain;
+    if (l->variable_count > FIT_VARIABLES_MAX || least > fw->fit->feature_count) {
+        return ddt_fail(fw->work->ctx, DDT_ERR_CAPACITY,
+                        "'%s': %zu etas and %zu other facts are more than the first guess of a fit takes.",
+                        fw->work->model->path, fw->eta_count, others);
+    }
     l->degree = 0;
     while (l->degree < DEGREE_MAX && l->variable_count > 0 &&
            fit_monomial_count(l->variable_count, l->degree + 1) + fit_slope_terms(fw->fit, l) + gain <=
