@@ -226,6 +226,7 @@ static ddt_status fill_gain(const filler *f, size_t lane, const fit_level_value 
                                  .sd = fit->eta_sd,
                                  .step = FIT_GAIN_STEP,
                                  .has_scores = fit->surrogate == NULL,
+                                 .has_kinks = fit_lag_input(&f->solution->layout) != SOLVE_NONE,
                                  .predict = predict_lane,
                                  .user = &user};
     double left = 0.0;

@@ -21,7 +21,7 @@
 #define FIT_STEP_SD 0.5    /* at most: predictions bend with the eta, however wide its prior */
 #define FIT_SLOPE_STEP 0.1 /* of the slopes that a guess sees, likewise */
 #define FIT_GAIN_STEP 0.02 /* of the differences behind a gain: the reference solver's errors do not matter */
-#define FIT_LEFT_MAX 0.5   /* of the distance to the minimum after a step: further away it is no estimate */
+#define FIT_LEFT_MAX 4.0   /* of the distance to the minimum after a step: beyond it slots would leave their ranges */
 #define FIT_GAIN_LEAST 0.4 /* of the majorant: what is flatter is no curvature to divide by */
 
 enum {
@@ -99,6 +99,7 @@ typedef struct fit_problem {
     const double *sd;    /* of each eta: the unit of steps */
     double step;         /* of differences, in these units; 0: 2e-3 */
     bool has_scores;     /* the step goes by the scores' polynomials */
+    bool has_kinks;      /* of lags and durations, which the circuit does not see: its step is not foreseen */
     fit_predict predict;
     void *user;
 } fit_problem;

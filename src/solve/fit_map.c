@@ -469,7 +469,10 @@ static ddt_status choose_gain(const fit_problem *p, const double *etas, step_lev
     if (!gain_of(p, &e, gain)) {
         return ddt_fail(p->ctx, DDT_ERR_MODEL, "The information about a subject's etas is not positive.");
     }
-    *left = INFINITY;
+    *left = p->has_kinks ? 0.0 : INFINITY;
+    if (p->has_kinks) {
+        return DDT_OK;
+    }
     two_moves(p, levels, etas, gain, to);
     SOLVE_TRY(is_near(p, etas, to) ? distance_left(p, to, left) : DDT_OK);
     return *left <= good ? DDT_OK : careful_gain(p, &e, levels, etas, gain, left);
