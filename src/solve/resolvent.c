@@ -125,15 +125,18 @@ static ddt_status find_times(solve_work *work, solve_resolvent *r) {
     return DDT_OK;
 }
 
-/* Half of the patients are draws, half corners of the ranges, evenly spaced. */
+/*
+ * Corners of the ranges, where the extremes are, take up to three quarters of the places, the joint ones (the last)
+ * before the others; the rest are draws. Each kind evenly spaced.
+ */
 static size_t patient_at(const solve_work *work, size_t count, size_t p) {
-    size_t half = count / 2;
     size_t corners = work->sample_count - work->draw_count;
-    return p < half ? p * work->draw_count / half : work->draw_count + (p - half) * corners / (count - half);
+    size_t taken = corners < count - count / 4 ? corners : count - count / 4;
+    return p < taken ? work->sample_count - 1 - p * corners / taken : (p - taken) * work->draw_count / (count - taken);
 }
 
 static ddt_status find_rates(solve_work *work, solve_resolvent *r) {
-    enum { NUMBERS = 8192, PATIENTS_MIN = 24, PATIENTS_MAX = 256 }; /* times x patients */
+    enum { NUMBERS = 8192, PATIENTS_MIN = 96, PATIENTS_MAX = 256 }; /* times x patients */
     size_t n = work->linear.n;
     size_t count = NUMBERS / r->time_count;
     count = count < PATIENTS_MIN ? PATIENTS_MIN : count > PATIENTS_MAX ? PATIENTS_MAX : count;
@@ -174,7 +177,7 @@ static bool is_suitable(const solve_work *work) {
 }
 
 ddt_status solve_resolvent_choose(solve_work *work) {
-    enum { STATES_MIN = 12 };     /* below that products of matrices are as cheap, and take fewer levels */
+    enum { STATES_MIN = 16 };     /* below that products of matrices serve wider ranges and take fewer levels */
     const double part = 0.25;     /* of the tolerance */
     const double hopeless = 2e-3; /* tightened to this part of it: eigenvalues that are not real, say */
     if (work->resolvent == NULL) {

@@ -29,7 +29,7 @@ static void test_poles(void **state) {
         }
         print_message("%zu pairs of poles: error %.2e\n", resolvent_tables[k].count, worst);
         assert_true(worst <= resolvent_tables[k].error);
-        assert_true(worst > 0.5 * resolvent_tables[k].error);
+        assert_true(worst > 0.2 * resolvent_tables[k].error);
     }
 }
 
@@ -117,24 +117,24 @@ static void test_stream(void **state) {
     const char *extra = " + 0.7 * depot\n    d/dt(depot) <- -0.7 * depot\n    d/dt(auc) <- vein / (0.05 * WT)";
     const char *outputs = "    exposure <- auc\n    effect <- 3 * vein / (40 + vein)\n"
                           "    exposure ~ prop(0.1)\n    effect ~ add(0.1)\n";
-    assert_int_equal(check_body(4, extra, outputs, "100,0,0,0,0,depot"), 0);
+    assert_int_equal(check_body(5, extra, outputs, "100,0,0,0,0,depot"), 0);
 }
 
 /* A constant input, initial values, doses at steady state. */
 static void test_steady(void **state) {
     (void)state;
     const char *extra = " + 2 * exp(eta.cl)\n    vein(0) <- 5 * exp(eta.up)";
-    assert_int_equal(check_body(4, extra, two_outputs, "100,0,0,0,0,vein"), 0);
+    assert_int_equal(check_body(5, extra, two_outputs, "100,0,0,0,0,vein"), 0);
     text model = {0};
     text data = {0};
     /* Everything is lost within hours: a steady state is a few doses. */
     text_add(&model, "star <- function() {\n  ini({\n    eta.k ~ 0.04\n  })\n  model({\n    k <- exp(eta.k)\n");
-    for (int i = 1; i < 14; i++) {
+    for (int i = 1; i < 18; i++) {
         text_add(&model, "    go%d <- k * (%d * x0 - %g * x%d)\n    d/dt(x%d) <- go%d - 0.2 * x%d\n", i, i, 1.2 + i, i,
                  i, i, i);
     }
     text_add(&model, "    d/dt(x0) <- -3 * k * x0");
-    for (int i = 1; i < 14; i++) {
+    for (int i = 1; i < 18; i++) {
         text_add(&model, " - go%d", i);
     }
     text_add(&model, "\n    y <- x0 + 2 * x9 * k\n    y ~ add(1)\n  })\n}\n");
@@ -155,8 +155,8 @@ static void test_others(void **state) {
         text model = {0};
         text data = {0};
         text_add(&model, "ring <- function() {\n  ini({\n    eta.k ~ 0.04\n  })\n  model({\n    k <- exp(eta.k)\n");
-        for (int i = 0; i < 12; i++) {
-            text_add(&model, "    d/dt(x%d) <- k * x%d - %g * k * x%d\n", i, (i + 11) % 12, 1.1, i);
+        for (int i = 0; i < 18; i++) {
+            text_add(&model, "    d/dt(x%d) <- k * x%d - %g * k * x%d\n", i, (i + 17) % 18, 1.1, i);
         }
         text_add(&model, "    y <- x2\n    y ~ add(1)\n  })\n}\n");
         text_add(&data, "ID,TIME,AMT,RATE,CMT,EVID,eta.k\n1,0,%s,x0,1,0.3\n1,1,.,.,.,0,0.3\n1,4,.,.,.,0,0.3\n",
