@@ -41,8 +41,8 @@ typedef struct ddt_fit_options {
  * compartments get a public polynomial of each level in place of the model (docs/fit.md); the data's custodian solves
  * the model at the first guess. Errors: those of ddt_solve; DDT_ERR_UNSUPPORTED where that polynomial is not close;
  * DDT_ERR_UNSUPPORTED also for lags and durations that depend on encrypted values together with modelled rates,
- * constant infusions or rates that change with time, for CENS -1 and LIMIT, for an output without residual line, a model without etas,
- * and more than 12 of them; DDT_ERR_DATA for an observation whose CMT names no output.
+ * constant infusions or rates that change with time, for CENS -1 and LIMIT, for an output without residual line, a
+ * model without etas, and more than 12 of them; DDT_ERR_DATA for an observation whose CMT names no output.
  */
 DDT_MUST_CHECK ddt_status ddt_solve_fit(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
                                         const ddt_fit_options *options, ddt_solution **out);
