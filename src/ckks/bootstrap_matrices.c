@@ -10,13 +10,6 @@ typedef struct butterfly_row {
     bool other_is_above; /* the neighbour is z_{j+h}, else z_{j-h} */
 } butterfly_row;
 
-static double complex make_complex(double re, double im) {
-    double complex value = 0.0;
-    ((double *)&value)[0] = re;
-    ((double *)&value)[1] = im;
-    return value;
-}
-
 /*
  * Forward: (a, b) -> (a + w b, a - w b). Back, halved: (a, b) -> ((a + b) / 2, conj(w) (a - b) / 2).
  */
@@ -24,7 +17,7 @@ static butterfly_row layer_row(const ckks_fft *fft, bool forward, size_t half, s
     const size_t place = j % (2 * half);
     const bool is_low = place < half;
     const size_t root = half + (is_low ? place : place - half);
-    const double complex w = make_complex(fft->re[root], forward ? fft->im[root] : -fft->im[root]);
+    const double complex w = ckks_complex_of(fft->re[root], forward ? fft->im[root] : -fft->im[root]);
     if (forward) {
         return (butterfly_row){is_low ? 1.0 : -w, is_low ? w : 1.0, is_low};
     }

@@ -4,6 +4,14 @@
 
 #include "ddt/ckks.h"
 
+/* re + im i, without a product; CMPLX is not among what Clang takes from the C library. */
+static inline double complex ckks_complex_of(double re, double im) {
+    double complex value = 0.0;
+    ((double *)&value)[0] = re;
+    ((double *)&value)[1] = im;
+    return value;
+}
+
 /* Canonical embedding: twiddles of all stages, stage with half-length h at [h, 2h). */
 typedef struct ckks_fft {
     size_t slots;

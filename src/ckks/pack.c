@@ -79,7 +79,7 @@ static void fill_pair(const ddt_ckks_params *params, const ddt_ckks_packed *pair
     const double real = factor_of(params, &pair[0], level);
     const double imaginary = count > 1 ? factor_of(params, &pair[1], level) : 0.0;
     for (size_t i = 0; i < period; i++) {
-        values[i] = CMPLX(real * pair[0].values[i], count > 1 ? imaginary * pair[1].values[i] : 0.0);
+        values[i] = ckks_complex_of(real * pair[0].values[i], count > 1 ? imaginary * pair[1].values[i] : 0.0);
     }
 }
 
@@ -230,7 +230,7 @@ static ddt_status split_pair(ddt_evaluator *ev, ddt_ciphertext *pair, const unsi
         status = split(ev, turned, pair, count > 1 ? &other : NULL);
     }
     if (status == DDT_OK && count > 1) {
-        status = ddt_eval_mul_constant(ev, &other, CMPLX(0.0, -1.0), 1.0, &other);
+        status = ddt_eval_mul_constant(ev, &other, ckks_complex_of(0.0, -1.0), 1.0, &other);
     }
     if (status == DDT_OK) {
         status = settle(ev, pair, levels[0], &out[0]);

@@ -44,6 +44,19 @@ static ddt_expr private_part(const solve_work *work, const solve_dosing *d, size
     return is_private ? linear->duration[d->compartment] : DDT_EXPR_NONE;
 }
 
+static ddt_status expand_dosing(solve_work *work, size_t d) {
+    const solve_dosing *dosing = &work->dosings[d];
+    if (dosing->is_infusion && dosing->giving != SOLVE_GIVING_RATE &&
+        dosing->giving != SOLVE_GIVING_MODELLED_DURATION) {
+        return refuse(work, "modelled rates (RATE -1) and constant infusions");
+    }
+    for (size_t part = 0; part < PARTS; part++) {
+        ddt_expr e = private_part(work, dosing, part);
+        SOLVE_TRY(e == DDT_EXPR_NONE ? DDT_OK : solve_expand(work, e, &work->extra_terms[PARTS * d + part]));
+    }
+    return DDT_OK;
+}
+
 /* Before symbols are encoded: what lags and durations read is encoded, too. */
 ddt_status fit_lag_expand(solve_work *work) {
     work->extra_count = PARTS * work->dosing_count;
@@ -52,15 +65,7 @@ ddt_status fit_lag_expand(solve_work *work) {
         return DDT_ERR_MEMORY;
     }
     for (size_t d = 0; d < work->dosing_count; d++) {
-        const solve_dosing *dosing = &work->dosings[d];
-        if (dosing->is_infusion && dosing->giving != SOLVE_GIVING_RATE &&
-            dosing->giving != SOLVE_GIVING_MODELLED_DURATION) {
-            return refuse(work, "modelled rates (RATE -1) and constant infusions");
-        }
-        for (size_t part = 0; part < PARTS; part++) {
-            ddt_expr e = private_part(work, dosing, part);
-            SOLVE_TRY(e == DDT_EXPR_NONE ? DDT_OK : solve_expand(work, e, &work->extra_terms[PARTS * d + part]));
-        }
+        SOLVE_TRY(expand_dosing(work, d));
     }
     return work->solution->layout.segments > 1 ? refuse(work, "covariates in rates that change with time") : DDT_OK;
 }

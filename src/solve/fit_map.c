@@ -244,8 +244,10 @@ static ddt_status curvature_inverse(const fit_problem *p, const double *etas, do
             slope[i] = (f[1 + 2 * i][k] - f[2 + 2 * i][k]) / (2.0 * step_of(p) * p->sd[i]);
         }
         bool counts = f[0][k] > 0.0 && isfinite(w); /* what underflows tells nothing */
-        for (size_t i = 0; i < n * n; i++) {
-            out[i] += counts ? w * slope[i / n] * slope[i % n] : 0.0;
+        for (size_t i = 0; counts && i < n; i++) {
+            for (size_t j = 0; j < n; j++) {
+                out[n * i + j] += w * slope[i] * slope[j];
+            }
         }
     }
     if (!fit_invert(out, n)) {
@@ -479,7 +481,7 @@ static ddt_status choose_gain(const fit_problem *p, const double *etas, step_lev
 }
 
 ddt_status fit_gain(const fit_problem *p, const double *etas, double *factor, double *left) {
-    double gain[FIT_ETAS_MAX * FIT_ETAS_MAX];
+    double gain[FIT_ETAS_MAX * FIT_ETAS_MAX] = {0};
     size_t n = p->eta_count;
     step_level *levels = ddt_calloc(p->level_count + 1, sizeof *levels);
     ddt_status status = levels == NULL ? solve_no_memory(p->ctx) : choose_gain(p, etas, levels, gain, left);
