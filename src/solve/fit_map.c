@@ -194,6 +194,9 @@ static double newton_point(const fit_problem *p, const expansion *e, const doubl
 static ddt_status try_step(const fit_problem *p, const expansion *e, double damping, double *etas, double *moved,
                            bool *is_better) {
     const double rounding = 1e-10;
+    /* Standard deviations of an eta: where a level far above 0 is predicted to be next to nothing, Newton's step would
+     * lead to places from where there is no way back, and the objective would fall all the same. */
+    const double longest = 5.0;
     double f[FIT_LEVELS_MAX];
     double inverse[FIT_ETAS_MAX * FIT_ETAS_MAX];
     double trial[FIT_ETAS_MAX];
@@ -203,6 +206,9 @@ static ddt_status try_step(const fit_problem *p, const expansion *e, double damp
         return DDT_OK;
     }
     *moved = newton_point(p, e, inverse, etas, trial);
+    if (!(*moved <= longest)) {
+        return DDT_OK;
+    }
     SOLVE_TRY(value_at(p, trial, f, &value));
     *is_better = value <= e->value + rounding * fmax(1.0, fabs(e->value));
     if (*is_better) {
