@@ -511,7 +511,7 @@ static ddt_status look_at_round(trial *t, size_t round) {
         fit_sample *sample = patient_of(t->fw, l, round);
         double error = lane_error(t, l, sample);
         sample->is_covered = sample->is_covered && error <= hopeless;
-        t->errors[t->count++] = error;
+        t->errors[t->count++] = isfinite(error) ? error : INFINITY; /* sorted: no NaN */
     }
     return ddt_progress(work->ctx, "solve", round + 1, 2 * t->fw->held_out);
 }
@@ -677,6 +677,17 @@ static void keep_prior(fit_work *fw) {
     }
 }
 
+/* A matrix that is not positive for a prior that counts for next to nothing: the sentence says so. */
+static ddt_status name_prior(ddt_context *ctx, double prior_weight, ddt_status status) {
+    char detail[512];
+    if (status != DDT_ERR_MODEL || !(prior_weight > 0.0 && prior_weight < 1.0)) {
+        return status;
+    }
+    (void)snprintf(detail, sizeof detail, "%s", ddt_error_detail(ctx));
+    ddt_context_clear(ctx);
+    return ddt_fail(ctx, status, "%s The prior's weight is %g; a larger one may help.", detail, prior_weight);
+}
+
 static ddt_status prepare(fit_work *fw, const ddt_fit_options *options) {
     solve_work *work = fw->work;
     const ddt_model *model = work->model;
@@ -712,7 +723,7 @@ static ddt_status prepare(fit_work *fw, const ddt_fit_options *options) {
     }
     drop_etas(fw);
     SOLVE_TRY(choose_block(fw));
-    SOLVE_TRY(fit_train(fw));
+    SOLVE_TRY(name_prior(work->ctx, options->prior_weight, fit_train(fw)));
     fw->times = work->times; /* training knows nothing of copies */
     SOLVE_TRY(fit_make_copies(fw, fw->least_block));
     if (fw->iterations == 0) {
@@ -736,11 +747,32 @@ ddt_status fit_work_create(solve_work *work, fit_work **out) {
     return DDT_OK;
 }
 
+/* Whether the step serves the virtual population. */
+static ddt_status verdict(const fit_work *fw, double prior_weight) {
+    const double most = 0.25; /* standard deviations of an eta: the guess alone is as good */
+    double error = fw->work->solution->info.surrogate_error;
+    char prior[64] = "";
+    char size[64] = "beyond measure";
+    if (fw->iterations == 0 || error <= most) {
+        return DDT_OK;
+    }
+    if (isfinite(error)) {
+        (void)snprintf(size, sizeof size, "by %.2g of their standard deviation", error);
+    }
+    if (prior_weight > 0.0 && prior_weight < 1.0) {
+        (void)snprintf(prior, sizeof prior, ", or a prior weight above %g", prior_weight);
+    }
+    return ddt_fail(fw->work->ctx, DDT_ERR_UNSUPPORTED,
+                    "'%s': a fit would leave etas of virtual patients wrong %s, where %g is wanted; narrower ranges, a "
+                    "template whose doses are like the data's%s would help.",
+                    fw->work->model->path, size, most, prior);
+}
+
 ddt_status fit_work_make(fit_work *fw, const ddt_fit_options *options) {
     fw->iterations = options->iterations;
     SOLVE_TRY(prepare(fw, options));
     SOLVE_TRY(try_patients(fw));
-    SOLVE_TRY(fw->fit->surrogate != NULL ? surrogate_verdict(fw) : DDT_OK);
+    SOLVE_TRY(verdict(fw, options->prior_weight));
     one_row_each(fw);
     return name_outputs(fw);
 }

@@ -233,12 +233,14 @@ static ddt_status fill_gain(const filler *f, size_t lane, const fit_level_value 
     SOLVE_TRY(fit_gain(&problem, etas, factor, &left));
     fit_fill_gain(f->solution, lane, factor, f->inputs);
     const ddt_subject *s = &f->events->subjects[f->solution->layout.lanes[lane].subject];
-    return left <= FIT_LEFT_MAX
+    return left <= FIT_LEFT_SERVED
                ? DDT_OK
-               : ddt_fail(f->ctx, DDT_ERR_RANGE,
-                          "'%s': the plan's step does not reach the estimate of the subject %s: its levels let the "
-                          "posterior bend too much.",
-                          f->events->path, s->id);
+               : ddt_fail(
+                     f->ctx, DDT_ERR_RANGE,
+                     "'%s': the plan's step would end %s%.2g posterior standard deviations from the estimate of the "
+                     "subject %s, where %g are allowed: its levels let the posterior bend too much.",
+                     f->events->path, left > FIT_LEFT_MAX ? "more than " : "", fmin(left, FIT_LEFT_MAX), s->id,
+                     FIT_LEFT_SERVED);
 }
 
 /* The circuit's polynomials hold where the guess predicts a level well enough; other levels would spoil the results of

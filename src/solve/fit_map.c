@@ -507,7 +507,8 @@ ddt_status fit_map(const fit_problem *p, double *etas, double *covariance, doubl
     expansion e;
     double damping = 0.0;
     double moved = 1.0;
-    for (int k = 0; k < STEPS_MAX && moved > small; k++) {
+    /* A damped step is small wherever it is: what ends the search is a small step without. */
+    for (int k = 0; k < STEPS_MAX && (moved > small || (moved > 0.0 && damping > 0.0)); k++) {
         SOLVE_TRY(expand(p, etas, &e));
         SOLVE_TRY(step(p, &e, &damping, etas, &moved));
     }

@@ -103,8 +103,6 @@ ddt_status surrogate_check_amounts(ddt_context *ctx, const ddt_solution *solutio
 
 /* Layout, training, inputs: what fit.c does for other models. */
 ddt_status surrogate_prepare(fit_work *fw);
-/* Refuses a surrogate whose estimates of virtual patients are not close: after they have been tried. */
-ddt_status surrogate_verdict(const fit_work *fw);
 /* The polynomials of a lane, or those of another one with the same times. */
 ddt_status surrogate_learn(fit_work *fw, size_t lane);
 ddt_status surrogate_copy(fit_work *fw, size_t from, size_t to);

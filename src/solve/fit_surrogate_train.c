@@ -800,18 +800,6 @@ static ddt_status add_inputs(fit_work *fw) {
     return fit_add_input(fw, "patient", range, 1.0 + rounding, &s->patient_input);
 }
 
-ddt_status surrogate_verdict(const fit_work *fw) {
-    const double most = 0.25; /* standard deviations of an eta: the guess alone is as good */
-    double error = fw->work->solution->info.surrogate_error;
-    return error <= most
-               ? DDT_OK
-               : ddt_fail(
-                     fw->work->ctx, DDT_ERR_UNSUPPORTED,
-                     "'%s': the surrogate of a fit leaves etas of virtual patients wrong by %.2g of their standard "
-                     "deviation, where %g is wanted; narrow the ranges or the doses of one template.",
-                     fw->work->model->path, error, most);
-}
-
 ddt_status surrogate_prepare(fit_work *fw) {
     enum { PATIENTS_HELD = 60, HELD_LEAST = 3 };
     if (fw->iterations > 1) {

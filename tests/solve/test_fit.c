@@ -162,6 +162,47 @@ static void test_censored_objective(void **state) {
     problem_free(&p);
 }
 
+/* The objective of test_level_from_nowhere in closed form. */
+static double far_objective(int hours, double cl, double v) {
+    double sum = (cl * cl + v * v) / 0.25;
+    for (int k = 1; k <= 2; k++) {
+        double f = 1e5 * exp(-v) * exp(-0.25 * exp(cl - v) * hours * k);
+        double variance = 225.0 + 0.16 * f * f;
+        double d = (k == 1 ? 17300.0 : 5970.0) - f;
+        sum += d * d / variance + log(variance);
+    }
+    return sum;
+}
+
+/* The typical patient has nothing left where this one has a thousand standard deviations: Newton's first step must not
+ * leave the earth, and small damped steps must not end the search. */
+static void test_level_from_nowhere(void **state) {
+    const char *const model =
+        "m <- function() { ini({ eta.cl ~ 0.25; eta.v ~ 0.25; prop.sd <- 0.4; add.sd <- 15 })\n"
+        "model({ cl <- 5 * exp(eta.cl)\nv <- 20 * exp(eta.v)\nd/dt(central) <- -cl / v * central\n"
+        "cp <- central / v\ncp ~ prop(prop.sd) + add(add.sd) }) }";
+    const double step = 0.02;
+    (void)state;
+    for (int hours = 24; hours <= 60; hours += 3) {
+        char data[256];
+        problem p;
+        double etas[2] = {0.0};
+        double objective = 0.0;
+        double least = INFINITY;
+        (void)snprintf(data, sizeof data, "ID,TIME,EVID,AMT,DV\na,0,1,2000000,.\na,%d,0,0,17300\na,%d,0,0,5970\n",
+                       hours, 2 * hours);
+        problem_parse(&p, model, data);
+        assert_ok(p.ctx, ddt_fit_exact(p.ctx, p.model, p.events, 0, 0.0, etas, NULL, &objective));
+        for (int row = -200; row <= 200; row++) {
+            for (int column = -200; column <= 200; column++) {
+                least = fmin(least, far_objective(hours, step * row, step * column));
+            }
+        }
+        assert_true(fabs(objective - least) <= 0.03); /* the grid's distance from the minimum */
+        problem_free(&p);
+    }
+}
+
 /* Two levels of one time, relative errors and both. */
 static void test_repeated_levels(void **state) {
     const char *const data = "ID,TIME,EVID,AMT,DV\na,0,1,500,.\na,2,0,0,12.5\na,2,0,0,10.8\na,10,0,0,6.1\n"
@@ -200,6 +241,17 @@ static void test_flattened_prior(void **state) {
     fit(&p, &options);
     problem_run(&p, false);
     compare_exact(&p, 0.25, 0.01);
+    problem_free(&p);
+}
+
+/* Without a prior that counts no guess is close enough. The sentence names it. */
+static void test_vanishing_prior(void **state) {
+    const ddt_fit_options options = {.prior_weight = 1e-9};
+    problem p;
+    (void)state;
+    run_read(&p, &nonmem_001, 1);
+    assert_int_equal(ddt_solve_fit(p.ctx, p.model, p.events, &options, &p.solution), DDT_ERR_UNSUPPORTED);
+    assert_non_null(strstr(ddt_error_detail(p.ctx), "prior weight above 1e-09"));
     problem_free(&p);
 }
 
@@ -322,8 +374,10 @@ int main(void) {
         cmocka_unit_test(test_changing_covariates),
         cmocka_unit_test(test_censored_levels),
         cmocka_unit_test(test_censored_objective),
+        cmocka_unit_test(test_level_from_nowhere),
         cmocka_unit_test(test_repeated_levels),
         cmocka_unit_test(test_flattened_prior),
+        cmocka_unit_test(test_vanishing_prior),
         cmocka_unit_test(test_no_levels),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_file),
