@@ -94,9 +94,9 @@ DDT_MUST_CHECK ddt_status ddt_solution_fill(ddt_context *ctx, const ddt_solution
  */
 void ddt_solution_collect(const ddt_solution *solution, const double *const *outputs, double *const *values);
 /*
- * Where ddt_solution_collect reads the values of one subject: there scales[o] (lanes x block, one for each output of the
- * circuit) becomes what an output is multiplied by; other places stay as they are. False for bands, whose subjects are
- * not told apart so.
+ * Where ddt_solution_collect reads the values of one subject: there scales[o] (lanes x block, one for each output of
+ * the circuit) becomes what an output is multiplied by; other places stay as they are. False for bands, whose subjects
+ * are not told apart so.
  */
 bool ddt_solution_places(const ddt_solution *solution, size_t subject, double *const *scales);
 

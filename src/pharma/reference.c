@@ -397,42 +397,52 @@ static size_t count_observations(const ddt_events *events, size_t subject) {
     return count;
 }
 
-ddt_status ddt_reference_simulate_to(ddt_context *ctx, const ddt_model *model, const ddt_events *events, size_t subject,
-                                     const double *symbols, bool data_covariates, double rtol,
-                                     const ddt_expr *expressions, size_t count, double *values) {
-    if (subject >= events->subject_count) {
-        return ddt_fail(ctx, DDT_ERR_ARGUMENT, "There is no subject %zu in '%s'.", subject, events->path);
+/* What the three public forms share; the reference's own parts are freed at the end. */
+static ddt_status simulate_and_free(ddt_reference *r, const ddt_expr *expressions, size_t count, double *values) {
+    if (r->subject >= r->events->subject_count) {
+        return ddt_fail(r->ctx, DDT_ERR_ARGUMENT, "There is no subject %zu in '%s'.", r->subject, r->events->path);
     }
+    size_t value_count = 0;
+    ddt_status status = simulate(r, expressions, count, values, &value_count);
+    if (status != DDT_OK) {
+        memset(values, 0, count_observations(r->events, r->subject) * count * sizeof *values);
+    }
+    ddt_integrator_destroy(r->integrator);
+    ddt_schedule_destroy(&r->schedule);
+    ddt_expr_program_destroy(r->parts);
+    ddt_free(r->part_values);
+    ddt_free(r->part_places);
+    ddt_free(r->break_h);
+    ddt_free(r->symbols);
+    ddt_free(r->history);
+    ddt_free(r->doses);
+    ddt_free(r->steady);
+    return status;
+}
+
+ddt_status ddt_reference_simulate_to(ddt_context *ctx, const ddt_model *model, const ddt_events *events, size_t subject,
+                                     const double *symbols, double rtol, const ddt_expr *expressions, size_t count,
+                                     double *values) {
     ddt_reference r = {.ctx = ctx,
                        .model = model,
                        .events = events,
                        .subject = subject,
                        .base = symbols,
-                       .data_covariates = data_covariates,
+                       .data_covariates = true,
                        .rtol = rtol};
-    size_t value_count = 0;
-    ddt_status status = simulate(&r, expressions, count, values, &value_count);
-    if (status != DDT_OK) {
-        memset(values, 0, count_observations(events, subject) * count * sizeof *values);
-    }
-    ddt_integrator_destroy(r.integrator);
-    ddt_schedule_destroy(&r.schedule);
-    ddt_expr_program_destroy(r.parts);
-    ddt_free(r.part_values);
-    ddt_free(r.part_places);
-    ddt_free(r.break_h);
-    ddt_free(r.symbols);
-    ddt_free(r.history);
-    ddt_free(r.doses);
-    ddt_free(r.steady);
-    return status;
+    return simulate_and_free(&r, expressions, count, values);
 }
 
 ddt_status ddt_reference_simulate_with(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
                                        size_t subject, const double *symbols, bool data_covariates,
                                        const ddt_expr *expressions, size_t count, double *values) {
-    return ddt_reference_simulate_to(ctx, model, events, subject, symbols, data_covariates, 0.0, expressions, count,
-                                     values);
+    ddt_reference r = {.ctx = ctx,
+                       .model = model,
+                       .events = events,
+                       .subject = subject,
+                       .base = symbols,
+                       .data_covariates = data_covariates};
+    return simulate_and_free(&r, expressions, count, values);
 }
 
 ddt_status ddt_reference_simulate(ddt_context *ctx, const ddt_model *model, const ddt_events *events, size_t subject,

@@ -72,7 +72,7 @@ typedef struct ddt_reference {
     size_t subject;
     const double *base;   /* values of symbols, or NULL: the model's and the data's */
     bool data_covariates; /* with base: whether the data's covariates win */
-    double rtol; /* of the integrator; 0: ddt_reference_rtol */
+    double rtol;          /* of the integrator; 0: ddt_reference_rtol */
     double *symbols;
     /*
      * The parts of all compartments and the breaks as one program, and where each part's value stands (SIZE_MAX: the

@@ -146,7 +146,7 @@ static ddt_status simulate(fit_work *fw, size_t lane, const surrogate_design *d,
     for (size_t i = 0; i < fw->eta_count; i++) {
         d->symbols[fw->eta_symbols[i]] = etas[i];
     }
-    ddt_status status = ddt_reference_simulate_to(work->ctx, work->model, &events, 0, d->symbols, true, training_rtol,
+    ddt_status status = ddt_reference_simulate_to(work->ctx, work->model, &events, 0, d->symbols, training_rtol,
                                                   fw->training->outputs, outputs, fw->training->values);
     for (size_t k = 0; status == DDT_ERR_MODEL && k < l->level_count; k++) {
         predictions[k] = INFINITY; /* etas that no patient has: steps to them are not taken, draws repeated */

@@ -38,13 +38,12 @@ DDT_MUST_CHECK ddt_status ddt_reference_simulate_with(ddt_context *ctx, const dd
                                                       double *values);
 
 /*
- * The same with another relative tolerance of the integrator, for the many virtual patients of a training that need
- * less: rtol above 0 (0: 1e-10), the absolute tolerances in proportion.
+ * The same (with data_covariates) with another relative tolerance of the integrator, for the many virtual patients of a
+ * training that need less: rtol above 0 (0: 1e-10), the absolute tolerances in proportion.
  */
 DDT_MUST_CHECK ddt_status ddt_reference_simulate_to(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
-                                                    size_t subject, const double *symbols, bool data_covariates,
-                                                    double rtol, const ddt_expr *expressions, size_t count,
-                                                    double *values);
+                                                    size_t subject, const double *symbols, double rtol,
+                                                    const ddt_expr *expressions, size_t count, double *values);
 
 /* Values that a data column takes. */
 typedef struct ddt_population_range {
