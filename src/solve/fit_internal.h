@@ -22,7 +22,7 @@
 #define FIT_SLOPE_STEP 0.1  /* of the slopes that a guess sees, likewise */
 #define FIT_GAIN_STEP 0.02  /* of the differences behind a gain: the reference solver's errors do not matter */
 #define FIT_LEFT_MAX 4.0    /* of the distance to the minimum after a step: beyond it slots would leave their ranges */
-#define FIT_LEFT_SERVED 0.5 /* likewise: beyond it the custodian is told that the plan does not serve a subject */
+#define FIT_LEFT_SERVED 1.0 /* likewise: beyond it the custodian is told that the plan does not serve a subject */
 #define FIT_GAIN_LEAST 0.4  /* of the majorant: what is flatter is no curvature to divide by */
 
 enum {
