@@ -299,21 +299,9 @@ static ddt_status check_facts(const filler *f, size_t lane, const fit_seen *seen
 
 static ddt_status find_slopes(const filler *f, size_t lane, double *slopes) {
     const solve_fit *fit = f->solution->fit;
-    const fit_lane *l = &fit->lanes[lane];
-    double etas[FIT_ETAS_MAX] = {0};
-    double up[FIT_LEVELS_MAX];
-    double down[FIT_LEVELS_MAX];
-    for (size_t i = 0; i < fit->eta_count && (fit->has_slopes || fit->surrogate != NULL); i++) {
-        etas[i] = FIT_SLOPE_STEP * fit->eta_sd[i];
-        SOLVE_TRY(predict(f, lane, etas, up));
-        etas[i] = -etas[i];
-        SOLVE_TRY(predict(f, lane, etas, down));
-        etas[i] = 0.0;
-        for (size_t k = 0; k < l->level_count; k++) {
-            slopes[k * fit->eta_count + i] = fit_slope(&fit->residuals[l->levels[k].output], up[k], down[k]);
-        }
-    }
-    return DDT_OK;
+    lane_of user = {f, lane};
+    bool is_seen = fit->has_slopes || fit->surrogate != NULL;
+    return is_seen ? fit_find_slopes(fit, &fit->lanes[lane], predict_lane, &user, slopes) : DDT_OK;
 }
 
 static ddt_status fill_lane(const filler *f, size_t lane) {

@@ -180,7 +180,8 @@ typedef struct fit_seen {
 /* What the first guess of a lane looks at: levels' deviations, then covariates and the doses' size, then slopes. */
 size_t fit_fact_count(const solve_fit *fit, const fit_lane *lane);
 void fit_facts(const solve_fit *fit, const fit_lane *lane, const fit_seen *seen, double *facts);
-double fit_slope(const fit_residual *r, double up, double down);
+/* Slopes of the levels' standardised predictions at etas of 0: slopes[level * etas + eta]. */
+ddt_status fit_find_slopes(const solve_fit *fit, const fit_lane *lane, fit_predict predict, void *user, double *slopes);
 size_t fit_slope_facts(const solve_fit *fit, size_t levels);
 void fit_slope_fill(const solve_fit *fit, const fit_lane *lane, const fit_seen *seen, double *facts);
 /* Features of a lane from its facts; feature_count values, zeros behind the last monomial. */

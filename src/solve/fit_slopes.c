@@ -9,10 +9,28 @@
 #include <string.h>
 
 /* up, down: predictions of a level where an eta is moved by +- FIT_SLOPE_STEP standard deviations. */
-double fit_slope(const fit_residual *r, double up, double down) {
+static double slope_of(const fit_residual *r, double up, double down) {
     const double limit = 30.0; /* a prediction of 0 has none */
     double slope = fit_residual_standardised(r, up, down) / (2.0 * FIT_SLOPE_STEP);
     return fmin(fmax(slope, -limit), limit);
+}
+
+ddt_status fit_find_slopes(const solve_fit *fit, const fit_lane *lane, fit_predict predict, void *user,
+                           double *slopes) {
+    double etas[FIT_ETAS_MAX] = {0};
+    double up[FIT_LEVELS_MAX];
+    double down[FIT_LEVELS_MAX];
+    for (size_t i = 0; i < fit->eta_count; i++) {
+        etas[i] = FIT_SLOPE_STEP * fit->eta_sd[i];
+        SOLVE_TRY(predict(user, etas, up));
+        etas[i] = -etas[i];
+        SOLVE_TRY(predict(user, etas, down));
+        etas[i] = 0.0;
+        for (size_t k = 0; k < lane->level_count; k++) {
+            slopes[k * fit->eta_count + i] = slope_of(&fit->residuals[lane->levels[k].output], up[k], down[k]);
+        }
+    }
+    return DDT_OK;
 }
 
 /* (J'J + P)^-1 J' z in standard deviations, and what of z it leaves unexplained. */

@@ -49,6 +49,8 @@ size_t surrogate_terms(size_t etas, size_t directions, unsigned degree, uint8_t 
     return e.count;
 }
 
+static double within(double x) { return fmin(fmax(x, -1.0), 1.0); }
+
 void surrogate_directions(const solve_fit *fit, const surrogate_lane *lane, const double *slopes, double *out) {
     size_t facts = lane->level_count * fit->eta_count;
     for (size_t d = 0; d < lane->direction_count; d++) {
@@ -56,7 +58,7 @@ void surrogate_directions(const solve_fit *fit, const surrogate_lane *lane, cons
         for (size_t k = 0; k < facts; k++) {
             x += lane->projection[d * facts + k] * slopes[k];
         }
-        out[d] = fmin(fmax(x, -1.0), 1.0);
+        out[d] = within(x);
     }
 }
 
@@ -88,7 +90,7 @@ void surrogate_values(const solve_fit *fit, const surrogate_lane *lane, const do
                       const double *directions, double *terms) {
     basis b = {{0}};
     for (size_t i = 0; i < fit->eta_count; i++) {
-        double x = deviations != NULL ? fmin(fmax(deviations[i] / SURROGATE_WIDTH, -1.0), 1.0) : 1.0;
+        double x = deviations != NULL ? within(deviations[i] / SURROGATE_WIDTH) : 1.0;
         fill_basis(x, SURROGATE_DEGREE_MAX, b[i]);
         for (unsigned k = 0; k <= SURROGATE_DEGREE_MAX && deviations == NULL; k++) {
             b[i][k] = 1.0; /* the directions' factor alone */
@@ -246,8 +248,6 @@ size_t surrogate_uncovered(const solve_fit *fit, size_t lane, const surrogate_se
     return count;
 }
 
-static double within(double x) { return fmin(fmax(x, -1.0), 1.0); }
-
 static void fill_level(const solve_fit *fit, const surrogate_seen *seen, const guessed *g, size_t k, size_t columns,
                        double *patient) {
     const struct fit_surrogate *s = fit->surrogate;
@@ -288,8 +288,7 @@ ddt_status surrogate_check_amounts(ddt_context *ctx, const ddt_solution *solutio
     const ddt_subject *s = &events->subjects[subject];
     for (size_t r = 0; r < s->record_count; r++) {
         const ddt_record *record = &s->records[r];
-        bool is_dose = record->evid == 1 || record->evid == 4;
-        if (is_dose && !(record->amount >= range->low && record->amount <= range->high)) {
+        if (surrogate_is_dose(record) && !(record->amount >= range->low && record->amount <= range->high)) {
             return ddt_fail(ctx, DDT_ERR_RANGE,
                             "'%s', line %u: AMT of the subject %s is %.15g, outside its range %.15g to %.15g.",
                             events->path, record->line, s->id, record->amount, range->low, range->high);

@@ -43,8 +43,6 @@ static const ddt_subject *template_of(const fit_work *fw, size_t lane) {
     return &fw->work->events->subjects[subject_of(fw, lane)];
 }
 
-static bool is_dose(const ddt_record *record) { return record->evid == 1 || record->evid == 4; }
-
 /* Records up to a lane's last level: what comes later tells nothing. */
 static size_t records_needed(const fit_work *fw, size_t lane) {
     const fit_lane *l = &fw->fit->lanes[lane];
@@ -70,15 +68,15 @@ static void draw_amounts(const fit_work *fw, size_t lane, uint64_t *random, surr
     double least = INFINITY;
     double most = 0.0;
     for (size_t r = 0; r < d->record_count; r++) {
-        least = is_dose(&from[r]) && from[r].amount > 0.0 ? fmin(least, from[r].amount) : least;
-        most = is_dose(&from[r]) ? fmax(most, from[r].amount) : most;
+        least = surrogate_is_dose(&from[r]) && from[r].amount > 0.0 ? fmin(least, from[r].amount) : least;
+        most = surrogate_is_dose(&from[r]) ? fmax(most, from[r].amount) : most;
     }
     bool is_scaled = fit_uniform(random) < half && most > 0.0;
     bool is_alike = fit_uniform(random) < alike;
     double factor = is_scaled ? log_between(t->amount_low / least, t->amount_high / most, random) : 1.0;
     double common = log_between(t->amount_low, t->amount_high, random);
     for (size_t r = 0; r < d->record_count; r++) {
-        if (is_dose(&from[r])) {
+        if (surrogate_is_dose(&from[r])) {
             double own = common * (1.0 + spread * (2.0 * fit_uniform(random) - 1.0));
             own = is_alike ? own : log_between(t->amount_low, t->amount_high, random);
             own = is_scaled ? factor * from[r].amount : own;
@@ -180,12 +178,42 @@ static bool has_levels(const fit_work *fw, size_t lane, const double *f) {
     return has_all;
 }
 
+typedef struct patient {
+    fit_work *fw;
+    size_t lane;
+    const surrogate_design *design;
+    bool is_model; /* solved by the model, not by polynomials */
+} patient;
+
+static void polynomial_predict(const patient *who, const double *etas, double *predictions) {
+    const fit_work *fw = who->fw;
+    const fit_lane *l = &fw->fit->lanes[who->lane];
+    const surrogate_lane *s = &fw->fit->surrogate->lanes[who->lane];
+    double deviations[FIT_ETAS_MAX];
+    double changes[FIT_LEVELS_MAX];
+    for (size_t i = 0; i < fw->eta_count; i++) {
+        deviations[i] = etas[i] / fw->sd[i];
+    }
+    surrogate_values(fw->fit, s, deviations, who->design->directions, fw->training->terms);
+    surrogate_changes(s, fw->training->terms, changes);
+    for (size_t k = 0; k < l->level_count; k++) {
+        predictions[k] =
+            fit_residual_moved(&fw->fit->residuals[l->levels[k].output], who->design->predicted[k], changes[k]);
+    }
+}
+
+static ddt_status predict(void *user, const double *etas, double *predictions) {
+    const patient *who = user;
+    if (who->is_model) {
+        return simulate(who->fw, who->lane, who->design, etas, predictions);
+    }
+    polynomial_predict(who, etas, predictions);
+    return DDT_OK;
+}
+
 /* Predictions and slopes at etas of 0. */
 static ddt_status solve_design(fit_work *fw, size_t lane, surrogate_design *d) {
-    const fit_lane *l = &fw->fit->lanes[lane];
-    double etas[FIT_ETAS_MAX] = {0};
-    double up[FIT_LEVELS_MAX];
-    double down[FIT_LEVELS_MAX];
+    const double etas[FIT_ETAS_MAX] = {0};
     SOLVE_TRY(simulate(fw, lane, d, etas, d->predicted));
     if (!has_levels(fw, lane, d->predicted)) {
         const ddt_subject *s = template_of(fw, lane);
@@ -193,17 +221,8 @@ static ddt_status solve_design(fit_work *fw, size_t lane, surrogate_design *d) {
                         "'%s': a level of the subject %s stands where the model predicts 0 and errors are relative.",
                         fw->work->events->path, s->id);
     }
-    for (size_t i = 0; i < fw->eta_count; i++) {
-        etas[i] = FIT_SLOPE_STEP * fw->sd[i];
-        SOLVE_TRY(simulate(fw, lane, d, etas, up));
-        etas[i] = -etas[i];
-        SOLVE_TRY(simulate(fw, lane, d, etas, down));
-        etas[i] = 0.0;
-        for (size_t k = 0; k < l->level_count; k++) {
-            d->slopes[k * fw->eta_count + i] = fit_slope(&fw->fit->residuals[l->levels[k].output], up[k], down[k]);
-        }
-    }
-    return DDT_OK;
+    patient who = {fw, lane, d, true};
+    return fit_find_slopes(fw->fit, &fw->fit->lanes[lane], predict, &who, d->slopes);
 }
 
 static ddt_status draw_design(fit_work *fw, size_t lane, size_t index, surrogate_design *d) {
@@ -468,39 +487,6 @@ bool surrogate_alike(const fit_work *fw, size_t a, size_t b) {
 
 /* ------------------------------------------------------------------ virtual patients */
 
-typedef struct patient {
-    fit_work *fw;
-    size_t lane;
-    const surrogate_design *design;
-    bool is_model; /* solved by the model, not by polynomials */
-} patient;
-
-static void polynomial_predict(const patient *who, const double *etas, double *predictions) {
-    const fit_work *fw = who->fw;
-    const fit_lane *l = &fw->fit->lanes[who->lane];
-    const surrogate_lane *s = &fw->fit->surrogate->lanes[who->lane];
-    double deviations[FIT_ETAS_MAX];
-    double changes[FIT_LEVELS_MAX];
-    for (size_t i = 0; i < fw->eta_count; i++) {
-        deviations[i] = etas[i] / fw->sd[i];
-    }
-    surrogate_values(fw->fit, s, deviations, who->design->directions, fw->training->terms);
-    surrogate_changes(s, fw->training->terms, changes);
-    for (size_t k = 0; k < l->level_count; k++) {
-        predictions[k] =
-            fit_residual_moved(&fw->fit->residuals[l->levels[k].output], who->design->predicted[k], changes[k]);
-    }
-}
-
-static ddt_status predict(void *user, const double *etas, double *predictions) {
-    const patient *who = user;
-    if (who->is_model) {
-        return simulate(who->fw, who->lane, who->design, etas, predictions);
-    }
-    polynomial_predict(who, etas, predictions);
-    return DDT_OK;
-}
-
 surrogate_seen surrogate_seen_of(const fit_sample *sample) {
     return (surrogate_seen){.levels = sample->levels,
                             .slopes = sample->slopes,
@@ -634,7 +620,7 @@ static ddt_status make_lanes(fit_work *fw) {
 
 static void widen_amounts(struct surrogate_training *t, const ddt_subject *subject) {
     for (size_t r = 0; r < subject->record_count; r++) {
-        if (is_dose(&subject->records[r])) {
+        if (surrogate_is_dose(&subject->records[r])) {
             t->amount_low = fmin(t->amount_low, subject->records[r].amount);
             t->amount_high = fmax(t->amount_high, subject->records[r].amount);
         }

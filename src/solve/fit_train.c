@@ -111,19 +111,8 @@ static bool has_levels(const fit_work *fw, const fit_lane *lane, const double *f
 static ddt_status predict_population(patient *who, fit_sample *sample) {
     const solve_fit *fit = who->fw->fit;
     const fit_lane *l = &fit->lanes[who->lane];
-    double etas[FIT_ETAS_MAX] = {0};
-    double up[FIT_LEVELS_MAX];
-    double down[FIT_LEVELS_MAX];
-    for (size_t i = 0; i < fit->eta_count && fit->has_slopes; i++) {
-        etas[i] = FIT_SLOPE_STEP * fit->eta_sd[i];
-        SOLVE_TRY(predict(who, etas, up));
-        etas[i] = -etas[i];
-        SOLVE_TRY(predict(who, etas, down));
-        etas[i] = 0.0;
-        for (size_t k = 0; k < l->level_count; k++) {
-            sample->slopes[k * fit->eta_count + i] = fit_slope(&fit->residuals[l->levels[k].output], up[k], down[k]);
-        }
-    }
+    const double etas[FIT_ETAS_MAX] = {0};
+    SOLVE_TRY(fit->has_slopes ? fit_find_slopes(fit, l, predict, who, sample->slopes) : DDT_OK);
     return predict(who, etas, sample->predicted);
 }
 
