@@ -354,6 +354,9 @@ static ddt_status prepare(ddt_reference *r) {
         return fail_memory(r);
     }
     status = ddt_integrator_create(r->ctx, r->model, r->symbols, &r->integrator);
+    if (status == DDT_OK && r->rtol > 0.0) {
+        status = ddt_integrator_prefer_explicit(r->integrator);
+    }
     if (status == DDT_OK) {
         status = ddt_reference_compile_parts(r);
     }

@@ -1,4 +1,4 @@
-/* CVODE between two discontinuities. SPDX-License-Identifier: Apache-2.0 */
+/* CVODE, or an explicit method, between two discontinuities. SPDX-License-Identifier: Apache-2.0 */
 #include "reference_private.h"
 
 #include <cvode/cvode.h>
@@ -30,8 +30,12 @@ struct ddt_integrator {
     bool restart;
     SUNContext sunctx;
     void *cvode;
-    N_Vector y; /* over `state` */
-    N_Vector tolerances;
+    ddt_explicit *explicit_method; /* NULL: CVODE alone */
+    bool is_stiff;                 /* the explicit method has given up */
+    double relative;
+    double *absolute;    /* tolerances of the states */
+    N_Vector y;          /* over `state` */
+    N_Vector tolerances; /* over `absolute` */
     SUNMatrix jacobian;
     SUNLinearSolver solver;
 };
@@ -72,6 +76,22 @@ static int right_hand_side(realtype t, N_Vector y, N_Vector ydot, void *user) {
     return ddt_integrator_slope(in, NV_DATA_S(y), NV_DATA_S(ydot)) ? 0 : 1;
 }
 
+/* The explicit method's: only states that it reaches count as met. */
+static bool explicit_slope(void *user, double time_h, const double *state, double *slope) {
+    ddt_integrator *in = user;
+    if (in->time_symbol != DDT_EXPR_NONE) {
+        in->symbols[in->time_symbol] = fmax(in->first_h, fmin(in->last_h, time_h));
+    }
+    return run_program(in, state, -INFINITY, slope) || run_program(in, state, 0.0, slope);
+}
+
+static void note_state(void *user, const double *state) {
+    ddt_integrator *in = user;
+    for (size_t i = 0; i < in->count; i++) {
+        in->sizes[i] = fmax(in->sizes[i], fabs(state[i]));
+    }
+}
+
 static void stay_silent(int code, const char *module, const char *function, char *text, void *user) {
     (void)code, (void)module, (void)function, (void)text, (void)user;
 }
@@ -101,8 +121,14 @@ static ddt_status allocate(ddt_integrator *in) {
     in->state = ddt_calloc(in->count, sizeof *in->state);
     in->input = ddt_calloc(in->count, sizeof *in->input);
     in->sizes = ddt_calloc(in->count, sizeof *in->sizes);
-    if (in->slopes == NULL || in->slope_states == NULL || in->state == NULL || in->input == NULL || in->sizes == NULL) {
+    in->absolute = ddt_calloc(in->count, sizeof *in->absolute);
+    if (in->slopes == NULL || in->slope_states == NULL || in->state == NULL || in->input == NULL || in->sizes == NULL ||
+        in->absolute == NULL) {
         return ddt_fail(in->ctx, DDT_ERR_MEMORY, "Memory is short for the reference solver.");
+    }
+    in->relative = ddt_reference_rtol;
+    for (size_t i = 0; i < in->count; i++) {
+        in->absolute[i] = 1.0;
     }
     return DDT_OK;
 }
@@ -114,7 +140,7 @@ static ddt_status create_cvode(ddt_integrator *in) {
         return ddt_fail(in->ctx, DDT_ERR_MEMORY, "%s", problem);
     }
     in->y = N_VMake_Serial(n, in->state, in->sunctx);
-    in->tolerances = N_VNew_Serial(n, in->sunctx);
+    in->tolerances = N_VMake_Serial(n, in->absolute, in->sunctx);
     in->jacobian = SUNDenseMatrix(n, n, in->sunctx);
     if (in->y == NULL || in->tolerances == NULL || in->jacobian == NULL) {
         return ddt_fail(in->ctx, DDT_ERR_MEMORY, "%s", problem);
@@ -124,10 +150,9 @@ static ddt_status create_cvode(ddt_integrator *in) {
     if (in->solver == NULL || in->cvode == NULL) {
         return ddt_fail(in->ctx, DDT_ERR_MEMORY, "%s", problem);
     }
-    N_VConst(1.0, in->tolerances);
     bool ok = CVodeSetErrHandlerFn(in->cvode, stay_silent, NULL) == CV_SUCCESS &&
               CVodeInit(in->cvode, right_hand_side, 0.0, in->y) == CV_SUCCESS &&
-              CVodeSVtolerances(in->cvode, ddt_reference_rtol, in->tolerances) == CV_SUCCESS &&
+              CVodeSVtolerances(in->cvode, in->relative, in->tolerances) == CV_SUCCESS &&
               CVodeSetUserData(in->cvode, in) == CV_SUCCESS &&
               CVodeSetLinearSolver(in->cvode, in->solver, in->jacobian) == CV_SUCCESS &&
               CVodeSetMaxNumSteps(in->cvode, STEPS_MAX) == CV_SUCCESS;
@@ -153,10 +178,6 @@ ddt_status ddt_integrator_create(ddt_context *ctx, const ddt_model *model, doubl
     ddt_status status = allocate(in);
     if (status == DDT_OK) {
         status = compile(in);
-    }
-    /* A model without compartments has nothing to integrate. */
-    if (status == DDT_OK && in->count > 0) {
-        status = create_cvode(in);
     }
     if (status != DDT_OK) {
         ddt_integrator_destroy(in);
@@ -188,7 +209,9 @@ void ddt_integrator_destroy(ddt_integrator *in) {
     if (in->sunctx != NULL) {
         (void)SUNContext_Free(&in->sunctx);
     }
+    ddt_explicit_destroy(in->explicit_method);
     ddt_expr_program_destroy(in->program);
+    ddt_free(in->absolute);
     ddt_free(in->slopes);
     ddt_free(in->slope_states);
     ddt_free(in->state);
@@ -211,9 +234,13 @@ ddt_status ddt_integrator_set_tolerance(ddt_integrator *in, double relative, dou
     /* A state that was never seen to move is measured by the others. */
     double fallback = largest > 0.0 ? largest : 1.0;
     for (size_t i = 0; i < in->count; i++) {
-        NV_Ith_S(in->tolerances, (sunindextype)i) = absolute_fraction * (sizes[i] > 0.0 ? sizes[i] : fallback);
+        in->absolute[i] = absolute_fraction * (sizes[i] > 0.0 ? sizes[i] : fallback);
     }
+    in->relative = relative;
     in->restart = true;
+    if (in->cvode == NULL) {
+        return DDT_OK; /* made when it is needed */
+    }
     return CVodeSVtolerances(in->cvode, relative, in->tolerances) == CV_SUCCESS
                ? DDT_OK
                : ddt_fail(in->ctx, DDT_ERR_INTERNAL, "The reference solver refused its tolerances.");
@@ -237,13 +264,23 @@ void ddt_integrator_sizes(ddt_integrator *in, double *sizes, bool reset) {
     }
 }
 
-static ddt_status prepare(ddt_integrator *in, double stop_h) {
-    /*
-     * Equations may jump at either end (t < 5, t <= 5): seen from inside, they are smooth up to the ends. Where they
-     * are smooth anyway the nearest other number makes no difference.
-     */
+/*
+ * Equations may jump at either end (t < 5, t <= 5): seen from inside, they are smooth up to the ends. Where they are
+ * smooth anyway the nearest other number makes no difference.
+ */
+static void set_ends(ddt_integrator *in, double stop_h) {
     in->first_h = in->restart ? nextafter(in->time_h, INFINITY) : in->first_h;
     in->last_h = nextafter(stop_h, -INFINITY);
+}
+
+static ddt_status prepare(ddt_integrator *in, double stop_h) {
+    if (in->cvode == NULL) {
+        in->restart = true;
+        ddt_status status = create_cvode(in);
+        if (status != DDT_OK) {
+            return status;
+        }
+    }
     if (in->restart && CVodeReInit(in->cvode, in->time_h, in->y) != CV_SUCCESS) {
         return DDT_ERR_MODEL;
     }
@@ -260,12 +297,7 @@ static ddt_status prepare(ddt_integrator *in, double stop_h) {
     return CVodeSetStopTime(in->cvode, stop_h) == CV_SUCCESS ? DDT_OK : DDT_ERR_MODEL;
 }
 
-ddt_status ddt_integrator_advance(ddt_integrator *in, double time_h, double stop_h, double *reached_h) {
-    *reached_h = in->time_h;
-    if (in->count == 0 || time_h <= in->time_h || ddt_events_same_time(time_h, in->time_h)) {
-        in->time_h = fmax(time_h, in->time_h);
-        return DDT_OK;
-    }
+static ddt_status advance_cvode(ddt_integrator *in, double time_h, double stop_h, double *reached_h) {
     ddt_status status = prepare(in, stop_h);
     if (status != DDT_OK) {
         return status;
@@ -273,8 +305,41 @@ ddt_status ddt_integrator_advance(ddt_integrator *in, double time_h, double stop
     realtype reached = in->time_h;
     int code = CVode(in->cvode, time_h, in->y, &reached, CV_NORMAL);
     *reached_h = reached;
-    if (code < 0) {
-        return DDT_ERR_MODEL;
+    return code < 0 ? DDT_ERR_MODEL : DDT_OK;
+}
+
+/* Whether the explicit method has come to time_h; where it gives up CVODE takes over for good. */
+static bool advance_explicit(ddt_integrator *in, double time_h) {
+    const ddt_tolerance tolerance = {in->relative, in->absolute, note_state};
+    if (in->explicit_method == NULL || in->is_stiff) {
+        return false;
+    }
+    note_state(in, in->state);
+    in->is_stiff = !ddt_explicit_advance(in->explicit_method, &tolerance, in->restart, &in->time_h, time_h, in->state);
+    in->restart = in->is_stiff;
+    return !in->is_stiff;
+}
+
+ddt_status ddt_integrator_prefer_explicit(ddt_integrator *in) {
+    if (in->count > 0 && in->explicit_method == NULL && !in->model->uses_dose_history) {
+        in->explicit_method = ddt_explicit_create(in->count, explicit_slope, in);
+        if (in->explicit_method == NULL) {
+            return ddt_fail(in->ctx, DDT_ERR_MEMORY, "Memory is short for the reference solver.");
+        }
+    }
+    return DDT_OK;
+}
+
+ddt_status ddt_integrator_advance(ddt_integrator *in, double time_h, double stop_h, double *reached_h) {
+    *reached_h = in->time_h;
+    if (in->count == 0 || time_h <= in->time_h || ddt_events_same_time(time_h, in->time_h)) {
+        in->time_h = fmax(time_h, in->time_h);
+        return DDT_OK;
+    }
+    set_ends(in, stop_h);
+    ddt_status status = advance_explicit(in, time_h) ? DDT_OK : advance_cvode(in, time_h, stop_h, reached_h);
+    if (status != DDT_OK) {
+        return status;
     }
     for (size_t i = 0; i < in->count; i++) {
         if (!isfinite(in->state[i])) {

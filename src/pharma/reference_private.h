@@ -39,8 +39,37 @@ DDT_MUST_CHECK ddt_status ddt_integrator_advance(ddt_integrator *integrator, dou
                                                  double *reached_h);
 /* Right-hand side at a state, inputs included. False when it is not finite. */
 DDT_MUST_CHECK bool ddt_integrator_slope(ddt_integrator *integrator, const double *state, double *slope);
+/*
+ * From the next advance on: steps of an explicit method where the equations are not stiff, CVODE from where they are.
+ * For tolerances that CVODE would need ten times as long for.
+ */
+DDT_MUST_CHECK ddt_status ddt_integrator_prefer_explicit(ddt_integrator *integrator);
 /* The largest |state| met in any evaluation since the last call with reset. */
 void ddt_integrator_sizes(ddt_integrator *integrator, double *sizes, bool reset);
+
+/* ------------------------------------------------------------------ an explicit method */
+
+/* The right-hand side; false where it is not finite. */
+typedef bool (*ddt_slope_fn)(void *user, double time_h, const double *state, double *slope);
+
+/* What errors of a step are measured by; note() is told every state that has been reached. */
+typedef struct ddt_tolerance {
+    double relative;
+    const double *absolute;
+    void (*note)(void *user, const double *state);
+} ddt_tolerance;
+
+typedef struct ddt_explicit ddt_explicit;
+
+/* NULL when memory is short. */
+DDT_MUST_CHECK ddt_explicit *ddt_explicit_create(size_t count, ddt_slope_fn slope, void *user);
+void ddt_explicit_destroy(ddt_explicit *e);
+/*
+ * From *time_h to end_h; `starts` where the state or the equations have jumped. False where so many steps are wanted
+ * that another method is better: *time_h and state are those of the last step.
+ */
+DDT_MUST_CHECK bool ddt_explicit_advance(ddt_explicit *e, const ddt_tolerance *tolerance, bool starts, double *time_h,
+                                         double end_h, double *state);
 
 /* ------------------------------------------------------------------ doses */
 
@@ -72,7 +101,7 @@ typedef struct ddt_reference {
     size_t subject;
     const double *base;   /* values of symbols, or NULL: the model's and the data's */
     bool data_covariates; /* with base: whether the data's covariates win */
-    double rtol;          /* of the integrator; 0: ddt_reference_rtol */
+    double rtol;          /* of the integrator, which may be an explicit one; 0: ddt_reference_rtol, CVODE */
     double *symbols;
     /*
      * The parts of all compartments and the breaks as one program, and where each part's value stands (SIZE_MAX: the

@@ -28,8 +28,8 @@ static ddt_status predict(void *user, const double *etas, double *predictions) {
     for (size_t i = 0; i < e->eta_count; i++) {
         e->symbols[e->etas[i]] = etas[i];
     }
-    ddt_status status = ddt_reference_simulate_with(e->ctx, e->model, e->events, e->subject, e->symbols, true,
-                                                    e->outputs, e->model->output_count, e->values);
+    ddt_status status = ddt_reference_simulate_to(e->ctx, e->model, e->events, e->subject, e->symbols, fit_rtol,
+                                                  e->outputs, e->model->output_count, e->values);
     if (status != DDT_OK && !(e->may_fail && status == DDT_ERR_MODEL)) {
         return status;
     }

@@ -116,8 +116,8 @@ static ddt_status simulate(const filler *f, size_t subject, const double *etas, 
     for (size_t o = 0; o < model->output_count; o++) {
         expressions[o] = model->outputs[o].value;
     }
-    return ddt_reference_simulate_with(f->ctx, model, f->events, subject, symbols, true, expressions,
-                                       model->output_count, values);
+    return ddt_reference_simulate_to(f->ctx, model, f->events, subject, symbols, fit_rtol, expressions,
+                                     model->output_count, values);
 }
 
 /* Predictions of a lane's levels by the reference solver. */

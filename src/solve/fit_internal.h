@@ -25,6 +25,9 @@
 #define FIT_LEFT_SERVED 1.0 /* likewise: beyond it the custodian is told that the plan does not serve a subject */
 #define FIT_GAIN_LEAST 0.4  /* of the majorant: what is flatter is no curvature to divide by */
 
+/* Of the reference solver: below what the differences behind Newton's steps ask for. */
+static const double fit_rtol = 1e-9;
+
 enum {
     FIT_ETAS_MAX = 12,
     FIT_LEVELS_MAX = 64,    /* of one subject */

@@ -48,11 +48,11 @@ DDT_MUST_CHECK ddt_status ddt_solve_fit(ddt_context *ctx, const ddt_model *model
                                         const ddt_fit_options *options, ddt_solution **out);
 
 /*
- * The plaintext counterpart: the estimate of one subject by Newton's method, predictions by CVODE. etas: as many as
- * outputs named by an eta above; covariance (may be NULL, row-major): the inverse of prior and expected
- * information; *objective (may be NULL): NONMEM's, without its constant. prior_weight as in the options. Any model that
- * ddt_reference_simulate takes. It starts from etas of 0; an objective with two valleys may have a lower one. Errors:
- * those of ddt_reference_simulate and the fit's DDT_ERR_UNSUPPORTED.
+ * The plaintext counterpart: the estimate of one subject by Newton's method, predictions by the reference solver
+ * (1e-9). etas: as many as outputs named by an eta above; covariance (may be NULL, row-major): the inverse of prior and
+ * expected information; *objective (may be NULL): NONMEM's, without its constant. prior_weight as in the options. Any
+ * model that ddt_reference_simulate takes. It starts from etas of 0; an objective with two valleys may have a lower
+ * one. Errors: those of ddt_reference_simulate and the fit's DDT_ERR_UNSUPPORTED.
  */
 DDT_MUST_CHECK ddt_status ddt_fit_exact(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
                                         size_t subject, double prior_weight, double *etas, double *covariance,
