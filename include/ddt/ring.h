@@ -107,6 +107,13 @@ typedef struct ddt_ring_visitor {
 void ddt_ring_ntt_begin(const ddt_ring *ring, size_t m, uint64_t *a);
 void ddt_ring_ntt_finish(const ddt_ring *ring, size_t m, uint64_t *const *limbs, size_t count,
                          const ddt_ring_visitor *visitor);
+/*
+ * The second step of pieces [first, end) of the NTT domain alone, so that threads can share a limb: there are
+ * ddt_ring_pieces() of them, of the same size, in order; 1 where the kernels have no steps.
+ */
+size_t ddt_ring_pieces(const ddt_ring *ring);
+void ddt_ring_ntt_finish_pieces(const ddt_ring *ring, size_t m, uint64_t *const *limbs, size_t count,
+                                const ddt_ring_visitor *visitor, size_t first, size_t end);
 
 /* Element-wise, either domain; out may alias any input. */
 void ddt_ring_add(const ddt_ring *ring, size_t m, uint64_t *out, const uint64_t *a, const uint64_t *b);

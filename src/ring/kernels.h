@@ -68,11 +68,12 @@ typedef struct ddt_kernels {
     void (*intt_scaled)(const ddt_modulus *modulus, uint64_t *const *limbs, size_t count, uint64_t factor);
     /*
      * The transform in two steps, for at least DDT_RING_STEPS_FROM positions; visitor may be NULL. NULL: the first step
-     * does nothing, the second is ntt_many.
+     * does nothing, the second is ntt_many. The second makes pieces [first, end) of ntt_pieces.
      */
     void (*ntt_begin)(const ddt_modulus *modulus, uint64_t *a);
+    size_t (*ntt_pieces)(const ddt_modulus *modulus);
     void (*ntt_finish)(const ddt_modulus *modulus, uint64_t *const *limbs, size_t count,
-                       const ddt_ring_visitor *visitor);
+                       const ddt_ring_visitor *visitor, size_t first, size_t end);
 
     void (*add)(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b);
     void (*sub)(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b);

@@ -226,16 +226,28 @@ void ddt_ring_ntt_begin(const ddt_ring *ring, size_t m, uint64_t *a) {
     }
 }
 
-void ddt_ring_ntt_finish(const ddt_ring *ring, size_t m, uint64_t *const *limbs, size_t count,
-                         const ddt_ring_visitor *visitor) {
+size_t ddt_ring_pieces(const ddt_ring *ring) {
+    return ring_has_steps(ring) ? ring->kernels->ntt_pieces(&ring->moduli[0]) : 1;
+}
+
+void ddt_ring_ntt_finish_pieces(const ddt_ring *ring, size_t m, uint64_t *const *limbs, size_t count,
+                                const ddt_ring_visitor *visitor, size_t first, size_t end) {
+    if (first >= end) {
+        return;
+    }
     if (ring_has_steps(ring)) {
-        ring->kernels->ntt_finish(&ring->moduli[m], limbs, count, visitor);
+        ring->kernels->ntt_finish(&ring->moduli[m], limbs, count, visitor, first, end);
         return;
     }
     ddt_ring_ntt_many(ring, m, limbs, count);
     for (size_t from = 0; visitor != NULL && from < ring->n; from += ring->parts->n) {
         visitor->visit(visitor->work, from);
     }
+}
+
+void ddt_ring_ntt_finish(const ddt_ring *ring, size_t m, uint64_t *const *limbs, size_t count,
+                         const ddt_ring_visitor *visitor) {
+    ddt_ring_ntt_finish_pieces(ring, m, limbs, count, visitor, 0, ddt_ring_pieces(ring));
 }
 
 void ddt_ring_add(const ddt_ring *ring, size_t m, uint64_t *out, const uint64_t *a, const uint64_t *b) {

@@ -237,7 +237,13 @@ static void check_steps(const ddt_ring *ring, size_t m, uint64_t *seed) {
             ddt_ring_ntt(ring, m, alone[i]);
             ddt_ring_ntt_begin(ring, m, limbs[i]);
         }
-        ddt_ring_ntt_finish(ring, m, limbs, count, &visitor);
+        const size_t pieces = ddt_ring_pieces(ring);
+        for (size_t piece = 0; piece < pieces; piece += count) { /* 0: all at once */
+            const size_t end = count == 0 || piece + count > pieces ? pieces : piece + count;
+            ddt_ring_ntt_finish_pieces(ring, m, limbs, count, &visitor, piece, end);
+            assert_int_equal(s.next, n / pieces * end);
+            piece = count == 0 ? pieces : piece;
+        }
         assert_int_equal(s.next, n);
     }
     for (size_t i = 0; i < STEPPED; i++) {

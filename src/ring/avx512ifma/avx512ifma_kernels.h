@@ -12,8 +12,9 @@ void ddt_avx512ifma_ntt_many(const ddt_modulus *modulus, uint64_t *const *limbs,
 void ddt_avx512ifma_intt_many(const ddt_modulus *modulus, uint64_t *const *limbs, size_t count);
 void ddt_avx512ifma_intt_scaled(const ddt_modulus *modulus, uint64_t *const *limbs, size_t count, uint64_t factor);
 void ddt_avx512ifma_ntt_begin(const ddt_modulus *modulus, uint64_t *a);
+size_t ddt_avx512ifma_ntt_pieces(const ddt_modulus *modulus);
 void ddt_avx512ifma_ntt_finish(const ddt_modulus *modulus, uint64_t *const *limbs, size_t count,
-                               const ddt_ring_visitor *visitor);
+                               const ddt_ring_visitor *visitor, size_t first, size_t end);
 
 void ddt_avx512ifma_add(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b);
 void ddt_avx512ifma_sub(const ddt_modulus *modulus, uint64_t *out, const uint64_t *a, const uint64_t *b);

@@ -18,6 +18,7 @@ const ddt_kernels ddt_kernels_avx512ifma = {
     .intt_many = ddt_avx512ifma_intt_many,
     .intt_scaled = ddt_avx512ifma_intt_scaled,
     .ntt_begin = ddt_avx512ifma_ntt_begin,
+    .ntt_pieces = ddt_avx512ifma_ntt_pieces,
     .ntt_finish = ddt_avx512ifma_ntt_finish,
     .add = ddt_avx512ifma_add,
     .sub = ddt_avx512ifma_sub,

@@ -456,11 +456,14 @@ transform ddt_avx512ifma_forward(const ddt_modulus *modulus) {
     return job;
 }
 
-/* Limbs together: a part of the tables, more than the level-1 cache holds, serves all of them before the next one. */
-static void finish_limbs(const transform *job, const limb_set *set) {
-    const size_t nodes = forward_rows(job->log_n);
-    for (size_t node = 0; node < nodes; node++) {
-        finish_block(job, set, node, job->n / nodes);
+/*
+ * Nodes [first, end) of the first sweep. Limbs together: a part of the tables, more than the level-1 cache holds,
+ * serves all of them before the next one.
+ */
+static void finish_limbs(const transform *job, const limb_set *set, size_t first, size_t end) {
+    const size_t size = job->n / forward_rows(job->log_n);
+    for (size_t node = first; node < end; node++) {
+        finish_block(job, set, node, size);
     }
 }
 
@@ -476,7 +479,7 @@ void ddt_avx512ifma_ntt_many(const ddt_modulus *modulus, uint64_t *const *limbs,
     for (size_t i = 0; i < count; i++) {
         ddt_avx512ifma_first_sweep(&job, limbs[i], 0, job.n / forward_rows(job.log_n));
     }
-    finish_limbs(&job, &set);
+    finish_limbs(&job, &set, 0, forward_rows(job.log_n));
 }
 
 void ddt_avx512ifma_ntt(const ddt_modulus *modulus, uint64_t *a) { ddt_avx512ifma_ntt_many(modulus, &a, 1); }
@@ -486,12 +489,14 @@ void ddt_avx512ifma_ntt_begin(const ddt_modulus *modulus, uint64_t *a) {
     ddt_avx512ifma_first_sweep(&job, a, 0, job.n / forward_rows(job.log_n));
 }
 
+size_t ddt_avx512ifma_ntt_pieces(const ddt_modulus *modulus) { return forward_rows(modulus->log_n); }
+
 void ddt_avx512ifma_ntt_finish(const ddt_modulus *modulus, uint64_t *const *limbs, size_t count,
-                               const ddt_ring_visitor *visitor) {
+                               const ddt_ring_visitor *visitor, size_t first, size_t end) {
     transform job = ddt_avx512ifma_forward(modulus);
     const limb_set set = {limbs, count, visitor};
     if (visitor != NULL && visitor->lazy && modulus->bits <= LAZY_BITS) {
         job.tails = modulus->bits == LAZY_BITS ? tails_lazy_49 : modulus->bits == 48 ? tails_lazy_48 : tails_lazy_47;
     }
-    finish_limbs(&job, &set);
+    finish_limbs(&job, &set, first, end);
 }
