@@ -156,6 +156,34 @@ void solve_expm(const double *a, size_t n, double t, double *scratch, double *ou
     }
 }
 
+bool solve_expm_on(const double *a, size_t n, double t, double *scratch, double *x) {
+    enum { DEGREE = 14 }; /* as above */
+    double *term = scratch;
+    double *next = scratch + n;
+    const double parts = fmax(1.0, ceil(2.0 * norm1(a, n) * fabs(t))); /* each of a norm of 1/2 at most */
+    if (!(parts <= 0.5 * (double)n)) {                                 /* some 20 products of matrices are less work */
+        return false;
+    }
+    for (double part = 0.0; part < parts; part += 1.0) {
+        memcpy(term, x, n * sizeof *x);
+        for (int k = 1; k <= DEGREE; k++) {
+            const double factor = t / (parts * k);
+            for (size_t i = 0; i < n; i++) {
+                double sum = 0.0;
+                for (size_t j = 0; j < n; j++) {
+                    sum += a[i * n + j] * term[j];
+                }
+                next[i] = factor * sum;
+                x[i] += next[i];
+            }
+            double *swap = term;
+            term = next;
+            next = swap;
+        }
+    }
+    return true;
+}
+
 /* ------------------------------------------------------------------ schemes */
 
 void solve_scheme_run(const solve_exponential *exponential, const double *a, size_t n, double t, double *scratch,

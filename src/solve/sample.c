@@ -253,8 +253,8 @@ typedef struct step_cache {
 
 static size_t scratch_count(const solve_work *work) {
     size_t n = work->linear.n;
-    /* cached matrices and vectors; augmented matrix, its exponential and their scratch; three vectors */
-    return STEP_CACHE * n * n + INFUSION_CACHE * n + 5 * (n + 1) * (n + 1) + 3 * n;
+    /* cached matrices and vectors; augmented matrix, its exponential and their scratch; five vectors */
+    return STEP_CACHE * n * n + INFUSION_CACHE * n + 5 * (n + 1) * (n + 1) + 5 * n;
 }
 
 /* Steps that differ by rounding: of one regimen, say. */
@@ -331,7 +331,7 @@ typedef struct exact_lane {
     const solve_numbers *numbers;
     const solve_exact_buffers *buffers;
     step_cache cache;
-    double *vectors; /* 3 n */
+    double *vectors; /* 4 n */
 } exact_lane;
 
 /* The state that source `row` leaves behind when its infusion, if it is one, has lasted during_h. */
@@ -404,15 +404,36 @@ static size_t order_sources(exact_lane *e, size_t column) {
     return count;
 }
 
-static void add_sources(exact_lane *e, size_t column) {
+/* Where a lane without segments is: the column before, its sources and its state. */
+typedef struct walk {
+    const double *a;           /* its rates; NULL at the first column */
+    solve_exact_source *order; /* its sources */
+    size_t count;
+    double *x; /* n */
+} walk;
+
+/* Whether all that has happened since the column before is a step of *step_h and what new sources gave. */
+static bool walks_on(const walk *w, const double *a, const solve_exact_source *order, size_t count, double *step_h) {
+    const double rounding = 1e-12; /* of the times that are subtracted */
+    if (w->a != a || w->count == 0 || count < w->count) {
+        return false;
+    }
+    *step_h = order[0].t2_h - w->order[0].t2_h;
+    bool same = *step_h >= 0.0;
+    for (size_t s = 0; s < w->count && same; s++) {
+        same = order[s].row == w->order[s].row && order[s].during_h == w->order[s].during_h &&
+               fabs(order[s].t2_h - w->order[s].t2_h - *step_h) <= rounding * order[0].t2_h;
+    }
+    return same;
+}
+
+/* The sources from `first` on, from the oldest to the newest, at a column: x is what they leave there. */
+static void chain_sources(exact_lane *e, size_t column, const double *a, size_t first, size_t count, double *x) {
     size_t n = e->work->linear.n;
-    size_t count = order_sources(e, column);
     const solve_exact_source *order = e->buffers->order;
-    const double *a = segment_rates(e, column, 0);
     double *start = e->vectors;
-    double *x = start + n;
     memset(x, 0, n * sizeof *x);
-    for (size_t s = 0; s < count; s++) {
+    for (size_t s = first; s < count; s++) {
         double next_h = s + 1 < count ? order[s + 1].t2_h : 0.0;
         source_start(e, order[s].row, column, order[s].during_h, start);
         for (size_t i = 0; i < n; i++) {
@@ -420,6 +441,29 @@ static void add_sources(exact_lane *e, size_t column) {
         }
         apply_step(&e->cache, a, order[s].t2_h - next_h, x, x + n);
     }
+}
+
+/* From the column before where that is possible: steps between columns are short, those since a dose are not. */
+static void add_sources(exact_lane *e, size_t column, walk *w) {
+    size_t n = e->work->linear.n;
+    size_t count = order_sources(e, column);
+    const double *a = segment_rates(e, column, 0);
+    double *x = e->vectors + n;
+    double step_h = 0.0;
+    const bool goes_on = walks_on(w, a, e->buffers->order, count, &step_h);
+    chain_sources(e, column, a, goes_on ? w->count : 0, count, x);
+    if (goes_on) {
+        if (!solve_expm_on(a, n, step_h, x + n, w->x)) {
+            apply_step(&e->cache, a, step_h, w->x, x + n);
+        }
+        for (size_t i = 0; i < n; i++) {
+            x[i] += w->x[i];
+        }
+    }
+    memcpy(w->x, x, n * sizeof *x);
+    memcpy(w->order, e->buffers->order, count * sizeof *w->order);
+    w->count = count;
+    w->a = a;
     add_state(e, column, x);
 }
 
@@ -487,8 +531,9 @@ void solve_lane_exact(const solve_work *work, size_t lane, const solve_numbers *
     for (size_t row = 0; row < l->source_count && has_segments; row++) {
         add_source(&e, row);
     }
+    walk w = {.order = buffers->order + work->solution->layout.rows, .x = e.vectors + 4 * n};
     for (size_t k = 0; k < l->column_count && !has_segments; k++) {
-        add_sources(&e, k);
+        add_sources(&e, k, &w);
     }
     read_outputs(work, l, numbers, buffers->symbols, buffers->states, buffers->values, buffers->outputs);
 }
@@ -497,7 +542,7 @@ ddt_status solve_exact_create(solve_work *work, solve_exact_buffers *out) {
     const solve_layout *layout = &work->solution->layout;
     size_t outputs = work->model->output_count;
     out->givens = solve_alloc(work, layout->rows, sizeof *out->givens);
-    out->order = solve_alloc(work, layout->rows, sizeof *out->order);
+    out->order = solve_alloc(work, 2 * layout->rows, sizeof *out->order);
     out->t2_h = solve_alloc(work, layout->segments, sizeof(double));
     out->scratch = solve_alloc(work, scratch_count(work), sizeof(double));
     out->states = solve_alloc(work, layout->columns * work->linear.n, sizeof(double));

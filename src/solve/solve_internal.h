@@ -671,7 +671,7 @@ typedef struct solve_exact_source {
 /* Room for one lane's exact solution. */
 typedef struct solve_exact_buffers {
     solve_given *givens;       /* rows */
-    solve_exact_source *order; /* rows */
+    solve_exact_source *order; /* of a column and of the one before: 2 rows */
     double *t2_h;              /* segments */
     double *scratch;
     double *states; /* columns x n */
@@ -722,6 +722,9 @@ extern const size_t solve_scheme_count;
 /* x <- a^-1 x by elimination with pivots, a (n x n) used up; false where a is singular or not a number. */
 bool solve_eliminate(double *a, double *x, size_t n);
 void solve_expm(const double *a, size_t n, double t, double *scratch, double *out); /* scratch: 3 n^2 */
+/* x becomes exp(a t) x by the series on the vector; scratch: 2 n. False, and nothing done, where t is so long or n so
+ * small that the matrix is cheaper. */
+bool solve_expm_on(const double *a, size_t n, double t, double *scratch, double *x);
 void solve_scheme_run(const solve_exponential *exponential, const double *a, size_t n, double t, double *scratch,
                       double *out); /* scratch: 4 n^2 */
 ddt_status solve_exponential_choose(solve_work *work);
