@@ -156,6 +156,18 @@ void solve_expm(const double *a, size_t n, double t, double *scratch, double *ou
     }
 }
 
+/* One term of the series from the one before; it joins x. */
+static void next_term(const double *a, size_t n, double factor, const double *term, double *next, double *x) {
+    for (size_t i = 0; i < n; i++) {
+        double sum = 0.0;
+        for (size_t j = 0; j < n; j++) {
+            sum += a[i * n + j] * term[j];
+        }
+        next[i] = factor * sum;
+        x[i] += next[i];
+    }
+}
+
 bool solve_expm_on(const double *a, size_t n, double t, double *scratch, double *x) {
     enum { DEGREE = 14 }; /* as above */
     double *term = scratch;
@@ -164,19 +176,11 @@ bool solve_expm_on(const double *a, size_t n, double t, double *scratch, double 
     if (!(parts <= 0.5 * (double)n)) {                                 /* some 20 products of matrices are less work */
         return false;
     }
-    for (double part = 0.0; part < parts; part += 1.0) {
+    for (int part = 0; part < (int)parts; part++) {
         memcpy(term, x, n * sizeof *x);
         for (int k = 1; k <= DEGREE; k++) {
-            const double factor = t / (parts * k);
-            for (size_t i = 0; i < n; i++) {
-                double sum = 0.0;
-                for (size_t j = 0; j < n; j++) {
-                    sum += a[i * n + j] * term[j];
-                }
-                next[i] = factor * sum;
-                x[i] += next[i];
-            }
             double *swap = term;
+            next_term(a, n, t / (parts * k), term, next, x);
             term = next;
             next = swap;
         }

@@ -55,6 +55,7 @@ typedef struct newton_variant {
 typedef struct newton_monomial {
     unsigned count;
     uint8_t features[NEWTON_DEGREE_MAX];
+    size_t parent; /* the monomial without its last feature */
 } newton_monomial;
 
 /* A quantity that the guess is a polynomial in: an encrypted symbol, or a dosing's amount given so far. */

@@ -557,12 +557,23 @@ static void measure_features(solve_work *work) {
 /* A contrast counts as much as two other features: it is small where doses are alike. */
 static unsigned weight_in_degree(const newton_feature *feature) { return feature->contrast > 0 ? 2 : 1; }
 
+/* The monomial without its last feature: of a smaller degree, so it is there already. */
+static size_t find_parent(const solve_newton *nw, const newton_monomial *of) {
+    size_t p = 0;
+    while (p < nw->monomial_count && !(nw->monomials[p].count + 1 == of->count &&
+                                       memcmp(nw->monomials[p].features, of->features, nw->monomials[p].count) == 0)) {
+        p++;
+    }
+    return p;
+}
+
 /* All monomials that add exactly `left` to the degree of a partial one. */
 static bool add_monomials(solve_newton *nw, unsigned left, unsigned first, newton_monomial *partial) {
     if (left == 0) {
         if (nw->monomial_count == NEWTON_TERMS_MAX) {
             return false;
         }
+        partial->parent = find_parent(nw, partial);
         nw->monomials[nw->monomial_count++] = *partial;
         return true;
     }
@@ -585,10 +596,8 @@ static bool add_monomials(solve_newton *nw, unsigned left, unsigned first, newto
 static void monomial_values(const solve_newton *nw, size_t lane, size_t sample, size_t k, double *values) {
     const double *features = features_at(nw, lane, sample, k);
     for (size_t t = 0; t < nw->monomial_count; t++) {
-        values[t] = 1.0;
-        for (unsigned i = 0; i < nw->monomials[t].count; i++) {
-            values[t] *= features[nw->monomials[t].features[i]];
-        }
+        const newton_monomial *of = &nw->monomials[t];
+        values[t] = of->count == 0 ? 1.0 : values[of->parent] * features[of->features[of->count - 1]];
     }
 }
 
@@ -727,25 +736,42 @@ static void make_normal(const solve_work *work, size_t lane, size_t k, double *v
     factorise(normal, terms);
 }
 
-static void fit_column(const solve_work *work, size_t lane, size_t k, const double *normal, double *values,
-                       double *right) {
+/* What one thread needs to fit columns. */
+typedef struct fit_room {
+    double *normal; /* terms x terms */
+    double *values; /* FIT_TOGETHER x terms */
+} fit_room;
+
+/* One sample's part in the right-hand side of one column. */
+static void add_targets(const solve_newton *nw, size_t lane, size_t s, size_t k, double weight, const double *values,
+                        double *right) {
+    for (size_t b = 0; b < nw->m; b++) {
+        const double wanted = weight * target(nw, lane, s, k, b);
+        for (size_t i = 0; i < nw->monomial_count; i++) {
+            right[i * nw->m + b] += wanted * values[i];
+        }
+    }
+}
+
+/* Columns that share their matrix and all features. */
+static void fit_columns(const solve_work *work, size_t lane, size_t first, size_t count, const fit_room *room) {
     const solve_newton *nw = work->newton;
-    size_t terms = nw->monomial_count;
-    memset(right, 0, terms * nw->m * sizeof *right);
+    const size_t terms = nw->monomial_count;
+    double *const right = nw->guess + (lane * nw->columns + first) * terms * nw->m;
+    memset(right, 0, count * terms * nw->m * sizeof *right);
     for (size_t s = 0; s < nw->samples; s++) {
-        double weight = sample_weight(work, s);
+        const double weight = sample_weight(work, s);
         if (weight == 0.0) {
             continue;
         }
-        monomial_values(nw, lane, s, k, values);
-        for (size_t b = 0; b < nw->m; b++) {
-            double wanted = weight * target(nw, lane, s, k, b);
-            for (size_t i = 0; i < terms; i++) {
-                right[i * nw->m + b] += wanted * values[i];
-            }
+        monomial_values(nw, lane, s, first, room->values);
+        for (size_t k = 0; k < count; k++) {
+            add_targets(nw, lane, s, first + k, weight, room->values, right + k * terms * nw->m);
         }
     }
-    substitute(normal, right, terms, nw->m);
+    for (size_t k = 0; k < count; k++) {
+        substitute(room->normal, right + k * terms * nw->m, terms, nw->m);
+    }
 }
 
 /* Operations of a fit. Where several doses make features differ from column to column, each column has its own matrix.
@@ -756,25 +782,34 @@ static double fit_work(const solve_newton *nw) {
     return 0.5 * matrices * (double)nw->samples * terms * terms;
 }
 
-/* What one thread needs to fit columns. */
-typedef struct fit_room {
-    double *normal; /* terms x terms */
-    double *values; /* FIT_TOGETHER x terms */
-} fit_room;
+/* At a start the solution is 0. */
+static bool has_no_guess(const solve_newton *nw, size_t lane, size_t k) {
+    return nw->grids[lane].is_start[k] && nw->argument == DDT_EXPR_NONE;
+}
 
 /* Column k of a lane and those behind it that share its matrix. */
 static void fit_run(const solve_work *work, size_t lane, size_t k, const bool *shares, const fit_room *room) {
+    enum { COLUMNS_TOGETHER = 16 }; /* what is summed up stays in the cache */
     const solve_newton *nw = work->newton;
-    const size_t terms = nw->monomial_count;
+    const size_t count = nw->grids[lane].count;
     make_normal(work, lane, k, room->values, room->normal);
-    for (bool more = true; more; k++) {
-        double *right = nw->guess + (lane * nw->columns + k) * terms * nw->m;
-        if (nw->grids[lane].is_start[k] && nw->argument == DDT_EXPR_NONE) {
-            memset(right, 0, terms * nw->m * sizeof *right);
-        } else {
-            fit_column(work, lane, k, room->normal, room->values, right);
+    size_t last = k + 1;
+    while (last < count && shares[last]) {
+        last++;
+    }
+    while (k < last) {
+        size_t next = k + 1;
+        while (next < last && next - k < COLUMNS_TOGETHER && !has_no_guess(nw, lane, next)) {
+            next++;
         }
-        more = k + 1 < nw->grids[lane].count && shares[k + 1];
+        if (has_no_guess(nw, lane, k)) {
+            next = k + 1;
+            memset(nw->guess + (lane * nw->columns + k) * nw->monomial_count * nw->m, 0,
+                   nw->monomial_count * nw->m * sizeof *nw->guess);
+        } else {
+            fit_columns(work, lane, k, next - k, room);
+        }
+        k = next;
     }
 }
 

@@ -7,6 +7,7 @@
  */
 #include "newton.h"
 
+#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,7 +62,14 @@ typedef struct patient {
     const double *amounts;                                            /* of its records */
     double *values;                                                   /* of the program */
     double *f, *f_before, *jacobian, *jacobian_before, *matrix, *rhs; /* m or m x m */
+    double *scratch;                                                  /* scratch_count */
+    double *outputs;                                                  /* 4 of each */
 } patient;
+
+enum { PATIENTS_MAX = 16 }; /* at work at once */
+
+/* Of one step of a patient: 4 matrices and 3 vectors. */
+static size_t scratch_count(size_t m) { return 4 * m * m + 3 * m; }
 
 static ddt_status patient_create(solve_work *work, patient *out) {
     size_t m = work->newton->m;
@@ -69,7 +77,9 @@ static ddt_status patient_create(solve_work *work, patient *out) {
     SOLVE_TRY(solve_numbers_create(work, &out->numbers));
     out->symbols = solve_alloc(work, work->symbol_count, sizeof(double));
     out->values = solve_alloc(work, 3 * (m + m * m) + 3 * m * m + 2 * m, sizeof(double));
-    if (out->symbols == NULL || out->values == NULL) {
+    out->scratch = solve_alloc(work, scratch_count(m), sizeof(double));
+    out->outputs = solve_alloc(work, 4 * work->model->output_count, sizeof(double));
+    if (out->symbols == NULL || out->values == NULL || out->scratch == NULL || out->outputs == NULL) {
         return DDT_ERR_MEMORY;
     }
     out->f = out->values + m + m * m;
@@ -78,6 +88,16 @@ static ddt_status patient_create(solve_work *work, patient *out) {
     out->jacobian = out->rhs + m;
     out->jacobian_before = out->jacobian + m * m;
     out->matrix = out->jacobian_before + m * m;
+    return DDT_OK;
+}
+
+/* One for each thread; *count: how many. */
+static ddt_status patients_create(solve_work *work, patient *out, int *count) {
+    const int wanted = ddt_context_threads(work->ctx);
+    *count = wanted < PATIENTS_MAX ? wanted : PATIENTS_MAX;
+    for (int i = 0; i < *count; i++) {
+        SOLVE_TRY(patient_create(work, &out[i]));
+    }
     return DDT_OK;
 }
 
@@ -155,14 +175,12 @@ static void step(patient *who, double h, const double *p, double *z, double *sta
     evaluate(who, p, z, who->f, who->jacobian);
 }
 
-static ddt_status solve_patient(patient *who, size_t lane, const double *p, double *solution) {
+static void solve_patient(patient *who, size_t lane, const double *p, double *solution) {
     const solve_newton *nw = who->work->newton;
     const newton_grid *g = &nw->grids[lane];
     size_t m = nw->m;
-    double *z = solve_alloc(who->work, 2 * m, sizeof *z);
-    if (z == NULL) {
-        return DDT_ERR_MEMORY;
-    }
+    double *z = who->scratch;
+    memset(z, 0, m * sizeof *z);
     for (size_t k = 0; k < g->count; k++) {
         set_time(who, lane, k);
         if (g->is_start[k]) {
@@ -174,7 +192,6 @@ static ddt_status solve_patient(patient *who, size_t lane, const double *p, doub
         memcpy(who->f_before, who->f, m * sizeof *z);
         memcpy(solution + k * m, z, m * sizeof *z);
     }
-    return DDT_OK;
 }
 
 /* ------------------------------------------------------------------ amounts */
@@ -241,7 +258,7 @@ static size_t record_room(const solve_work *work) {
 /* ------------------------------------------------------------------ the population */
 
 /* One virtual patient of a lane: its amounts, p and the solution. */
-static ddt_status draw_sample(patient *who, size_t lane, size_t sample, solve_exact_buffers *buffers) {
+static void draw_sample(patient *who, size_t lane, size_t sample, solve_exact_buffers *buffers) {
     solve_work *work = who->work;
     solve_newton *nw = work->newton;
     double *amounts = nw->amounts + (lane * nw->samples + sample) * nw->record_room;
@@ -251,7 +268,7 @@ static ddt_status draw_sample(patient *who, size_t lane, size_t sample, solve_ex
     who->amounts = amounts;
     solve_lane_exact(work, lane, &who->numbers, amounts, buffers);
     memcpy(p, buffers->states, nw->grids[lane].count * nw->n_states * sizeof *p);
-    return solve_patient(who, lane, p, nw->solution + newton_at(nw, lane, sample, 0) * nw->m);
+    solve_patient(who, lane, p, nw->solution + newton_at(nw, lane, sample, 0) * nw->m);
 }
 
 ddt_status newton_population_of(solve_work *work, size_t samples) {
@@ -263,16 +280,22 @@ ddt_status newton_population_of(solve_work *work, size_t samples) {
     nw->p = solve_alloc(work, places * nw->n_states, sizeof(double));
     nw->solution = solve_alloc(work, places * nw->m, sizeof(double));
     nw->amounts = solve_alloc(work, nw->lanes * samples * nw->record_room, sizeof(double));
-    patient who;
-    solve_exact_buffers buffers;
+    patient who[PATIENTS_MAX];
+    solve_exact_buffers buffers[PATIENTS_MAX];
+    int threads = 0;
     if (nw->p == NULL || nw->solution == NULL || nw->amounts == NULL) {
         return DDT_ERR_MEMORY;
     }
-    SOLVE_TRY(patient_create(work, &who));
-    SOLVE_TRY(solve_exact_create(work, &buffers));
-    for (size_t i = 0; i < nw->lanes * samples; i++) {
-        SOLVE_TRY(draw_sample(&who, i / samples, i % samples, &buffers));
-        SOLVE_TRY(i % samples == 0 ? ddt_progress(work->ctx, "population", i / samples + 1, nw->lanes) : DDT_OK);
+    SOLVE_TRY(patients_create(work, who, &threads));
+    for (int i = 0; i < threads; i++) {
+        SOLVE_TRY(solve_exact_create(work, &buffers[i]));
+    }
+    for (size_t lane = 0; lane < nw->lanes; lane++) {
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
+        for (size_t s = 0; s < samples; s++) {
+            draw_sample(&who[omp_get_thread_num()], lane, s, &buffers[omp_get_thread_num()]);
+        }
+        SOLVE_TRY(ddt_progress(work->ctx, "population", lane + 1, nw->lanes));
     }
     return DDT_OK;
 }
@@ -286,7 +309,8 @@ ddt_status newton_trajectory(solve_work *work, size_t lane, const double *symbol
     patient_is(&who, symbols);
     who.amounts = amounts;
     solve_lane_exact(work, lane, &who.numbers, amounts, &buffers);
-    return solve_patient(&who, lane, buffers.states, solution);
+    solve_patient(&who, lane, buffers.states, solution);
+    return DDT_OK;
 }
 
 /* Outputs of a sample at a column with z as given. */
@@ -716,25 +740,29 @@ static void own_step(patient *who, double h, bool is_start, double *f, double *g
     newton_multiply(g, a, m, f);
 }
 
-/* The ranges of h/2 J[b][b]. */
-static void note_steps(const patient *who, unsigned iteration, double h) {
-    solve_newton *nw = who->work->newton;
-    for (size_t b = 0; b < nw->m; b++) {
-        double step = 0.5 * h * who->jacobian[b * nw->m + b];
-        nw->step_low[iteration][b] = fmin(nw->step_low[iteration][b], step);
-        nw->step_high[iteration][b] = fmax(nw->step_high[iteration][b], step);
+/* What the samples of one thread have shown. */
+typedef struct iterated {
+    double draw_errors[NEWTON_ITERATIONS_MAX + 1], corner_errors[NEWTON_ITERATIONS_MAX + 1];
+    double step_low[NEWTON_ITERATIONS_MAX + 1][NEWTON_OWN_MAX]; /* ranges of h/2 J[b][b] */
+    double step_high[NEWTON_ITERATIONS_MAX + 1][NEWTON_OWN_MAX];
+} iterated;
+
+static void note_steps(const patient *who, double h, double *low, double *high) {
+    const size_t m = who->work->newton->m;
+    for (size_t b = 0; b < m; b++) {
+        double step = 0.5 * h * who->jacobian[b * m + b];
+        low[b] = fmin(low[b], step);
+        high[b] = fmax(high[b], step);
     }
 }
 
-static ddt_status iterate_patient(patient *who, size_t lane, size_t sample, unsigned iteration, bool is_public,
-                                  const double *before, double *after) {
-    solve_newton *nw = who->work->newton;
+static void iterate_patient(patient *who, size_t lane, size_t sample, unsigned iteration, const double *before,
+                            double *after, iterated *seen) {
+    const solve_newton *nw = who->work->newton;
     const newton_grid *grid = &nw->grids[lane];
-    size_t m = nw->m;
-    double *scratch = solve_alloc(who->work, 4 * m * m + 3 * m, sizeof *scratch);
-    if (scratch == NULL) {
-        return DDT_ERR_MEMORY;
-    }
+    const size_t m = nw->m;
+    double *scratch = who->scratch;
+    memset(scratch, 0, scratch_count(m) * sizeof *scratch);
     double *own_f = scratch + 2 * m * m;
     double *own_g = own_f + m * m;
     double *delta = own_g + m * m;
@@ -756,8 +784,8 @@ static ddt_status iterate_patient(patient *who, size_t lane, size_t sample, unsi
         }
         const double *f = nw->typical_f + (lane * nw->columns + k) * m * m;
         const double *g = nw->typical_g + (lane * nw->columns + k) * m * m;
-        if (!is_public) {
-            note_steps(who, iteration, h);
+        if (!nw->variant.is_public) {
+            note_steps(who, h, seen->step_low[iteration], seen->step_high[iteration]);
             own_step(who, h, grid->is_start[k], own_f, own_g, scratch);
             f = own_f;
             g = own_g;
@@ -771,29 +799,36 @@ static ddt_status iterate_patient(patient *who, size_t lane, size_t sample, unsi
             after[k * m + b] = before[k * m + b] + delta[b];
         }
     }
-    return DDT_OK;
 }
 
 /* Largest error of an iterate's outputs, relative to the patient's own maximum of each. */
-static double sample_error(patient *who, size_t lane, size_t sample, const double *z, double *values) {
+static double sample_error(patient *who, size_t lane, size_t sample, const double *z) {
     const double least = 0.05; /* of the typical maximum */
     const solve_work *work = who->work;
     const solve_newton *nw = work->newton;
-    size_t outputs = work->model->output_count;
+    const size_t outputs = work->model->output_count;
+    double *exact = who->outputs;
+    double *found = exact + outputs;
+    double *largest = found + outputs;
+    double *error = largest + outputs;
+    for (size_t o = 0; o < outputs; o++) {
+        largest[o] = least * work->output_scale[o];
+        error[o] = 0.0;
+    }
+    for (size_t k = 0; k < nw->grids[lane].count; k++) {
+        outputs_at(who, lane, sample, k, nw->solution, exact);
+        outputs_at(who, lane, sample, k, z, found);
+        for (size_t o = 0; o < outputs; o++) {
+            const double difference = fabs(found[o] - exact[o]);
+            largest[o] = fmax(largest[o], fabs(exact[o]));
+            error[o] = difference <= error[o] ? error[o] : difference; /* what is no number stays */
+        }
+    }
     double worst = 0.0;
     for (size_t o = 0; o < outputs; o++) {
-        double largest = least * work->output_scale[o];
-        double error = 0.0;
-        for (size_t k = 0; k < nw->grids[lane].count; k++) {
-            outputs_at(who, lane, sample, k, nw->solution, values);
-            double exact = values[o];
-            outputs_at(who, lane, sample, k, z, values);
-            largest = fmax(largest, fabs(exact));
-            error = fabs(values[o] - exact) <= error ? error : fabs(values[o] - exact);
-        }
-        worst = error / largest <= worst ? worst : error / largest;
+        worst = error[o] / largest[o] <= worst ? worst : error[o] / largest[o];
     }
-    return worst;
+    return isnan(worst) ? INFINITY : worst; /* so that no later sample hides it */
 }
 
 /* Whether an iterate stays on one side of all poles, that on which the solution begins. */
@@ -832,49 +867,65 @@ static ddt_status iterates_create(solve_work *work, unsigned iterations) {
 }
 
 /* The iterates of one sample, errors of each raised to theirs. */
-static ddt_status iterate_sample(patient *who, size_t lane, size_t sample, double *values, double *errors) {
+static void iterate_sample(patient *who, size_t lane, size_t sample, double *values, iterated *seen) {
     solve_newton *nw = who->work->newton;
     const newton_variant v = nw->variant;
-    size_t offset = newton_at(nw, lane, sample, 0) * nw->m;
+    const size_t offset = newton_at(nw, lane, sample, 0) * nw->m;
+    double *errors = sample < who->work->draw_count ? seen->draw_errors : seen->corner_errors;
     bool inside = true;
     patient_is(who, who->work->samples + sample * who->work->symbol_count);
     newton_guess_of(who->work, lane, sample, values, nw->iterate[0] + offset);
     for (unsigned i = 0; i <= v.iterations; i++) {
-        double error = inside ? sample_error(who, lane, sample, nw->iterate[i], values) : INFINITY;
+        double error = inside ? sample_error(who, lane, sample, nw->iterate[i]) : INFINITY;
         errors[i] = error <= errors[i] ? errors[i] : error;
         if (i == v.iterations) {
             break;
         }
         inside = inside && stays_inside(who, lane, sample, nw->iterate[i]);
-        SOLVE_TRY(
-            iterate_patient(who, lane, sample, i, v.is_public, nw->iterate[i] + offset, nw->iterate[i + 1] + offset));
+        iterate_patient(who, lane, sample, i, nw->iterate[i] + offset, nw->iterate[i + 1] + offset, seen);
     }
-    return DDT_OK;
+}
+
+/* What one thread has seen joins what is known. */
+static void gather(solve_newton *nw, const iterated *seen, double *draw_errors, double *corner_errors) {
+    for (unsigned i = 0; i <= nw->variant.iterations; i++) {
+        draw_errors[i] = seen->draw_errors[i] <= draw_errors[i] ? draw_errors[i] : seen->draw_errors[i];
+        corner_errors[i] = seen->corner_errors[i] <= corner_errors[i] ? corner_errors[i] : seen->corner_errors[i];
+        for (size_t b = 0; b < NEWTON_OWN_MAX; b++) {
+            nw->step_low[i][b] = fmin(nw->step_low[i][b], seen->step_low[i][b]);
+            nw->step_high[i][b] = fmax(nw->step_high[i][b], seen->step_high[i][b]);
+        }
+    }
 }
 
 ddt_status newton_iterate(solve_work *work, newton_variant variant, size_t stride, double *draw_errors,
                           double *corner_errors) {
     solve_newton *nw = work->newton;
-    double *values = solve_alloc(work, NEWTON_TERMS_MAX + work->model->output_count, sizeof *values);
-    patient who;
-    SOLVE_TRY(patient_create(work, &who));
+    patient who[PATIENTS_MAX];
+    int threads = 0;
+    SOLVE_TRY(patients_create(work, who, &threads));
     SOLVE_TRY(iterates_create(work, variant.iterations));
-    if (values == NULL) {
+    iterated *seen = solve_alloc(work, (size_t)threads, sizeof *seen);
+    double *values = solve_alloc(work, (size_t)threads * NEWTON_TERMS_MAX, sizeof *values);
+    if (seen == NULL || values == NULL) {
         return DDT_ERR_MEMORY;
     }
     nw->variant = variant;
-    memset(draw_errors, 0, (variant.iterations + 1) * sizeof *draw_errors);
-    memset(corner_errors, 0, (variant.iterations + 1) * sizeof *corner_errors);
-    ddt_status status = DDT_OK;
-    for (size_t i = 0; i < nw->lanes * nw->samples && status == DDT_OK; i++) {
-        size_t lane = i / nw->samples;
-        size_t sample = i % nw->samples;
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
+    for (size_t i = 0; i < nw->lanes * nw->samples; i++) {
+        const size_t lane = i / nw->samples;
+        const size_t sample = i % nw->samples;
+        const int thread = omp_get_thread_num();
         if (sample % stride == lane % stride) {
-            status =
-                iterate_sample(&who, lane, sample, values, sample < work->draw_count ? draw_errors : corner_errors);
+            iterate_sample(&who[thread], lane, sample, values + (size_t)thread * NEWTON_TERMS_MAX, &seen[thread]);
         }
     }
-    return status;
+    memset(draw_errors, 0, (variant.iterations + 1) * sizeof *draw_errors);
+    memset(corner_errors, 0, (variant.iterations + 1) * sizeof *corner_errors);
+    for (int i = 0; i < threads; i++) {
+        gather(nw, &seen[i], draw_errors, corner_errors);
+    }
+    return DDT_OK;
 }
 
 ddt_status newton_compare(solve_work *work, size_t lane, size_t sample, double *const *outputs, double *error) {
