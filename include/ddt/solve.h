@@ -88,6 +88,32 @@ ddt_declared_range ddt_solution_range(const ddt_solution *solution, size_t range
  */
 DDT_MUST_CHECK ddt_status ddt_solution_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
                                             const ddt_events *events, double *const *inputs);
+
+/* Subjects whom a plan does not serve, in their table's order. */
+typedef struct ddt_left_out_subject {
+    size_t subject;
+    char *id, *reason; /* the reason is one sentence */
+} ddt_left_out_subject;
+typedef struct ddt_left_out {
+    size_t count;
+    ddt_left_out_subject *subjects;
+} ddt_left_out;
+/* Frees what *left_out owns and zeroes it. */
+void ddt_left_out_destroy(ddt_left_out *left_out);
+/* NULL for a subject who is served. */
+const char *ddt_left_out_reason(const ddt_left_out *left_out, size_t subject);
+/* Copies id and reason; a subject who is there already stays as he is. Errors: DDT_ERR_MEMORY. */
+DDT_MUST_CHECK ddt_status ddt_left_out_add(ddt_context *ctx, ddt_left_out *left_out, size_t subject, const char *id,
+                                           const char *reason);
+/*
+ * As ddt_solution_fill; but a fit goes on where DDT_ERR_RANGE concerns one subject alone: a value outside its declared
+ * range, a level that the plan's polynomials do not cover, a step that would end far off. He is left out: his slots
+ * hold zeros (the middle of each covariate's range, no dose, no level), and what the circuit makes of them means
+ * nothing. Where that is everybody: DDT_ERR_RANGE. *left_out is created here, and empty on failure.
+ */
+DDT_MUST_CHECK ddt_status ddt_solution_fill_served(ddt_context *ctx, const ddt_solution *solution,
+                                                   const ddt_model *model, const ddt_events *events,
+                                                   double *const *inputs, ddt_left_out *left_out);
 /*
  * Reads the circuit's outputs (outputs[o]: lanes x block) back: values[subject][observation * output_count + output],
  * in the outputs' own units. values[subject] has room for all its observations.

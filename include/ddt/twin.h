@@ -142,6 +142,15 @@ DDT_MUST_CHECK ddt_status ddt_twin_encrypt(ddt_context *ctx, const char *plan_pa
                                            const char *twin_path, uint64_t *bytes);
 
 /*
+ * The same for a table of which some subjects may be left out (ddt_solution_fill_served: fits alone; other plans refuse
+ * a table whole). Who they are and why travels sealed beside the identifiers; the engine sees nothing of it. *left_out
+ * is created here. Errors: DDT_ERR_RANGE also where somebody would be left out and there is no secret key to seal that
+ * with.
+ */
+DDT_MUST_CHECK ddt_status ddt_twin_encrypt_served(ddt_context *ctx, const char *plan_path, const char *keys_directory,
+                                                  const char *passphrase, const char *model_path, const char *data_path,
+                                                  const char *twin_path, uint64_t *bytes, ddt_left_out *left_out);
+/*
  * encrypt for a living twin: what happened to one subject since the twin's clock -> update file. life_path: the twin as
  * the engine has it, for its clock and, with the secret key, for whose it is (DDT_ERR_MISMATCH when the table is
  * another patient's); NULL: a new twin begins with this file. subject: NULL, the only one in the table. Progress stages
@@ -191,6 +200,7 @@ typedef struct ddt_profile {
     bool **requested; /* false for points that only the report's grid asked for */
     double **values;
 } ddt_profile;
+    ddt_left_out left_out; /* of fits: their values are not numbers */
 /* Frees what *profile owns and zeroes it; patients' values are wiped. */
 void ddt_profile_destroy(ddt_profile *profile);
 /* Observations that the user asked for, over all subjects. */
@@ -264,8 +274,8 @@ void ddt_twin_problem_outcome(const ddt_twin_problem *problem, ddt_twin_outcome 
 /* ------------------------------------------------------------------ fits */
 
 /*
- * etas.csv: ID and one column an eta, from the profile of a fit (its standard deviations are left out, or alone with
- * `deviations`). 9 significant digits.
+ * etas.csv: ID and one column an eta, from the profile of a fit (without its standard deviations, or with these alone:
+ * `deviations`). 9 significant digits. Here as in the tables below the fields of subjects who were left out are empty.
  */
 DDT_MUST_CHECK ddt_status ddt_twin_write_etas(ddt_context *ctx, const ddt_profile *fit, bool deviations,
                                               const char *path);

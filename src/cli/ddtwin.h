@@ -65,6 +65,8 @@ DDT_MUST_CHECK ddt_status ddtwin_write_results(ddt_context *ctx, const ddtwin_fo
 /* etas.csv, uncertainty.csv and summary.json of a fit; nothing is committed yet. */
 DDT_MUST_CHECK ddt_status ddtwin_write_etas(ddt_context *ctx, const ddtwin_folder *folder,
                                             const ddt_twin_outcome *outcome);
+/* Names those whom a fit leaves out on stderr, and says why. */
+void ddtwin_tell_left_out(const ddt_left_out *left_out);
 /* recommendation.json, candidates.csv and report.html, committed and told. */
 DDT_MUST_CHECK ddt_status ddtwin_write_recommendation(ddt_context *ctx, const cli_arguments *arguments,
                                                       const ddtwin_folder *folder, const ddt_twin_outcome *outcome,

@@ -10,8 +10,9 @@ static void print_estimates(const ddt_profile *fit) {
     }
     (void)printf("\n");
     for (size_t s = 0; s < fit->subject_count && s < SUBJECTS_SHOWN; s++) {
-        (void)printf("%-12s", fit->subject_ids[s]);
-        for (size_t i = 0; i < etas; i++) {
+        const bool is_left_out = ddt_left_out_reason(&fit->left_out, s) != NULL;
+        (void)printf("%-12s%s", fit->subject_ids[s], is_left_out ? " left out" : "");
+        for (size_t i = 0; i < etas && !is_left_out; i++) {
             (void)printf("    %7.3f +- %6.3f", fit->values[s][i], fit->values[s][etas + i]);
         }
         (void)printf("\n");
@@ -81,8 +82,16 @@ static ddt_status write_files(const ddtwin_chain *c, const cli_arguments *argume
     return status == DDT_OK ? ddtwin_folder_commit(c->ctx, &c->folder) : status;
 }
 
-static ddt_status tell(const ddtwin_chain *c, const cli_arguments *arguments, const ddt_twin_outcome *outcome) {
+void ddtwin_tell_left_out(const ddt_left_out *left_out) {
     cli_progress_clear();
+    for (size_t k = 0; k < left_out->count; k++) {
+        (void)fprintf(stderr, "ddtwin: The subject %s is left out. %s\n", left_out->subjects[k].id,
+                      left_out->subjects[k].reason);
+    }
+}
+
+static ddt_status tell(const ddtwin_chain *c, const cli_arguments *arguments, const ddt_twin_outcome *outcome) {
+    ddtwin_tell_left_out(&outcome->profile->left_out);
     if (!arguments->json) {
         print_text(outcome, c->folder.path);
         return DDT_OK;

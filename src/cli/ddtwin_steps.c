@@ -36,8 +36,21 @@ static uint64_t file_bytes(const char *path) {
     return path != NULL && stat(path, &info) == 0 ? (uint64_t)info.st_size : 0;
 }
 
-/* One line about a file that was written, as text or JSON. */
-static void tell_file(const cli_arguments *arguments, const char *what, uint64_t bytes, const ddt_digest *plan) {
+static void json_left_out(const ddt_left_out *left_out) {
+    (void)printf(", \"left_out\": [");
+    for (size_t k = 0; k < left_out->count; k++) {
+        (void)printf("%s{\"id\": ", k == 0 ? "" : ", ");
+        cli_json_string(stdout, left_out->subjects[k].id);
+        (void)printf(", \"reason\": ");
+        cli_json_string(stdout, left_out->subjects[k].reason);
+        (void)printf("}");
+    }
+    (void)printf("]");
+}
+
+/* One line about a file that was written, as text or JSON. left_out: NULL where nobody can be. */
+static void tell_file(const cli_arguments *arguments, const char *what, uint64_t bytes, const ddt_digest *plan,
+                      const ddt_left_out *left_out) {
     char digest[CLI_DIGEST_TEXT];
     char size[CLI_SIZE_TEXT];
     cli_digest_text(plan, digest);
@@ -45,7 +58,11 @@ static void tell_file(const cli_arguments *arguments, const char *what, uint64_t
     if (arguments->json) {
         (void)printf("{\"file\": ");
         cli_json_string(stdout, arguments->out);
-        (void)printf(", \"bytes\": %llu, \"plan_digest\": \"%s\"}\n", (unsigned long long)bytes, digest);
+        (void)printf(", \"bytes\": %llu, \"plan_digest\": \"%s\"", (unsigned long long)bytes, digest);
+        if (left_out != NULL) {
+            json_left_out(left_out);
+        }
+        (void)printf("}\n");
     } else {
         (void)printf("%s: %s, %s, plan %.16s\n", arguments->out, what, cli_size_text(bytes, size), digest);
     }
@@ -122,7 +139,7 @@ ddt_status ddtwin_compile(ddt_context *ctx, const cli_arguments *arguments) {
         status = ddt_wire_file_digest(ctx, arguments->out, DDT_WIRE_PLAN, &digest);
     }
     if (status == DDT_OK) {
-        tell_file(arguments, "plan", file_bytes(arguments->out), &digest);
+        tell_file(arguments, "plan", file_bytes(arguments->out), &digest, NULL);
     }
     ddtwin_question_free(&question);
     ddt_free(settings);
@@ -151,7 +168,7 @@ ddt_status ddtwin_keygen(ddt_context *ctx, const cli_arguments *arguments) {
         ddtwin_passphrase_wipe(&passphrase);
     }
     if (status == DDT_OK) {
-        tell_file(arguments, "secret, public and evaluation keys", eval_bytes, &digest);
+        tell_file(arguments, "secret, public and evaluation keys", eval_bytes, &digest, NULL);
     }
     return status;
 }
@@ -174,7 +191,13 @@ ddt_status ddtwin_with_passphrase(ddt_context *ctx, const cli_arguments *argumen
     return status;
 }
 
+typedef struct encrypted {
+    uint64_t bytes;
+    ddt_left_out left_out;
+} encrypted;
+
 static ddt_status encrypt_step(ddt_context *ctx, const cli_arguments *arguments, const char *passphrase, void *result) {
+    encrypted *out = result;
     ddt_twin_plan *plan = NULL;
     ddt_status status = ddt_twin_plan_read(ctx, arguments->plan, &plan);
     const bool is_update = status == DDT_OK && ddt_twin_plan_update(plan) != NULL;
@@ -189,26 +212,28 @@ static ddt_status encrypt_step(ddt_context *ctx, const cli_arguments *arguments,
                                     .life_path = arguments->twin,
                                     .data_path = arguments->data,
                                     .subject = arguments->subject};
-        return ddt_twin_encrypt_update(ctx, &news, passphrase, arguments->out, result);
+        return ddt_twin_encrypt_update(ctx, &news, passphrase, arguments->out, &out->bytes);
     }
     if (arguments->twin != NULL || arguments->subject != NULL) {
         return ddt_fail(ctx, DDT_ERR_USAGE,
                         "encrypt: --twin and --subject belong to plans of a living twin; %s is none.", arguments->plan);
     }
-    return ddt_twin_encrypt(ctx, arguments->plan, arguments->keys, passphrase, arguments->model, arguments->data,
-                            arguments->out, result);
+    return ddt_twin_encrypt_served(ctx, arguments->plan, arguments->keys, passphrase, arguments->model, arguments->data,
+                                   arguments->out, &out->bytes, &out->left_out);
 }
 
 ddt_status ddtwin_encrypt(ddt_context *ctx, const cli_arguments *arguments) {
-    uint64_t bytes = 0;
+    encrypted out = {0};
     ddt_digest digest;
     ddt_status status = ddt_wire_file_digest(ctx, arguments->plan, DDT_WIRE_PLAN, &digest);
     if (status == DDT_OK) {
-        status = ddtwin_with_passphrase(ctx, arguments, encrypt_step, &bytes);
+        status = ddtwin_with_passphrase(ctx, arguments, encrypt_step, &out);
     }
     if (status == DDT_OK) {
-        tell_file(arguments, "encrypted twin", bytes, &digest);
+        ddtwin_tell_left_out(&out.left_out);
+        tell_file(arguments, "encrypted twin", out.bytes, &digest, &out.left_out);
     }
+    ddt_left_out_destroy(&out.left_out);
     return status;
 }
 
@@ -272,6 +297,7 @@ static ddt_status write_outcome(ddt_context *ctx, const cli_arguments *arguments
     case DDT_TWIN_RECOMMEND:
         return write_ranked(ctx, arguments, plan, folder, outcome);
     case DDT_TWIN_FIT:
+        ddtwin_tell_left_out(&outcome->profile->left_out);
         status = ddtwin_write_etas(ctx, folder, outcome);
         status = status == DDT_OK ? ddtwin_folder_commit(ctx, folder) : status;
         break;

@@ -128,7 +128,8 @@ typedef struct filler {
     const solve_layout *layout;
     const ddt_model *model;
     const ddt_events *events;
-    const double *etas; /* instead of the data's, NULL without */
+    const double *etas;     /* instead of the data's, NULL without */
+    ddt_left_out *left_out; /* NULL where nobody may be */
 } filler;
 
 static ddt_status mismatch(const filler *f, const ddt_subject *subject, const ddt_record *record, const char *what,
@@ -327,7 +328,7 @@ static ddt_status check_values(const filler *f, const solve_range *range, size_t
 static ddt_status check_symbol(const filler *f, const solve_range *range, symbol_place *place) {
     SOLVE_TRY(find_symbol(f, range, place));
     for (size_t s = 0; s < f->events->subject_count && place->column != SIZE_MAX; s++) {
-        SOLVE_TRY(check_values(f, range, s, place->column));
+        SOLVE_TRY(solve_leave_out(f->ctx, f->left_out, f->events, s, check_values(f, range, s, place->column)));
     }
     return DDT_OK;
 }
@@ -484,8 +485,12 @@ static ddt_status fill_doses(const filler *f, double *const *inputs) {
     solve_given *givens = ddt_calloc(f->layout->rows, sizeof *givens);
     ddt_status status = symbols == NULL || t2_h == NULL || givens == NULL ? solve_no_memory(f->ctx) : DDT_OK;
     for (size_t l = 0; l < f->layout->lane_count && status == DDT_OK && givens != NULL; l++) {
-        status = give(f, l, symbols, givens);
-        if (status == DDT_OK) {
+        const size_t subject = f->layout->lanes[l].subject;
+        if (solve_is_left_out(f->left_out, subject)) {
+            continue;
+        }
+        status = solve_leave_out(f->ctx, f->left_out, f->events, subject, give(f, l, symbols, givens));
+        if (status == DDT_OK && !solve_is_left_out(f->left_out, subject)) {
             solve_fill_doses(f->layout, l, givens, t2_h, inputs);
             fill_last_doses(f, l, givens, inputs);
         }
@@ -545,10 +550,19 @@ ddt_status ddt_solution_fill(ddt_context *ctx, const ddt_solution *solution, con
                                     : solve_layout_fill(ctx, solution, model, events, inputs);
 }
 
+/* Nothing of those who are left out is sent. */
+static void clear_left_out(const solve_layout *layout, const ddt_left_out *left_out, double *const *inputs) {
+    for (size_t l = 0; l < layout->lane_count; l++) {
+        for (size_t i = 0; i < layout->input_count && solve_is_left_out(left_out, layout->lanes[l].subject); i++) {
+            memset(inputs[i] + l * block_of(layout), 0, block_of(layout) * sizeof(double));
+        }
+    }
+}
+
 static ddt_status fill_all(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
-                           const ddt_events *events, double *const *inputs) {
+                           const ddt_events *events, double *const *inputs, ddt_left_out *left_out) {
     const solve_layout *layout = &solution->layout;
-    filler f = {.ctx = ctx, .layout = layout, .model = model, .events = events};
+    filler f = {.ctx = ctx, .layout = layout, .model = model, .events = events, .left_out = left_out};
     ddt_status status = check_structure(&f);
     if (status == DDT_OK) {
         status = check_ranges(&f);
@@ -566,14 +580,17 @@ static ddt_status fill_all(ddt_context *ctx, const ddt_solution *solution, const
         status = solve_posterior_fill(ctx, solution, model, events, inputs);
     }
     if (status == DDT_OK && solution->fit != NULL) {
-        status = solve_fit_fill(ctx, solution, model, events, inputs);
+        status = solve_fit_fill(ctx, solution, model, events, inputs, left_out);
+    }
+    if (status == DDT_OK && left_out != NULL) {
+        clear_left_out(layout, left_out, inputs);
     }
     return status;
 }
 
 /* Vectors of public amounts are filled, too, and forgotten: the circuit has them. */
 static ddt_status fill_sent(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
-                            const ddt_events *events, double *const *inputs) {
+                            const ddt_events *events, double *const *inputs, ddt_left_out *left_out) {
     const solve_layout *layout = &solution->layout;
     double **all = ddt_calloc(layout->input_count, sizeof *all);
     double *public_ones = ddt_calloc(layout->lane_count * block_of(layout), sizeof *public_ones);
@@ -582,30 +599,35 @@ static ddt_status fill_sent(ddt_context *ctx, const ddt_solution *solution, cons
         all[i] = layout->inputs[i].is_public ? public_ones : inputs[solve_sent_before(layout, i)];
     }
     if (status == DDT_OK) {
-        status = fill_all(ctx, solution, model, events, all);
+        status = fill_all(ctx, solution, model, events, all, left_out);
     }
     ddt_free(public_ones);
     ddt_free(all);
     return status;
 }
 
-ddt_status solve_layout_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
-                             const ddt_events *events, double *const *inputs) {
+ddt_status solve_layout_fill_served(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
+                                    const ddt_events *events, double *const *inputs, ddt_left_out *left_out) {
     const solve_layout *layout = &solution->layout;
     const bool sends_all = solve_sent_before(layout, layout->input_count) == layout->input_count;
     const size_t bytes = layout->lane_count * block_of(layout) * sizeof(double);
     if (layout->packed == SOLVE_PACKED_FIT) {
-        return fit_pack_fill(ctx, solution, model, events, inputs);
+        return fit_pack_fill_served(ctx, solution, model, events, inputs, left_out);
     }
     if (layout->packed > 0) { /* slots of no input are 0 */
         memset(inputs[0], 0, bytes);
     }
-    ddt_status status =
-        sends_all ? fill_all(ctx, solution, model, events, inputs) : fill_sent(ctx, solution, model, events, inputs);
+    ddt_status status = sends_all ? fill_all(ctx, solution, model, events, inputs, left_out)
+                                  : fill_sent(ctx, solution, model, events, inputs, left_out);
     for (size_t i = 0; status != DDT_OK && i < solve_vector_count(layout); i++) {
         memset(inputs[i], 0, bytes);
     }
     return status;
+}
+
+ddt_status solve_layout_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
+                             const ddt_events *events, double *const *inputs) {
+    return solve_layout_fill_served(ctx, solution, model, events, inputs, NULL);
 }
 
 void ddt_solution_collect(const ddt_solution *solution, const double *const *outputs, double *const *values) {

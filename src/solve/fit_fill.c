@@ -342,7 +342,7 @@ static ddt_status fill_lane(const filler *f, size_t lane) {
 }
 
 ddt_status solve_fit_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
-                          const ddt_events *events, double *const *inputs) {
+                          const ddt_events *events, double *const *inputs, ddt_left_out *left_out) {
     filler f = {ctx, solution, model, events, inputs};
     if (model->output_count != solution->fit->output_count) {
         return ddt_fail(ctx, DDT_ERR_MISMATCH, "'%s' has %zu outputs where the plan was made for %zu.", model->path,
@@ -354,7 +354,10 @@ ddt_status solve_fit_fill(ddt_context *ctx, const ddt_solution *solution, const 
         }
     }
     for (size_t l = 0; l < solution->fit->lane_count; l++) {
-        SOLVE_TRY(fill_lane(&f, l));
+        const size_t subject = solution->layout.lanes[l].subject;
+        if (!solve_is_left_out(left_out, subject)) {
+            SOLVE_TRY(solve_leave_out(ctx, left_out, events, subject, fill_lane(&f, l)));
+        }
     }
     return DDT_OK;
 }

@@ -213,8 +213,18 @@ bool fit_is_score(const solve_fit *fit, uint32_t input);
 size_t fit_pack_regions(const solve_layout *layout, const solve_fit *fit, size_t inputs);
 void fit_pack(const solve_layout *layout, const solve_fit *fit, const double *const *inputs, double *const *vectors);
 
+/* fill.c: solve_layout_fill, of which subjects may be left out. left_out: NULL where nobody may be. */
+ddt_status solve_layout_fill_served(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
+                                    const ddt_events *events, double *const *inputs, ddt_left_out *left_out);
+/* left_out.c: notes a subject whom DDT_ERR_RANGE concerns and goes on (DDT_OK); any other status as it is. */
+ddt_status solve_leave_out(ddt_context *ctx, ddt_left_out *left_out, const ddt_events *events, size_t subject,
+                           ddt_status status);
+bool solve_is_left_out(const ddt_left_out *left_out, size_t subject);
+ddt_status fit_pack_fill_served(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
+                                const ddt_events *events, double *const *vectors, ddt_left_out *left_out);
+
 ddt_status solve_fit_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
-                          const ddt_events *events, double *const *inputs);
+                          const ddt_events *events, double *const *inputs, ddt_left_out *left_out);
 /* One lane's inputs behind amounts and covariates. */
 void fit_fill_lane(const ddt_solution *solution, size_t lane, const fit_seen *seen, double *const *inputs);
 /* The gain's factor behind it, which goes by the guess. */

@@ -79,8 +79,8 @@ void fit_pack(const solve_layout *layout, const solve_fit *fit, const double *co
     }
 }
 
-ddt_status fit_pack_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
-                         const ddt_events *events, double *const *vectors) {
+ddt_status fit_pack_fill_served(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
+                                const ddt_events *events, double *const *vectors, ddt_left_out *left_out) {
     ddt_solution plain = *solution;
     const solve_layout *layout = &solution->layout;
     size_t slots = layout->lane_count * layout->lane_slots;
@@ -92,7 +92,7 @@ ddt_status fit_pack_fill(ddt_context *ctx, const ddt_solution *solution, const d
         status = inputs[i] == NULL ? solve_no_memory(ctx) : DDT_OK;
     }
     if (status == DDT_OK && inputs != NULL) {
-        status = solve_layout_fill(ctx, &plain, model, events, inputs);
+        status = solve_layout_fill_served(ctx, &plain, model, events, inputs, left_out);
     }
     if (status == DDT_OK && inputs != NULL) {
         fit_pack(layout, solution->fit, (const double *const *)inputs, vectors);

@@ -45,11 +45,12 @@ static ddt_status fit_subject(ddt_context *ctx, const ddt_twin_problem *problem,
     return status;
 }
 
-static ddt_status run_fit_reference(ddt_context *ctx, const ddt_twin_problem *problem, ddt_profile *reference) {
+static ddt_status run_fit_reference(ddt_context *ctx, const ddt_twin_problem *problem, const ddt_profile *exact,
+                                    ddt_profile *reference) {
     ddt_status status = DDT_OK;
     for (size_t s = 0; status == DDT_OK && s < reference->subject_count; s++) {
         status = ddt_progress(ctx, "reference", s, reference->subject_count);
-        if (status == DDT_OK) {
+        if (status == DDT_OK && !twin_is_left_out(exact, s)) {
             status = fit_subject(ctx, problem, s, reference);
         }
     }
@@ -191,13 +192,16 @@ ddt_status ddt_twin_run_clear(ddt_context *ctx, const ddt_twin_problem *problem,
     if (outputs == NULL) {
         return twin_no_memory(ctx);
     }
-    ddt_status status = twin_run_clear(ctx, problem, exact, outputs);
+    ddt_left_out left_out;
+    ddt_status status = twin_run_clear(ctx, problem, exact, outputs, &left_out);
     if (status == DDT_OK) {
         status = twin_profile_create(ctx, problem->solution, &problem->recipe, out);
     }
     if (status == DDT_OK) {
         ddt_solution_collect(problem->solution, (const double *const *)outputs, out->values);
+        twin_profile_leave_out(out, &left_out);
     }
+    ddt_left_out_destroy(&left_out);
     twin_vectors_destroy(outputs, count, lanes, block);
     return status;
 }
@@ -215,8 +219,8 @@ static bool same_shape(const ddt_profile *a, const ddt_profile *b) {
 }
 
 /*
- * max |a - b| of one output over all subjects and times; b NULL: max |a|. Not a number counts as infinite, as a profile
- * without values does: it never passes.
+ * max |a - b| of one output over all subjects that are served and times; b NULL: max |a|. Not a number counts as
+ * infinite, as a profile without values does: it never passes.
  */
 static double largest_difference(const ddt_profile *a, const ddt_profile *b, size_t output) {
     if (a->values == NULL) {
@@ -224,7 +228,7 @@ static double largest_difference(const ddt_profile *a, const ddt_profile *b, siz
     }
     double largest = 0;
     for (size_t s = 0; s < a->subject_count; s++) {
-        for (size_t k = 0; k < a->observation_counts[s]; k++) {
+        for (size_t k = 0; k < a->observation_counts[s] && !twin_is_left_out(a, s); k++) {
             const size_t i = k * a->output_count + output;
             const double difference = fabs(a->values[s][i] - (b == NULL ? 0 : b->values[s][i]));
             if (!(difference <= largest)) {
@@ -250,7 +254,7 @@ static ddt_status run_reference(ddt_context *ctx, const ddt_twin_problem *proble
                                 ddt_profile *reference) {
     switch (problem->recipe.purpose) {
     case DDT_TWIN_FIT:
-        return run_fit_reference(ctx, problem, reference);
+        return run_fit_reference(ctx, problem, exact, reference);
     case DDT_TWIN_RECOMMEND:
         return ddt_recommend_is_simulated(problem->solution)
                    ? ddt_recommend_reference(ctx, problem->solution, problem->model, problem->events, reference->values)

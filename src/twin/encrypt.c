@@ -139,7 +139,8 @@ static ddt_status encrypt_batches(ddt_context *ctx, const ddt_twin_plan *plan, c
 }
 
 static ddt_status write_twin(ddt_context *ctx, const ddt_twin_plan *plan, const twin_encryptor *keys,
-                             const ddt_events *events, const double *const *inputs, const char *path, uint64_t *bytes) {
+                             const ddt_events *events, const ddt_left_out *left_out, const double *const *inputs,
+                             const char *path, uint64_t *bytes) {
     ddt_plan_info info;
     ddt_plan_get_info(plan->plan, &info);
     ddt_writer *writer = NULL;
@@ -150,7 +151,7 @@ static ddt_status write_twin(ddt_context *ctx, const ddt_twin_plan *plan, const 
     const size_t uploads = ddt_plan_upload_count(plan->plan, ddt_plan_input_count(plan->plan));
     status = ddt_writer_heading(writer, &plan->digest, info.batches, (uint32_t)uploads);
     if (status == DDT_OK) {
-        status = twin_identifiers_write(ctx, events, keys->secret, &plan->digest, writer);
+        status = twin_identifiers_write(ctx, events, left_out, keys->secret, &plan->digest, writer);
     }
     if (status == DDT_OK) {
         status = encrypt_batches(ctx, plan, keys, inputs, writer);
@@ -162,24 +163,36 @@ static ddt_status write_twin(ddt_context *ctx, const ddt_twin_plan *plan, const 
     return ddt_writer_commit(writer, bytes);
 }
 
-/* The circuit's inputs from the data: nothing is encrypted before all of them are checked. The caller owns *events. */
+/* The circuit's inputs from the data: nothing is encrypted before all of them are checked. The caller owns *events.
+ * left_out: NULL where nobody may be. */
 static ddt_status fill_inputs(ddt_context *ctx, const ddt_twin_plan *plan, const char *data_path, ddt_events **events,
-                              double *const *inputs) {
+                              double *const *inputs, ddt_left_out *left_out) {
     ddt_model *model = NULL;
     ddt_status status = ddt_twin_plan_model(ctx, plan, &model);
     if (status == DDT_OK) {
         status = twin_recipe_events(ctx, &plan->recipe, model, data_path, events);
     }
     if (status == DDT_OK) {
-        status = ddt_solution_fill(ctx, plan->solution, model, *events, inputs);
+        status = left_out == NULL ? ddt_solution_fill(ctx, plan->solution, model, *events, inputs)
+                                  : ddt_solution_fill_served(ctx, plan->solution, model, *events, inputs, left_out);
     }
     ddt_model_destroy(model);
     return status;
 }
 
+/* With the public key alone there is no seal, and who decrypts would take a number for the estimate of somebody who was
+ * left out. */
+static ddt_status check_sealed(ddt_context *ctx, const twin_encryptor *keys, const ddt_left_out *left_out) {
+    if (left_out == NULL || left_out->count == 0 || keys->secret != NULL) {
+        return DDT_OK;
+    }
+    return ddt_fail(ctx, DDT_ERR_RANGE, "%s Without the secret key nobody can be left out of a table.",
+                    left_out->subjects[0].reason);
+}
+
 static ddt_status encrypt_with_plan(ddt_context *ctx, ddt_twin_plan *plan, const twin_key_paths *paths,
                                     const char *passphrase, const char *data_path, const char *twin_path,
-                                    uint64_t *bytes) {
+                                    uint64_t *bytes, ddt_left_out *left_out) {
     ddt_plan_info info;
     ddt_plan_get_info(plan->plan, &info);
     const size_t input_count = ddt_plan_input_count(plan->plan);
@@ -194,13 +207,17 @@ static ddt_status encrypt_with_plan(ddt_context *ctx, ddt_twin_plan *plan, const
         status = check_keys_directory(ctx, paths, plan);
     }
     if (status == DDT_OK) {
-        status = fill_inputs(ctx, plan, data_path, &events, inputs);
+        status = fill_inputs(ctx, plan, data_path, &events, inputs, left_out);
     }
     if (status == DDT_OK) {
         status = twin_encryptor_open(ctx, plan, paths, passphrase, &keys);
     }
     if (status == DDT_OK) {
-        status = write_twin(ctx, plan, &keys, events, (const double *const *)inputs, twin_path, bytes);
+        status = check_sealed(ctx, &keys, left_out);
+    }
+    if (status == DDT_OK) {
+        const ddt_left_out *noted = ddt_solution_is_fit(plan->solution) ? left_out : NULL;
+        status = write_twin(ctx, plan, &keys, events, noted, (const double *const *)inputs, twin_path, bytes);
     }
     twin_encryptor_close(&keys);
     ddt_events_destroy(events);
@@ -208,8 +225,9 @@ static ddt_status encrypt_with_plan(ddt_context *ctx, ddt_twin_plan *plan, const
     return status;
 }
 
-ddt_status ddt_twin_encrypt(ddt_context *ctx, const char *plan_path, const char *keys_directory, const char *passphrase,
-                            const char *model_path, const char *data_path, const char *twin_path, uint64_t *bytes) {
+static ddt_status encrypt_table(ddt_context *ctx, const char *plan_path, const char *keys_directory,
+                                const char *passphrase, const char *model_path, const char *data_path,
+                                const char *twin_path, uint64_t *bytes, ddt_left_out *left_out) {
     ddt_twin_plan *plan = NULL;
     twin_key_paths paths = {0};
     ddt_status status = twin_key_paths_create(ctx, keys_directory, &paths);
@@ -220,9 +238,26 @@ ddt_status ddt_twin_encrypt(ddt_context *ctx, const char *plan_path, const char 
         status = ddt_twin_plan_check_model(ctx, plan, model_path);
     }
     if (status == DDT_OK) {
-        status = encrypt_with_plan(ctx, plan, &paths, passphrase, data_path, twin_path, bytes);
+        status = encrypt_with_plan(ctx, plan, &paths, passphrase, data_path, twin_path, bytes, left_out);
     }
     ddt_twin_plan_destroy(plan);
     twin_key_paths_destroy(&paths);
+    return status;
+}
+
+ddt_status ddt_twin_encrypt(ddt_context *ctx, const char *plan_path, const char *keys_directory, const char *passphrase,
+                            const char *model_path, const char *data_path, const char *twin_path, uint64_t *bytes) {
+    return encrypt_table(ctx, plan_path, keys_directory, passphrase, model_path, data_path, twin_path, bytes, NULL);
+}
+
+ddt_status ddt_twin_encrypt_served(ddt_context *ctx, const char *plan_path, const char *keys_directory,
+                                   const char *passphrase, const char *model_path, const char *data_path,
+                                   const char *twin_path, uint64_t *bytes, ddt_left_out *left_out) {
+    *left_out = (ddt_left_out){0};
+    ddt_status status =
+        encrypt_table(ctx, plan_path, keys_directory, passphrase, model_path, data_path, twin_path, bytes, left_out);
+    if (status != DDT_OK) {
+        ddt_left_out_destroy(left_out);
+    }
     return status;
 }

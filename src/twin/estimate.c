@@ -9,6 +9,14 @@
 /* A fit's outputs are the etas, then as many standard deviations. */
 static size_t eta_count(const ddt_profile *fit) { return fit->output_count / 2; }
 
+/* One field of a table behind its comma. */
+static void add_field(twin_text *text, bool is_empty, double value) {
+    twin_text_raw(text, ",", 1);
+    if (!is_empty) {
+        twin_text_add(text, "%.9g", value);
+    }
+}
+
 ddt_status ddt_twin_write_etas(ddt_context *ctx, const ddt_profile *fit, bool deviations, const char *path) {
     twin_text text = {0};
     const size_t first = deviations ? eta_count(fit) : 0;
@@ -21,7 +29,7 @@ ddt_status ddt_twin_write_etas(ddt_context *ctx, const ddt_profile *fit, bool de
     for (size_t s = 0; s < fit->subject_count; s++) {
         twin_text_csv(&text, fit->subject_ids[s]);
         for (size_t i = 0; i < eta_count(fit); i++) {
-            twin_text_add(&text, ",%.9g", fit->values[s][first + i]);
+            add_field(&text, twin_is_left_out(fit, s), fit->values[s][first + i]);
         }
         twin_text_raw(&text, "\n", 1);
     }
@@ -85,7 +93,8 @@ static ddt_status individual_rows(ddt_context *ctx, const ddt_twin_problem *prob
         }
         twin_text_csv(text, fit->subject_ids[s]);
         for (size_t i = 0; i < count; i++) {
-            twin_text_add(text, ",%.9g", ddt_expr_eval(model->pool, model->variables[parameters[i]], symbols, NULL));
+            add_field(text, twin_is_left_out(fit, s),
+                      ddt_expr_eval(model->pool, model->variables[parameters[i]], symbols, NULL));
         }
         twin_text_raw(text, "\n", 1);
     }
@@ -133,7 +142,7 @@ ddt_status ddt_twin_write_individuals(ddt_context *ctx, const ddt_twin_problem *
 /* ------------------------------------------------------------------ levels */
 
 static void residual_row(const ddt_twin_problem *problem, const ddt_subject *subject, const ddt_fit_residual *r,
-                         twin_text *text) {
+                         bool is_left_out, twin_text *text) {
     const double outlier = 3.0; /* standard deviations */
     const ddt_record *record = &subject->records[r->record];
     twin_text_csv(text, subject->id);
@@ -141,8 +150,12 @@ static void residual_row(const ddt_twin_problem *problem, const ddt_subject *sub
     twin_text_exact(text, record->time_h);
     twin_text_raw(text, ",", 1);
     twin_text_csv(text, problem->model->outputs[r->output].name);
-    twin_text_add(text, ",%.9g,%d,%.9g,%.4f,%d\n", record->dv, record->censored, r->prediction, r->residual,
-                  fabs(r->residual) > outlier);
+    twin_text_add(text, ",%.9g,%d", record->dv, record->censored);
+    if (is_left_out) {
+        twin_text_add(text, ",,,\n");
+    } else {
+        twin_text_add(text, ",%.9g,%.4f,%d\n", r->prediction, r->residual, fabs(r->residual) > outlier);
+    }
 }
 
 static ddt_status residual_rows(ddt_context *ctx, const ddt_twin_problem *problem, const ddt_profile *fit, size_t s,
@@ -150,13 +163,20 @@ static ddt_status residual_rows(ddt_context *ctx, const ddt_twin_problem *proble
     const ddt_subject *subject = &problem->events->subjects[s];
     size_t count = 0;
     ddt_fit_residual *residuals = ddt_calloc(subject->record_count + 1, sizeof *residuals);
-    if (residuals == NULL) {
+    double *nothing = ddt_calloc(fit->output_count, sizeof *nothing);
+    if (residuals == NULL || nothing == NULL) {
+        ddt_free(residuals);
+        ddt_free(nothing);
         return twin_no_memory(ctx);
     }
-    ddt_status status = ddt_fit_residuals(ctx, problem->model, problem->events, s, fit->values[s], residuals, &count);
+    /* Which records are levels is the same at any etas. */
+    const bool is_left_out = twin_is_left_out(fit, s);
+    ddt_status status = ddt_fit_residuals(ctx, problem->model, problem->events, s,
+                                          is_left_out ? nothing : fit->values[s], residuals, &count);
     for (size_t k = 0; k < count && status == DDT_OK; k++) {
-        residual_row(problem, subject, &residuals[k], text);
+        residual_row(problem, subject, &residuals[k], is_left_out, text);
     }
+    ddt_free(nothing);
     twin_wipe_free(residuals, (subject->record_count + 1) * sizeof *residuals);
     return status;
 }
@@ -230,10 +250,14 @@ static ddt_status curves_create(ddt_context *ctx, const ddt_model *model, const 
 
 static ddt_status simulate_subject(ddt_context *ctx, const ddt_model *model, const ddt_expr *expressions,
                                    const ddt_profile *fit, size_t s, double *symbols, fitted *f) {
+    const bool is_left_out = twin_is_left_out(fit, s);
     ddt_status status = symbols_at(ctx, model, f->events, fit, s, symbols);
-    if (status == DDT_OK) {
+    if (status == DDT_OK && !is_left_out) {
         status = ddt_reference_simulate_with(ctx, model, f->events, s, symbols, true, expressions, model->output_count,
                                              f->own.values[s]);
+    }
+    for (size_t i = 0; is_left_out && i < f->own.observation_counts[s] * f->own.output_count; i++) {
+        f->own.values[s][i] = NAN;
     }
     for (size_t i = 0; i < eta_count(fit) && status == DDT_OK; i++) {
         symbols[ddt_model_find_symbol(model, fit->output_names[i])] = 0;
@@ -284,6 +308,35 @@ static ddt_status fitted_create(ddt_context *ctx, const ddt_twin_problem *proble
     return status == DDT_OK ? simulate_all(ctx, problem->model, fit, f) : status;
 }
 
+static void left_out_row(twin_text *text, const ddt_profile *fit, size_t s, size_t columns) {
+    twin_text_add(text, "<tr><td>");
+    twin_text_escaped(text, fit->subject_ids[s]);
+    twin_text_add(text, "</td><td colspan=\"%zu\">left out: ", columns);
+    twin_text_escaped(text, ddt_left_out_reason(&fit->left_out, s));
+    twin_text_add(text, "</td></tr>\n");
+}
+
+static void estimate_row(twin_text *text, const ddt_profile *fit, size_t s, const ddt_assessment *assessment) {
+    const size_t etas = eta_count(fit);
+    double largest = 0;
+    if (twin_is_left_out(fit, s)) {
+        left_out_row(text, fit, s, assessment == NULL ? etas : etas + 1);
+        return;
+    }
+    twin_text_add(text, "<tr><td>");
+    twin_text_escaped(text, fit->subject_ids[s]);
+    twin_text_add(text, "</td>");
+    for (size_t i = 0; i < etas; i++) {
+        const double eta = fit->values[s][i];
+        twin_text_add(text, "<td class=\"n\">%.3f &plusmn; %.3f</td>", eta, fit->values[s][etas + i]);
+        largest = assessment == NULL ? 0 : fmax(largest, fabs(eta - assessment->reference.values[s][i]));
+    }
+    if (assessment != NULL) {
+        twin_text_add(text, "<td class=\"n\">%.5f</td>", largest);
+    }
+    twin_text_add(text, "</tr>\n");
+}
+
 static void estimate_table(twin_text *text, const ddt_profile *fit, const ddt_assessment *assessment) {
     const size_t etas = eta_count(fit);
     twin_text_add(text, "<section><h2>Individual estimates</h2><div class=\"scroll\"><table><tr><th>Subject</th>");
@@ -294,19 +347,7 @@ static void estimate_table(twin_text *text, const ddt_profile *fit, const ddt_as
     }
     twin_text_add(text, "%s</tr>\n", assessment == NULL ? "" : "<th class=\"n\">largest difference</th>");
     for (size_t s = 0; s < fit->subject_count; s++) {
-        double largest = 0;
-        twin_text_add(text, "<tr><td>");
-        twin_text_escaped(text, fit->subject_ids[s]);
-        twin_text_add(text, "</td>");
-        for (size_t i = 0; i < etas; i++) {
-            const double eta = fit->values[s][i];
-            twin_text_add(text, "<td class=\"n\">%.3f &plusmn; %.3f</td>", eta, fit->values[s][etas + i]);
-            largest = assessment == NULL ? 0 : fmax(largest, fabs(eta - assessment->reference.values[s][i]));
-        }
-        if (assessment != NULL) {
-            twin_text_add(text, "<td class=\"n\">%.5f</td>", largest);
-        }
-        twin_text_add(text, "</tr>\n");
+        estimate_row(text, fit, s, assessment);
     }
     twin_text_add(text, "</table></div><p class=\"note\">Estimated under encryption from encrypted levels, doses and "
                         "covariates: the maximum of the posterior and its standard deviation. ");

@@ -31,18 +31,24 @@ void ddt_twin_problem_outcome(const ddt_twin_problem *problem, ddt_twin_outcome 
     ddt_twin_problem_info(problem, &out->plan, &out->solve);
 }
 
-ddt_status twin_run_clear(ddt_context *ctx, const ddt_twin_problem *problem, bool exact, double *const *outputs) {
+ddt_status twin_run_clear(ddt_context *ctx, const ddt_twin_problem *problem, bool exact, double *const *outputs,
+                          ddt_left_out *left_out) {
     const ddt_circuit *circuit = ddt_solution_circuit(problem->solution);
     const size_t lanes = ddt_circuit_lanes(circuit);
     const size_t block = ddt_circuit_block(circuit);
     const size_t count = ddt_circuit_input_count(circuit);
     double **inputs = twin_vectors_create(count, lanes, block);
+    *left_out = (ddt_left_out){0};
     if (inputs == NULL) {
         return twin_no_memory(ctx);
     }
-    ddt_status status = ddt_solution_fill(ctx, problem->solution, problem->model, problem->events, inputs);
+    ddt_status status =
+        ddt_solution_fill_served(ctx, problem->solution, problem->model, problem->events, inputs, left_out);
     if (status == DDT_OK) {
         status = ddt_circuit_run_clear(ctx, circuit, (const double *const *)inputs, exact, outputs);
+    }
+    if (status != DDT_OK) {
+        ddt_left_out_destroy(left_out);
     }
     twin_vectors_destroy(inputs, count, lanes, block);
     return status;
@@ -65,7 +71,9 @@ static ddt_status problem_scale(ddt_context *ctx, ddt_twin_problem *problem) {
     if (outputs == NULL) {
         return twin_no_memory(ctx);
     }
-    ddt_status status = twin_run_clear(ctx, problem, false, outputs);
+    ddt_left_out nobody; /* simulations refuse a table whole */
+    ddt_status status = twin_run_clear(ctx, problem, false, outputs, &nobody);
+    ddt_left_out_destroy(&nobody);
     double scale = 0;
     for (size_t o = 0; status == DDT_OK && o < count; o++) {
         double largest = 0;

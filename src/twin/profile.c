@@ -1,6 +1,7 @@
 /* Profiles: concentrations by subject, time and output. SPDX-License-Identifier: Apache-2.0 */
 #include "twin_internal.h"
 
+#include <math.h>
 #include <string.h>
 
 void ddt_profile_destroy(ddt_profile *profile) {
@@ -28,7 +29,24 @@ void ddt_profile_destroy(ddt_profile *profile) {
     ddt_free(profile->values);
     ddt_free(profile->output_names);
     ddt_free(profile->observation_counts);
+    ddt_left_out_destroy(&profile->left_out);
     *profile = (ddt_profile){0};
+}
+
+void twin_profile_leave_out(ddt_profile *profile, ddt_left_out *left_out) {
+    for (size_t k = 0; k < left_out->count; k++) {
+        const size_t s = left_out->subjects[k].subject;
+        for (size_t i = 0; i < profile->observation_counts[s] * profile->output_count; i++) {
+            profile->values[s][i] = NAN;
+        }
+    }
+    ddt_left_out_destroy(&profile->left_out);
+    profile->left_out = *left_out;
+    *left_out = (ddt_left_out){0};
+}
+
+bool twin_is_left_out(const ddt_profile *profile, size_t subject) {
+    return ddt_left_out_reason(&profile->left_out, subject) != NULL;
 }
 
 bool twin_profile_allocate(ddt_profile *profile) {

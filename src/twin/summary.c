@@ -97,6 +97,17 @@ static void add_run(json_t *root, const ddt_twin_run *run) {
     twin_json_add(root, "threads", json_integer(run->threads));
 }
 
+static json_t *left_out_json(const ddt_left_out *left_out) {
+    json_t *list = json_array();
+    for (size_t k = 0; k < left_out->count; k++) {
+        json_t *subject = json_object();
+        twin_json_add(subject, "id", twin_json_string(left_out->subjects[k].id));
+        twin_json_add(subject, "reason", twin_json_string(left_out->subjects[k].reason));
+        (void)json_array_append_new(list, subject);
+    }
+    return list;
+}
+
 json_t *twin_summary_json(const ddt_twin_outcome *outcome) {
     const ddt_model *model = outcome->model;
     const ddt_assessment *assessment = outcome->assessment;
@@ -109,6 +120,9 @@ json_t *twin_summary_json(const ddt_twin_outcome *outcome) {
     twin_json_add(root, "time_unit", json_string(twin_time_unit(model)));
     twin_json_add(root, "subjects", count(outcome->profile->subject_count));
     twin_json_add(root, "times", count(ddt_profile_requested_count(outcome->profile)));
+    if (outcome->purpose == DDT_TWIN_FIT) {
+        twin_json_add(root, "left_out", left_out_json(&outcome->profile->left_out));
+    }
     add_plan(root, outcome);
     add_sizes(root, outcome);
     twin_json_add(root, "max_error", budget_json(assessment == NULL ? NULL : &assessment->worst));

@@ -158,6 +158,9 @@ static void draw_axes(twin_text *text, const axis *x, const axis *y, const char 
 
 static void draw_curve(twin_text *text, const char *class, const ddt_profile *profile, size_t output, size_t s,
                        const axis *x, const axis *y) {
+    if (profile->observation_counts[s] > 0 && isnan(profile->values[s][output])) {
+        return; /* a fit left the subject out */
+    }
     twin_text_add(text, "<path class=\"%s\" d=\"", class);
     for (size_t k = 0; k < profile->observation_counts[s]; k++) {
         const double value = profile->values[s][k * profile->output_count + output];
@@ -197,11 +200,13 @@ static void draw_measured(twin_text *text, const ddt_twin_outcome *outcome, size
         }
         const double value = outcome->profile->values[s][k++ * outcome->profile->output_count + output];
         if (record->has_dv) {
-            twin_text_add(text,
-                          "<circle class=\"c-dv\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"><title>%.6g %s: measured %.4g, "
-                          "encrypted run %.4g</title></circle>",
+            twin_text_add(text, "<circle class=\"c-dv\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"><title>%.6g %s: measured %.4g",
                           to_x(x, record->time_h), to_y(y, record->dv), record->time_h, twin_time_unit(model),
-                          record->dv, value);
+                          record->dv);
+            if (!isnan(value)) {
+                twin_text_add(text, ", encrypted run %.4g", value);
+            }
+            twin_text_add(text, "</title></circle>");
         }
     }
 }

@@ -158,9 +158,10 @@ DDT_MUST_CHECK ddt_status twin_result_heading(ddt_context *ctx, const ddt_twin_p
 DDT_MUST_CHECK double **twin_vectors_create(size_t count, size_t lanes, size_t block);
 void twin_vectors_destroy(double **vectors, size_t count, size_t lanes, size_t block);
 
-/* Runs the problem's circuit in the clear on its own data. outputs: from twin_vectors_create. */
+/* Runs the problem's circuit in the clear on its own data. outputs: from twin_vectors_create. *left_out is created here.
+ */
 DDT_MUST_CHECK ddt_status twin_run_clear(ddt_context *ctx, const ddt_twin_problem *problem, bool exact,
-                                         double *const *outputs);
+                                         double *const *outputs, ddt_left_out *left_out);
 
 /* What the total error of a run must not exceed, relative to each output's maximum: 1e-3 for linear models, else 1e-2.
  */
@@ -218,6 +219,9 @@ DDT_MUST_CHECK ddt_status twin_encrypt_upload(ddt_context *ctx, const ddt_plan *
  * failure *out is zero. */
 DDT_MUST_CHECK ddt_status twin_profile_create(ddt_context *ctx, const ddt_solution *solution, const twin_recipe *recipe,
                                               ddt_profile *out);
+/* Makes these subjects' values none; takes *left_out over. */
+void twin_profile_leave_out(ddt_profile *profile, ddt_left_out *left_out);
+bool twin_is_left_out(const ddt_profile *profile, size_t subject);
 /* Room for the counts that stand in *profile, then for one subject's rows: zero, but for the identifier. False when
  * memory is short; ddt_profile_destroy frees what there is. */
 DDT_MUST_CHECK bool twin_profile_allocate(ddt_profile *profile);
@@ -233,11 +237,9 @@ DDT_MUST_CHECK ddt_status twin_rank(ddt_context *ctx, const twin_recipe *recipe,
 
 /* ------------------------------------------------------------------ identifiers */
 
-/* Writes the section "NOTE" with the subjects' identifiers, sealed; empty without a secret key. */
-DDT_MUST_CHECK ddt_status twin_identifiers_write(ddt_context *ctx, const ddt_events *events,
-                                                 const ddt_secret_key *secret, const ddt_digest *plan,
-                                                 ddt_writer *writer);
-/* Puts the identifiers of a note into a profile; an empty note leaves it as it is. path: the file that held the note.
+/*
+ * Writes the section "NOTE" with the subjects' identifiers, sealed; empty without a secret key. left_out: NULL for plans
+ * that leave nobody out; the note's length tells nothing of how many were.
  */
 DDT_MUST_CHECK ddt_status twin_identifiers_apply(ddt_context *ctx, const ddt_secret_key *secret, const ddt_digest *plan,
                                                  const uint8_t *note, size_t note_length, const char *path,
@@ -248,6 +250,11 @@ DDT_MUST_CHECK ddt_status twin_identifiers_apply(ddt_context *ctx, const ddt_sec
 /* A growing text. After a failure (memory) every call is ignored; check once with twin_text_failed. Zero-initialise. */
 typedef struct twin_text {
     char *data;
+DDT_MUST_CHECK ddt_status twin_identifiers_write(ddt_context *ctx, const ddt_events *events,
+                                                 const ddt_left_out *left_out, const ddt_secret_key *secret,
+                                                 const ddt_digest *plan, ddt_writer *writer);
+/* Puts the identifiers of a note into a profile, and leaves out whom it names; an empty note leaves the profile as it
+ * is. path: the file that held the note. */
     size_t length, capacity;
     bool failed;
 } twin_text;

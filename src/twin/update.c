@@ -171,7 +171,7 @@ static ddt_status write_note(const updater *u, ddt_writer *writer) {
     ddt_events one = *u->events;
     one.subjects = &u->events->subjects[u->subject];
     one.subject_count = 1;
-    return twin_identifiers_write(u->ctx, &one, u->keys.secret, &u->plan->digest, writer);
+    return twin_identifiers_write(u->ctx, &one, NULL, u->keys.secret, &u->plan->digest, writer);
 }
 
 /* The twin is with the engine, or begins as zeros there; what a last step without a level would say of one is 0. */

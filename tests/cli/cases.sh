@@ -347,22 +347,33 @@ ID,TIME,AMT,EVID,DV
 1,3.25,.,0,3.7
 2,0,50,1,.
 2,2.5,.,0,3
+3,0,50,1,.
+3,2.5,.,0,3000
 END
-    ddtwin fit "$model" --data levels.csv -o out --json >told.json
+    # A level that no curve of the model comes near: its subject is left out, by name, and the others are served.
+    ddtwin fit "$model" --data levels.csv -o out --json >told.json 2>told.txt
+    grep -q 'subject 3 is left out.*line 9: DV of the subject 3 is 3000' told.txt || fail "told: $(cat told.txt)"
+    grep -q '"id": "3"' told.json || fail "the summary does not list who was left out"
     for file in etas.csv individuals.csv uncertainty.csv residuals.csv summary.json report.html; do
         [ -s "out/$file" ] || fail "no $file"
     done
     [ "$(head -n 1 out/etas.csv)" = ID,eta.ke ] || fail "etas.csv begins with $(head -n 1 out/etas.csv)"
-    [ "$(wc -l <out/etas.csv)" -eq 3 ] || fail "etas.csv does not hold two subjects"
-    ddtwin fit "$model" --data levels.csv --clear -o clear >/dev/null
+    [ "$(wc -l <out/etas.csv)" -eq 4 ] || fail "etas.csv does not hold three subjects"
+    ddtwin fit "$model" --data levels.csv --clear -o clear >/dev/null 2>&1
+    for folder in out clear; do
+        for table in etas individuals uncertainty; do
+            [ "$(tail -n 1 $folder/$table.csv | tr -d ,)" = 3 ] || fail "$folder/$table.csv tells of the subject 3"
+        done
+        [ "$(tail -n 1 $folder/residuals.csv)" = 3,2.5,cp,3000,0,,, ] || fail "$folder/residuals.csv tells of the subject 3"
+    done
     # Encrypted and clear run agree: the bar of an eta is 0.01.
     paste -d, out/etas.csv clear/etas.csv | tail -n +2 |
         awk -F, '{ d = $2 - $4; if (d < -0.01 || d > 0.01) exit 1 }' || fail "the encrypted fit differs from the clear one"
     # Earlier results are replaced, also by a second run.
-    ddtwin fit "$model" --data levels.csv --clear -o clear >/dev/null || fail "a second fit does not replace the first"
-    # A level that no curve of the model comes near is refused, not fitted.
-    sed 's/,11.0/,99/' levels.csv >far.csv
-    refused 1 DV ddtwin fit "$model" --data far.csv -o far
+    ddtwin fit "$model" --data levels.csv --clear -o clear >/dev/null 2>&1 || fail "a second fit does not replace the first"
+    # A table of such levels alone is refused.
+    sed -n '1,5p;8,$p' levels.csv | sed 's/,11.0/,990/' >far.csv
+    refused 1 "none of the 2 subjects" ddtwin fit "$model" --data far.csv -o far
 }
 # A fit through plan, twin and result files: everyone's etas are those of the clear run.
 fit_by_files() {

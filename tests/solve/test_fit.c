@@ -292,6 +292,115 @@ static void test_refusals(void **state) {
     problem_free(&p);
 }
 
+/* ------------------------------------------------------------------ who is left out */
+
+static const char three_patients[] = "ID,TIME,EVID,AMT,DV\na,0,1,500,.\na,2,0,0,12.5\na,10,0,0,6.1\n"
+                                     "b,0,1,400,.\nb,3,0,0,11.0\nc,0,1,450,.\nc,2,0,0,10.1\nc,9,0,0,6.9\n";
+/* b's level is out of reach. */
+static const char impossible_b[] = "ID,TIME,EVID,AMT,DV\na,0,1,500,.\na,2,0,0,12.5\na,10,0,0,6.1\n"
+                                   "b,0,1,400,.\nb,3,0,0,11000\nc,0,1,450,.\nc,2,0,0,10.1\nc,9,0,0,6.9\n";
+
+static ddt_status fill_served(problem *p, const char *data, ddt_left_out *left_out) {
+    ddt_events *events = NULL;
+    assert_ok(p->ctx, ddt_events_parse(p->ctx, data, strlen(data), "data.csv", p->model, &events));
+    ddt_status status = ddt_solution_fill_served(p->ctx, p->solution, p->model, events, p->inputs, left_out);
+    ddt_events_destroy(events);
+    return status;
+}
+
+/* The slots that hold something else than 0 in any input. */
+static size_t lane_values(const problem *p, size_t lane) {
+    const ddt_circuit *circuit = ddt_solution_circuit(p->solution);
+    const size_t block = ddt_circuit_block(circuit);
+    size_t count = 0;
+    for (size_t i = 0; i < ddt_circuit_input_count(circuit); i++) {
+        for (size_t s = 0; s < block; s++) {
+            count += p->inputs[i][lane * block + s] != 0.0;
+        }
+    }
+    return count;
+}
+
+/* The others' estimates are what they are without him, bit for bit; nothing of his is in the slots. */
+static void test_left_out(void **state) {
+    problem p;
+    double etas[3];
+    ddt_left_out left_out;
+    (void)state;
+    problem_parse(&p, two_etas, three_patients);
+    fit(&p, NULL);
+    problem_run(&p, false);
+    for (size_t s = 0; s < 3; s++) {
+        etas[s] = p.values[s][0];
+        assert_true(lane_values(&p, s) > 0);
+    }
+    assert_ok(p.ctx, fill_served(&p, impossible_b, &left_out));
+    assert_int_equal(left_out.count, 1);
+    assert_string_equal(left_out.subjects[0].id, "b");
+    assert_null(ddt_left_out_reason(&left_out, 0));
+    assert_non_null(strstr(ddt_left_out_reason(&left_out, 1), "'data.csv', line 6: DV of the subject b is 11000"));
+    assert_string_equal(ddt_error_detail(p.ctx), "");
+    ddt_left_out_destroy(&left_out);
+    assert_true(lane_values(&p, 0) > 0);
+    assert_int_equal(lane_values(&p, 1), 0);
+    assert_ok(p.ctx, ddt_circuit_run_clear(p.ctx, ddt_solution_circuit(p.solution), (const double *const *)p.inputs,
+                                           false, p.outputs));
+    ddt_solution_collect(p.solution, (const double *const *)p.outputs, p.values);
+    assert_true(p.values[0][0] == etas[0]);
+    assert_true(fabs(p.values[1][0]) <= 1e-9); /* harmless: the typical patient */
+    assert_true(p.values[2][0] == etas[2]);
+    problem_free(&p);
+}
+
+/* A table that serves nobody, and one that is malformed, is refused whole. */
+static void test_nobody_served(void **state) {
+    problem p;
+    ddt_left_out left_out;
+    (void)state;
+    problem_parse(&p, one_eta, three_patients);
+    fit(&p, NULL);
+    assert_int_equal(fill_served(&p,
+                                 "ID,TIME,EVID,AMT,DV\na,0,1,500,.\na,2,0,0,1250\na,10,0,0,6.1\n"
+                                 "b,0,1,4000,.\nb,3,0,0,11\nc,0,1,450,.\nc,2,0,0,10.1\nc,9,0,0,690\n",
+                                 &left_out),
+                     DDT_ERR_RANGE);
+    assert_non_null(strstr(ddt_error_detail(p.ctx), "none of the 3 subjects"));
+    assert_non_null(strstr(ddt_error_detail(p.ctx), "DV of the subject a"));
+    assert_int_equal(left_out.count, 0);
+    ddt_context_clear(p.ctx);
+    assert_int_equal(fill_served(&p,
+                                 "ID,TIME,EVID,AMT,DV\na,0,1,500,.\na,2,0,0,1250\na,10,0,0,6.1\n"
+                                 "b,0,1,400,.\nb,3,0,0,.\nc,0,1,450,.\nc,2,0,0,10.1\nc,9,0,0,6.9\n",
+                                 &left_out),
+                     DDT_ERR_MISMATCH);
+    assert_int_equal(left_out.count, 0);
+    ddt_context_clear(p.ctx);
+    problem_free(&p);
+}
+
+/* Whichever allocation fails: an error, or who is left out by name. */
+static void test_left_out_memory(void **state) {
+    problem p;
+    ddt_left_out left_out;
+    ddt_events *events = NULL;
+    bool is_done = false;
+    (void)state;
+    problem_parse(&p, one_eta, three_patients);
+    fit(&p, NULL);
+    assert_ok(p.ctx, ddt_events_parse(p.ctx, impossible_b, strlen(impossible_b), "data.csv", p.model, &events));
+    for (uint64_t n = 0; !is_done; n += n < 100 ? 1 : n / 8) {
+        (void)ddt_alloc_fail_after(n);
+        ddt_status status = ddt_solution_fill_served(p.ctx, p.solution, p.model, events, p.inputs, &left_out);
+        (void)ddt_alloc_fail_after(UINT64_MAX);
+        is_done = status == DDT_OK;
+        assert_true(is_done ? left_out.count == 1 : left_out.count == 0);
+        ddt_left_out_destroy(&left_out);
+        ddt_context_clear(p.ctx);
+    }
+    ddt_events_destroy(events);
+    problem_free(&p);
+}
+
 /* What a custodian reads from a plan file fills the same inputs; cut and changed files are refused. */
 static void test_file(void **state) {
     char path[] = "/tmp/ddt_fit_file_XXXXXX";
@@ -380,6 +489,9 @@ int main(void) {
         cmocka_unit_test(test_vanishing_prior),
         cmocka_unit_test(test_no_levels),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_left_out),
+        cmocka_unit_test(test_nobody_served),
+        cmocka_unit_test(test_left_out_memory),
         cmocka_unit_test(test_file),
         cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_unsupported),
