@@ -2,14 +2,14 @@
  * The circuit of one step, and its calibration on virtual patients who live through the template again and again.
  *
  *   p     = gain . x + offset               the prediction of the level, at every point
- *   d     = g(p) - target
- *   twin' = keep twin - (weight d (1 + bend d))^2       likelihoods
+ *   t     = 2 g(p) - 1
+ *   twin' = keep twin - (c0 + c1 t + c2 t^2 + c3 t^3)^2   likelihoods
  *         = M x + shift                                 amounts after what has happened
  *
  * A block holds rows of support points: one for each compartment's amounts, one for the likelihoods, and where the
  * power of two leaves one to spare, ones, whose gain is the offset. An input is sent at the level where it is used: the
  * gains at the top, the matrix at the bottom. M is given by columns, `keep` stands in the likelihoods' row of the
- * first; what describes a level stands in three rows of one input.
+ * first; what describes a level stands in four rows of one input.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -55,19 +55,33 @@ static ddt_node predicted(const ddt_update *u, const ddt_node *inputs, ddt_node 
     return row_sum(u, ddt_circuit_add(c, product, inputs[update_offset(u)]));
 }
 
+/* The coefficients of a level's root, each in the likelihoods' row; 0 in the others. Rotated by powers of two. */
+static void coefficients(const ddt_update *u, ddt_node level, double *vector, ddt_node *out) {
+    ddt_circuit *c = u->circuit;
+    const int64_t row = (int64_t)u->points;
+    ddt_node own = ones(u, u->states, 1, vector);
+    ddt_node first = ddt_circuit_rotate(c, level, row);
+    const ddt_node rows[UPDATE_COEFFICIENTS] = {level, first, ddt_circuit_rotate(c, level, 2 * row),
+                                                ddt_circuit_rotate(c, first, 2 * row)};
+    for (size_t k = 0; k < UPDATE_COEFFICIENTS; k++) {
+        out[k] = ddt_circuit_mul(c, rows[k], own);
+    }
+}
+
 /* The root of what the level takes, in the likelihoods' row; 0 in the others. */
 static ddt_node taken(const ddt_update *u, const ddt_node *inputs, ddt_node twin, double *vector) {
     ddt_circuit *c = u->circuit;
-    const int64_t row = (int64_t)u->points;
-    ddt_node level = inputs[update_root_input(u)];
-    ddt_node weight = ddt_circuit_mul(c, level, ones(u, u->states, 1, vector));
-    ddt_node target = ddt_circuit_rotate(c, level, (int64_t)UPDATE_TARGET * row);
-    ddt_node bend = ddt_circuit_rotate(c, level, (int64_t)UPDATE_BEND * row);
-    ddt_node g = ddt_circuit_chebyshev(c, predicted(u, inputs, twin, vector), u->transform, u->degree);
-    ddt_node distance = ddt_circuit_sub(c, g, target);
-    ddt_node bent = ddt_circuit_mul(c, distance, bend);
-    return ddt_circuit_mul(c, ddt_circuit_mul(c, distance, weight),
-                           ddt_circuit_affine(c, &bent, (const double[]){1.0}, 1, 1.0));
+    ddt_node k[UPDATE_COEFFICIENTS];
+    double centred[UPDATE_DEGREE_MAX + 1];
+    for (unsigned i = 0; i <= u->degree; i++) {
+        centred[i] = 2.0 * u->transform[i] - (i == 0 ? 1.0 : 0.0);
+    }
+    coefficients(u, inputs[update_root_input(u)], vector, k);
+    ddt_node t = ddt_circuit_chebyshev(c, predicted(u, inputs, twin, vector), centred, u->degree);
+    /* (c2 t + c1) t + (c3 t) t^2 + c0: two levels */
+    const ddt_node left[] = {ddt_circuit_add(c, ddt_circuit_mul(c, t, k[2]), k[1]), ddt_circuit_mul(c, t, k[3])};
+    const ddt_node right[] = {t, ddt_circuit_mul(c, t, t)};
+    return ddt_circuit_add(c, ddt_circuit_dot(c, left, right, 2), k[0]);
 }
 
 /* What the first column meets: the first amounts in all rows of amounts, the likelihoods in theirs. */
@@ -241,7 +255,8 @@ static ddt_status virtual_level(calibration *k, uint64_t pattern, const double *
     return DDT_OK;
 }
 
-/* The template's subject with levels as this virtual patient would have them: the records are a copy. */
+/* The template's subject with levels as this virtual patient would have them, limits of quantification where it has
+ * them: the records are a copy. */
 static ddt_status virtual_levels(calibration *k, size_t subject, uint64_t draw, ddt_record *records) {
     const ddt_subject *from = &k->events->subjects[subject];
     const size_t outputs = k->model->output_count;
@@ -258,12 +273,14 @@ static ddt_status virtual_levels(calibration *k, size_t subject, uint64_t draw, 
     ddt_status status = DDT_OK;
     for (size_t r = 0; r < from->record_count && status == DDT_OK; r++) {
         records[r] = from->records[r];
-        records[r].has_dv = false;
-        records[r].censored = 0;
-        if (is_level(k, from, r) && next++ % stride == 0) {
+        const bool is_next = is_level(k, from, r) && next++ % stride == 0;
+        const bool is_limit = is_next && from->records[r].censored > 0;
+        records[r].has_dv = is_limit;
+        records[r].censored = is_limit ? 1 : 0;
+        if (is_next && !is_limit) {
             status = virtual_level(k, next + draw, k->values + observation * outputs, &records[r]);
-            k->level_count += records[r].has_dv;
         }
+        k->level_count += records[r].has_dv;
         observation += records[r].evid == 0 || records[r].evid == 2;
     }
     return status;
@@ -321,8 +338,8 @@ static void set_log_scale(calibration *k, double scale) {
     for (size_t i = 0; i < k->draw_count; i++) {
         for (size_t step = 0; step < k->draws[i].count; step++) {
             double *root = k->draws[i].inputs[step * k->draws[i].input_count + update_root_input(u)];
-            for (size_t j = 0; j < u->points; j++) {
-                root[update_part_slot(u, UPDATE_WEIGHT, j)] *= factor;
+            for (size_t s = 0; s < k->draws[i].block; s++) {
+                root[s] *= factor;
             }
         }
     }

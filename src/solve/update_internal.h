@@ -5,7 +5,7 @@
  *   update_points.c    support points, what amounts and predictions each can reach, the transform of predictions
  *   update_timeline.c  one subject's records in the order in which they act
  *   update_steps.c     timeline -> inputs of each step
- *   update_level.c     a level -> a polynomial in the transformed prediction
+ *   update_level.c     a level -> a cubic in the transformed prediction
  *   update_circuit.c   the circuit, calibration, ddt_update_create
  *   update_estimate.c  a decrypted twin -> etas, amounts, predictions
  *   update_advice.c    and candidate regimens
@@ -26,6 +26,7 @@ enum {
     UPDATE_DEGREE = 15, /* of the transform: four levels */
     UPDATE_DEGREE_MAX = 31,
     UPDATE_RANGE_NAME_MAX = 256,
+    UPDATE_COEFFICIENTS = 4, /* a level's cubic */
     UPDATE_INPUTS_MAX = DDT_UPDATE_STATES_MAX + 5
 };
 
@@ -87,7 +88,7 @@ static inline size_t update_offset(const ddt_update *u) { return 4 + u->states; 
 
 /* Rows of a block: the amounts, the likelihood, and, if there is one to spare, a row that may hold ones. */
 static inline size_t update_rows(size_t states) {
-    size_t rows = 4; /* what describes a level has three */
+    size_t rows = UPDATE_COEFFICIENTS;
     while (rows < states + 1) {
         rows *= 2;
     }
@@ -95,10 +96,9 @@ static inline size_t update_rows(size_t states) {
 }
 static inline bool update_has_spare(const ddt_update *u) { return u->rows > u->states + 1; }
 
-/* What describes a level, each in a row of its own, the first in the likelihoods'. */
-typedef enum update_part { UPDATE_WEIGHT, UPDATE_TARGET, UPDATE_BEND } update_part;
-static inline size_t update_part_slot(const ddt_update *u, update_part part, size_t point) {
-    return (u->states + (size_t)part) % u->rows * u->points + point;
+/* Each coefficient of what describes a level in a row of its own, the first in the likelihoods'. */
+static inline size_t update_coefficient_slot(const ddt_update *u, size_t k, size_t point) {
+    return (u->states + k) % u->rows * u->points + point;
 }
 
 /* DDT_ERR_MISMATCH unless the model has the update's etas, compartments and outputs. */
@@ -189,23 +189,26 @@ void update_set_own(const void *user, double *symbols);
 /* ------------------------------------------------------------------ update_level.c */
 
 /*
- * A level, half of whose objective rises by s(f)^2 above its least: the signed root s at predictions f that matter.
+ * A level, half of whose objective rises by s(f)^2 above its least: the root s at predictions f that matter, signed
+ * where the level was measured. Below a limit (NONMEM's M3) s^2 is -log of the probability of a level below it.
  */
 enum { UPDATE_LEVEL_POINTS = 33 };
 typedef struct update_level {
-    double y, best; /* the prediction that explains it best */
+    fit_level_value value;
+    double best; /* the prediction that explains it best; of a level below a limit the limit */
     double f[UPDATE_LEVEL_POINTS], root[UPDATE_LEVEL_POINTS], weight[UPDATE_LEVEL_POINTS];
 } update_level;
-void update_level_of(const fit_residual *r, double y, double highest, update_level *out);
-/* s = weight (g - target) (1 + bend (g - target)), g the transform of predictions up to a reach. */
+void update_level_of(const fit_level_value *value, double highest, update_level *out);
+/* s = c0 + c1 t + c2 t^2 + c3 t^3, t = 2 g - 1, g the transform of predictions up to a reach. */
 typedef struct update_root {
-    double weight, target, bend;
+    double c[UPDATE_COEFFICIENTS];
 } update_root;
-void update_root_of(const ddt_update *u, const fit_residual *r, const update_level *level, double reach,
-                    update_root *out);
+void update_root_of(const ddt_update *u, const update_level *level, double reach, update_root *out);
+/* Of a level below a limit: the largest error of s^2 from a quarter of the limit to where the level is unlikely. */
+double update_root_error(const ddt_update *u, const update_level *level, double reach, const update_root *p);
 /* The largest s^2 within the reach. */
 double update_root_most(const update_root *p);
-/* A point's root in an input that describes a level, whose weights are in units of the likelihoods' scale. */
+/* A point's root in an input that describes a level, which is in units of the root of the likelihoods' scale. */
 update_root update_root_at(const ddt_update *u, const double *input, size_t point);
 
 #endif

@@ -67,15 +67,15 @@ static void put_level(const stepper *s, size_t step, size_t level, size_t j) {
         step_input(s, step, update_gain(u))[k * u->points + j] = 2.0 * row * u->scale[k * u->points + j] / reach;
     }
     update_root p;
-    update_root_of(u, &s->residuals[o], &s->levels[level], reach, &p);
+    update_root_of(u, &s->levels[level], reach, &p);
     /* in one row: the sum over rows takes it once */
     double *offset = update_has_spare(u) ? step_input(s, step, update_gain(u)) + (n + 1) * u->points
                                          : step_input(s, step, update_offset(u));
     offset[j] = 2.0 * shift / reach - 1.0;
     double *root = step_input(s, step, update_root_input(u));
-    root[update_part_slot(u, UPDATE_WEIGHT, j)] = p.weight / sqrt(u->log_scale);
-    root[update_part_slot(u, UPDATE_TARGET, j)] = p.target;
-    root[update_part_slot(u, UPDATE_BEND, j)] = p.bend;
+    for (size_t k = 0; k < UPDATE_COEFFICIENTS; k++) {
+        root[update_coefficient_slot(u, k, j)] = p.c[k] / sqrt(u->log_scale);
+    }
 }
 
 static void put_keep(const stepper *s, size_t step, bool has_level, double span_h) {
@@ -170,6 +170,43 @@ static double largest_reach(const ddt_update *u, uint32_t output) {
     return most;
 }
 
+/* Where errors are only relative a level below a limit says next to nothing below it and much above: too sharp a bend
+ * for a step. */
+static ddt_status check_limit(const stepper *s, const ddt_record *record, const update_level *level, double highest) {
+    const double error_max = 0.33; /* of the log likelihood */
+    update_root root;
+    update_root_of(s->u, level, highest, &root);
+    const double error = update_root_error(s->u, level, highest, &root);
+    return error <= error_max
+               ? DDT_OK
+               : ddt_fail(
+                     s->ctx, DDT_ERR_UNSUPPORTED,
+                     "'%s', line %u: with this residual error an update describes a level below the limit %.6g "
+                     "only to within %.2g of its log likelihood, where %.2g is asked for; leave it out, or fit all "
+                     "levels at once.",
+                     s->events->path, record->line, level->value.y, error, error_max);
+}
+
+/* One level's output and objective. */
+static ddt_status prepare_level(const stepper *s, const fit_residual *residuals, const ddt_record *record,
+                                update_level *level, uint32_t *output) {
+    fit_level_value value;
+    SOLVE_TRY(fit_output_of(s->ctx, s->model, s->events, record, output));
+    const fit_residual *r = &residuals[*output];
+    const double highest = largest_reach(s->u, *output);
+    SOLVE_TRY(fit_level_of(s->ctx, s->events, record, r, &value));
+    const bool is_above_0 = fit_is_relative(r) || value.is_censored;
+    if (!(record->dv <= highest) || record->dv < 0.0 || (is_above_0 && !(record->dv > 0.0))) {
+        return ddt_fail(s->ctx, DDT_ERR_RANGE,
+                        "'%s', line %u: %s is %.6g; the doses that the plan was made for reach levels between %s "
+                        "and %.6g.",
+                        s->events->path, record->line, value.is_censored ? "the limit of quantification" : "DV",
+                        record->dv, is_above_0 ? "above 0" : "0", highest);
+    }
+    update_level_of(&value, highest, level);
+    return value.is_censored ? check_limit(s, record, level, highest) : DDT_OK;
+}
+
 /* Residual errors of all outputs, each level's output and objective. */
 static ddt_status prepare_levels(stepper *s, fit_residual *residuals, update_level *levels, uint32_t *outputs) {
     const ddt_subject *subject = &s->events->subjects[s->subject];
@@ -182,18 +219,8 @@ static ddt_status prepare_levels(stepper *s, fit_residual *residuals, update_lev
         if (act->kind != UPDATE_LEVEL) {
             continue;
         }
-        const ddt_record *record = &subject->records[act->record];
-        SOLVE_TRY(fit_output_of(s->ctx, s->model, s->events, record, &outputs[next]));
-        double highest = largest_reach(s->u, outputs[next]);
-        const fit_residual *r = &residuals[outputs[next]];
-        bool is_relative = r->kind == DDT_RESIDUAL_PROPORTIONAL || r->kind == DDT_RESIDUAL_LOG;
-        if (!(record->dv <= highest) || record->dv < 0.0 || (is_relative && !(record->dv > 0.0))) {
-            return ddt_fail(s->ctx, DDT_ERR_RANGE,
-                            "'%s', line %u: DV is %.6g; the doses that the plan was made for reach levels between %s "
-                            "and %.6g.",
-                            s->events->path, record->line, record->dv, is_relative ? "above 0" : "0", highest);
-        }
-        update_level_of(r, record->dv, highest, &levels[next++]);
+        SOLVE_TRY(prepare_level(s, residuals, &subject->records[act->record], &levels[next], &outputs[next]));
+        next++;
     }
     return DDT_OK;
 }

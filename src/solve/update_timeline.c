@@ -70,11 +70,6 @@ static ddt_status check_record(const drafter *d, size_t index, double since_h) {
             "'%s', line %u: SS %d, a steady state on top of what is there, is not for a twin that is updated.",
             d->events->path, record->line, record->steady_state);
     }
-    if (record->censored != 0) {
-        return ddt_fail(d->ctx, DDT_ERR_UNSUPPORTED,
-                        "'%s', line %u: a level beyond a limit of quantification cannot update a twin; leave it out.",
-                        d->events->path, record->line);
-    }
     return check_covariates(d, index);
 }
 

@@ -9,68 +9,16 @@
 
 #include <unistd.h>
 
-typedef struct life {
-    ddt_context *ctx;
-    ddt_model *model;
-    ddt_update *update;
-    double *twin;
-    double clock_h;
-} life;
-
 static const char *const template_table = "ID,TIME,AMT,RATE,CMT,EVID,DV,WT,CRCL\n"
                                           "t,0,1000,1000,1,1,.,75,80\nt,11.5,.,.,1,0,10,75,80\n"
                                           "t,12,1000,1000,1,1,.,75,80\nt,14.5,.,.,1,0,20,75,80\n"
                                           "t,24,1000,1000,1,1,.,75,80\nt,35.5,.,.,1,0,10,75,80\n";
 
-static void life_open(life *l, const ddt_update_options *options) {
-    ddt_events *events = NULL;
-    *l = (life){.clock_h = NAN};
+static void life_open(clear_life *l, const ddt_update_options *options) {
+    *l = (clear_life){0};
     assert_ok(NULL, ddt_context_create(&l->ctx));
     assert_ok(l->ctx, ddt_model_read(l->ctx, update_patient_model, &l->model));
-    assert_ok(l->ctx, ddt_events_parse(l->ctx, template_table, strlen(template_table), "t.csv", l->model, &events));
-    assert_ok(l->ctx, ddt_update_create(l->ctx, l->model, events, options, &l->update));
-    l->twin = calloc(ddt_update_block(l->update), sizeof *l->twin);
-    ddt_events_destroy(events);
-}
-
-static void life_close(life *l) {
-    free(l->twin);
-    ddt_update_destroy(l->update);
-    ddt_model_destroy(l->model);
-    ddt_context_destroy(l->ctx);
-}
-
-static void life_begin(life *l) {
-    memset(l->twin, 0, ddt_update_block(l->update) * sizeof *l->twin);
-    l->clock_h = NAN;
-}
-
-/* The events through the circuit, in the clear. Returns the number of steps. */
-static size_t life_step(life *l, const ddt_events *events) {
-    ddt_update_steps steps;
-    double *next = calloc(ddt_update_block(l->update), sizeof *next);
-    assert_ok(l->ctx, ddt_update_fill(l->ctx, l->update, l->model, events, 0, l->clock_h, &steps));
-    for (size_t s = 0; s < steps.count; s++) {
-        double **inputs = steps.inputs + s * steps.input_count;
-        inputs[0] = l->twin;
-        assert_ok(l->ctx, ddt_circuit_run_clear(l->ctx, ddt_update_circuit(l->update), (const double *const *)inputs,
-                                                false, &next));
-        inputs[0] = NULL;
-        memcpy(l->twin, next, ddt_update_block(l->update) * sizeof *next);
-    }
-    l->clock_h = steps.to_h;
-    size_t count = steps.count;
-    ddt_update_steps_destroy(&steps);
-    free(next);
-    return count;
-}
-
-static size_t life_step_text(life *l, const char *table) {
-    ddt_events *events = NULL;
-    assert_ok(l->ctx, ddt_events_parse(l->ctx, table, strlen(table), "news.csv", l->model, &events));
-    size_t steps = life_step(l, events);
-    ddt_events_destroy(events);
-    return steps;
+    clear_life_plan(l, template_table, options);
 }
 
 /* ------------------------------------------------------------------ against other ways */
@@ -79,7 +27,7 @@ static size_t life_step_text(life *l, const char *table) {
 static void test_batch(void **state) {
     (void)state;
     enum { LEVELS = 6 };
-    life l;
+    clear_life l;
     update_patient p;
     ddt_update_options options = {.memory = 4096};
     double worst_clearance = 0.0;
@@ -88,14 +36,14 @@ static void test_batch(void **state) {
     double *symbols = calloc(l.model->symbol_count, sizeof *symbols);
     for (uint64_t seed = 1; seed <= 2; seed++) {
         update_patient_draw(&p, l.model, seed, symbols);
-        life_begin(&l);
+        clear_life_begin(&l);
         for (int i = 0; i < LEVELS; i++) {
             ddt_events *one = update_patient_events(l.ctx, &p, l.model, i, 1);
             ddt_events *all = update_patient_events(l.ctx, &p, l.model, 0, i + 1);
             ddt_update_estimate e;
             double eta[DDT_UPDATE_ETAS_MAX];
             double covariance[DDT_UPDATE_ETAS_MAX * DDT_UPDATE_ETAS_MAX];
-            assert_int_equal(life_step(&l, one), 1);
+            assert_int_equal(clear_life_step(&l, one), 1);
             assert_ok(l.ctx, ddt_update_read_state(l.ctx, l.update, l.model, l.twin, &e));
             assert_ok(l.ctx, ddt_fit_exact(l.ctx, l.model, all, 0, 1.0, eta, covariance, NULL));
             worst_clearance = fmax(worst_clearance, fabs(e.eta[0] - eta[0]));
@@ -115,14 +63,14 @@ static void test_batch(void **state) {
                   worst_clearance, worst_sd);
     assert_true(worst_clearance < 0.025 && worst_sd < 0.15);
     free(symbols);
-    life_close(&l);
+    clear_life_close(&l);
 }
 
 /* The amounts at a point are those of a patient with its etas. */
 /* Two tables one after the other, a level at the end of the first: amounts as CVODE has them at the last observation.
  */
 static void check_amounts(const char *head, const char *first, const char *second, size_t observations, double end_h) {
-    life l;
+    clear_life l;
     ddt_update_options options = {.points = 128};
     life_open(&l, &options);
     text all = {0};
@@ -130,10 +78,10 @@ static void check_amounts(const char *head, const char *first, const char *secon
     ddt_events *events = NULL;
     text_add(&all, "%s%s%s", head, first, second);
     text_add(&part, "%s%s", head, first);
-    assert_int_equal(life_step_text(&l, part.data), 1);
+    assert_int_equal(clear_life_step_text(&l, part.data), 1);
     part.length = 0;
     text_add(&part, "%s%s", head, second);
-    assert_int_equal(life_step_text(&l, part.data), 1); /* no level: a step all the same */
+    assert_int_equal(clear_life_step_text(&l, part.data), 1); /* no level: a step all the same */
     assert_true(l.clock_h == end_h);
     assert_ok(l.ctx, ddt_events_parse(l.ctx, all.data, all.length, "all.csv", l.model, &events));
     double *symbols = calloc(l.model->symbol_count, sizeof *symbols);
@@ -158,7 +106,7 @@ static void check_amounts(const char *head, const char *first, const char *secon
     ddt_events_destroy(events);
     text_free(&all);
     text_free(&part);
-    life_close(&l);
+    clear_life_close(&l);
 }
 
 static void test_amounts(void **state) {
@@ -184,20 +132,20 @@ static void test_steady(void **state) {
 /* One table or one for each level: the same twin. */
 static void test_cuts(void **state) {
     (void)state;
-    life l;
+    clear_life l;
     update_patient p;
     ddt_update_options options = {.points = 256, .half_life_h = 100.0};
     life_open(&l, &options);
     double *symbols = calloc(l.model->symbol_count, sizeof *symbols);
     update_patient_draw(&p, l.model, 3, symbols);
     ddt_events *all = update_patient_events(l.ctx, &p, l.model, 0, 4);
-    assert_int_equal(life_step(&l, all), 4);
+    assert_int_equal(clear_life_step(&l, all), 4);
     double *whole = calloc(ddt_update_block(l.update), sizeof *whole);
     memcpy(whole, l.twin, ddt_update_block(l.update) * sizeof *whole);
-    life_begin(&l);
+    clear_life_begin(&l);
     for (int i = 0; i < 4; i++) {
         ddt_events *one = update_patient_events(l.ctx, &p, l.model, i, 1);
-        assert_int_equal(life_step(&l, one), 1);
+        assert_int_equal(clear_life_step(&l, one), 1);
         ddt_events_destroy(one);
     }
     for (size_t s = 0; s < ddt_update_block(l.update); s++) {
@@ -207,7 +155,7 @@ static void test_cuts(void **state) {
     free(symbols);
     text_free(&p.all);
     ddt_events_destroy(all);
-    life_close(&l);
+    clear_life_close(&l);
 }
 
 /* ------------------------------------------------------------------ what it says */
@@ -215,7 +163,7 @@ static void test_cuts(void **state) {
 /* What comes next, at the maximum: CVODE's answer. Bands hold it, and narrow with levels. */
 static void test_prediction(void **state) {
     (void)state;
-    life l;
+    clear_life l;
     ddt_update_options options = {.points = 2048};
     life_open(&l, &options);
     static const char *const next = "ID,TIME,AMT,RATE,CMT,EVID,DV,WT,CRCL\np,12,1000,1000,1,1,.,75,80\n"
@@ -231,8 +179,8 @@ static void test_prediction(void **state) {
     double right[3];
     assert_ok(l.ctx, ddt_events_parse(l.ctx, next, strlen(next), "next.csv", l.model, &ahead));
     assert_ok(l.ctx, ddt_events_parse(l.ctx, both, strlen(both), "both.csv", l.model, &all));
-    assert_int_equal(life_step_text(&l, "ID,TIME,AMT,RATE,CMT,EVID,DV,WT,CRCL\np,0,1000,1000,1,1,.,75,80\n"
-                                        "p,11.5,.,.,1,0,14,75,80\n"),
+    assert_int_equal(clear_life_step_text(&l, "ID,TIME,AMT,RATE,CMT,EVID,DV,WT,CRCL\np,0,1000,1000,1,1,.,75,80\n"
+                                              "p,11.5,.,.,1,0,14,75,80\n"),
                      1);
     assert_ok(l.ctx, ddt_update_read_state(l.ctx, l.update, l.model, l.twin, &e));
     assert_ok(l.ctx, ddt_update_predict(l.ctx, l.update, l.model, &e, ahead, 0, l.clock_h, predicted, band));
@@ -252,27 +200,27 @@ static void test_prediction(void **state) {
     ddt_update_estimate_destroy(&e);
     ddt_events_destroy(ahead);
     ddt_events_destroy(all);
-    life_close(&l);
+    clear_life_close(&l);
 }
 
 /* What a level said fades with levels, and with time where there is a half-life. */
 static void test_drift(void **state) {
     (void)state;
-    life l;
+    clear_life l;
     ddt_update_options options = {.points = 128, .memory = 8, .half_life_h = 24.0};
     life_open(&l, &options);
-    assert_int_equal(life_step_text(&l, "ID,TIME,AMT,RATE,CMT,EVID,DV,WT,CRCL\np,0,1000,1000,1,1,.,75,80\n"
-                                        "p,12,.,.,1,0,30,75,80\n"),
+    assert_int_equal(clear_life_step_text(&l, "ID,TIME,AMT,RATE,CMT,EVID,DV,WT,CRCL\np,0,1000,1000,1,1,.,75,80\n"
+                                              "p,12,.,.,1,0,30,75,80\n"),
                      1);
     const size_t row = l.update->states * l.update->points;
     double *before = calloc(ddt_update_block(l.update), sizeof *before);
     memcpy(before, l.twin, ddt_update_block(l.update) * sizeof *before);
-    assert_int_equal(life_step_text(&l, "ID,TIME,AMT,RATE,CMT,EVID,DV,WT,CRCL\np,36,.,.,1,2,.,75,80\n"), 1);
+    assert_int_equal(clear_life_step_text(&l, "ID,TIME,AMT,RATE,CMT,EVID,DV,WT,CRCL\np,36,.,.,1,2,.,75,80\n"), 1);
     for (size_t j = 0; j < l.update->points; j++) {
         assert_true(fabs(l.twin[row + j] - 0.5 * before[row + j]) < 1e-12);
     }
     free(before);
-    life_close(&l);
+    clear_life_close(&l);
 }
 
 /* ------------------------------------------------------------------ files */
@@ -280,7 +228,7 @@ static void test_drift(void **state) {
 static void test_file(void **state) {
     (void)state;
     char path[] = "/tmp/ddt-update-XXXXXX";
-    life l;
+    clear_life l;
     ddt_update_options options = {.points = 64};
     ddt_plan_request request = {.target_error = 1e-3, .insecure_for_testing = true};
     ddt_plan *plan = NULL;
@@ -306,7 +254,7 @@ static void test_file(void **state) {
     ddt_update_destroy(read);
     ddt_plan_destroy(plan);
     (void)remove(path);
-    life_close(&l);
+    clear_life_close(&l);
 }
 
 /* ------------------------------------------------------------------ what next */
@@ -315,7 +263,7 @@ enum { ADVICE_START = 12, ADVICE_LOOKS = 20, ADVICE_SPAN = 24 };
 
 /* Levels of one candidate under the twin's own estimate: `hours` after its begin, a day in steps of 1 / ADVICE_LOOKS.
  */
-static void advice_levels(life *l, const ddt_update_estimate *e, const ddt_recommend_candidate *c, double hours,
+static void advice_levels(clear_life *l, const ddt_update_estimate *e, const ddt_recommend_candidate *c, double hours,
                           double *levels) {
     text table = {0};
     ddt_events *events = NULL;
@@ -358,7 +306,7 @@ static void advice_metrics(const double *levels, double interval_h, double *out)
     }
 }
 
-static void check_advice(life *l, const ddt_update_estimate *e, const char *targets_text, double hours) {
+static void check_advice(clear_life *l, const ddt_update_estimate *e, const char *targets_text, double hours) {
     static const char *const ahead = "ID,TIME,AMT,RATE,CMT,EVID,DV,WT,CRCL\np,12,.,.,1,2,.,75,80\n";
     static const double tolerance[] = {2e-3, 2e-3, 2e-2, 2e-3, 0.05};
     double levels[ADVICE_SPAN * ADVICE_LOOKS + 1];
@@ -398,24 +346,24 @@ static void check_advice(life *l, const ddt_update_estimate *e, const char *targ
 
 static void test_advice(void **state) {
     (void)state;
-    life l;
+    clear_life l;
     ddt_update_options options = {.points = 1024};
     ddt_update_estimate e;
     life_open(&l, &options);
-    (void)life_step_text(&l,
-                         "ID,TIME,AMT,RATE,CMT,EVID,DV,WT,CRCL\np,0,1000,1000,1,1,.,75,80\np,11.5,.,.,1,0,14,75,80\n");
+    (void)clear_life_step_text(
+        &l, "ID,TIME,AMT,RATE,CMT,EVID,DV,WT,CRCL\np,0,1000,1000,1,1,.,75,80\np,11.5,.,.,1,0,14,75,80\n");
     assert_ok(l.ctx, ddt_update_read_state(l.ctx, l.update, l.model, l.twin, &e));
     check_advice(&l, &e, "auc24@48=400:600; trough@48=10:15; peak@48=:40; average@48=15:25; fT>mic@48=0.9,mic=15",
                  48.0);
     /* a steady state: after three weeks */
     check_advice(&l, &e, "auc24=400:600; trough=10:15; peak=:40; average=15:25; fT>mic=0.9,mic=15", 504.0);
     ddt_update_estimate_destroy(&e);
-    life_close(&l);
+    clear_life_close(&l);
 }
 
 /* ------------------------------------------------------------------ refusals */
 
-static void refuse_news(life *l, ddt_status status, const char *word, const char *table) {
+static void refuse_news(clear_life *l, ddt_status status, const char *word, const char *table) {
     ddt_events *events = NULL;
     ddt_update_steps steps;
     assert_ok(l->ctx, ddt_events_parse(l->ctx, table, strlen(table), "news.csv", l->model, &events));
@@ -430,7 +378,7 @@ static void refuse_news(life *l, ddt_status status, const char *word, const char
 
 static void test_bad_news(void **state) {
     (void)state;
-    life l;
+    clear_life l;
     ddt_update_options options = {.points = 64};
     life_open(&l, &options);
     static const char *const head = "ID,TIME,AMT,RATE,CMT,EVID,DV,WT,CRCL,SS,II\n";
@@ -456,7 +404,7 @@ static void test_bad_news(void **state) {
         refuse_news(&l, cases[i].status, cases[i].word, table.data);
         text_free(&table);
     }
-    life_close(&l);
+    clear_life_close(&l);
 }
 
 static void refuse_model(ddt_status status, const char *word, const char *body, const char *rows) {
@@ -545,7 +493,7 @@ static ddt_status make_and_read(uint64_t fail_after, uint64_t *used) {
 static void test_memory_of_advice(void **state) {
     (void)state;
     static const char *const ahead = "ID,TIME,AMT,RATE,CMT,EVID,DV,WT,CRCL\np,12,.,.,1,2,.,75,80\n";
-    life l;
+    clear_life l;
     ddt_update_options options = {.points = 1024};
     ddt_update_estimate e;
     ddt_recommend_targets targets;
@@ -554,8 +502,8 @@ static void test_memory_of_advice(void **state) {
     ddt_status status = DDT_ERR_MEMORY;
     unsigned failures = 0;
     life_open(&l, &options);
-    (void)life_step_text(&l,
-                         "ID,TIME,AMT,RATE,CMT,EVID,DV,WT,CRCL\np,0,1000,1000,1,1,.,75,80\np,11.5,.,.,1,0,14,75,80\n");
+    (void)clear_life_step_text(
+        &l, "ID,TIME,AMT,RATE,CMT,EVID,DV,WT,CRCL\np,0,1000,1000,1,1,.,75,80\np,11.5,.,.,1,0,14,75,80\n");
     assert_ok(l.ctx, ddt_update_read_state(l.ctx, l.update, l.model, l.twin, &e));
     assert_ok(l.ctx, ddt_recommend_parse_product(l.ctx, "dose=500:1000:500; interval=12", &product));
     assert_ok(l.ctx, ddt_events_parse(l.ctx, ahead, strlen(ahead), "ahead.csv", l.model, &events));
@@ -590,7 +538,7 @@ static void test_memory_of_advice(void **state) {
     assert_true(failures > 10);
     ddt_update_estimate_destroy(&e);
     ddt_events_destroy(events);
-    life_close(&l);
+    clear_life_close(&l);
 }
 
 static void test_memory(void **state) {

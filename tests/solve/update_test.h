@@ -86,4 +86,64 @@ static inline ddt_events *update_patient_events(ddt_context *ctx, const update_p
     return events;
 }
 
+/* ------------------------------------------------------------------ a twin in the clear */
+
+typedef struct clear_life {
+    ddt_context *ctx;
+    ddt_model *model;
+    ddt_update *update;
+    double *twin;
+    double clock_h;
+} clear_life;
+
+/* A plan for a model that has been read; a twin begins. */
+static inline void clear_life_plan(clear_life *l, const char *table, const ddt_update_options *options) {
+    ddt_events *events = NULL;
+    assert_ok(l->ctx, ddt_events_parse(l->ctx, table, strlen(table), "t.csv", l->model, &events));
+    assert_ok(l->ctx, ddt_update_create(l->ctx, l->model, events, options, &l->update));
+    l->twin = calloc(ddt_update_block(l->update), sizeof *l->twin);
+    l->clock_h = NAN;
+    ddt_events_destroy(events);
+}
+
+static inline void clear_life_close(clear_life *l) {
+    free(l->twin);
+    ddt_update_destroy(l->update);
+    ddt_model_destroy(l->model);
+    ddt_context_destroy(l->ctx);
+}
+
+static inline void clear_life_begin(clear_life *l) {
+    memset(l->twin, 0, ddt_update_block(l->update) * sizeof *l->twin);
+    l->clock_h = NAN;
+}
+
+/* The events through the circuit, in the clear. Returns the number of steps. */
+static inline size_t clear_life_step(clear_life *l, const ddt_events *events) {
+    ddt_update_steps steps;
+    double *next = calloc(ddt_update_block(l->update), sizeof *next);
+    assert_ok(l->ctx, ddt_update_fill(l->ctx, l->update, l->model, events, 0, l->clock_h, &steps));
+    for (size_t s = 0; s < steps.count; s++) {
+        double **inputs = steps.inputs + s * steps.input_count;
+        inputs[0] = l->twin;
+        assert_ok(l->ctx, ddt_circuit_run_clear(l->ctx, ddt_update_circuit(l->update), (const double *const *)inputs,
+                                                false, &next));
+        inputs[0] = NULL;
+        memcpy(l->twin, next, ddt_update_block(l->update) * sizeof *next);
+    }
+    l->clock_h = steps.to_h;
+    size_t count = steps.count;
+    ddt_update_steps_destroy(&steps);
+    free(next);
+    return count;
+}
+
+static inline size_t clear_life_step_text(clear_life *l, const char *table) {
+    ddt_events *events = NULL;
+    assert_ok(l->ctx, ddt_events_parse(l->ctx, table, strlen(table), "news.csv", l->model, &events));
+    size_t steps = clear_life_step(l, events);
+    ddt_events_destroy(events);
+    return steps;
+}
+
 #endif

@@ -79,7 +79,8 @@ bool ddt_update_is_of_level(const ddt_update *update, size_t input);
  * the last record's time, or the end of the last infusion. Doses of ADDL beyond the last record are left out, as
  * everywhere. Errors: DDT_ERR_RANGE (line, value and bounds: a covariate, a dose larger or doses more frequent than
  * planned for, a level out of reach, a record before the clock), DDT_ERR_UNSUPPORTED (SS 2, steady states
- * of infusions that never end, modelled rates, levels below a limit), DDT_ERR_DATA, DDT_ERR_MEMORY; *out is zero then.
+ * of infusions that never end, modelled rates, levels above a limit, levels below one whose objective a step cannot
+ * follow), DDT_ERR_DATA, DDT_ERR_MEMORY; *out is zero then.
  */
 DDT_MUST_CHECK ddt_status ddt_update_fill(ddt_context *ctx, const ddt_update *update, const ddt_model *model,
                                           const ddt_events *events, size_t subject, double since_h,
