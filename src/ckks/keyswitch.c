@@ -4,6 +4,7 @@
  * Digits and the final rounding are centred. SPDX-License-Identifier: Apache-2.0
  */
 #include "keyswitch.h"
+#include "keyswitch_share.h"
 
 #include <omp.h>
 #include <string.h>
@@ -31,10 +32,16 @@ static size_t scratch_limbs(const ddt_ckks_params *params, unsigned digits) {
     return digit_limbs(params, digits) + PARTS * group_size(params) + PARTS + DDT_RING_DOT_ROOM;
 }
 
+/* Targets that threads share: fewer than there are threads; the digits of each, and what is taken away. */
+static size_t shared_limbs(int threads, unsigned digits) {
+    const size_t most = threads < KS_QUEUES ? (size_t)threads : KS_QUEUES;
+    return (most - 1) * (digits + PARTS);
+}
+
 size_t ks_work_limbs(const ddt_evaluator *ev, unsigned level) {
     const unsigned digits = ddt_ckks_digits(ev->params, level);
     const size_t targets = (size_t)level + 1 + ev->params->literal.p_count;
-    return (size_t)level + 1 + digits + PARTS + PARTS * targets +
+    return (size_t)level + 1 + digits + PARTS + PARTS * targets + shared_limbs(ev->threads, digits) +
            (size_t)ev->threads * scratch_limbs(ev->params, digits);
 }
 
@@ -52,6 +59,7 @@ void ks_work_take(ddt_evaluator *ev, unsigned level, ks_work *w) {
     w->part_quotients = ckks_arena_take(ev, PARTS);
     w->acc = ckks_arena_take(ev, PARTS * w->targets);
     w->first = 0;
+    w->shared = ckks_arena_take(ev, shared_limbs(ev->threads, w->digits));
     w->scratch = ckks_arena_take(ev, (size_t)ev->threads * w->scratch_limbs);
 }
 
@@ -95,16 +103,17 @@ static size_t conversion_target(const ks_work *w, unsigned d, size_t t) {
     return special + (digit_is_whole(w, d) ? (size_t)w->params->top + 1 - w->params->literal.p_count : begin);
 }
 
-/* Splits coefficients [0, N) of all conversions into tasks. */
-static void prepare_digits(const ks_work *w) {
+/* The quotients of all digits' conversions: the coefficients that are this thread's. convert_digit takes a digit of a
+ * single limb as it is. */
+static void prepare_digits(const ks_work *w, ks_team team) {
     const size_t step = w->params->n / SLICES;
-#pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(static)
-    for (size_t task = 0; task < (size_t)w->digits * SLICES; task++) {
+    const ks_range mine = ks_my_range(team, (size_t)w->digits * SLICES);
+    for (size_t task = mine.begin; task < mine.end; task++) {
         const unsigned d = (unsigned)(task / SLICES);
         const size_t begin = task % SLICES * step;
         uint64_t *limbs[DDT_CKKS_P_MAX];
         if (digit_end(w, d) - digit_begin(w, d) == 1) {
-            continue; /* convert_digit takes a single limb as it is */
+            continue;
         }
         for (unsigned i = digit_begin(w, d); i < digit_end(w, d); i++) {
             limbs[i - digit_begin(w, d)] = w->scaled + i * w->stride;
@@ -124,27 +133,47 @@ static void invert_digit(const ks_work *w, size_t i) {
     }
 }
 
-/* source: level + 1 limbs in NTT domain, kept. */
-void ks_decompose(const ks_work *w, const uint64_t *source) {
-#pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
-    for (size_t i = 0; i <= w->level; i++) {
-        const size_t n = w->params->n;
-        memcpy(w->scaled + i * w->stride, source + i * n, n * sizeof *source);
-        invert_digit(w, i);
+/* What is decomposed: left, or left times right, which is written to product. */
+typedef struct decomposed {
+    const uint64_t *left;
+    const uint64_t *right; /* NULL: there is none */
+    uint64_t *product;
+} decomposed;
+
+static void decompose_limb(const ks_work *w, const decomposed *what, size_t i) {
+    const size_t n = w->params->n;
+    uint64_t *scaled = w->scaled + i * w->stride;
+    if (what->right != NULL) {
+        ddt_ring_mul(w->params->ring, i, scaled, what->left + i * n, what->right + i * n);
+        memcpy(what->product + i * n, scaled, n * sizeof *scaled);
+    } else {
+        memcpy(scaled, what->left + i * n, n * sizeof *scaled);
     }
-    prepare_digits(w);
+    invert_digit(w, i);
 }
 
-void ks_decompose_product(const ks_work *w, const uint64_t *a, const uint64_t *b, uint64_t *source) {
-#pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
-    for (size_t i = 0; i <= w->level; i++) {
-        const size_t n = w->params->n;
-        uint64_t *scaled = w->scaled + i * w->stride;
-        ddt_ring_mul(w->params->ring, i, scaled, a + i * n, b + i * n);
-        memcpy(source + i * n, scaled, n * sizeof *source);
-        invert_digit(w, i);
+static void decompose(const ks_work *w, const decomposed *what) {
+    ks_queues limbs;
+    ks_queues_open(&limbs, w->threads);
+#pragma omp parallel num_threads(w->threads) if (w->threads > 1)
+    {
+        const ks_team team = ks_my_team();
+        ks_share share = {.queues = &limbs, .team = team, .end = w->level + (size_t)1, .most = 1};
+        ks_group group;
+        while (ks_take_group(&share, &group)) {
+            decompose_limb(w, what, group.first);
+        }
+        if (w->params->literal.p_count > 1) {
+#pragma omp barrier
+            prepare_digits(w, team);
+        }
     }
-    prepare_digits(w);
+}
+
+void ks_decompose(const ks_work *w, const uint64_t *source) { decompose(w, &(decomposed){.left = source}); }
+
+void ks_decompose_product(const ks_work *w, const uint64_t *a, const uint64_t *b, uint64_t *source) {
+    decompose(w, &(decomposed){.left = a, .right = b, .product = source});
 }
 
 /* The residues of digit d modulo `used` targets, their transforms begun. */
@@ -164,43 +193,22 @@ static void convert_digit(const ks_work *w, unsigned d, const uint32_t *targets,
     ddt_baseconv_begin(digit_conversion(w, d), targets, used, out, scaled, w->quotients + d * w->stride);
 }
 
-/* Consecutive targets. */
-typedef struct target_group {
-    size_t first;
-    size_t count;
-} target_group;
-
-/* The groups of so many targets: as many for every thread. */
-static size_t group_count(const ks_work *w, size_t targets) {
-    const size_t threads = (size_t)w->threads;
-    const size_t fewest = w->group > 1 ? (targets + w->group - 1) / w->group : targets;
-    const size_t even = threads > 1 ? (fewest + threads - 1) / threads * threads : fewest;
-    return even < targets ? even : targets;
-}
-
-/* Group `index` of the targets from `begin` to `end`: of full size for one thread, of the same size for several. */
-static target_group make_group(const ks_work *w, size_t begin, size_t end, size_t index) {
-    const size_t targets = end - begin;
-    const size_t groups = group_count(w, targets);
-    size_t from = index * w->group;
-    size_t to = from + w->group < targets ? from + w->group : targets;
-    if (w->threads > 1) {
-        from = targets * index / groups;
-        to = targets * (index + 1) / groups;
-    }
-    return (target_group){begin + from, to - from};
+/* How many of `count` targets the threads finish together; none where transforms have no pieces. */
+static size_t shared_targets(const ks_work *w, ks_team team, size_t count) {
+    const size_t odd = ddt_ring_pieces(w->params->ring) > 1 ? count % team.threads : 0;
+    return odd < KS_QUEUES ? odd : 0;
 }
 
 static bool is_own(const ks_work *w, unsigned d, size_t t) { return t >= digit_begin(w, d) && t < digit_end(w, d); }
 
 /* Digit d modulo the targets of a group, its transforms begun, except where a limb of the source itself is it. */
-static void convert_group(const ks_work *w, unsigned d, target_group group, uint64_t *place) {
+static void convert_group(const ks_work *w, unsigned d, ks_group group, uint64_t *place) {
     uint32_t targets[GROUP_MAX];
     uint64_t *converted[GROUP_MAX];
     size_t moduli[GROUP_MAX];
     size_t used = 0;
     for (size_t g = 0; g < group.count; g++) {
-        const size_t t = group.first + g;
+        const size_t t = ks_group_target(group, g);
         if (!is_own(w, d, t)) {
             targets[used] = (uint32_t)conversion_target(w, d, t);
             converted[used] = place + g * w->stride;
@@ -211,7 +219,7 @@ static void convert_group(const ks_work *w, unsigned d, target_group group, uint
 }
 
 /* All digits modulo the targets of a group, their transforms begun; digit d from place + d * step limbs on. */
-static void convert_digits(const ks_work *w, target_group group, uint64_t *place, size_t step) {
+static void convert_digits(const ks_work *w, ks_group group, uint64_t *place, size_t step) {
     for (unsigned d = 0; d < w->digits; d++) {
         convert_group(w, d, group, place + d * step * w->stride);
     }
@@ -236,22 +244,31 @@ static void digit_pointers(const ks_work *w, const uint64_t *source, size_t t, c
     }
 }
 
+/* All digits of the targets of a group, one target after the other. */
+static void visit_group(const ks_work *w, const uint64_t *source, ks_group group, ks_visit visit, void *work) {
+    uint64_t *scratch = ks_thread_scratch(w);
+    convert_digits(w, group, scratch, w->group);
+    for (size_t g = 0; g < group.count; g++) {
+        const size_t t = ks_group_target(group, g);
+        uint64_t *place = scratch + g * w->stride;
+        uint64_t *converted[DIGITS_MAX];
+        const uint64_t *digits[DIGITS_MAX];
+        const size_t used = converted_digits(w, t, place, w->group, converted);
+        ddt_ring_ntt_finish(w->params->ring, ks_target_modulus(w, t), converted, used, NULL);
+        digit_pointers(w, source, t, place, w->group, digits);
+        visit(work, t, digits);
+    }
+}
+
 void ks_each_target(const ks_work *w, const uint64_t *source, ks_visit visit, void *work) {
-    const size_t groups = group_count(w, w->targets);
-    /* The special primes first, as in ks_rotate. */
-#pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
-    for (size_t task = 0; task < groups; task++) {
-        const target_group group = make_group(w, 0, w->targets, groups - 1 - task);
-        convert_digits(w, group, ks_thread_scratch(w), w->group);
-        for (size_t g = 0; g < group.count; g++) {
-            const size_t t = group.first + g;
-            uint64_t *place = ks_thread_scratch(w) + g * w->stride;
-            uint64_t *converted[DIGITS_MAX];
-            const uint64_t *digits[DIGITS_MAX];
-            const size_t used = converted_digits(w, t, place, w->group, converted);
-            ddt_ring_ntt_finish(w->params->ring, ks_target_modulus(w, t), converted, used, NULL);
-            digit_pointers(w, source, t, place, w->group, digits);
-            visit(work, t, digits);
+    ks_queues queues;
+    ks_queues_open(&queues, w->threads);
+#pragma omp parallel num_threads(w->threads) if (w->threads > 1)
+    {
+        ks_share share = {.queues = &queues, .team = ks_my_team(), .end = w->targets, .most = w->group};
+        ks_group group;
+        while (ks_take_group(&share, &group)) {
+            visit_group(w, source, group, visit, work);
         }
     }
 }
@@ -409,67 +426,115 @@ static size_t read_ahead(const accumulation *each, unsigned digits, const uint64
     return count;
 }
 
+/* Where a target's converted digits and what is taken away from its sums are. */
+typedef struct target_place {
+    uint64_t *digits;
+    size_t step; /* limbs from one digit to the next */
+    uint64_t *rest[PARTS];
+} target_place;
+
+/* Number g of a group, in this thread's scratch. */
+static target_place group_place(const ks_work *w, size_t g) {
+    uint64_t *scratch = ks_thread_scratch(w);
+    target_place at = {.digits = scratch + g * w->stride, .step = w->group};
+    for (unsigned p = 0; p < PARTS; p++) {
+        at.rest[p] = scratch + (digit_limbs(w->params, w->digits) + p * w->group + g) * w->stride;
+    }
+    return at;
+}
+
+/* Number i of the targets that threads share. */
+static target_place shared_place(const ks_work *w, size_t i) {
+    uint64_t *place = w->shared + i * (w->digits + (size_t)PARTS) * w->stride;
+    target_place at = {.digits = place, .step = 1};
+    for (unsigned p = 0; p < PARTS; p++) {
+        at.rest[p] = place + (w->digits + (size_t)p) * w->stride;
+    }
+    return at;
+}
+
 /*
- * The sums of target number g of a group, whose converted digits are in this thread's scratch. A single key is fetched
- * ahead while the digits are transformed, part by part. Several keys follow one another, each limb at a stretch: part
- * by part they are more streams than the processor fetches ahead of (8 rotations took 7 % longer).
+ * The transforms of a target end, one after the other and each part given to the visitor. queue: of its pieces, for
+ * those that threads share; NULL: all of it.
  */
-static void accumulate_target(target_work *s, const uint64_t *source, size_t g) {
-    const ks_work *w = s->w;
+static void finish_transforms(const ks_work *w, size_t t, uint64_t *const *limbs, size_t count,
+                              const ddt_ring_visitor *visitor, ks_queue *queue) {
     const ddt_ring *ring = w->params->ring;
-    uint64_t *place = ks_thread_scratch(w) + g * w->stride;
-    const uint64_t *ahead[AHEAD_MAX];
-    uint64_t *converted[DIGITS_MAX];
-    const size_t used = converted_digits(w, s->t, place, w->group, converted);
-    digit_pointers(w, source, s->t, place, w->group, s->digit);
-    if (s->keys == 1) {
-        const size_t count = read_ahead(&s->each[0], w->digits, ahead);
-        const ddt_ring_visitor visitor = {accumulate_part, s, ahead, count, true};
-        ddt_ring_ntt_finish(ring, s->m, converted, used, &visitor);
+    const size_t m = ks_target_modulus(w, t);
+    size_t piece = 0;
+    if (queue == NULL) {
+        ddt_ring_ntt_finish(ring, m, limbs, count, visitor);
         return;
     }
-    ddt_ring_ntt_finish(ring, s->m, converted, used, NULL);
-    for (size_t k = 0; k < s->keys; k++) {
-        accumulate_limb(s, &s->each[k], ring);
+    while (ks_take_task(queue, ddt_ring_pieces(ring), &piece)) {
+        ddt_ring_ntt_finish_pieces(ring, m, limbs, count, visitor, piece, piece + 1);
     }
 }
 
-static uint64_t *scratch_accumulator(const ks_work *w, unsigned part, size_t g) {
-    return ks_thread_scratch(w) + (digit_limbs(w->params, w->digits) + part * w->group + g) * w->stride;
+/* The sums of a target for its only key, which is fetched ahead while the digits are transformed, part by part. */
+static void accumulate_parts(target_work *s, const uint64_t *source, target_place at, ks_queue *queue) {
+    const ks_work *w = s->w;
+    const uint64_t *ahead[AHEAD_MAX];
+    uint64_t *converted[DIGITS_MAX];
+    const size_t used = converted_digits(w, s->t, at.digits, at.step, converted);
+    digit_pointers(w, source, s->t, at.digits, at.step, s->digit);
+    const ddt_ring_visitor visitor = {accumulate_part, s, ahead, read_ahead(&s->each[0], w->digits, ahead), true};
+    finish_transforms(w, s->t, converted, used, &visitor, queue);
 }
 
-/* The accumulators of one group; stored: in acc, otherwise in the scratch of the thread. */
-static void accumulate_group(const ks_work *w, const ks_input *in, target_group group, bool stored) {
+/*
+ * The sums of a target for all keys. They follow one another, each limb at a stretch: part by part they are more
+ * streams than the processor fetches ahead of (8 rotations took 7 % longer).
+ */
+static void accumulate_keys(target_work *s, const uint64_t *source, target_place at) {
+    const ks_work *w = s->w;
+    uint64_t *converted[DIGITS_MAX];
+    const size_t used = converted_digits(w, s->t, at.digits, at.step, converted);
+    digit_pointers(w, source, s->t, at.digits, at.step, s->digit);
+    ddt_ring_ntt_finish(w->params->ring, s->m, converted, used, NULL);
+    for (size_t k = 0; k < s->keys; k++) {
+        accumulate_limb(s, &s->each[k], w->params->ring);
+    }
+}
+
+typedef enum sums_place { IN_ACC, IN_OUT, IN_SCRATCH } sums_place;
+
+/* The accumulators of one target, or of pieces of it: in acc, or in the place of what is taken away. */
+static void accumulate_one(const ks_work *w, const ks_input *in, size_t t, target_place at, sums_place place_of_sums,
+                           ks_queue *queue) {
+    const bool stored = place_of_sums == IN_ACC;
+    target_work s;
+    open_target(w, t, 1, &s);
+    open_accumulation(&s, in->key, &s.each[0]);
+    lift_parts(&s, in, &s.each[0]);
+    s.each[0].end.passing = stored && t < w->level && w->params->literal.log_n >= LOG_N_LARGE;
+    for (unsigned p = 0; p < PARTS; p++) {
+        s.each[0].sums[p] = stored ? accumulator(w, p, t) : at.rest[p];
+    }
+    accumulate_parts(&s, in->source, at, queue);
+}
+
+/* The accumulators of a group, handed over one target after the other. */
+static void sum_group(const ks_work *w, const ks_input *in, ks_group group, ks_visit visit, void *work) {
     convert_digits(w, group, ks_thread_scratch(w), w->group);
     for (size_t g = 0; g < group.count; g++) {
-        target_work s;
-        open_target(w, group.first + g, 1, &s);
-        open_accumulation(&s, in->key, &s.each[0]);
-        lift_parts(&s, in, &s.each[0]);
-        s.each[0].end.passing = stored && s.t < w->level && w->params->literal.log_n >= LOG_N_LARGE;
-        for (unsigned p = 0; p < PARTS; p++) {
-            s.each[0].sums[p] = stored ? accumulator(w, p, s.t) : scratch_accumulator(w, p, g);
-        }
-        accumulate_target(&s, in->source, g);
-    }
-}
-
-/* acc of targets begin..targets-1. */
-static void accumulate_from(const ks_work *w, const ks_input *in, size_t begin) {
-#pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
-    for (size_t task = 0; task < group_count(w, w->targets - begin); task++) {
-        accumulate_group(w, in, make_group(w, begin, w->targets, task), true);
+        const size_t t = ks_group_target(group, g);
+        const target_place at = group_place(w, g);
+        accumulate_one(w, in, t, at, IN_SCRATCH, NULL);
+        const uint64_t *const sums[PARTS] = {at.rest[0], at.rest[1]};
+        visit(work, t, sums);
     }
 }
 
 void ks_accumulate_each(const ks_work *w, const ks_input *in, ks_visit visit, void *work) {
-#pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
-    for (size_t task = 0; task < group_count(w, w->targets); task++) {
-        const target_group group = make_group(w, 0, w->targets, task);
-        accumulate_group(w, in, group, false);
-        for (size_t g = 0; g < group.count; g++) {
-            const uint64_t *const sums[PARTS] = {scratch_accumulator(w, 0, g), scratch_accumulator(w, 1, g)};
-            visit(work, group.first + g, sums);
+    ks_queues queues;
+    ks_queues_open(&queues, w->threads);
+#pragma omp parallel num_threads(w->threads) if (w->threads > 1)
+    {
+        ks_share share = {.queues = &queues, .team = ks_my_team(), .end = w->targets, .most = w->group};
+        ks_group group;
+        while (ks_take_group(&share, &group)) {
+            sum_group(w, in, group, visit, work);
         }
     }
 }
@@ -492,7 +557,7 @@ static unsigned dividing_limbs(const ks_work *w, const ks_result *r, unsigned p,
 }
 
 /* The divisors' accumulators to the coefficient domain. */
-static void invert_divisors(const ks_work *w, const ks_result *r) {
+static void invert_divisors(const ks_work *w, const ks_result *r, ks_team team) {
     const unsigned parts = PARTS - r->first_part;
     uint64_t *limbs[PARTS][DDT_CKKS_P_MAX + 1];
     unsigned count = 0;
@@ -500,14 +565,25 @@ static void invert_divisors(const ks_work *w, const ks_result *r) {
         count = dividing_limbs(w, r, p, limbs[p]);
     }
     /* Both parts in one task, unless that leaves threads without one. */
-    const unsigned together = count % (unsigned)w->threads == 0 ? parts : 1;
-#pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
+    const unsigned together = count % team.threads == 0 ? parts : 1;
     for (unsigned task = 0; task < parts * count / together; task++) {
         const unsigned j = task * together / parts;
         const unsigned first = r->first_part + task * together % parts;
         uint64_t *pair[PARTS] = {limbs[first][j], limbs[PARTS - 1][j]};
-        ddt_baseconv_intt(division_conversion(w, r), j, pair, together);
+        if (ks_is_mine(team, task)) {
+            ddt_baseconv_intt(division_conversion(w, r), j, pair, together);
+        }
     }
+}
+
+/* `count` parts of target t's accumulators, from `part` on, to the coefficient domain if t is a divisor. */
+static void invert_target(const ks_work *w, const ks_result *r, size_t t, unsigned part, size_t count) {
+    if (t < w->level || (t == w->level && !r->rescale)) {
+        return;
+    }
+    const size_t source = t == w->level ? w->params->literal.p_count : t - w->level - 1;
+    uint64_t *const limbs[PARTS] = {accumulator(w, part, t), accumulator(w, PARTS - 1, t)};
+    ddt_baseconv_intt(division_conversion(w, r), source, limbs, count);
 }
 
 /* Task `task` of SLICES * (the parts of the result): a slice of the first half of the conversion. */
@@ -520,10 +596,10 @@ static void prepare_slice(const ks_work *w, const ks_result *r, size_t task) {
     ddt_baseconv_quotients(division_conversion(w, r), limbs, w->part_quotients + p * w->stride, begin, begin + step);
 }
 
-static void prepare_division(const ks_work *w, const ks_result *r) {
-    invert_divisors(w, r);
-#pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(static)
-    for (size_t task = 0; task < (size_t)(PARTS - r->first_part) * SLICES; task++) {
+/* The quotients of the divisions. */
+static void prepare_division(const ks_work *w, const ks_result *r, ks_team team) {
+    const ks_range mine = ks_my_range(team, (size_t)(PARTS - r->first_part) * SLICES);
+    for (size_t task = mine.begin; task < mine.end; task++) {
         prepare_slice(w, r, task);
     }
 }
@@ -564,7 +640,7 @@ static uint64_t division_factor(const ks_work *w, const ks_result *r, size_t t) 
 }
 
 /* Target f->t from its converted divisors' sums, their transforms begun. */
-static void finish_target(const ks_work *w, finishing *f) {
+static void finish_target(const ks_work *w, finishing *f, ks_queue *queue) {
     const ks_result *r = f->r;
     const size_t limb = f->t * w->params->n;
     const uint64_t *ahead[3 * PARTS];
@@ -581,17 +657,17 @@ static void finish_target(const ks_work *w, finishing *f) {
         ahead[count++] = r->out[p] + limb; /* what is written has to be read, too */
     }
     const ddt_ring_visitor visitor = {finish_part, f, ahead, count, false};
-    ddt_ring_ntt_finish(w->params->ring, f->t, f->rest + r->first_part, PARTS - r->first_part, &visitor);
-    for (unsigned p = r->first_part; p < PARTS && r->permutation != NULL; p++) {
-        ddt_ring_permute(w->params->ring, r->out[p] + limb, f->rest[p], r->permutation);
+    finish_transforms(w, f->t, f->rest + r->first_part, PARTS - r->first_part, &visitor, queue);
+}
+
+/* The last step of a result that is permuted: part p of target t from its quotient. */
+static void permute_part(const ks_work *w, const ks_result *r, size_t t, unsigned p, const uint64_t *quotient) {
+    if (r->permutation != NULL) {
+        ddt_ring_permute(w->params->ring, r->out[p] + t * w->params->n, quotient, r->permutation);
     }
 }
 
-typedef enum sums_place { IN_ACC, IN_OUT } sums_place;
-
-static const uint64_t *sums_at(const ks_work *w, const ks_result *r, sums_place place, unsigned p, target_group group,
-                               size_t g) {
-    const size_t t = group.first + g;
+static const uint64_t *sums_at(const ks_work *w, const ks_result *r, sums_place place, unsigned p, size_t t) {
     return place == IN_OUT ? r->out[p] + t * w->params->n : accumulator(w, p, t);
 }
 
@@ -599,14 +675,14 @@ static const uint64_t *sums_at(const ks_work *w, const ks_result *r, sums_place 
  * What is taken away from the sums of a part before the division, modulo the targets of a group, the transforms begun:
  * target number g's at place + g * step limbs.
  */
-static void convert_rest(const ks_work *w, const ks_result *r, unsigned p, target_group group, uint64_t *place,
+static void convert_rest(const ks_work *w, const ks_result *r, unsigned p, ks_group group, uint64_t *place,
                          size_t step) {
     uint32_t targets[GROUP_MAX];
     uint64_t *limbs[DDT_CKKS_P_MAX + 1];
     uint64_t *converted[GROUP_MAX];
     (void)dividing_limbs(w, r, p, limbs);
     for (size_t g = 0; g < group.count; g++) {
-        targets[g] = (uint32_t)(group.first + g);
+        targets[g] = (uint32_t)ks_group_target(group, g);
         converted[g] = place + g * step * w->stride;
     }
     ddt_baseconv_begin(division_conversion(w, r), targets, group.count, converted, (const uint64_t *const *)limbs,
@@ -614,21 +690,24 @@ static void convert_rest(const ks_work *w, const ks_result *r, unsigned p, targe
 }
 
 /* The results of one group from its accumulators. IN_OUT: only where there is a permutation. */
-static void finish_group(const ks_work *w, const ks_result *r, target_group group, sums_place place_of_sums) {
+static void finish_group(const ks_work *w, const ks_result *r, ks_group group, sums_place place_of_sums) {
     finishing f[GROUP_MAX];
     for (size_t g = 0; g < group.count; g++) {
-        f[g] = (finishing){.r = r, .t = group.first + g};
+        f[g] = (finishing){.r = r, .t = ks_group_target(group, g)};
     }
     for (unsigned p = r->first_part; p < PARTS; p++) {
         uint64_t *place = ks_thread_scratch(w) + p * w->stride;
         convert_rest(w, r, p, group, place, PARTS);
         for (size_t g = 0; g < group.count; g++) {
             f[g].rest[p] = place + g * PARTS * w->stride;
-            f[g].sums[p] = sums_at(w, r, place_of_sums, p, group, g);
+            f[g].sums[p] = sums_at(w, r, place_of_sums, p, f[g].t);
         }
     }
     for (size_t g = 0; g < group.count; g++) {
-        finish_target(w, &f[g]);
+        finish_target(w, &f[g], NULL);
+        for (unsigned p = r->first_part; p < PARTS; p++) {
+            permute_part(w, r, f[g].t, p, f[g].rest[p]);
+        }
     }
 }
 
@@ -637,90 +716,211 @@ static size_t result_limbs(const ks_work *w, const ks_result *r) {
     return r->rescale ? w->level : (size_t)w->level + 1;
 }
 
-void ks_divide(const ks_work *w, const ks_result *r) {
-    const size_t limbs = result_limbs(w, r);
-    prepare_division(w, r);
-#pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
-    for (size_t task = 0; task < group_count(w, limbs); task++) {
-        finish_group(w, r, make_group(w, 0, limbs, task), IN_ACC);
-    }
-}
-
 /* ------------------------------------------------------------------ both at once */
 
 /*
- * The first target whose accumulators are stored: those of the result's divisors must be, before any target can be
- * finished; as many more as give every thread as many groups. All of them where the sources of both conversions, which
- * every group reads, are more than the caches hold beside the key that streams through.
+ * Whether a target is finished as soon as it is accumulated, so that only the accumulators of the divisors are stored.
+ * Not where the sources of both conversions, which every group reads, are more than the caches hold beside the key that
+ * streams through.
  */
-static size_t first_stored(const ks_work *w, size_t limbs) {
+static bool finishes_at_once(const ks_work *w, size_t limbs) {
     const size_t sources = w->level + 1 + PARTS * (w->targets - limbs);
-    if (sources * w->params->n * sizeof(uint64_t) > CACHED_BYTES) {
-        return 0;
-    }
-    const size_t stored = w->targets - limbs;
-    const size_t unit = (size_t)w->threads * w->group;
-    const size_t even = w->threads == 1 ? stored : (stored + unit - 1) / unit * unit;
-    return even < w->targets ? w->targets - even : 0;
+    return sources * w->params->n * sizeof(uint64_t) <= CACHED_BYTES;
 }
 
+/* A key switch, or its end, as one of its threads sees it. */
+typedef struct switching {
+    const ks_work *w;
+    const ks_input *in; /* NULL: the accumulators are ready */
+    const ks_result *r;
+    ks_team team;
+    ks_queues *whole;  /* targets that one thread makes */
+    ks_queues *pieces; /* of each of the others */
+} switching;
+
 /*
- * One target of a group at once: its digits and what is taken away are transformed together, and each part of them is
- * multiplied with the key, divided and written while it is in the nearest cache.
+ * One target, or pieces of it, at once: its digits and what is taken away are transformed together, and each part of
+ * them is multiplied with the key, divided and written (in its place, if it is to be permuted) while it is in the
+ * nearest cache.
  */
-static void switch_target(const ks_work *w, const ks_input *in, const ks_result *r, target_group group, size_t g) {
+static void switch_target(const switching *job, size_t t, target_place at, ks_queue *queue) {
+    const ks_work *w = job->w;
+    const ks_result *r = job->r;
     target_work s;
     accumulation *each = &s.each[0];
-    uint64_t *place = ks_thread_scratch(w) + g * w->stride;
     uint64_t *converted[DIGITS_MAX + PARTS];
     const uint64_t *ahead[AHEAD_MAX];
-    open_target(w, group.first + g, 1, &s);
-    open_accumulation(&s, in->key, each);
-    lift_parts(&s, in, each);
-    take_limbs(each->end.then, r->add, s.t, w->params->n);
-    each->end.divisor = division_factor(w, r, s.t);
-    size_t used = converted_digits(w, s.t, place, w->group, converted);
-    digit_pointers(w, in->source, s.t, place, w->group, s.digit);
+    open_target(w, t, 1, &s);
+    open_accumulation(&s, job->in->key, each);
+    lift_parts(&s, job->in, each);
+    take_limbs(each->end.then, r->add, t, w->params->n);
+    each->end.divisor = division_factor(w, r, t);
+    size_t used = converted_digits(w, t, at.digits, at.step, converted);
+    digit_pointers(w, job->in->source, t, at.digits, at.step, s.digit);
     for (unsigned p = 0; p < PARTS; p++) {
-        uint64_t *rest = scratch_accumulator(w, p, g);
-        converted[used++] = rest;
-        each->end.rest[p] = rest;
-        each->sums[p] = r->permutation == NULL ? r->out[p] + s.t * w->params->n : rest;
+        converted[used++] = at.rest[p];
+        each->end.rest[p] = at.rest[p];
+        each->sums[p] = r->permutation == NULL ? r->out[p] + t * w->params->n : at.rest[p];
     }
     const ddt_ring_visitor visitor = {accumulate_part, &s, ahead, read_ahead(each, w->digits, ahead), true};
-    ddt_ring_ntt_finish(w->params->ring, s.m, converted, used, &visitor);
-    for (unsigned p = 0; p < PARTS && r->permutation != NULL; p++) {
-        ddt_ring_permute(w->params->ring, r->out[p] + s.t * w->params->n, each->sums[p], r->permutation);
-    }
+    finish_transforms(w, t, converted, used, &visitor, queue);
 }
 
 /* The results of one group from the digits; the divisors' sums are ready. */
-static void switch_group(const ks_work *w, const ks_input *in, const ks_result *r, target_group group) {
+static void switch_group(const switching *job, ks_group group) {
+    const ks_work *w = job->w;
     convert_digits(w, group, ks_thread_scratch(w), w->group);
     for (unsigned p = 0; p < PARTS; p++) {
-        convert_rest(w, r, p, group, scratch_accumulator(w, p, 0), 1);
+        convert_rest(w, job->r, p, group, group_place(w, 0).rest[p], 1);
     }
     for (size_t g = 0; g < group.count; g++) {
-        switch_target(w, in, r, group, g);
+        const size_t t = ks_group_target(group, g);
+        const target_place at = group_place(w, g);
+        switch_target(job, t, at, NULL);
+        for (unsigned p = 0; p < PARTS; p++) {
+            permute_part(w, job->r, t, p, at.rest[p]);
+        }
+    }
+}
+
+/* The digits of the shared targets begin, begin + 1, ... that are this thread's, their transforms begun. */
+static void begin_digits(const switching *job, size_t begin, size_t shared) {
+    const ks_work *w = job->w;
+    for (size_t i = 0; i < shared; i++) {
+        for (unsigned d = 0; d < w->digits; d++) {
+            if (ks_is_mine(job->team, i + d)) {
+                convert_group(w, d, (ks_group){begin + i, 1, 1}, shared_place(w, i).digits + d * w->stride);
+            }
+        }
+    }
+}
+
+/* What is taken away from the shared targets 0, 1, ...: the parts that are this thread's, their transforms begun. */
+static void begin_rest(const switching *job, size_t shared) {
+    for (size_t i = 0; i < shared; i++) {
+        for (unsigned p = job->r->first_part; p < PARTS; p++) {
+            if (ks_is_mine(job->team, i + p)) {
+                convert_rest(job->w, job->r, p, (ks_group){i, 1, 1}, shared_place(job->w, i).rest[p], 1);
+            }
+        }
+    }
+}
+
+/* The accumulators of the targets from `begin` on, those of the divisors in the coefficient domain. */
+static void store_sums(const switching *job, size_t begin) {
+    const ks_work *w = job->w;
+    const size_t shared = shared_targets(w, job->team, w->targets - begin);
+    ks_share share = {job->whole, job->team, begin + shared, w->targets, w->group, 0, 0};
+    ks_group group;
+    if (shared > 0) {
+        begin_digits(job, begin, shared);
+#pragma omp barrier
+    }
+    while (ks_take_group(&share, &group)) {
+        convert_digits(w, group, ks_thread_scratch(w), w->group);
+        for (size_t g = 0; g < group.count; g++) {
+            accumulate_one(w, job->in, ks_group_target(group, g), group_place(w, g), IN_ACC, NULL);
+            invert_target(w, job->r, ks_group_target(group, g), 0, PARTS);
+        }
+    }
+    for (size_t i = 0; i < shared; i++) {
+        accumulate_one(w, job->in, begin + i, shared_place(w, i), IN_ACC, &job->pieces->of[i]);
+    }
+    if (shared > 0) {
+#pragma omp barrier
+    }
+    for (size_t task = 0; task < shared * PARTS; task++) {
+        if (ks_is_mine(job->team, task)) {
+            invert_target(w, job->r, begin + task / PARTS, (unsigned)(task % PARTS), 1);
+        }
+    }
+}
+
+/* What this thread does for shared target t of the results. */
+static void finish_shared(const switching *job, size_t t) {
+    const ks_work *w = job->w;
+    const target_place at = shared_place(w, t);
+    if (job->in != NULL) {
+        switch_target(job, t, at, &job->pieces->of[t]);
+        return;
+    }
+    finishing f = {.r = job->r, .t = t};
+    for (unsigned p = job->r->first_part; p < PARTS; p++) {
+        f.rest[p] = at.rest[p];
+        f.sums[p] = sums_at(w, job->r, IN_ACC, p, t);
+    }
+    finish_target(w, &f, &job->pieces->of[t]);
+}
+
+/* The results. The quotients of the division are ready. */
+static void make_results(const switching *job) {
+    const ks_work *w = job->w;
+    const size_t limbs = result_limbs(w, job->r);
+    const size_t shared = shared_targets(w, job->team, limbs);
+    ks_share share = {job->whole, job->team, shared, limbs, w->group, 0, 0};
+    ks_group group;
+    if (shared > 0) {
+        if (job->in != NULL) {
+            begin_digits(job, 0, shared);
+        }
+        begin_rest(job, shared);
+#pragma omp barrier
+    }
+    while (ks_take_group(&share, &group)) {
+        if (job->in != NULL) {
+            switch_group(job, group);
+        } else {
+            finish_group(w, job->r, group, IN_ACC);
+        }
+    }
+    for (size_t t = 0; t < shared; t++) {
+        finish_shared(job, t);
+    }
+    if (shared == 0 || job->r->permutation == NULL) {
+        return;
+    }
+#pragma omp barrier
+    for (size_t t = 0; t < shared; t++) {
+        for (unsigned p = job->r->first_part; p < PARTS; p++) {
+            if (ks_is_mine(job->team, t + p)) {
+                permute_part(w, job->r, t, p, shared_place(w, t).rest[p]);
+            }
+        }
+    }
+}
+
+void ks_divide(const ks_work *w, const ks_result *r) {
+    ks_queues queues[2];
+    ks_queues_open(&queues[0], w->threads);
+    ks_queues_open(&queues[1], w->threads);
+#pragma omp parallel num_threads(w->threads) if (w->threads > 1)
+    {
+        const switching job = {w, NULL, r, ks_my_team(), &queues[0], &queues[1]};
+        invert_divisors(w, r, job.team);
+#pragma omp barrier
+        prepare_division(w, r, job.team);
+#pragma omp barrier
+        make_results(&job);
     }
 }
 
 void ks_switch(const ks_work *w, const ks_input *in, const ks_result *r) {
     const size_t limbs = result_limbs(w, r);
-    const size_t stored = first_stored(w, limbs);
-    const size_t fused = group_count(w, stored);
-    accumulate_from(w, in, stored);
-    prepare_division(w, r);
-#pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
-    for (size_t task = 0; task < fused + group_count(w, limbs - stored); task++) {
-        const bool is_stored = task >= fused;
-        const target_group group =
-            is_stored ? make_group(w, stored, limbs, task - fused) : make_group(w, 0, stored, task);
-        if (is_stored) {
-            finish_group(w, r, group, IN_ACC);
-        } else {
-            switch_group(w, in, r, group);
-        }
+    const bool at_once = finishes_at_once(w, limbs);
+    ks_queues queues[4];
+    for (size_t i = 0; i < sizeof queues / sizeof queues[0]; i++) {
+        ks_queues_open(&queues[i], w->threads);
+    }
+#pragma omp parallel num_threads(w->threads) if (w->threads > 1)
+    {
+        const ks_team team = ks_my_team();
+        const switching sums = {w, in, r, team, &queues[0], &queues[1]};
+        const switching results = {w, at_once ? in : NULL, r, team, &queues[2], &queues[3]};
+        store_sums(&sums, at_once ? limbs : 0);
+#pragma omp barrier
+        prepare_division(w, r, team);
+#pragma omp barrier
+        make_results(&results);
     }
 }
 
@@ -741,40 +941,112 @@ static ks_work rotation_work(const ks_work *w, uint64_t *room, size_t k) {
     return own;
 }
 
-/* One target of all rotations: the special primes' sums in their work, inverted; the others' in the results. */
-static void accumulate_rotations(const ks_work *w, const uint64_t *source, const ks_rotation *rotations, size_t count,
-                                 uint64_t *room, target_group group, size_t g) {
-    target_work s;
-    open_target(w, group.first + g, count, &s);
-    for (size_t k = 0; k < count; k++) {
-        const ks_work own = rotation_work(w, room, k);
-        open_accumulation(&s, rotations[k].key, &s.each[k]);
-        s.each[k].end.passing = s.t <= w->level;
+/* Switches of the same digits with several keys, as one of their threads sees them. */
+typedef struct rotating {
+    const ks_work *w;
+    const uint64_t *source;
+    const ks_rotation *rotations;
+    size_t count;
+    uint64_t *room;
+    ks_team team;
+    ks_queues *sums;    /* targets of all keys */
+    ks_queues *keys;    /* of each target that threads share */
+    ks_queues *results; /* targets of one key after the other */
+} rotating;
+
+/*
+ * Opens one target of all rotations: the special primes' sums go to their work, the others' to the results, past the
+ * caches: they are not read soon.
+ */
+static void open_rotations(const rotating *job, size_t t, target_work *s) {
+    const ks_work *w = job->w;
+    open_target(w, t, job->count, s);
+    for (size_t k = 0; k < job->count; k++) {
+        const ks_work own = rotation_work(w, job->room, k);
+        open_accumulation(s, job->rotations[k].key, &s->each[k]);
+        s->each[k].end.passing = t <= w->level;
         for (unsigned p = 0; p < PARTS; p++) {
-            s.each[k].sums[p] =
-                s.t <= w->level ? rotations[k].result.out[p] + s.t * w->params->n : accumulator(&own, p, s.t);
+            s->each[k].sums[p] =
+                t <= w->level ? job->rotations[k].result.out[p] + t * w->params->n : accumulator(&own, p, t);
         }
     }
-    accumulate_target(&s, source, g);
-    for (size_t k = 0; k < count && s.t > w->level; k++) {
-        ddt_baseconv_intt(w->params->down, s.t - w->level - 1, s.each[k].sums, PARTS);
+}
+
+/* A group of targets of all rotations. The special primes' sums are inverted at once. */
+static void accumulate_rotations(const rotating *job, ks_group group) {
+    const ks_work *w = job->w;
+    convert_digits(w, group, ks_thread_scratch(w), w->group);
+    for (size_t g = 0; g < group.count; g++) {
+        target_work s;
+        open_rotations(job, ks_group_target(group, g), &s);
+        accumulate_keys(&s, job->source, group_place(w, g));
+        for (size_t k = 0; k < job->count && s.t > w->level; k++) {
+            ddt_baseconv_intt(w->params->down, s.t - w->level - 1, s.each[k].sums, PARTS);
+        }
+    }
+}
+
+/* The digits of shared target t that are this thread's. */
+static void transform_shared(const rotating *job, size_t t) {
+    const ks_work *w = job->w;
+    for (unsigned d = 0; d < w->digits; d++) {
+        uint64_t *place = shared_place(w, t).digits + d * w->stride;
+        if (!is_own(w, d, t) && ks_is_mine(job->team, t + d)) {
+            convert_group(w, d, (ks_group){t, 1, 1}, place);
+            ddt_ring_ntt_finish(w->params->ring, t, &place, 1, NULL);
+        }
+    }
+}
+
+/* Shared target t, whose digits are ready: the keys that this thread takes. */
+static void accumulate_shared(const rotating *job, size_t t) {
+    const target_place at = shared_place(job->w, t);
+    target_work s;
+    size_t k = 0;
+    open_rotations(job, t, &s);
+    digit_pointers(job->w, job->source, t, at.digits, at.step, s.digit);
+    while (ks_take_task(&job->keys->of[t], job->count, &k)) {
+        accumulate_limb(&s, &s.each[k], job->w->params->ring);
+    }
+}
+
+/* All sums of the rotations. Shared targets are no special primes. */
+static void sum_rotations(const rotating *job) {
+    const ks_work *w = job->w;
+    const size_t odd = shared_targets(w, job->team, w->targets);
+    const size_t shared = odd <= w->level ? odd : 0;
+    ks_share share = {job->sums, job->team, shared, w->targets, w->group, 0, 0};
+    ks_group group;
+    for (size_t t = 0; t < shared; t++) {
+        transform_shared(job, t);
+    }
+    if (shared > 0) {
+#pragma omp barrier
+    }
+    while (ks_take_group(&share, &group)) {
+        accumulate_rotations(job, group);
+    }
+    for (size_t t = 0; t < shared; t++) {
+        accumulate_shared(job, t);
     }
 }
 
 /* The divisions of rotations [begin, end). */
-static void divide_rotations(const ks_work *w, const ks_rotation *rotations, size_t begin, size_t end, uint64_t *room) {
+static void divide_rotations(const rotating *job, size_t begin, size_t end) {
     const size_t slices = (size_t)PARTS * SLICES;
-    const size_t groups = group_count(w, w->level + (size_t)1);
-#pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(static)
-    for (size_t task = begin * slices; task < end * slices; task++) {
-        const ks_work own = rotation_work(w, room, task / slices);
-        prepare_slice(&own, &rotations[task / slices].result, task % slices);
+    const ks_range mine = ks_my_range(job->team, (end - begin) * slices);
+    for (size_t task = begin * slices + mine.begin; task < begin * slices + mine.end; task++) {
+        const ks_work own = rotation_work(job->w, job->room, task / slices);
+        prepare_slice(&own, &job->rotations[task / slices].result, task % slices);
     }
-#pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
-    for (size_t task = begin * groups; task < end * groups; task++) {
-        const ks_work own = rotation_work(w, room, task / groups);
-        finish_group(&own, &rotations[task / groups].result, make_group(w, 0, w->level + (size_t)1, task % groups),
-                     IN_OUT);
+#pragma omp barrier
+    for (size_t k = begin; k < end; k++) {
+        const ks_work own = rotation_work(job->w, job->room, k);
+        ks_share share = {job->results, job->team, 0, job->w->level + (size_t)1, job->w->group, k, 0};
+        ks_group group;
+        while (ks_take_group(&share, &group)) {
+            finish_group(&own, &job->rotations[k].result, group, IN_OUT);
+        }
     }
 }
 
@@ -786,17 +1058,18 @@ static size_t divided_together(const ks_work *w) {
 
 void ks_rotate(const ks_work *w, const uint64_t *source, const ks_rotation *rotations, size_t count, uint64_t *room) {
     const size_t together = divided_together(w);
-    /* The special primes first: they take longer, and threads should end together. */
-#pragma omp parallel for num_threads(w->threads) if (w->threads > 1) schedule(dynamic, 1)
-    for (size_t task = 0; task < group_count(w, w->targets); task++) {
-        const target_group group = make_group(w, 0, w->targets, group_count(w, w->targets) - 1 - task);
-        convert_digits(w, group, ks_thread_scratch(w), w->group);
-        for (size_t g = 0; g < group.count; g++) {
-            accumulate_rotations(w, source, rotations, count, room, group, g);
-        }
+    ks_queues queues[3];
+    for (size_t i = 0; i < sizeof queues / sizeof queues[0]; i++) {
+        ks_queues_open(&queues[i], w->threads);
     }
-    for (size_t begin = 0; begin < count; begin += together) {
-        divide_rotations(w, rotations, begin, count - begin < together ? count : begin + together, room);
+#pragma omp parallel num_threads(w->threads) if (w->threads > 1)
+    {
+        const rotating job = {w, source, rotations, count, room, ks_my_team(), &queues[0], &queues[1], &queues[2]};
+        sum_rotations(&job);
+#pragma omp barrier
+        for (size_t begin = 0; begin < count; begin += together) {
+            divide_rotations(&job, begin, count - begin < together ? count : begin + together);
+        }
     }
 }
 

@@ -30,6 +30,7 @@ typedef struct ks_work {
     uint64_t *part_quotients; /* one limb a part: of the division */
     uint64_t *acc;            /* 2 * (targets - first) limbs, which ks_switch uses only in part */
     size_t first;             /* target whose accumulators are the first ones there */
+    uint64_t *shared;         /* digits, and what is taken away, of targets that threads share */
     uint64_t *scratch;        /* threads * scratch_limbs */
     size_t scratch_limbs;
     size_t stride; /* words from one limb of the four to the next */
