@@ -112,7 +112,11 @@ static ddt_status build(solve_matrix *m, size_t level, size_t i, size_t j, solve
         SOLVE_TRY(both ? add_product(m, level - 1, i, k, j, &pairs) : DDT_OK);
     }
     SOLVE_TRY(solve_matrix_rest(m, level, i, j, &pairs));
-    return solve_pairs_node(m->work, &pairs, out);
+    SOLVE_TRY(solve_pairs_node(m->work, &pairs, out));
+    if (m->work->refresh_bound > 0.0 && level > 0) {
+        out->node = ddt_circuit_refresh(m->work->circuit, out->node, m->work->refresh_bound);
+    }
+    return ddt_circuit_status(m->work->circuit);
 }
 
 ddt_status solve_matrix_entry(solve_matrix *m, size_t level, size_t i, size_t j, solve_value *out) {

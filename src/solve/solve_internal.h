@@ -572,6 +572,7 @@ typedef struct solve_work {
     bool has_nodes;                           /* dosings and encodings have their nodes already */
     bool avoids_resolvent, wants_exponential; /* not by resolvents; they failed, and the exponential may do */
     size_t sum_rows;                          /* rows to sum over; 0: all of the block */
+    double refresh_bound; /* of an exponential's entries, which may be refreshed then; 0: not */
     ddt_expr saturation; /* argument 1 + a / b of the last saturable term found, 0 where there is none */
 } solve_work;
 

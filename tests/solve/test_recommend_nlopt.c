@@ -194,31 +194,59 @@ static void test_aim(void **state) {
 
 /* ------------------------------------------------------------------ doses over a course */
 
-enum { DOSES = 6, AIMS = 3 };
+enum { DOSES = 6, AIMS = 3, COURSE_LEVELS = 12 };
 
 typedef struct course {
     double a[POINTS][AIMS][DOSES]; /* in units of the aim, for doses of dose_high */
-    double weight[AIMS];
-    double change;
+    double limit[POINTS][DOSES];   /* the same of what is limited */
+    double weight[AIMS], limit_weight;
+    double change, amount;
 } course;
 
+/* What a dose at t does to a target, of one point. */
+static double effect_of(const two_compartments *m, const ddt_recommend_target *target, double t, double infusion_h) {
+    return target->kind == DDT_METRIC_AUC_WINDOW
+               ? area_after_dose(m, target->to_h - t, infusion_h) - area_after_dose(m, target->from_h - t, infusion_h)
+               : level_after_dose(m, target->at_h - t, infusion_h);
+}
+
 static void make_course(const patient *p, double eta[POINTS][ETAS], const ddt_course_options *options, course *out) {
-    out->change = 0.1;
+    out->change = options->change_weight == 0.0 ? 0.1 : options->change_weight;
+    out->amount = options->dose_weight;
+    out->limit_weight = 0.0;
+    memset(out->limit, 0, sizeof out->limit);
     for (size_t z = 0; z < POINTS; z++) {
         two_compartments m = individual(p, eta[z]);
-        for (size_t k = 0; k < AIMS; k++) {
-            const ddt_recommend_target *target = &options->targets.items[k];
-            out->weight[k] = target->weight;
-            for (size_t j = 0; j < DOSES; j++) {
-                double t = options->times_h[j];
-                double value = target->kind == DDT_METRIC_AUC_WINDOW
-                                   ? area_after_dose(&m, target->to_h - t, options->infusion_h) -
-                                         area_after_dose(&m, target->from_h - t, options->infusion_h)
-                                   : level_after_dose(&m, target->at_h - t, options->infusion_h);
+        for (size_t j = 0; j < DOSES; j++) {
+            for (size_t k = 0; k < AIMS; k++) {
+                const ddt_recommend_target *target = &options->targets.items[k];
+                double value = effect_of(&m, target, options->times_h[j], options->infusion_h);
+                out->weight[k] = target->weight;
                 out->a[z][k][j] = value * options->dose_high / sqrt(target->low * target->high);
+            }
+            if (options->targets.count > AIMS) {
+                const ddt_recommend_target *limit = &options->targets.items[AIMS];
+                double value = effect_of(&m, limit, options->times_h[j], options->infusion_h);
+                out->limit_weight = limit->weight;
+                out->limit[z][j] = value * options->dose_high / limit->high;
             }
         }
     }
+}
+
+/* One squared term of the cost: weight (row x - 1)^2. */
+static double squared(const double *row, const double *x, double weight, bool is_limit, double *g) {
+    double residual = -1.0;
+    for (size_t j = 0; j < DOSES; j++) {
+        residual += row[j] * x[j];
+    }
+    if (is_limit && residual <= 0.0) {
+        return 0.0;
+    }
+    for (size_t j = 0; j < DOSES; j++) {
+        g[j] += 2.0 * weight * residual * row[j];
+    }
+    return weight * residual * residual;
 }
 
 static double course_cost(const course *c, const double *x, double *gradient) {
@@ -228,24 +256,21 @@ static double course_cost(const course *c, const double *x, double *gradient) {
     for (size_t z = 0; z < POINTS; z++) {
         for (size_t k = 0; k < AIMS; k++) {
             double sum = 0.0;
-            double residual = -1.0;
             for (size_t j = 0; j < DOSES; j++) {
-                residual += c->a[z][k][j] * x[j];
                 sum += c->a[z][k][j];
             }
-            cost += c->weight[k] * residual * residual / POINTS;
             effect += c->weight[k] * sum * sum / POINTS;
-            for (size_t j = 0; j < DOSES; j++) {
-                g[j] += 2.0 * c->weight[k] * residual * c->a[z][k][j] / POINTS;
-            }
+            cost += squared(c->a[z][k], x, c->weight[k] / POINTS, false, g);
         }
+        cost += squared(c->limit[z], x, c->limit_weight / POINTS, true, g);
     }
-    for (size_t j = 1; j < DOSES; j++) {
+    for (size_t j = 0; j < DOSES; j++) {
+        double amount = c->amount * effect / DOSES;
         double factor = c->change * effect / DOSES;
-        double step = x[j] - x[j - 1];
-        cost += factor * step * step;
-        g[j] += 2.0 * factor * step;
-        g[j - 1] -= 2.0 * factor * step;
+        double step = j == 0 ? 0.0 : x[j] - x[j - 1];
+        cost += amount * x[j] * x[j] + factor * step * step;
+        g[j] += 2.0 * amount * x[j] + 2.0 * factor * step;
+        g[j == 0 ? 0 : j - 1] -= 2.0 * factor * step;
     }
     if (gradient != NULL) {
         memcpy(gradient, g, sizeof g);
@@ -264,19 +289,19 @@ static void optimal_course(course *c, double low, double high, double *x) {
     nlopt_opt opt = nlopt_create(NLOPT_LD_LBFGS, DOSES);
     assert_non_null(opt);
     for (size_t j = 0; j < DOSES; j++) {
-        x[j] = 0.5;
+        x[j] = isfinite(high) ? 0.5 * (low + high) : 0.5;
     }
     if (isfinite(high)) {
         assert_true(nlopt_set_lower_bounds1(opt, low) > 0 && nlopt_set_upper_bounds1(opt, high) > 0);
     }
     assert_true(nlopt_set_min_objective(opt, call_course, c) > 0);
-    assert_true(nlopt_set_maxeval(opt, 2000) > 0 && nlopt_set_ftol_rel(opt, 1e-13) > 0);
+    assert_true(nlopt_set_maxeval(opt, 5000) > 0 && nlopt_set_ftol_rel(opt, 1e-13) > 0);
     (void)nlopt_optimize(opt, x, &cost); /* it may stop at its rounding error, which is what is wanted */
     double gradient[DOSES];
     (void)course_cost(c, x, gradient);
     for (size_t j = 0; j < DOSES; j++) {
         bool is_bound = (x[j] <= low && gradient[j] > 0.0) || (x[j] >= high && gradient[j] < 0.0);
-        assert_true(is_bound || fabs(gradient[j]) < 1e-4);
+        assert_true(is_bound || fabs(gradient[j]) < 1e-3);
     }
     nlopt_destroy(opt);
 }
@@ -287,107 +312,133 @@ static size_t iterations_of(const problem *p) {
     return info.iterations;
 }
 
-/* Doses between 250 and 1000 mg, which many patients' best doses are not: against NLopt with the same bounds. */
-static void check_bounds(const problem *p, const patient *patients, size_t patient_count, double eta[POINTS][ETAS],
-                         const ddt_course_options *options) {
-    const double low_mg = 250.0;
-    const double high_mg = 1000.0;
-    static course c;
-    double worst = 0.0;
-    double worst_cut = 0.0;
-    size_t bound = 0;
+typedef struct score {
+    size_t same, at_bounds, over_limit;
+    double worst_cost;  /* of rounded doses that are not NLopt's, relative */
+    double worst_exact; /* of all doses as they are, within the bounds */
+    double worst_step;  /* of a dose, in steps */
+} score;
+
+/* One patient's doses against NLopt's with the same bounds. */
+static void compare(const problem *p, size_t s, course *c, const ddt_course_options *options, score *out) {
+    const double unit = options->dose_high;
+    const double step = options->dose_step;
     const size_t outputs = ddt_solution_output_count(p->solution);
-    for (size_t s = 0; s < patient_count; s++) {
-        double right[DOSES];
-        double found[DOSES];
-        double cut[DOSES];
-        bool is_bound = false;
-        make_course(&patients[s], eta, options, &c);
-        optimal_course(&c, low_mg / options->dose_high, high_mg / options->dose_high, right);
-        assert_ok(p->ctx,
-                  ddt_course_bounded(p->ctx, p->solution, s, p->values[s], options->dose_high, low_mg, high_mg, found));
-        for (size_t j = 0; j < DOSES; j++) {
-            assert_true(found[j] >= low_mg - 1e-9 && found[j] <= high_mg + 1e-9);
-            is_bound |= found[j] < low_mg + 1e-9 || found[j] > high_mg - 1e-9;
-            found[j] /= options->dose_high;
-            cut[j] = fmin(fmax(p->values[s][j * outputs], low_mg), high_mg) / options->dose_high;
-        }
-        double least = course_cost(&c, right, NULL);
-        worst = fmax(worst, course_cost(&c, found, NULL) / least - 1.0);
-        worst_cut = fmax(worst_cut, course_cost(&c, cut, NULL) / least - 1.0);
-        bound += is_bound;
+    double best[DOSES];
+    double right[DOSES];
+    double found[DOSES];
+    double cut[DOSES];
+    bool is_same = true;
+    bool is_bound = false;
+    optimal_course(c, options->is_bounded ? options->dose_low / unit : 0.0, options->is_bounded ? 1.0 : INFINITY, best);
+    for (size_t j = 0; j < DOSES; j++) {
+        const double dose = best[j] * unit;
+        const double own = p->values[s][j * outputs];
+        const double boundary = fabs(dose / step - floor(dose / step) - 0.5) * step;
+        right[j] = ddt_course_round(options, dose) / unit;
+        found[j] = ddt_course_round(options, own) / unit;
+        cut[j] = options->is_bounded ? fmin(fmax(own, options->dose_low), unit) / unit : own / unit;
+        is_same &= found[j] == right[j] || boundary < 0.01 * dose;
+        is_bound |= options->is_bounded && (best[j] * unit < options->dose_low + 1e-9 || best[j] > 1.0 - 1e-9);
+        out->worst_step = fmax(out->worst_step, fabs(cut[j] - best[j]) * unit / step);
     }
-    print_message("doses between %g and %g mg: a bound in %zu of %zu patients; cost beyond NLopt's by at most %.3f %%, "
-                  "of doses that are only cut %.1f %%\n",
-                  low_mg, high_mg, bound, patient_count, 100.0 * worst, 100.0 * worst_cut);
-    assert_true(worst <= 0.005);
-    double doses[DOSES];
-    assert_int_equal(ddt_course_bounded(p->ctx, p->solution, 0, p->values[0], options->dose_high, 2.0, 1.0, doses),
-                     DDT_ERR_RANGE);
+    const double excess = course_cost(c, found, NULL) / course_cost(c, right, NULL) - 1.0;
+    out->same += is_same;
+    out->at_bounds += is_bound;
+    out->worst_cost = fmax(out->worst_cost, is_same ? 0.0 : excess);
+    out->worst_exact = fmax(out->worst_exact, course_cost(c, cut, NULL) / course_cost(c, best, NULL) - 1.0);
+    for (size_t z = 0, is_over = 0; z < POINTS; z++) {
+        double ignored[DOSES] = {0.0};
+        is_over |= squared(c->limit[z], best, 1.0, true, ignored) > 0.0;
+        out->over_limit += z + 1 == POINTS && is_over;
+    }
 }
 
-static void check_course(size_t patient_count, bool is_encrypted) {
-    const double step_mg = 250.0;
+static void check_course(const char *targets, const ddt_course_options *wanted, size_t patient_count,
+                         bool is_encrypted) {
     static patient patients[PATIENTS];
     static double eta[POINTS][ETAS];
     static course c;
     problem p = {0};
-    size_t same = 0;
-    double worst_cost = 0.0;
-    double worst_dose = 0.0;
-    ddt_course_options options = {
-        .solve.block_max = 1 << 15, .time_count = DOSES, .dose_high = 2000.0, .infusion_h = 1.0};
+    score sum = {0};
+    ddt_course_options options = *wanted;
+    options.solve.block_max = 1 << 15;
+    options.time_count = DOSES;
+    options.infusion_h = 1.0;
     for (size_t j = 0; j < DOSES; j++) {
         options.times_h[j] = 12.0 * (double)j;
     }
     make_points(eta);
     make_patients(&p, patients, patient_count);
-    assert_ok(p.ctx, ddt_recommend_parse_targets(p.ctx, "auc0-24=400:600; auc48-72=400:600; trough@72=15,weight=0.3",
-                                                 p.model, &options.targets));
+    assert_ok(p.ctx, ddt_recommend_parse_targets(p.ctx, targets, p.model, &options.targets));
     assert_ok(p.ctx, ddt_solve_course(p.ctx, p.model, p.events, &options, &p.solution));
     problem_rows(&p);
     assert_int_equal(ddt_circuit_block(ddt_solution_circuit(p.solution)), 1 << 15); /* all 32 points */
     problem_run(&p, false);
     if (is_encrypted) {
-        recommend_run_encrypted(&p, (uint64_t)1 << 30);
+        const uint64_t most_key_bytes = (uint64_t)1 << 30;
+        const ddt_plan_request request = {.target_error = options.is_bounded ? 3e-3 : 1e-3,
+                                          .levels = options.is_bounded ? COURSE_LEVELS : 0,
+                                          .key_limit = most_key_bytes};
+        recommend_run_planned(&p, &request, most_key_bytes);
     }
-    const size_t outputs = ddt_solution_output_count(p.solution);
     for (size_t s = 0; s < patient_count; s++) {
-        double x[DOSES];
-        double right[DOSES];
-        double found[DOSES];
-        bool is_same = true;
         make_course(&patients[s], eta, &options, &c);
-        optimal_course(&c, 0.0, INFINITY, x);
-        for (size_t j = 0; j < DOSES; j++) {
-            double dose = x[j] * options.dose_high;
-            double boundary = fabs(dose / step_mg - floor(dose / step_mg) - 0.5) * step_mg;
-            worst_dose = fmax(worst_dose, fabs(p.values[s][j * outputs] / dose - 1.0));
-            right[j] = round(dose / step_mg) * step_mg / options.dose_high;
-            found[j] = round(p.values[s][j * outputs] / step_mg) * step_mg / options.dose_high;
-            is_same &= found[j] == right[j] || boundary < 0.01 * dose;
-        }
-        same += is_same;
-        double excess = course_cost(&c, found, NULL) / course_cost(&c, right, NULL) - 1.0;
-        worst_cost = fmax(worst_cost, is_same ? 0.0 : excess);
+        compare(&p, s, &c, &options, &sum);
     }
-    print_message(
-        "course of %d doses, %u iterations: the same doses in %zu of %zu patients; doses differ by at most %.2f "
-        "%%, the cost elsewhere by %.2f %%\n",
-        DOSES, (unsigned)iterations_of(&p), same, patient_count, 100.0 * worst_dose, 100.0 * worst_cost);
-    assert_true(worst_cost <= 0.005);
-    check_bounds(&p, patients, patient_count, eta, &options);
+    print_message("%s, doses %g to %g by %g: %u steps; the same doses in %zu of %zu patients, the cost elsewhere at "
+                  "most %.2f %% higher; before rounding the cost is at most %.3f %% higher, doses differ by at most "
+                  "%.3f steps; at a bound %zu, above a limit %zu\n",
+                  targets, options.is_bounded ? options.dose_low : 0.0,
+                  options.is_bounded ? options.dose_high : INFINITY, options.dose_step, (unsigned)iterations_of(&p),
+                  sum.same, patient_count, 100.0 * sum.worst_cost, 100.0 * sum.worst_exact, sum.worst_step,
+                  sum.at_bounds, sum.over_limit);
+    assert_true(sum.worst_cost <= 0.005);
+    assert_true(sum.worst_exact <= 0.005);
     problem_free(&p);
 }
 
+static const char course_targets[] = "auc0-24=400:600; auc48-72=400:600; trough@72=15,weight=0.3";
+static const char limited_targets[] =
+    "auc0-24=400:600; auc48-72=400:600; trough@72=15,weight=0.3; tox:trough@60=18,weight=2";
+
 static void test_course(void **state) {
     (void)state;
-    check_course(PATIENTS, false);
+    const ddt_course_options options = {.dose_high = 2000.0, .dose_step = 250.0};
+    check_course(course_targets, &options, PATIENTS, false);
+}
+
+static void test_course_bounds(void **state) {
+    (void)state;
+    ddt_course_options options = {.dose_high = 2000.0, .dose_step = 250.0, .is_bounded = true, .dose_low = 500.0};
+    check_course(course_targets, &options, PATIENTS, false);
+    options = (ddt_course_options){
+        .dose_high = 1000.0, .dose_step = 250.0, .is_bounded = true, .dose_low = 250.0, .dose_weight = 0.02};
+    check_course(course_targets, &options, PATIENTS, false);
+}
+
+static void test_course_limits(void **state) {
+    (void)state;
+    const ddt_course_options options = {.dose_high = 2000.0, .dose_step = 250.0, .is_bounded = true, .dose_low = 500.0};
+    check_course(limited_targets, &options, PATIENTS, false);
+}
+
+static void test_course_bounds_encrypted(void **state) {
+    (void)state;
+    const ddt_course_options options = {.dose_high = 2000.0, .dose_step = 250.0, .is_bounded = true, .dose_low = 500.0};
+    check_course(course_targets, &options, 2, true);
+}
+
+static void test_course_limits_encrypted(void **state) {
+    (void)state;
+    const ddt_course_options options = {.dose_high = 2000.0, .dose_step = 250.0, .is_bounded = true, .dose_low = 500.0};
+    check_course(limited_targets, &options, 1, true);
 }
 
 static void test_course_encrypted(void **state) {
     (void)state;
-    check_course(2, true);
+    const ddt_course_options options = {.dose_high = 2000.0, .dose_step = 250.0};
+    check_course(course_targets, &options, 2, true);
 }
 
 static void test_encrypted(void **state) {
@@ -397,8 +448,16 @@ static void test_encrypted(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_two_targets), cmocka_unit_test(test_limit),     cmocka_unit_test(test_aim),
-        cmocka_unit_test(test_course),      cmocka_unit_test(test_encrypted), cmocka_unit_test(test_course_encrypted),
+        cmocka_unit_test(test_two_targets),
+        cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_aim),
+        cmocka_unit_test(test_course),
+        cmocka_unit_test(test_course_bounds),
+        cmocka_unit_test(test_course_limits),
+        cmocka_unit_test(test_encrypted),
+        cmocka_unit_test(test_course_encrypted),
+        cmocka_unit_test(test_course_bounds_encrypted),
+        cmocka_unit_test(test_course_limits_encrypted),
     };
     cmocka_set_test_filter(getenv("DDT_TEST_FILTER"));
     return cmocka_run_group_tests(tests, NULL, NULL);
