@@ -46,6 +46,7 @@ typedef struct bench {
     ddt_ciphertext rotated[ROTATIONS];
     double coefficients[CHEBYSHEV_MAX + 1];
     double multiply_add_s;
+    double round_trip_ns; /* between two threads, 0 for one */
 } bench;
 
 typedef struct operation {
@@ -287,6 +288,9 @@ static void print_json(const arguments *args, const bench *s, const operation *o
            p->levels + 1, ddt_ckks_digits(s->params, p->levels), args->threads);
     printf("\"kernels\": \"%s\", \"median_us\": %.2f, \"best_us\": %.2f, \"cpu_us\": %.2f, \"bytes\": %zu, ",
            ddt_ring_kernels(), t->median_us, t->best_us, t->cpu_us, op->bytes(s));
+    if (s->round_trip_ns > 0.0) {
+        printf("\"round_trip_ns\": %.0f, ", s->round_trip_ns);
+    }
     if (is_transform(op)) {
         printf("\"modulus_bits\": %.2f, ", log2((double)ddt_ring_modulus(ring_of(s), TRANSFORMED)));
         if (s->multiply_add_s > 0.0) {
@@ -300,10 +304,14 @@ static void print_json(const arguments *args, const bench *s, const operation *o
 
 static void print_line(const arguments *args, const bench *s, const operation *op, const bench_timing *t) {
     const ddt_ckks_literal *p = ddt_ckks_params_literal(s->params);
-    printf("%-18s 2^%u %2u limbs, dnum %u%s, %d threads, %s: %12.1f us (best %.1f, processor %.1f)\n", op->name,
-           p->log_n, p->levels + 1, ddt_ckks_digits(s->params, p->levels),
+    printf("%-18s 2^%u %2u limbs, dnum %u%s, %d threads, %s: %12.1f us (best %.1f, processor %.1f)", op->name, p->log_n,
+           p->levels + 1, ddt_ckks_digits(s->params, p->levels),
            ddt_ckks_params_is_secure(s->params) ? "" : " (insecure)", args->threads, ddt_ring_kernels(), t->median_us,
            t->best_us, t->cpu_us);
+    if (s->round_trip_ns > 0.0) {
+        printf(", %.0f ns from thread to thread and back", s->round_trip_ns);
+    }
+    printf("\n");
 }
 
 static void print_result(const arguments *args, const bench *s, const operation *op, const bench_timing *t,
@@ -337,6 +345,7 @@ static ddt_status run_configuration(const arguments *args, ddt_context *ctx, con
         }
         status = prepare_operation(&s, &operations[i]);
         if (status == DDT_OK) {
+            s.round_trip_ns = bench_round_trip_ns(args->threads);
             status = bench_time(run_job, &j, args->seconds, RUNS_MIN, &t);
         }
         if (status == DDT_OK) {

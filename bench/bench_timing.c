@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bench_timing.h"
 
+#include <omp.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -69,4 +71,38 @@ double bench_multiply_add_s(void) {
 double bench_ntt_multiply_adds(unsigned log_n) {
     const double butterflies = (double)((size_t)1 << log_n) / (2.0 * LANES) * log_n;
     return 3.0 * butterflies;
+}
+
+enum { TURNS = 40, LINE = 64 };
+
+/* Two threads hand a number to and fro. */
+static double hand_over_s(void) {
+    _Alignas(LINE) atomic_int turn;
+    double seconds = 0.0;
+    atomic_init(&turn, 0);
+#pragma omp parallel num_threads(2)
+    {
+        const int me = omp_get_thread_num();
+        const double begin = ddt_clock_s();
+        for (int i = me; i < TURNS && omp_get_num_threads() == 2; i += 2) {
+            while (atomic_load_explicit(&turn, memory_order_acquire) != i) {
+            }
+            atomic_store_explicit(&turn, i + 1, memory_order_release);
+        }
+        if (me == 0) {
+            seconds = ddt_clock_s() - begin;
+        }
+    }
+    return seconds;
+}
+
+double bench_round_trip_ns(int threads) {
+    enum { BURSTS = 100 };
+    const double until = ddt_clock_s() + 0.02; /* s */
+    double best = 0.0;
+    for (int burst = 0; threads > 1 && burst < BURSTS && (burst == 0 || ddt_clock_s() < until); burst++) {
+        const double each = 1e9 * hand_over_s() / (TURNS / 2.0);
+        best = burst == 0 || each < best ? each : best;
+    }
+    return best;
 }

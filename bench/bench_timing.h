@@ -19,4 +19,8 @@ double bench_multiply_add_s(void);
 /* Multiply-adds of eight lanes that a transform of 2^log_n residues cannot do without: three a butterfly. */
 double bench_ntt_multiply_adds(unsigned log_n);
 
+/* Nanoseconds that a cache line takes from one thread to another and back: what two threads' meetings cost. 0: there is
+ * only one. */
+double bench_round_trip_ns(int threads);
+
 #endif
