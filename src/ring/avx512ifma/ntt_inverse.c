@@ -11,57 +11,74 @@
  * width W and the lower bound L when it lies in [L q, (L + W) q). Both terms of a butterfly have the same W, and their
  * lower bounds differ by at least W, low's being the larger: then low - high is never negative and stays below 2W q,
  * which must not exceed M = 2^52 / q, the window. A sum that the next layer could not take is reduced, which wants it
- * nonnegative, and so is a sum that leaves its group of layers wider than what groups are entered with. Up to there, n
- * sums in a row, lower bounds follow from the place of the residue: with r_i = 1 where it is low in the i-th layer to
- * come and -1 where it is high,
+ * nonnegative. Up to there, n sums in a row, lower bounds follow from the place of the residue: with r_i = 1 where it
+ * is low in the i-th layer to come and -1 where it is high,
  *
  *     L = W / 2 (r_0 + r_1 + ... + r_(n-1)).
  *
  * The two terms of the i-th layer, sums of 2^i residues each, then differ by 2^i W, as they must, and the last sum has
- * the lower bound 0. All of that is known when the code is compiled. Lower bounds cost nothing where a residue is made:
- * a product's accumulator starts from one, a reduction leaves one. Only sums that leave a group unreduced need an
- * addition. The first layers of all, between lanes, have W = 1 and need L to be whole; see lower_bound().
+ * the lower bound 0. All of that is known when the code is compiled, and costs nothing: a product's accumulator starts
+ * from its lower bound, and a reduction leaves one. Where sums leave a group of layers unreduced, what the next group
+ * needs of them is put into what they are sums of, over 2, 4, ... Only the sum of all residues of a lane has nothing to
+ * put it into, and is added to. The first layers of all, between lanes, have W = 1 and need L to be whole.
+ *
+ * Groups are entered with one width, or with two, which depend on the place in the group before: code for the narrow
+ * ones and for the wide ones. Two widths leave the optimum: with M = 8 every second sum in a row is reduced, a third of
+ * all, where a single width takes half of them. ntt_ranges.h has the rules; tests/ring/test_ranges.c follows them
+ * through whole transforms.
  *
  * Reductions are either two multiply-adds (quotient and remainder, to a width of 2) or a shift, a look-up and a
  * subtraction (see ddt_avx512ifma_multiples(); the width is 2 where that is checked): the former where they are few,
  * where groups end and in the tails, which are full of shuffles, the latter where multipliers have no slot left.
  */
 #include "ntt.h"
+#include "ntt_ranges.h"
 
 #include "../scalar/scalar_kernels.h"
 
 #include <string.h>
 
-/* How a size of moduli is treated. */
-typedef struct form {
-    int window; /* 2^52 / q is at least that */
-    int entry;  /* width of residues that enter a group, but for the first */
-    bool look_up;
-} form;
+typedef ntt_form form;
 
-enum { FRESH = 2 }; /* width of products and of what has been reduced */
-
-enum { GROUP_LAYERS_MAX = 4, BOUNDS = 2 * GROUP_LAYERS_MAX + 1 };
+enum { GROUP_LAYERS_MAX = 4, BOUND_MAX = 12, BOUNDS = 2 * BOUND_MAX + 1 };
 
 /* What gives results of a group their lower bound. */
 typedef struct destination {
     vec start;     /* to products */
-    vec bias;      /* to sums */
     vec quotient;  /* to sums that are reduced, what their quotient starts from */
     vec multiples; /* or what is subtracted, by their three highest bits */
 } destination;
 
-typedef struct constants {
+typedef struct basics {
     vec minus_q; /* mod 2^52 */
     vec one;
     vec mask; /* 2^52 - 1 */
     vec q;
-    vec quotient;                /* floor(2^52 / q) */
-    destination within[BOUNDS];  /* a group: lower bounds -GROUP_LAYERS_MAX ... GROUP_LAYERS_MAX */
-    destination between[BOUNDS]; /* groups: these times half the entry's width */
-    destination rows[2];         /* of the tail's rows, by lane: the first eight rows and the last eight */
-    uint64_t head[4];            /* pairs of the last layer: of 1/N for sums, of root/N for differences */
+    vec quotient; /* floor(2^52 / q) */
+} basics;
+
+/* Destinations of the layers between lanes, whose results get different lower bounds in each lane. */
+typedef struct lane_destinations {
+    destination whole;
+    destination halves[3];
+    destination quarters[5];
+    vec bias;
+} lane_destinations;
+
+typedef struct constants {
+    basics b;
+    destination within[BOUNDS]; /* lower bounds -BOUND_MAX ... BOUND_MAX */
+    lane_destinations lanes[2]; /* the tail's first eight rows and its last eight */
+    uint64_t head[4];           /* pairs of the last layer: of 1/N for sums, of root/N for differences */
 } constants;
+
+/* Where results of a group get their lower bounds from, see ntt_target_of(): indices are these bounds, by place. */
+typedef struct targets {
+    const destination *near;
+    const destination *whole[2];
+    const destination *half[2];
+    const destination *quarter[2];
+} targets;
 
 /* ------------------------------------------------------------------ butterflies */
 
@@ -92,18 +109,18 @@ typedef struct constants {
 
 /* Butterflies (low1, high1) by the pair at t1 and (low2, high2) by the pair at t2; products are added to start. */
 DDT_INLINE void butterflies(vec *low1, vec *high1, const uint64_t *t1, const vec *start1, vec *low2, vec *high2,
-                            const uint64_t *t2, const vec *start2, const constants *c) {
+                            const uint64_t *t2, const vec *start2, const basics *c) {
     RUN_BUTTERFLIES("%{1to8%}", [w1] "m"(t1[0]), [i1] "m"(t1[1]), [w2] "m"(t2[0]), [i2] "m"(t2[1]));
 }
 
 /* The same with twiddles for each lane. */
 DDT_INLINE void lane_butterflies(vec *low1, vec *high1, twiddle t1, const vec *start1, vec *low2, vec *high2,
-                                 twiddle t2, const vec *start2, const constants *c) {
+                                 twiddle t2, const vec *start2, const basics *c) {
     RUN_BUTTERFLIES("", [w1] "v"(t1.w), [i1] "v"(t1.quotient), [w2] "v"(t2.w), [i2] "v"(t2.quotient));
 }
 
 /* Two nonnegative sums to the lower bound and a width of 2. */
-DDT_INLINE void reduce(vec *a, const destination *to_a, vec *b, const destination *to_b, const constants *c,
+DDT_INLINE void reduce(vec *a, const destination *to_a, vec *b, const destination *to_b, const basics *c,
                        bool look_up) {
     vec x = *a, y = *b, e, f;
     if (look_up) {
@@ -130,7 +147,7 @@ DDT_INLINE void reduce(vec *a, const destination *to_a, vec *b, const destinatio
     *b = y;
 }
 
-DDT_INLINE void reduce_one(vec *a, const destination *to, const constants *c, bool look_up) {
+DDT_INLINE void reduce_one(vec *a, const destination *to, const basics *c, bool look_up) {
     if (look_up) {
         *a = sub(*a, _mm512_permutexvar_epi64(_mm512_srli_epi64(*a, MULTIPLE_BITS), to->multiples));
     } else {
@@ -138,85 +155,45 @@ DDT_INLINE void reduce_one(vec *a, const destination *to, const constants *c, bo
     }
 }
 
-/* ------------------------------------------------------------------ ranges, all of it when compiled */
-
-/*
- * How many sums in a row a residue of some width is part of, from layer `layer` of a group on, before one is reduced or
- * leaves. (Spelled out, not looped: these functions have to vanish when the code is compiled.)
- */
-DDT_INLINE int sums_in_a_row(form f, int width, int layer, int layers) {
-    const bool two = layer + 1 < layers && 4 * width <= f.window;
-    const bool three = two && layer + 2 < layers && 8 * width <= f.window;
-    const bool four = three && layer + 3 < layers && 16 * width <= f.window;
-    return 1 + two + three + four;
-}
-
-/*
- * The lower bound, in q, of a residue that enters layer `layer` at a position. W = 1: the differences of n = 3 layers
- * are 2, 2 and 4 instead of 1, 2 and 4, those of n = 2 layers 1 and 2.
- */
-DDT_INLINE int lower_bound(form f, int width, int position, int layer, int layers) {
-    const int n = sums_in_a_row(f, width, layer, layers);
-    const int bits = (position >> layer) & ((1 << n) - 1);
-    if (width == 1 && n == 3) {
-        return (1 - 2 * (bits & 1)) + (1 - ((bits >> 1) & 1) - (bits >> 2));
-    }
-    return width * (n - 2 * __builtin_popcount((unsigned)bits)) / 2;
-}
-
-/* Width of what layer `layer` makes at a position from residues of some width, when another layer follows. */
-DDT_INLINE int next_width(form f, int width, int position, int layer) {
-    const bool is_product = (position >> layer) % 2 == 0;
-    return is_product || 4 * width > f.window ? FRESH : 2 * width;
-}
-
-/* Width of the sum that layer `layer` makes at a position. */
-DDT_INLINE int sum_width(form f, int entry, int position, int layer) {
-    int width = entry;
-    width = layer > 0 ? next_width(f, width, position, 0) : width;
-    width = layer > 1 ? next_width(f, width, position, 1) : width;
-    width = layer > 2 ? next_width(f, width, position, 2) : width;
-    return 2 * width;
-}
-
 /* ------------------------------------------------------------------ groups: 2^k vectors in registers */
 
-/* What gives a position its lower bound for the layers after `layer` of the group. */
-DDT_INLINE const destination *within_group(form f, int position, int layer, int layers, const constants *c) {
-    return &c->within[GROUP_LAYERS_MAX + lower_bound(f, FRESH, position, layer + 1, layers)];
+/* A loop keeps what products start from in registers, the rest stays in memory. */
+typedef struct exits {
+    targets products;
+    targets sums;
+} exits;
+
+/* A group: its layers, the width it is entered with, and the widest that it may be. */
+typedef struct group {
+    form f;
+    int layers;
+    int entry;
+    int widest;
+    bool look_up;
+} group;
+
+/* What gives a position its lower bound for what follows layer `layer` of the group. */
+DDT_INLINE const destination *target(group g, int position, int layer, const targets *to) {
+    const ntt_target at = ntt_target_of(g.f, g.widest, position, layer, g.layers);
+    return (at.halvings < 0    ? to->near
+            : at.halvings == 0 ? to->whole[at.place]
+            : at.halvings == 1 ? to->half[at.place]
+                               : to->quarter[at.place]) +
+           at.near;
 }
 
-/* Whether the sum that layer `layer` of a group makes at a position is reduced. */
-DDT_INLINE bool is_reduced(form f, int entry, int position, int layer, int layers) {
-    const int width = sum_width(f, entry, position, layer);
-    return layer + 1 < layers ? 2 * width > f.window : width > f.entry;
-}
-
-/*
- * Makes two sums of layer `layer`, at positions p and r, what the next layer or, in the last one, the next group wants.
- * to: what the group's last layer leaves.
- */
-DDT_INLINE void settle_sums(form f, vec *v, int entry, int layer, int layers, int p, int r, const destination *to,
-                            const constants *c) {
-    const bool last = layer + 1 == layers;
-    const destination *to_p = last ? to : within_group(f, p, layer, layers, c);
-    const destination *to_r = last ? to : within_group(f, r, layer, layers, c);
-    const bool reduce_p = is_reduced(f, entry, p, layer, layers);
-    const bool reduce_r = is_reduced(f, entry, r, layer, layers);
-    const bool look_up = f.look_up && !last; /* both kinds in turn leave neither shuffles nor multipliers idle */
+/* Makes two sums of layer `layer`, at positions p and r, what the next layer or the next group wants. */
+DDT_INLINE void settle_sums(group g, vec *v, int layer, int p, int r, const exits *to, const basics *c) {
+    const bool reduce_p = ntt_is_reduced(g.f, g.entry, p, layer, g.layers);
+    const bool reduce_r = ntt_is_reduced(g.f, g.entry, r, layer, g.layers);
+    /* both kinds in turn leave neither shuffles nor multipliers idle */
+    const bool look_up = g.look_up && layer + 1 < g.layers;
     if (reduce_p && reduce_r) {
-        reduce(&v[p], to_p, &v[r], to_r, c, look_up);
-        return;
-    }
-    if (reduce_p) {
-        reduce_one(&v[p], to_p, c, look_up);
-    } else if (last) {
-        v[p] = add(v[p], to->bias);
-    }
-    if (reduce_r) {
-        reduce_one(&v[r], to_r, c, look_up);
-    } else if (last) {
-        v[r] = add(v[r], to->bias);
+        reduce(&v[p], target(g, p, layer, &to->sums), &v[r], target(g, r, layer, &to->sums), c, look_up);
+    } else if (reduce_p) {
+        reduce_one(&v[p], target(g, p, layer, &to->sums), c, look_up);
+    } else if (reduce_r) {
+        reduce_one(&v[r], target(g, r, layer, &to->sums), c, look_up);
     }
 }
 
@@ -227,34 +204,29 @@ DDT_INLINE void settle_sums(form f, vec *v, int entry, int layer, int layers, in
 DDT_INLINE int first_of_step(int step, int half, int count) { return half < count ? step : 2 * step; }
 DDT_INLINE int second_of_step(int step, int half, int count) { return half < count ? step + count / 2 : 2 * step + 1; }
 
-/* Butterflies n and m of layer `layer` of a group of `layers`; to: what the group's last layer leaves. */
-DDT_INLINE void group_step(form f, vec *v, int layer, int layers, int n, int m, const uint64_t *t, const constants *c,
-                           const destination *to) {
+/* Butterflies n and m of layer `layer` of a group. */
+DDT_INLINE void group_step(group g, vec *v, int layer, int n, int m, const uint64_t *t, const basics *c,
+                           const exits *to) {
     const int half = 1 << layer;
-    const uint64_t *pairs = t + 2 * ((1 << (layers - 1 - layer)) - 1);
+    const uint64_t *pairs = t + 2 * ((1 << (g.layers - 1 - layer)) - 1);
     const int p = butterfly_position(n, half);
     const int r = butterfly_position(m, half);
-    const bool last = layer + 1 == layers;
-    const destination *to_p = last ? to : within_group(f, p, layer, layers, c);
-    const destination *to_r = last ? to : within_group(f, r, layer, layers, c);
-    butterflies(&v[p], &v[p + half], pairs + 2 * (n / half), &to_p->start, &v[r], &v[r + half], pairs + 2 * (m / half),
-                &to_r->start, c);
-    settle_sums(f, v, f.entry, layer, layers, p + half, r + half, to, c);
+    butterflies(&v[p], &v[p + half], pairs + 2 * (n / half), &target(g, p, layer, &to->products)->start, &v[r],
+                &v[r + half], pairs + 2 * (m / half), &target(g, r, layer, &to->products)->start, c);
+    settle_sums(g, v, layer, p + half, r + half, to, c);
 }
 
-DDT_INLINE void group_layer(form f, vec *v, int layer, int layers, const uint64_t *t, const constants *c,
-                            const destination *to) {
+DDT_INLINE void group_layer(group g, vec *v, int layer, const uint64_t *t, const basics *c, const exits *to) {
     const int half = 1 << layer;
-    const int count = 1 << (layers - 1);
+    const int count = 1 << (g.layers - 1);
     DDT_UNROLL
     for (int i = 0; i < count / 2; i++) {
-        group_step(f, v, layer, layers, first_of_step(i, half, count), second_of_step(i, half, count), t, c, to);
+        group_step(g, v, layer, first_of_step(i, half, count), second_of_step(i, half, count), t, c, to);
     }
 }
 
 /* The last layer of the transform on (low, high): the difference by root/N, the sum by 1/N, both to [0, q). */
-DDT_INLINE void scale(vec *low, vec *high, const constants *c) {
-    const uint64_t *head = c->head;
+DDT_INLINE void scale(vec *low, vec *high, const uint64_t *head, const basics *c) {
     vec x = *low, y = *high, d, s, m, n;
     __asm__("vpsubq %[y], %[x], %[d]\n\t"
             "vpaddq %[y], %[x], %[s]\n\t"
@@ -281,29 +253,29 @@ DDT_INLINE void scale(vec *low, vec *high, const constants *c) {
     *high = y;
 }
 
-/* `layers` layers on 2^layers vectors at a stride, in place; `to` means nothing in the transform's last sweep. */
-DDT_INLINE void run_group(form f, uint64_t *a, size_t stride, int layers, const uint64_t *t, const constants *c,
-                          const destination *to, bool last_sweep) {
+/* A group of vectors at a stride, in place; head: of the transform's last sweep, NULL in others. */
+DDT_INLINE void run_group(group g, uint64_t *a, size_t stride, const uint64_t *t, const basics *c, const exits *to,
+                          const uint64_t *head) {
     vec v[16];
-    const int half = 1 << (layers - 1);
-    const size_t last = ((size_t)1 << layers) - 1;
+    const int half = 1 << (g.layers - 1);
+    const size_t last = ((size_t)1 << g.layers) - 1;
     DDT_UNROLL
     for (size_t k = 0; k <= last; k++) {
         v[k] = load(a + (last - k) * stride);
     }
-    group_layer(f, v, 0, layers, t, c, to);
-    if (layers >= 3) {
-        group_layer(f, v, 1, layers, t, c, to);
+    group_layer(g, v, 0, t, c, to);
+    if (g.layers >= 3) {
+        group_layer(g, v, 1, t, c, to);
     }
-    if (layers >= 4) {
-        group_layer(f, v, 2, layers, t, c, to);
+    if (g.layers >= 4) {
+        group_layer(g, v, 2, t, c, to);
     }
-    if (!last_sweep) {
-        group_layer(f, v, layers - 1, layers, t, c, to);
+    if (head == NULL) {
+        group_layer(g, v, g.layers - 1, t, c, to);
     } else {
         DDT_UNROLL
         for (int k = 0; k < half; k++) {
-            scale(&v[k], &v[k + half], c);
+            scale(&v[k], &v[k + half], head, c);
         }
     }
     DDT_UNROLL
@@ -323,48 +295,64 @@ DDT_INLINE void reverse(vec *v) {
     }
 }
 
-enum { ROW_LAYERS = 4 };
+DDT_INLINE group lane_group(form f) { return (group){ntt_lanes(f), LANE_LAYERS, 1, f.rows, false}; }
+DDT_INLINE group row_group(form f) { return (group){f, ROW_LAYERS, f.rows, f.rows, false}; }
 
 /* Gives the residues of a block that enter the first layer their lower bound. */
 DDT_INLINE void enter_lanes(form f, vec *u, const constants *c) {
     DDT_UNROLL
     for (int p = 0; p < LANES; p++) {
-        const int bound = lower_bound(f, 1, p, 0, LANE_LAYERS);
-        u[p] = bound == 0 ? u[p] : add(u[p], c->within[GROUP_LAYERS_MAX + bound].bias);
+        const int bound = ntt_lower_bound(f, 1, p, 0, LANE_LAYERS);
+        u[p] = bound == 0 ? u[p] : add(u[p], c->within[BOUND_MAX + bound - 1].start);
     }
 }
 
 /* Step `step` of the first three layers on a block, transposed. */
-DDT_INLINE void lane_step(form f, vec *u, int block, int step, const uint64_t *t, const constants *c) {
+DDT_INLINE void lane_step(form f, vec *u, int block, int step, const uint64_t *t, const constants *c, const exits *to) {
+    const group g = lane_group(f);
     const int layer = step / STEPS_A_LAYER;
     const int half = 1 << layer;
     const int n = first_of_step(step % STEPS_A_LAYER, half, LANES / 2);
     const int m = second_of_step(step % STEPS_A_LAYER, half, LANES / 2);
     const int p = butterfly_position(n, half);
     const int r = butterfly_position(m, half);
-    const bool last = layer + 1 == LANE_LAYERS;
     const size_t at = (size_t)(block * LANE_TWIDDLES + (1 << (LANE_LAYERS - 1 - layer)) - 1);
-    const twiddle t1 = load_lane_twiddle(t, at + (size_t)(n / half), c->one, c->q);
-    const twiddle t2 = load_lane_twiddle(t, at + (size_t)(m / half), c->one, c->q);
-    const destination *row = &c->rows[block];
-    const destination *to_p = last ? row : within_group(f, p, layer, LANE_LAYERS, c);
-    const destination *to_r = last ? row : within_group(f, r, layer, LANE_LAYERS, c);
-    lane_butterflies(&u[p], &u[p + half], t1, &to_p->start, &u[r], &u[r + half], t2, &to_r->start, c);
-    settle_sums(f, u, 1, layer, LANE_LAYERS, p + half, r + half, row, c);
+    const twiddle t1 = load_lane_twiddle(t, at + (size_t)(n / half), c->b.one, c->b.q);
+    const twiddle t2 = load_lane_twiddle(t, at + (size_t)(m / half), c->b.one, c->b.q);
+    lane_butterflies(&u[p], &u[p + half], t1, &target(g, p, layer, &to->products)->start, &u[r], &u[r + half], t2,
+                     &target(g, r, layer, &to->products)->start, &c->b);
+    settle_sums(g, u, layer, p + half, r + half, to, &c->b);
+}
+
+/* The sum of all of a lane's residues was never made anew: where it is not reduced it still has a lower bound of 0. */
+DDT_INLINE void leave_lanes(form f, vec *u, const lane_destinations *c) {
+    const int all = LANES - 1;
+    if (!ntt_is_reduced(ntt_lanes(f), 1, all, LANE_LAYERS - 1, LANE_LAYERS)) {
+        u[all] = add(u[all], c->bias);
+    }
 }
 
 /* Step `step` of the three layers after that on a block. */
-DDT_INLINE void row_step(form f, vec *v, int block, int step, const uint64_t *t, const constants *c) {
+DDT_INLINE void row_step(form f, vec *v, int block, int step, const uint64_t *t, const constants *c, const exits *to) {
     const int layer = step / STEPS_A_LAYER;
     const int first = block * LANES / 2;
     const int n = first_of_step(step % STEPS_A_LAYER, 1 << layer, LANES / 2);
     const int m = second_of_step(step % STEPS_A_LAYER, 1 << layer, LANES / 2);
-    group_step(f, v, layer, ROW_LAYERS, first + n, first + m, t, c, c->rows);
+    group_step(row_group(f), v, layer, first + n, first + m, t, &c->b, to);
+}
+
+DDT_INLINE targets lane_targets(const constants *c, int block) {
+    const lane_destinations *lanes = &c->lanes[block];
+    return (targets){c->within + BOUND_MAX, {&lanes->whole}, {lanes->halves + 1}, {lanes->quarters + 2}};
 }
 
 /* The first seven layers on 128 contiguous residues. */
-DDT_INLINE void tail(form f, uint64_t *a, const uint64_t *t, const constants *c, const destination *to) {
+DDT_INLINE void tail(form f, uint64_t *a, const uint64_t *t, const constants *c, const targets *to_) {
     const uint64_t *lanes = t + TAIL_PAIR_WORDS;
+    const targets r0 = lane_targets(c, 0), r1 = lane_targets(c, 1);
+    const exits to_rows[] = {{r0, r0}, {r1, r1}};
+    const exits too = {*to_, *to_};
+    const exits *to = &too;
     vec u[TAIL_VECTORS];
     vec *v = u + LANES;
     DDT_UNROLL
@@ -376,28 +364,30 @@ DDT_INLINE void tail(form f, uint64_t *a, const uint64_t *t, const constants *c,
     enter_lanes(f, u, c);
     DDT_UNROLL
     for (int i = 0; i < STEPS; i++) {
-        lane_step(f, u, 0, i, lanes, c);
+        lane_step(f, u, 0, i, lanes, c, &to_rows[0]);
         transpose_step(v, i);
     }
+    leave_lanes(f, u, &c->lanes[0]);
     reverse(u);
     reverse(v);
     enter_lanes(f, v, c);
     DDT_UNROLL
     for (int i = 0; i < STEPS; i++) {
-        lane_step(f, v, 1, i, lanes, c);
+        lane_step(f, v, 1, i, lanes, c, &to_rows[1]);
         transpose_step(u, i);
     }
+    leave_lanes(f, v, &c->lanes[1]);
     reverse(v);
     DDT_UNROLL
     for (int i = 0; i < STEPS; i++) {
-        row_step(f, u, 0, i, t, c);
+        row_step(f, u, 0, i, t, c, to);
         transpose_step(v, i);
     }
     DDT_UNROLL
     for (int i = 0; i < STEPS; i++) {
-        row_step(f, u, 1, i, t, c);
+        row_step(f, u, 1, i, t, c, to);
     }
-    group_layer(f, u, ROW_LAYERS - 1, ROW_LAYERS, t, c, to);
+    group_layer(row_group(f), u, ROW_LAYERS - 1, t, &c->b, to);
     DDT_UNROLL
     for (size_t k = 0; k < TAIL_VECTORS; k++) {
         store(a + (TAIL_VECTORS - 1 - k) * LANES, u[k]);
@@ -419,9 +409,13 @@ typedef struct inverse_job {
 } inverse_job;
 
 /* Where results of node `node` (mirrored) go in the group of the next sweep, which has `layers` layers. */
-DDT_INLINE const destination *between_groups(form f, size_t node, unsigned layers, const constants *c) {
+DDT_INLINE targets between_groups(form f, size_t node, unsigned layers, const constants *c) {
     const int position = (int)(node % ((size_t)1 << GROUP_LAYERS_MAX));
-    return &c->between[GROUP_LAYERS_MAX + lower_bound(f, f.entry, position, 0, (int)layers) / (f.entry / 2)];
+    const int narrow = ntt_lower_bound(f, f.narrow, position, 0, (int)layers);
+    const int wide = ntt_lower_bound(f, f.wide, position, 0, (int)layers);
+    const destination *near = c->within + BOUND_MAX;
+    return (targets){
+        near, {near + narrow, near + wide}, {near + narrow / 2, near + wide / 2}, {near + narrow / 4, near + wide / 4}};
 }
 
 /* The last sweep there is: the one after the tails. */
@@ -439,26 +433,108 @@ DDT_INLINE void run_tails(form f, const inverse_job *job, uint64_t *a, size_t fr
         const constants *c = opaque(&job->c);
         fetch_ahead(t + PREFETCH_TAILS * TAIL_WORDS, TAIL_WORDS / LANES);
         fetch_ahead(a + at - PREFETCH_TAILS * TAIL, TAIL_VECTORS);
-        tail(f, a + at, t, c, between_groups(f, node, next_layers, c));
+        const targets to = between_groups(f, node, next_layers, c);
+        tail(f, a + at, t, c, &to);
     }
 }
 
-DDT_INLINE void sweep_layers(form f, uint64_t *a, size_t part, int layers, const uint64_t *t, const constants *c,
-                             const destination *to, bool last_sweep) {
+/* Copies for a loop, which end up in registers. */
+typedef struct near_by {
+    destination near[5];
+    destination whole[2];
+    destination half[2][3];
+    destination quarter[2][5];
+} near_by;
+
+DDT_INLINE void copy_starts(destination *copy, const destination *from, int reach) {
+    DDT_UNROLL
+    for (int i = -reach; i <= reach; i++) {
+        copy[reach + i].start = from[i].start;
+    }
+}
+
+DDT_INLINE targets bring_near(near_by *here, const targets *to) {
+    copy_starts(here->near, to->near, 2);
+    DDT_UNROLL
+    for (int i = 0; i < 2; i++) {
+        here->whole[i].start = to->whole[i]->start;
+        copy_starts(here->half[i], to->half[i], 1);
+        copy_starts(here->quarter[i], to->quarter[i], 2);
+    }
+    return (targets){here->near + 2,
+                     {&here->whole[0], &here->whole[1]},
+                     {here->half[0] + 1, here->half[1] + 1},
+                     {here->quarter[0] + 2, here->quarter[1] + 2}};
+}
+
+/* The wide places of a sweep's parts: bit i for residues i `chunk` ... (i + 1) `chunk` - 1. */
+typedef struct places {
+    unsigned log_chunk;
+    unsigned wide;
+} places;
+
+/* A sweep on one node. */
+typedef struct sweep {
+    size_t part;
+    places at;
+    const uint64_t *t;
+    const constants *c;
+    targets to;
+    const uint64_t *head; /* of the transform's last sweep, NULL in others */
+} sweep;
+
+DDT_INLINE void sweep_layers(form f, bool look_up, int layers, const sweep *s, uint64_t *a) {
+    const group narrow = {f, layers, f.narrow, f.wide, look_up};
+    const group wide = {f, layers, f.wide, f.wide, look_up};
+    const basics b = s->c->b;
+    near_by here;
+    /* sixteen vectors leave no registers for copies */
+    const bool few = layers < GROUP_LAYERS_MAX;
+    const exits kept = {few ? bring_near(&here, &s->to) : s->to, s->to};
+    const size_t part = s->part;
     for (size_t j = 0; j < part; j += LANES) {
-        run_group(f, a + j, part, layers, opaque(t), opaque(c), opaque(to), last_sweep);
+        const exits *to = few ? &kept : opaque(&kept);
+        if (f.wide != f.narrow && (s->at.wide >> (j >> s->at.log_chunk)) % 2 != 0) {
+            run_group(wide, a + j, part, opaque(s->t), &b, to, s->head);
+        } else {
+            run_group(narrow, a + j, part, opaque(s->t), &b, to, s->head);
+        }
     }
 }
 
-DDT_INLINE void sweep_block(form f, uint64_t *a, size_t part, unsigned layers, const uint64_t *t, const constants *c,
-                            const destination *to, bool last_sweep) {
+DDT_INLINE void sweep_block(form f, bool look_up, unsigned layers, const sweep *s, uint64_t *a) {
     if (layers == 4) {
-        sweep_layers(f, a, part, 4, t, c, to, last_sweep);
+        sweep_layers(f, look_up, 4, s, a);
     } else if (layers == 3) {
-        sweep_layers(f, a, part, 3, t, c, to, last_sweep);
+        sweep_layers(f, look_up, 3, s, a);
     } else {
-        sweep_layers(f, a, part, 2, t, c, to, last_sweep);
+        sweep_layers(f, look_up, 2, s, a);
     }
+}
+
+/* Places after a group of `layers` layers whose parts were `chunk` residues. */
+DDT_INLINE places places_after(form f, int widest, int layers, size_t part) {
+    const int count = 1 << layers;
+    unsigned wide = 0;
+    DDT_UNROLL
+    for (int i = 0; i < count; i++) {
+        wide |= (unsigned)ntt_is_wide(f, widest, count - 1 - i, layers) << i;
+    }
+    return (places){(unsigned)__builtin_ctzll(part) - (unsigned)layers, wide};
+}
+
+/* Places of sweep `index`, whose parts are `part` residues. */
+DDT_INLINE places places_of(form f, const inverse_job *job, size_t index, size_t part) {
+    const unsigned layers = index + 1 < SWEEPS_MAX ? job->plan.layers[index + 1] : 0;
+    if (f.narrow == f.wide) {
+        return (places){0, 0};
+    }
+    if (layers == 0) {
+        return places_after(f, f.rows, ROW_LAYERS, part);
+    }
+    return layers == 4   ? places_after(f, f.wide, 4, part)
+           : layers == 3 ? places_after(f, f.wide, 3, part)
+                         : places_after(f, f.wide, 2, part);
 }
 
 /* Layers before sweep `index`: their nodes are the parts that it works on. */
@@ -470,41 +546,93 @@ static unsigned depth_of(const inverse_job *job, size_t index) {
     return depth;
 }
 
-DDT_INLINE void run_sweep(form f, const inverse_job *job, uint64_t *a, size_t index, size_t node) {
+DDT_INLINE void run_sweep(form f, bool look_up, const inverse_job *job, uint64_t *a, size_t index, size_t node) {
     const unsigned layers = job->plan.layers[index];
     const unsigned depth = depth_of(job, index);
     const size_t mirrored = ((size_t)1 << depth) - 1 - node;
     const size_t span = job->n >> depth;
     const uint64_t *t = job->tables + job->plan.sweep_at[index] + (mirrored << (layers + 1));
-    uint64_t *block = a + node * span;
+    const size_t part = span >> layers;
+    sweep s = {.part = part, .at = places_of(f, job, index, part), .t = t, .c = &job->c};
     if (index == 0) {
-        sweep_block(f, block, span >> layers, layers, t, &job->c, job->c.within, true);
+        /* nothing follows: scaling takes sums with a lower bound of 0 */
+        const destination *near = job->c.within + BOUND_MAX;
+        s.to = (targets){near, {near, near}, {near, near}, {near, near}};
+        s.head = job->c.head;
+        sweep_block(f, look_up, layers, &s, a);
         return;
     }
-    const destination *to = between_groups(f, mirrored, job->plan.layers[index - 1], &job->c);
-    sweep_block(f, block, span >> layers, layers, t, &job->c, to, false);
+    s.to = between_groups(f, mirrored, job->plan.layers[index - 1], &job->c);
+    sweep_block(f, look_up, layers, &s, a + node * span);
+}
+
+/* ------------------------------------------------------------------ constants */
+
+DDT_INLINE destination make_destination(uint64_t q, vec multiples, int lower) {
+    return (destination){splat((uint64_t)(lower + 1) * q), splat((uint64_t)-lower),
+                         sub(multiples, splat((uint64_t)lower * q))};
+}
+
+/* What gives lane i the lower bound of row i (and `first`) of a tail's group over 2^halvings, and `lower`. */
+DDT_INLINE destination make_lanes(form f, uint64_t q, int first, int halvings, int lower) {
+    uint64_t start[LANES];
+    uint64_t quotient[LANES];
+    for (int lane = 0; lane < LANES; lane++) {
+        const int bound = ntt_lower_bound(f, f.rows, first + lane, 0, ROW_LAYERS) / (1 << halvings) + lower;
+        start[lane] = (uint64_t)(bound + 1) * q;
+        quotient[lane] = (uint64_t)-bound;
+    }
+    return (destination){load(start), load(quotient), zero()};
+}
+
+DDT_INLINE lane_destinations make_lane_destinations(form f, uint64_t q, int first) {
+    lane_destinations to = {.whole = make_lanes(f, q, first, 0, 0)};
+    for (int i = -1; i <= 1 && FRESH << 1 <= f.rows; i++) {
+        to.halves[1 + i] = make_lanes(f, q, first, 1, i);
+    }
+    for (int i = -2; i <= 2 && FRESH << 2 <= f.rows; i++) {
+        to.quarters[2 + i] = make_lanes(f, q, first, 2, i);
+    }
+    to.bias = sub(to.whole.start, splat(q));
+    return to;
+}
+
+DDT_INLINE void fill_constants(form f, constants *c, uint64_t q) {
+    const int reach = f.wide == 8 ? BOUND_MAX : BOUND_MAX / 2;
+    const vec multiples = ddt_avx512ifma_multiples(q);
+    c->b = (basics){.minus_q = splat((UINT64_C(1) << WORD_BITS) - q),
+                    .one = splat(1),
+                    .mask = splat(WORD_MASK),
+                    .q = splat(q),
+                    .quotient = splat((UINT64_C(1) << WORD_BITS) / q)};
+    for (int i = -reach; i <= reach; i++) {
+        c->within[BOUND_MAX + i] = make_destination(q, multiples, i);
+    }
+    c->lanes[0] = make_lane_destinations(f, q, 0);
+    c->lanes[1] = make_lane_destinations(f, q, LANES);
 }
 
 /* The pieces of code of one form. */
 typedef struct passes {
-    form f;
+    void (*fill)(constants *c, uint64_t q);
     void (*tails)(const inverse_job *job, uint64_t *a, size_t from, size_t size);
     void (*sweep)(const inverse_job *job, uint64_t *a, size_t index, size_t node);
 } passes;
 
-#define DEFINE_FORM(name, window, entry, look_up)                                                                      \
+#define DEFINE_FORM(name, f, look_up)                                                                                  \
     static void tails_##name(const inverse_job *job, uint64_t *a, size_t from, size_t size) {                          \
-        run_tails((form){window, entry, false}, job, a, from, size);                                                   \
+        run_tails(f, job, a, from, size);                                                                              \
     }                                                                                                                  \
     static void sweep_##name(const inverse_job *job, uint64_t *a, size_t index, size_t node) {                         \
-        run_sweep((form){window, entry, look_up}, job, a, index, node);                                                \
+        run_sweep(f, look_up, job, a, index, node);                                                                    \
     }                                                                                                                  \
-    static const passes passes_##name = {{window, entry, look_up}, tails_##name, sweep_##name};
-DEFINE_FORM(46, 64, 8, false)
-DEFINE_FORM(48, 16, 4, false)
-DEFINE_FORM(49, 8, FRESH, false)
-DEFINE_FORM(49_look_up, 8, FRESH, true)
-DEFINE_FORM(50, 4, FRESH, true)
+    static void fill_##name(constants *c, uint64_t q) { fill_constants(f, c, q); }                                     \
+    static const passes passes_##name = {fill_##name, tails_##name, sweep_##name};
+DEFINE_FORM(46, NTT_FORM_46, false)
+DEFINE_FORM(48, NTT_FORM_48, false)
+DEFINE_FORM(49, NTT_FORM_49, false)
+DEFINE_FORM(49_look_up, NTT_FORM_49, true)
+DEFINE_FORM(50, NTT_FORM_50, true)
 
 /* Whether a look-up leaves [0, 2q): always for 50 bits, where 2^49 < q, and for others where 2^49 is little more than a
  * multiple of q. */
@@ -531,27 +659,6 @@ static const passes *choose_passes(const ddt_modulus *modulus) {
     }
 }
 
-static vec times(int factor, uint64_t q) { return splat((uint64_t)factor * q); }
-
-static destination make_destination(uint64_t q, int lower) {
-    const vec bias = times(lower, q);
-    return (destination){times(lower + 1, q), bias, times(-lower, 1), sub(ddt_avx512ifma_multiples(q), bias)};
-}
-
-/* What gives lane i the lower bound of row i (plus eight, if last_rows) of a tail's group of sixteen. */
-static destination make_rows(const passes *p, uint64_t q, bool last_rows) {
-    uint64_t start[LANES];
-    uint64_t bias[LANES];
-    uint64_t quotient[LANES];
-    for (int lane = 0; lane < LANES; lane++) {
-        const int lower = lower_bound(p->f, p->f.entry, lane + (last_rows ? LANES : 0), 0, GROUP_LAYERS_MAX);
-        start[lane] = (uint64_t)(lower + 1) * q;
-        bias[lane] = (uint64_t)lower * q;
-        quotient[lane] = (uint64_t)-lower;
-    }
-    return (destination){load(start), load(bias), load(quotient), zero()};
-}
-
 static inverse_job make_job(const ddt_modulus *modulus) {
     const uint64_t q = modulus->q;
     const passes *p = choose_passes(modulus);
@@ -560,17 +667,7 @@ static inverse_job make_job(const ddt_modulus *modulus) {
                        .n = modulus->n,
                        .tails = p->tails,
                        .sweep = p->sweep};
-    job.c.minus_q = splat((UINT64_C(1) << WORD_BITS) - q);
-    job.c.one = splat(1);
-    job.c.mask = splat(WORD_MASK);
-    job.c.q = splat(q);
-    job.c.quotient = splat((UINT64_C(1) << WORD_BITS) / q);
-    for (int i = -GROUP_LAYERS_MAX; i <= GROUP_LAYERS_MAX; i++) {
-        job.c.within[GROUP_LAYERS_MAX + i] = make_destination(q, i);
-        job.c.between[GROUP_LAYERS_MAX + i] = make_destination(q, i * p->f.entry / 2);
-    }
-    job.c.rows[0] = make_rows(p, q, false);
-    job.c.rows[1] = make_rows(p, q, true);
+    p->fill(&job.c, q);
     memcpy(job.c.head, modulus->tables, sizeof job.c.head);
     return job;
 }
