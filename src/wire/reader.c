@@ -39,8 +39,9 @@ static ddt_status stop(ddt_reader *reader, ddt_status status) {
 }
 
 static ddt_status stop_truncated(ddt_reader *reader) {
-    return stop(reader, ddt_fail(reader->ctx, DDT_ERR_CORRUPT, "'%s' is truncated: it ends after %llu bytes.",
-                                 reader->path, (unsigned long long)reader->size));
+    return stop(reader, ddt_fail(reader->ctx, DDT_ERR_CORRUPT,
+                                 "'%s' is truncated: it ends after %llu bytes; get a whole copy of it.", reader->path,
+                                 (unsigned long long)reader->size));
 }
 
 static ddt_status stop_damaged(ddt_reader *reader, const char *what) {
@@ -132,7 +133,8 @@ static ddt_status read_header(ddt_reader *reader) {
 
 static ddt_status check_kind(ddt_reader *reader, ddt_wire_kind kind) {
     if (reader->kind != kind) {
-        return stop(reader, ddt_fail(reader->ctx, DDT_ERR_MISMATCH, "'%s' holds %s where %s is expected.", reader->path,
+        return stop(reader, ddt_fail(reader->ctx, DDT_ERR_MISMATCH,
+                                     "'%s' is a file of kind '%s' where one of kind '%s' is expected.", reader->path,
                                      ddt_wire_kind_name(reader->kind), ddt_wire_kind_name(kind)));
     }
     return DDT_OK;
@@ -367,7 +369,8 @@ ddt_status ddt_reader_begin(ddt_reader *reader, const char tag[4], size_t max_by
     if (!ddt_digest_equal(&found, &expected)) {
         return stop(reader,
                     ddt_fail(reader->ctx, DDT_ERR_CORRUPT,
-                             "'%s' is damaged: the digest of section '%.4s' does not match.", reader->path, tag));
+                             "'%s' is damaged: the digest of section '%.4s' does not match; get another copy of it.",
+                             reader->path, tag));
     }
     wire_hash_update(&reader->chain_hash, found.bytes, sizeof found.bytes);
     reader->sections++;

@@ -118,7 +118,7 @@ static void test_other_files(void **state) {
     uint8_t header[WIRE_HEADER_BYTES];
     assert_int_equal(sample_write(s->ctx, s->path, DDT_WIRE_TWIN), DDT_OK);
     expect(s, sample_read_file(s->ctx, s->path, DDT_WIRE_PLAN), DDT_ERR_MISMATCH,
-           "holds encrypted twin where plan is expected");
+           "is a file of kind 'encrypted twin' where one of kind 'plan' is expected");
     expect(s, sample_read_file(s->ctx, "/nonexistent/file.ddt", DDT_WIRE_PLAN), DDT_ERR_IO, "/nonexistent/file.ddt");
     expect(s, sample_read_file(s->ctx, s->folder, DDT_WIRE_PLAN), DDT_ERR_IO, "not an ordinary file");
     expect(s, sample_read_file(s->ctx, "/dev/zero", DDT_WIRE_PLAN), DDT_ERR_IO, "not an ordinary file");
