@@ -150,6 +150,7 @@ enum { PLACE_SHIFT = 30 };
 #define PLACE_REGISTER 0U
 #define PLACE_SYMBOL 1U
 #define PLACE_CONST 2U
+#define PLACE_FIXED 3U
 #define INDEX_MASK ((1U << PLACE_SHIFT) - 1)
 
 typedef struct instruction {
@@ -161,6 +162,8 @@ typedef struct instruction {
 struct ddt_expr_program {
     instruction *code;
     size_t length;
+    instruction *fixed_code; /* of what does not vary: a value each */
+    size_t fixed_count;
     double *constants;
     size_t constant_count;
     uint32_t *outputs;
@@ -173,6 +176,7 @@ static uint32_t operand(uint32_t place, uint32_t index) { return (place << PLACE
 void ddt_expr_program_destroy(ddt_expr_program *program) {
     if (program != NULL) {
         ddt_free(program->code);
+        ddt_free(program->fixed_code);
         ddt_free(program->constants);
         ddt_free(program->outputs);
         ddt_free(program);
@@ -181,9 +185,13 @@ void ddt_expr_program_destroy(ddt_expr_program *program) {
 
 size_t ddt_expr_program_length(const ddt_expr_program *program) { return program->length; }
 
+size_t ddt_expr_program_fixed_count(const ddt_expr_program *program) { return program->fixed_count; }
+
 /* What compilation needs beside the program itself. */
 typedef struct compiler {
     const ddt_expr_pool *pool;
+    const bool *is_varying; /* per symbol; NULL: all are */
+    bool *is_fixed;         /* per node below `limit` */
     ddt_expr *order;
     size_t order_count;
     uint32_t *place;    /* operand of each node below `limit` */
@@ -208,21 +216,33 @@ static void find_last_uses(compiler *c, const ddt_expr *expressions, size_t coun
 static void emit(compiler *c, ddt_expr_program *program, size_t position) {
     const ddt_expr_node *node = &c->pool->nodes[c->order[position]];
     uint32_t *place = &c->place[c->order[position]];
+    bool *is_fixed = &c->is_fixed[c->order[position]];
     if (node->op == DDT_EXPR_SYMBOL) {
+        *is_fixed = c->is_varying != NULL && !c->is_varying[node->symbol];
         *place = operand(PLACE_SYMBOL, node->symbol);
         return;
     }
     if (node->op == DDT_EXPR_CONST) {
+        *is_fixed = c->is_varying != NULL;
         program->constants[program->constant_count] = node->value;
         *place = operand(PLACE_CONST, (uint32_t)program->constant_count++);
         return;
     }
     ddt_expr operands[3] = {0};
     unsigned arity = expr_operands(node, operands);
-    instruction *next = &program->code[program->length++];
+    *is_fixed = true;
+    for (unsigned k = 0; k < arity; k++) {
+        *is_fixed = *is_fixed && c->is_fixed[operands[k]];
+    }
+    instruction *next = *is_fixed ? &program->fixed_code[program->fixed_count] : &program->code[program->length++];
     *next = (instruction){.op = (uint32_t)node->op};
     for (unsigned k = 0; k < arity; k++) {
         next->operands[k] = c->place[operands[k]];
+    }
+    if (*is_fixed) {
+        next->target = (uint32_t)program->fixed_count++;
+        *place = operand(PLACE_FIXED, next->target);
+        return;
     }
     for (unsigned k = 0; k < arity; k++) {
         bool counted = (k > 0 && operands[k] == operands[0]) || (k > 1 && operands[k] == operands[1]);
@@ -237,18 +257,25 @@ static void emit(compiler *c, ddt_expr_program *program, size_t position) {
 
 static bool allocate(compiler *c, ddt_expr_program *program, size_t limit, size_t count) {
     program->code = ddt_alloc(c->order_count, sizeof *program->code);
+    program->fixed_code = ddt_alloc(c->order_count, sizeof *program->fixed_code);
     program->constants = ddt_alloc(c->order_count, sizeof *program->constants);
     program->outputs = ddt_alloc(count, sizeof *program->outputs);
     c->place = ddt_calloc(limit, sizeof *c->place);
     c->last_use = ddt_calloc(limit, sizeof *c->last_use);
     c->free_registers = ddt_alloc(c->order_count, sizeof *c->free_registers);
-    return program->code != NULL && program->constants != NULL && program->outputs != NULL && c->place != NULL &&
-           c->last_use != NULL && c->free_registers != NULL;
+    c->is_fixed = ddt_calloc(limit, sizeof *c->is_fixed);
+    return program->code != NULL && program->fixed_code != NULL && c->is_fixed != NULL && program->constants != NULL &&
+           program->outputs != NULL && c->place != NULL && c->last_use != NULL && c->free_registers != NULL;
 }
 
 ddt_status ddt_expr_compile(ddt_context *ctx, const ddt_expr_pool *pool, const ddt_expr *expressions, size_t count,
                             ddt_expr_program **out) {
-    compiler c = {.pool = pool};
+    return ddt_expr_compile_varying(ctx, pool, expressions, count, NULL, out);
+}
+
+ddt_status ddt_expr_compile_varying(ddt_context *ctx, const ddt_expr_pool *pool, const ddt_expr *expressions,
+                                    size_t count, const bool *is_varying, ddt_expr_program **out) {
+    compiler c = {.pool = pool, .is_varying = is_varying};
     ddt_status status = ddt_expr_topological(ctx, pool, expressions, count, &c.order, &c.order_count);
     if (status != DDT_OK) {
         return status;
@@ -270,6 +297,7 @@ ddt_status ddt_expr_compile(ddt_context *ctx, const ddt_expr_pool *pool, const d
     ddt_free(c.order);
     ddt_free(c.place);
     ddt_free(c.last_use);
+    ddt_free(c.is_fixed);
     ddt_free(c.free_registers);
     if (status != DDT_OK) {
         ddt_expr_program_destroy(program);
@@ -279,21 +307,9 @@ ddt_status ddt_expr_compile(ddt_context *ctx, const ddt_expr_pool *pool, const d
     return DDT_OK;
 }
 
-void ddt_expr_program_run(const ddt_expr_program *program, const double *symbols, double *out) {
-    enum { ON_STACK = 1024 };
-    double stack[ON_STACK];
-    double *registers =
-        program->register_count <= ON_STACK ? stack : ddt_alloc(program->register_count, sizeof(double));
-    if (registers == NULL) {
-        for (size_t i = 0; i < program->output_count; i++) {
-            out[i] = NAN;
-        }
-        return;
-    }
-    registers[0] = 0; /* what an absent operand reads */
-    const double *const places[3] = {registers, symbols, program->constants};
-    for (size_t i = 0; i < program->length; i++) {
-        const instruction *now = &program->code[i];
+static void execute(const instruction *code, size_t length, const double *const *places, double *registers) {
+    for (size_t i = 0; i < length; i++) {
+        const instruction *now = &code[i];
         double a = places[now->operands[0] >> PLACE_SHIFT][now->operands[0] & INDEX_MASK];
         double b = places[now->operands[1] >> PLACE_SHIFT][now->operands[1] & INDEX_MASK];
         switch (now->op) { /* the three that make up most of every model, without a call */
@@ -312,6 +328,33 @@ void ddt_expr_program_run(const ddt_expr_program *program, const double *symbols
         }
         }
     }
+}
+
+void ddt_expr_program_fix(const ddt_expr_program *program, const double *symbols, double *fixed) {
+    const double absent = 0.0; /* what an absent operand reads */
+    const double *const places[] = {&absent, symbols, program->constants, fixed};
+    execute(program->fixed_code, program->fixed_count, places, fixed);
+}
+
+void ddt_expr_program_run(const ddt_expr_program *program, const double *symbols, double *out) {
+    ddt_expr_program_run_fixed(program, symbols, NULL, out);
+}
+
+void ddt_expr_program_run_fixed(const ddt_expr_program *program, const double *symbols, const double *fixed,
+                                double *out) {
+    enum { ON_STACK = 1024 };
+    double stack[ON_STACK];
+    double *registers =
+        program->register_count <= ON_STACK ? stack : ddt_alloc(program->register_count, sizeof(double));
+    if (registers == NULL) {
+        for (size_t i = 0; i < program->output_count; i++) {
+            out[i] = NAN;
+        }
+        return;
+    }
+    registers[0] = 0; /* what an absent operand reads */
+    const double *const places[] = {registers, symbols, program->constants, fixed};
+    execute(program->code, program->length, places, registers);
     for (size_t i = 0; i < program->output_count; i++) {
         out[i] = places[program->outputs[i] >> PLACE_SHIFT][program->outputs[i] & INDEX_MASK];
     }

@@ -33,4 +33,17 @@ uint8_t *expr_mark(const ddt_expr_pool *pool, const ddt_expr *roots, size_t coun
 /* psi^(order)(x). */
 double expr_polygamma(double order, double x);
 
+/*
+ * A program where only the symbols that is_varying names (one entry per symbol of the model) change between most runs:
+ * what depends on the others alone is worked out once by ddt_expr_program_fix, into `fixed` (fixed_count values, the
+ * caller's), for all runs until one of the others changes. ddt_expr_program_run does not take such a program.
+ */
+DDT_MUST_CHECK ddt_status ddt_expr_compile_varying(ddt_context *ctx, const ddt_expr_pool *pool,
+                                                   const ddt_expr *expressions, size_t count, const bool *is_varying,
+                                                   ddt_expr_program **out);
+size_t ddt_expr_program_fixed_count(const ddt_expr_program *program);
+void ddt_expr_program_fix(const ddt_expr_program *program, const double *symbols, double *fixed);
+void ddt_expr_program_run_fixed(const ddt_expr_program *program, const double *symbols, const double *fixed,
+                                double *out);
+
 #endif

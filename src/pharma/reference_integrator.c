@@ -1,4 +1,5 @@
 /* CVODE, or an explicit method, between two discontinuities. SPDX-License-Identifier: Apache-2.0 */
+#include "expr_private.h"
 #include "reference_private.h"
 
 #include <cvode/cvode.h>
@@ -18,6 +19,7 @@ struct ddt_integrator {
     double *symbols;
     uint32_t time_symbol; /* DDT_EXPR_NONE where the model has none */
     ddt_expr_program *program;
+    double *fixed;  /* its values that depend on neither state nor time, since the last restart */
     double *slopes; /* outputs of the program: those of compartments with an equation */
     size_t *slope_states;
     size_t slope_count;
@@ -47,7 +49,7 @@ static bool run_program(ddt_integrator *in, const double *state, double lowest, 
         in->symbols[in->model->compartments[i].symbol] = fmax(state[i], lowest);
         slope[i] = in->input[i];
     }
-    ddt_expr_program_run(in->program, in->symbols, in->slopes);
+    ddt_expr_program_run_fixed(in->program, in->symbols, in->fixed, in->slopes);
     bool is_finite = true;
     for (size_t i = 0; i < in->slope_count; i++) {
         slope[in->slope_states[i]] += in->slopes[i];
@@ -56,7 +58,7 @@ static bool run_program(ddt_integrator *in, const double *state, double lowest, 
     return is_finite;
 }
 
-bool ddt_integrator_slope(ddt_integrator *in, const double *state, double *slope) {
+static bool slope_at(ddt_integrator *in, const double *state, double *slope) {
     for (size_t i = 0; i < in->count; i++) {
         in->sizes[i] = fmax(in->sizes[i], fabs(state[i]));
     }
@@ -67,13 +69,18 @@ bool ddt_integrator_slope(ddt_integrator *in, const double *state, double *slope
     return run_program(in, state, -INFINITY, slope) || run_program(in, state, 0.0, slope);
 }
 
+bool ddt_integrator_slope(ddt_integrator *in, const double *state, double *slope) {
+    ddt_expr_program_fix(in->program, in->symbols, in->fixed);
+    return slope_at(in, state, slope);
+}
+
 static int right_hand_side(realtype t, N_Vector y, N_Vector ydot, void *user) {
     ddt_integrator *in = user;
     if (in->time_symbol != DDT_EXPR_NONE) {
         in->symbols[in->time_symbol] = fmax(in->first_h, fmin(in->last_h, t));
     }
     /* 1: CVODE tries a smaller step. */
-    return ddt_integrator_slope(in, NV_DATA_S(y), NV_DATA_S(ydot)) ? 0 : 1;
+    return slope_at(in, NV_DATA_S(y), NV_DATA_S(ydot)) ? 0 : 1;
 }
 
 /* The explicit method's: only states that it reaches count as met. */
@@ -100,8 +107,15 @@ static void stay_silent(int code, const char *module, const char *function, char
 
 static ddt_status compile(ddt_integrator *in) {
     ddt_expr *expressions = ddt_alloc(in->count, sizeof *expressions);
-    if (expressions == NULL) {
+    bool *is_varying = ddt_calloc(in->model->symbol_count, sizeof *is_varying);
+    if (expressions == NULL || is_varying == NULL) {
+        ddt_free(expressions);
+        ddt_free(is_varying);
         return ddt_fail(in->ctx, DDT_ERR_MEMORY, "Memory is short for the reference solver.");
+    }
+    for (size_t i = 0; i < in->model->symbol_count; i++) {
+        ddt_symbol_kind kind = in->model->symbols[i].kind;
+        is_varying[i] = kind == DDT_SYMBOL_STATE || kind == DDT_SYMBOL_TIME;
     }
     for (size_t i = 0; i < in->count; i++) {
         ddt_expr derivative = in->model->compartments[i].derivative;
@@ -110,8 +124,15 @@ static ddt_status compile(ddt_integrator *in) {
             in->slope_states[in->slope_count++] = i;
         }
     }
-    ddt_status status = ddt_expr_compile(in->ctx, in->model->pool, expressions, in->slope_count, &in->program);
+    ddt_status status =
+        ddt_expr_compile_varying(in->ctx, in->model->pool, expressions, in->slope_count, is_varying, &in->program);
     ddt_free(expressions);
+    ddt_free(is_varying);
+    if (status == DDT_OK) {
+        in->fixed = ddt_alloc(ddt_expr_program_fixed_count(in->program), sizeof *in->fixed);
+        status =
+            in->fixed != NULL ? DDT_OK : ddt_fail(in->ctx, DDT_ERR_MEMORY, "Memory is short for the reference solver.");
+    }
     return status;
 }
 
@@ -212,6 +233,7 @@ void ddt_integrator_destroy(ddt_integrator *in) {
     ddt_explicit_destroy(in->explicit_method);
     ddt_expr_program_destroy(in->program);
     ddt_free(in->absolute);
+    ddt_free(in->fixed);
     ddt_free(in->slopes);
     ddt_free(in->slope_states);
     ddt_free(in->state);
@@ -337,6 +359,9 @@ ddt_status ddt_integrator_advance(ddt_integrator *in, double time_h, double stop
         return DDT_OK;
     }
     set_ends(in, stop_h);
+    if (in->restart) { /* symbols may have changed */
+        ddt_expr_program_fix(in->program, in->symbols, in->fixed);
+    }
     ddt_status status = advance_explicit(in, time_h) ? DDT_OK : advance_cvode(in, time_h, stop_h, reached_h);
     if (status != DDT_OK) {
         return status;
