@@ -295,8 +295,9 @@ DDT_INLINE unsigned reduced_layers(unsigned bits, unsigned layers, unsigned left
 /* `layers` layers on the first `size` residues of each of 2^layers parts of `part` residues at a. */
 DDT_INLINE void sweep_layers(uint64_t *a, size_t size, size_t part, int layers, const uint64_t *t, const constants *c,
                              schedule s) {
+    const constants here = *c; /* a copy stays in registers; what c points to might be stored to */
     for (size_t j = 0; j < size; j += LANES) {
-        run_group(a + j, part, layers, opaque(t), c, s);
+        run_group(a + j, part, layers, opaque(t), &here, s);
     }
 }
 
