@@ -712,7 +712,7 @@ static ddt_status prepare(fit_work *fw, const ddt_fit_options *options) {
         }
     }
     keep_prior(fw);
-    if (work->newton != NULL) {
+    if (work->newton != NULL || work->by_surrogates) {
         return surrogate_prepare(fw);
     }
     SOLVE_TRY(fit_vary_create(fw));
@@ -801,7 +801,14 @@ ddt_status ddt_solve_fit(ddt_context *ctx, const ddt_model *model, const ddt_eve
     solve_work work = {
         .ctx = ctx, .model = model, .events = events, .finish = finish, .finish_user = &own, .fits = true};
     SOLVE_TRY(solve_set_options(ctx, &own.solve, &work.options));
-    return solve_work_solution(&work, out);
+    solve_work again = work;
+    ddt_status status = solve_work_solution(&work, out);
+    if (status != DDT_ERR_CAPACITY || own.iterations > 1) {
+        return status;
+    }
+    ddt_context_clear(ctx); /* slots for doses times levels: surrogates need none */
+    again.by_surrogates = true;
+    return solve_work_solution(&again, out);
 }
 
 bool ddt_solution_is_fit(const ddt_solution *solution) { return solution->fit != NULL; }

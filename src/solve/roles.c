@@ -212,7 +212,7 @@ ddt_status solve_roles_apply(solve_work *work) {
     if (n > 0) {
         memcpy(linear->a_piece, linear->a, n * n * sizeof *linear->a);
     }
-    if (work->newton != NULL) { /* covariates must be constant there */
+    if (work->newton != NULL || work->by_surrogates) { /* nothing of the system is encoded record by record */
         return DDT_OK;
     }
     SOLVE_TRY(play(work, SOLVE_ROLE_PIECE, linear->a_piece, n * n));

@@ -280,7 +280,9 @@ static ddt_status refuse_private_times(const solve_work *work) {
 }
 
 /* A fit of a model that is not linear: the circuit has a surrogate in place of the model (fit_surrogate.h). */
-static bool is_surrogate_fit(const solve_work *work) { return work->fits && work->newton != NULL; }
+static bool is_surrogate_fit(const solve_work *work) {
+    return work->fits && (work->newton != NULL || work->by_surrogates);
+}
 
 /* The linear system in numbers, laid out in slots. */
 static ddt_status read_problem(solve_work *work) {

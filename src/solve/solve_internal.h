@@ -566,7 +566,8 @@ typedef struct solve_work {
     solve_terms *extra_terms;    /* what it wants encoded, too */
     size_t extra_count;
     /* A fit instead of a simulation, fit_internal.h. NULL: a simulation. */
-    bool fits; /* finish is a fit's: it takes lags that depend on etas */
+    bool fits;          /* finish is a fit's: it takes lags that depend on etas */
+    bool by_surrogates; /* such a fit by surrogates (docs/fit.md), of a linear model, too */
     ddt_status (*finish)(struct solve_work *work, void *user);
     void *finish_user;
     bool has_nodes;                           /* dosings and encodings have their nodes already */

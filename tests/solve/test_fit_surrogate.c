@@ -103,6 +103,39 @@ static void test_both_errors(void **state) {
     problem_free(&p);
 }
 
+/* A linear model whose doses times changes of a covariate are too many for a circuit of its own. */
+static void test_many_doses(void **state) {
+    enum { TIMES = 40, LEVELS = 2 };
+    const char *const model =
+        "m <- function() { ini({ eta.cl ~ 0.09; eta.v ~ 0.04; b <- 0.1 })\nmodel({\n"
+        "cl <- 4 * WT / 70 * exp(eta.cl)\nv <- 30 * exp(eta.v)\nd/dt(central) <- -cl / v * central\n"
+        "cp <- central / v\ncp ~ prop(b) }) }";
+    static const char *const levels[LEVELS] = {"10.9", "41.8"};
+    static const int level_at[LEVELS] = {1, 36};
+    problem p;
+    ddt_solve_info info;
+    text table = {0};
+    (void)state;
+    text_add(&table, "ID,TIME,EVID,AMT,ADDL,II,DV,WT\na,0,1,100,99,0.5,.,70\n");
+    for (int k = 1; k <= TIMES; k++) {
+        const char *level = k == level_at[0] ? levels[0] : k == level_at[1] ? levels[1] : NULL;
+        text_add(&table, "a,%g,%d,.,.,.,%s,%d\n", k + 0.25, level != NULL ? 0 : 2, level != NULL ? level : ".",
+                 70 + k % 3);
+    }
+    problem_parse(&p, model, table.data);
+    fit(&p);
+    ddt_solution_get_info(p.solution, &info);
+    assert_string_equal(info.method, "surrogate");
+    double exact[2];
+    assert_ok(p.ctx, ddt_fit_exact(p.ctx, p.model, p.events, 0, 0.0, exact, NULL, NULL));
+    for (int i = 0; i < 2; i++) {
+        assert_true(fabs(exact[i]) > 0.02); /* the levels are not the typical patient's */
+        assert_true(fabs(p.values[0][i] - exact[i]) <= 0.002);
+    }
+    text_free(&table);
+    problem_free(&p);
+}
+
 /* What a custodian reads from a plan file fills the same inputs; damaged files are refused. */
 static void test_file(void **state) {
     problem p;
@@ -185,7 +218,8 @@ static void test_no_memory(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nonmem_201), cmocka_unit_test(test_nonmem_208), cmocka_unit_test(test_both_errors),
-        cmocka_unit_test(test_file),       cmocka_unit_test(test_refusals),   cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_many_doses), cmocka_unit_test(test_file),       cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
