@@ -140,7 +140,6 @@ DDT_MUST_CHECK ddt_status ddt_twin_keygen(ddt_context *ctx, const char *plan_pat
 DDT_MUST_CHECK ddt_status ddt_twin_encrypt(ddt_context *ctx, const char *plan_path, const char *keys_directory,
                                            const char *passphrase, const char *model_path, const char *data_path,
                                            const char *twin_path, uint64_t *bytes);
-
 /*
  * The same for a table of which some subjects may be left out (ddt_solution_fill_served: fits alone; other plans refuse
  * a table whole). Who they are and why travels sealed beside the identifiers; the engine sees nothing of it. *left_out
@@ -150,6 +149,7 @@ DDT_MUST_CHECK ddt_status ddt_twin_encrypt(ddt_context *ctx, const char *plan_pa
 DDT_MUST_CHECK ddt_status ddt_twin_encrypt_served(ddt_context *ctx, const char *plan_path, const char *keys_directory,
                                                   const char *passphrase, const char *model_path, const char *data_path,
                                                   const char *twin_path, uint64_t *bytes, ddt_left_out *left_out);
+
 /*
  * encrypt for a living twin: what happened to one subject since the twin's clock -> update file. life_path: the twin as
  * the engine has it, for its clock and, with the secret key, for whose it is (DDT_ERR_MISMATCH when the table is
@@ -199,8 +199,8 @@ typedef struct ddt_profile {
     double **times_h;
     bool **requested; /* false for points that only the report's grid asked for */
     double **values;
-} ddt_profile;
     ddt_left_out left_out; /* of fits: their values are not numbers */
+} ddt_profile;
 /* Frees what *profile owns and zeroes it; patients' values are wiped. */
 void ddt_profile_destroy(ddt_profile *profile);
 /* Observations that the user asked for, over all subjects. */

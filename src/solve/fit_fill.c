@@ -341,9 +341,8 @@ static ddt_status fill_lane(const filler *f, size_t lane) {
     return status == DDT_OK ? check_guess(f, lane, levels, slopes) : status;
 }
 
-ddt_status solve_fit_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
-                          const ddt_events *events, double *const *inputs, ddt_left_out *left_out) {
-    filler f = {ctx, solution, model, events, inputs};
+/* Whether the model is of the plan's shape. */
+static ddt_status check_model(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model) {
     if (model->output_count != solution->fit->output_count) {
         return ddt_fail(ctx, DDT_ERR_MISMATCH, "'%s' has %zu outputs where the plan was made for %zu.", model->path,
                         model->output_count, solution->fit->output_count);
@@ -353,6 +352,13 @@ ddt_status solve_fit_fill(ddt_context *ctx, const ddt_solution *solution, const 
             return ddt_fail(ctx, DDT_ERR_MISMATCH, "'%s' is not the model that the plan was made for.", model->path);
         }
     }
+    return DDT_OK;
+}
+
+ddt_status solve_fit_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
+                          const ddt_events *events, double *const *inputs, ddt_left_out *left_out) {
+    filler f = {ctx, solution, model, events, inputs};
+    SOLVE_TRY(check_model(ctx, solution, model));
     for (size_t l = 0; l < solution->fit->lane_count; l++) {
         const size_t subject = solution->layout.lanes[l].subject;
         if (!solve_is_left_out(left_out, subject)) {

@@ -271,23 +271,25 @@ static bool exceeds(const double *a, const double *b, double part, size_t n) {
     return fit_invert(difference, n);
 }
 
-/*
- * The gain: the inverse of something between the observed curvature and the majorant (whose inverse never overshoots);
- * of the majorant where that is too flat for a guess that is only close.
- */
+/* A gain: the inverse of something between the observed curvature and the majorant (whose inverse never overshoots);
+ * false where that is too flat for a guess that is only close. */
+static bool gain_between(const fit_problem *p, const expansion *e, double observed, double *out) {
+    size_t n = p->eta_count;
+    for (size_t i = 0; i < n * n; i++) {
+        out[i] = e->majorant[i] + observed * (e->hessian[i] - e->majorant[i]);
+    }
+    return (observed == 0.0 || exceeds(out, e->majorant, FIT_GAIN_LEAST, n)) && fit_invert(out, n);
+}
+
+/* The usual one. */
 static bool gain_of(const fit_problem *p, const expansion *e, double *out) {
     const double most = 0.5; /* all of it serves guesses that are less close worse (run 401) */
     const double step = 0.25;
-    size_t n = p->eta_count;
-    for (double observed = most; observed >= 0.0; observed -= step) {
-        for (size_t i = 0; i < n * n; i++) {
-            out[i] = e->majorant[i] + observed * (e->hessian[i] - e->majorant[i]);
-        }
-        if (exceeds(out, e->majorant, FIT_GAIN_LEAST, n) || observed == 0.0) {
-            break;
-        }
+    bool is_found = false;
+    for (double observed = most; observed >= 0.0 && !is_found; observed -= step) {
+        is_found = gain_between(p, e, observed, out);
     }
-    return fit_invert(out, n);
+    return is_found;
 }
 
 /* ------------------------------------------------------------------ the circuit's step, foreseen */
@@ -429,40 +431,55 @@ static bool is_near(const fit_problem *p, const double *from, const double *to) 
     return near;
 }
 
-/* Where the usual gain would overshoot, a smaller one: the majorant's inverse, or a part of it. *left: as distance_left
- * after the step. */
+/* The objective where the two moves with a gain end; infinite where that is far off. */
+static ddt_status value_after(const fit_problem *p, const step_level *levels, const double *etas, const double *gain,
+                              double *to, double *value) {
+    double f[FIT_LEVELS_MAX];
+    two_moves(p, levels, etas, gain, to);
+    *value = INFINITY;
+    SOLVE_TRY(is_near(p, etas, to) ? value_at(p, to, f, value) : DDT_OK);
+    *value = isfinite(*value) ? *value : INFINITY;
+    return DDT_OK;
+}
+
+/* Where the usual gain would overshoot or fall short, the one of a few others after which the objective is least: parts
+ * of inverses between the observed curvature's and the majorant's. *left: as distance_left after the step. */
 static ddt_status careful_gain(const fit_problem *p, const expansion *e, const step_level *levels, const double *etas,
                                double *gain, double *left) {
-    static const double parts[] = {1.0, 0.7, 0.5, 0.3, 0.15};
+    static const double shares[] = {1.0, 0.75, 0.5, 0.25, 0.0}; /* of what was observed */
+    static const double parts[] = {1.0, 0.85, 0.7, 0.5, 0.3, 0.15};
     size_t n = p->eta_count;
-    double best = INFINITY;
     double own[FIT_ETAS_MAX * FIT_ETAS_MAX];
-    double to[FIT_ETAS_MAX];
-    for (size_t k = 0; k < sizeof parts / sizeof *parts; k++) {
-        double distance = INFINITY;
-        memcpy(own, e->majorant, n * n * sizeof *own);
-        if (!fit_invert(own, n)) {
-            break;
+    double trial[FIT_ETAS_MAX * FIT_ETAS_MAX];
+    double to[FIT_ETAS_MAX] = {0};
+    double best[FIT_ETAS_MAX] = {0};
+    double least = INFINITY;
+    SOLVE_TRY(value_after(p, levels, etas, gain, best, &least));
+    bool is_changed = false;
+    for (size_t k = 0; k < sizeof shares / sizeof *shares * (sizeof parts / sizeof *parts); k++) {
+        double value = INFINITY;
+        if (!gain_between(p, e, shares[k / (sizeof parts / sizeof *parts)], own)) {
+            continue;
         }
         for (size_t i = 0; i < n * n; i++) {
-            own[i] *= parts[k];
+            trial[i] = parts[k % (sizeof parts / sizeof *parts)] * own[i];
         }
-        two_moves(p, levels, etas, own, to);
-        SOLVE_TRY(is_near(p, etas, to) ? distance_left(p, to, &distance) : DDT_OK);
-        if (distance < best && distance < *left) {
-            best = distance;
-            memcpy(gain, own, n * n * sizeof *gain);
+        SOLVE_TRY(value_after(p, levels, etas, trial, to, &value));
+        if (value < least) {
+            least = value;
+            is_changed = true;
+            memcpy(gain, trial, n * n * sizeof *gain);
+            memcpy(best, to, n * sizeof *best);
         }
     }
-    *left = fmin(*left, best);
-    return DDT_OK;
+    return is_changed ? distance_left(p, best, left) : DDT_OK;
 }
 
 static ddt_status choose_gain(const fit_problem *p, const double *etas, step_level *levels, double *gain,
                               double *left) {
     static _Thread_local double f[EVALUATIONS_MAX][FIT_LEVELS_MAX];
-    const double good = 0.05;
-    double to[FIT_ETAS_MAX];
+    const double good = 0.02;
+    double to[FIT_ETAS_MAX] = {0};
     expansion e;
     double steps[FIT_ETAS_MAX];
     for (size_t i = 0; i < p->eta_count; i++) {

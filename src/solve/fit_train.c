@@ -532,14 +532,16 @@ static unsigned monomial_degree(const fit_lane *lane, size_t index) {
     return lane->degree - left;
 }
 
-/* With many variables high degrees are for what many patients ask for: between them they would oscillate. */
+/* With many variables, and where doses' sizes are one, high degrees are for what many patients ask for: between them,
+ * and in corners where there are few, they would oscillate. Where errors are only relative there are no such corners.
+ */
 static double ridge_of(const solve_fit *fit, const fit_lane *lane, size_t index) {
     const double least = 1e-4;
-    const double growing = 1e-6;
-    const double power = 8.0;
+    const double growing = fit->has_slopes ? 1e-6 : fit->sees_size ? 1e-5 : 0.0;
+    const double power = fit->has_slopes ? 8.0 : 4.0;
     bool is_monomial = index < fit_monomial_count(lane->variable_count, lane->degree);
     double degree = is_monomial ? monomial_degree(lane, index) : 1.0;
-    return fit->has_slopes ? least + growing * pow(degree, power) : least;
+    return least + growing * pow(degree, power);
 }
 
 static void add_rows(learner *t, size_t lane, size_t count, size_t columns) {

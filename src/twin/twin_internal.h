@@ -241,6 +241,11 @@ DDT_MUST_CHECK ddt_status twin_rank(ddt_context *ctx, const twin_recipe *recipe,
  * Writes the section "NOTE" with the subjects' identifiers, sealed; empty without a secret key. left_out: NULL for plans
  * that leave nobody out; the note's length tells nothing of how many were.
  */
+DDT_MUST_CHECK ddt_status twin_identifiers_write(ddt_context *ctx, const ddt_events *events,
+                                                 const ddt_left_out *left_out, const ddt_secret_key *secret,
+                                                 const ddt_digest *plan, ddt_writer *writer);
+/* Puts the identifiers of a note into a profile, and leaves out whom it names; an empty note leaves the profile as it
+ * is. path: the file that held the note. */
 DDT_MUST_CHECK ddt_status twin_identifiers_apply(ddt_context *ctx, const ddt_secret_key *secret, const ddt_digest *plan,
                                                  const uint8_t *note, size_t note_length, const char *path,
                                                  ddt_profile *profile);
@@ -250,11 +255,6 @@ DDT_MUST_CHECK ddt_status twin_identifiers_apply(ddt_context *ctx, const ddt_sec
 /* A growing text. After a failure (memory) every call is ignored; check once with twin_text_failed. Zero-initialise. */
 typedef struct twin_text {
     char *data;
-DDT_MUST_CHECK ddt_status twin_identifiers_write(ddt_context *ctx, const ddt_events *events,
-                                                 const ddt_left_out *left_out, const ddt_secret_key *secret,
-                                                 const ddt_digest *plan, ddt_writer *writer);
-/* Puts the identifiers of a note into a profile, and leaves out whom it names; an empty note leaves the profile as it
- * is. path: the file that held the note. */
     size_t length, capacity;
     bool failed;
 } twin_text;
