@@ -290,6 +290,12 @@ static bool warm_up_infusion(steady *s) {
     return false;
 }
 
+/* Newton's differences want more than a loose tolerance of the whole solution. */
+static double tolerance_of(const steady *s) {
+    const double loosest = 1e-8;
+    return s->r->rtol > 0.0 ? fmin(s->r->rtol, loosest) : ddt_reference_rtol;
+}
+
 /* Doses, then Newton; where that does not converge, many more doses first. */
 static ddt_status search(steady *s) {
     int doses = WARM_UP;
@@ -299,7 +305,7 @@ static ddt_status search(steady *s) {
             break;
         }
         ddt_status status =
-            ddt_integrator_set_tolerance(s->r->integrator, ddt_reference_rtol, ddt_reference_atol_fraction, s->sizes);
+            ddt_integrator_set_tolerance(s->r->integrator, tolerance_of(s), ddt_reference_atol_fraction, s->sizes);
         if (status != DDT_OK) {
             return status;
         }
@@ -421,7 +427,7 @@ static ddt_status find(steady *s, double *out) {
     s->sizes[s->dose->compartment] += s->given->amount + s->given->rate * s->dose->interval_h;
     /* First with a tolerance that any state's size allows, then with its own. */
     const double first_fraction = 1e-14;
-    status = ddt_integrator_set_tolerance(s->r->integrator, ddt_reference_rtol, first_fraction, s->sizes);
+    status = ddt_integrator_set_tolerance(s->r->integrator, tolerance_of(s), first_fraction, s->sizes);
     if (status == DDT_OK) {
         status = search(s);
     }
