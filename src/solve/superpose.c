@@ -185,6 +185,9 @@ static ddt_status add_bolus(builder *b, feed *f, size_t index, size_t dosing) {
 static ddt_status add_infusion(builder *b, feed *f, size_t index, size_t dosing) {
     solve_work *work = b->work;
     size_t column = b->n;
+    if (!(work->times.during_max > 0.0)) {
+        return DDT_OK; /* nothing is looked at during or after an infusion: a fit of a table without levels */
+    }
     for (size_t i = 0; i < dosing; i++) {
         column += work->dosings[i].is_infusion;
     }

@@ -265,6 +265,12 @@ static void test_no_levels(void **state) {
     assert_true(fabs(p.values[0][1] - 0.3) <= 1e-3);
     compare_exact(&p, 0.0, 0.01);
     problem_free(&p);
+    /* and nothing is looked at of infusions */
+    problem_parse(&p, one_eta, "ID,TIME,EVID,AMT,RATE,II,ADDL,DV\na,0,1,500,500,12,3,.\na,2,0,0,.,.,.,.\n");
+    fit(&p, NULL);
+    problem_run(&p, false);
+    assert_true(fabs(p.values[0][0]) <= 1e-3);
+    problem_free(&p);
 }
 
 static void expect(problem *p, const char *data, ddt_status status, const char *part) {
