@@ -208,6 +208,12 @@ void ddt_ring_galois_permutation(const ddt_ring *ring, uint64_t galois, uint32_t
  * out does not alias in. */
 void ddt_ring_permute(const ddt_ring *ring, uint64_t *out, const uint64_t *in, const uint32_t *permutation);
 
+/*
+ * A copy of `count` words for other threads to read, past the caches: to write a cache line that another core has read
+ * takes as long as ten of these stores, or one or two if the cores share a cache.
+ */
+void ddt_ring_publish(const ddt_ring *ring, uint64_t *out, const uint64_t *in, size_t count);
+
 /* ------------------------------------------------------------------ RNS base conversion */
 
 /*

@@ -69,6 +69,12 @@ typedef struct ckks_pool {
     size_t count;
 } ckks_pool;
 
+/* Whether the evaluator's threads have caches of their own: measured now and then, as systems move threads. */
+typedef struct ckks_caches {
+    bool apart;
+    unsigned until; /* key switches before it is measured again */
+} ckks_caches;
+
 struct ddt_evaluator {
     ddt_context *ctx;
     const ddt_ckks_params *params;
@@ -76,6 +82,7 @@ struct ddt_evaluator {
     int threads;
     ckks_arena arena;
     ckks_pool pool;
+    ckks_caches caches;
 };
 
 typedef struct ckks_key_entry {

@@ -9,6 +9,8 @@
 #include <omp.h>
 #include <string.h>
 
+enum { MEASURE_EVERY = 3 /* key switches of a millisecond or more; it takes one microsecond */ };
+
 enum { SLICES = 16, GROUP_MAX = 4, GROUP_SMALL = 2, LOG_N_LARGE = 16, DIGITS_MAX = DDT_CKKS_LEVELS_MAX + 1 };
 
 /*
@@ -48,6 +50,9 @@ size_t ks_work_limbs(const ddt_evaluator *ev, unsigned level) {
 void ks_work_take(ddt_evaluator *ev, unsigned level, ks_work *w) {
     w->params = ev->params;
     w->threads = ev->threads;
+    w->apart = ev->caches.apart;
+    w->caches = ev->threads > 1 && ev->caches.until == 0 ? &ev->caches : NULL;
+    ev->caches.until -= ev->caches.until > 0 ? 1 : 0;
     w->level = level;
     w->digits = ddt_ckks_digits(ev->params, level);
     w->targets = (size_t)level + 1 + ev->params->literal.p_count;
@@ -103,10 +108,25 @@ static size_t conversion_target(const ks_work *w, unsigned d, size_t t) {
     return special + (digit_is_whole(w, d) ? (size_t)w->params->top + 1 - w->params->literal.p_count : begin);
 }
 
+static size_t slice_words(const ks_work *w) { return w->params->n / SLICES; }
+
+/*
+ * The slice that begins at `begin` of a conversion's quotients. Where threads have caches of their own, what all of
+ * them read is made in scratch and then published.
+ */
+static void make_quotients(const ks_work *w, const ddt_baseconv *conversion, uint64_t *const *limbs,
+                           uint64_t *quotients, size_t begin) {
+    uint64_t *made = w->apart ? ks_thread_scratch(w) : quotients;
+    ddt_baseconv_quotients(conversion, limbs, made, begin, begin + slice_words(w));
+    if (w->apart) {
+        ddt_ring_publish(w->params->ring, quotients + begin, made + begin, slice_words(w));
+    }
+}
+
 /* The quotients of all digits' conversions: the coefficients that are this thread's. convert_digit takes a digit of a
  * single limb as it is. */
 static void prepare_digits(const ks_work *w, ks_team team) {
-    const size_t step = w->params->n / SLICES;
+    const size_t step = slice_words(w);
     const ks_range mine = ks_my_range(team, (size_t)w->digits * SLICES);
     for (size_t task = mine.begin; task < mine.end; task++) {
         const unsigned d = (unsigned)(task / SLICES);
@@ -118,20 +138,22 @@ static void prepare_digits(const ks_work *w, ks_team team) {
         for (unsigned i = digit_begin(w, d); i < digit_end(w, d); i++) {
             limbs[i - digit_begin(w, d)] = w->scaled + i * w->stride;
         }
-        ddt_baseconv_quotients(digit_conversion(w, d), limbs, w->quotients + d * w->stride, begin, begin + step);
+        make_quotients(w, digit_conversion(w, d), limbs, w->quotients + d * w->stride, begin);
     }
 }
 
 /* Limb i of a digit to the coefficient domain, for its conversion where there is one. */
-static void invert_digit(const ks_work *w, size_t i) {
+static void invert_digit(const ks_work *w, size_t i, uint64_t *limb) {
     const unsigned d = (unsigned)i / w->params->literal.p_count;
-    uint64_t *limb = w->scaled + i * w->stride;
     if (digit_end(w, d) - digit_begin(w, d) == 1) {
         ddt_ring_intt(w->params->ring, i, limb);
     } else {
         ddt_baseconv_intt(digit_conversion(w, d), i - digit_begin(w, d), &limb, 1);
     }
 }
+
+/* A cache line takes 50 to 100 ns from one core to another and back where they share a cache, 300 where they do not. */
+static const double APART_S = 2e-7;
 
 /* What is decomposed: left, or left times right, which is written to product. */
 typedef struct decomposed {
@@ -142,19 +164,25 @@ typedef struct decomposed {
 
 static void decompose_limb(const ks_work *w, const decomposed *what, size_t i) {
     const size_t n = w->params->n;
-    uint64_t *scaled = w->scaled + i * w->stride;
+    uint64_t *published = w->scaled + i * w->stride;
+    uint64_t *scaled = w->apart ? ks_thread_scratch(w) : published;
     if (what->right != NULL) {
         ddt_ring_mul(w->params->ring, i, scaled, what->left + i * n, what->right + i * n);
         memcpy(what->product + i * n, scaled, n * sizeof *scaled);
     } else {
         memcpy(scaled, what->left + i * n, n * sizeof *scaled);
     }
-    invert_digit(w, i);
+    invert_digit(w, i, scaled);
+    if (w->apart) {
+        ddt_ring_publish(w->params->ring, published, scaled, n);
+    }
 }
 
 static void decompose(const ks_work *w, const decomposed *what) {
     ks_queues limbs;
+    ks_meeting meeting;
     ks_queues_open(&limbs, w->threads);
+    ks_meeting_open(&meeting);
 #pragma omp parallel num_threads(w->threads) if (w->threads > 1)
     {
         const ks_team team = ks_my_team();
@@ -167,6 +195,13 @@ static void decompose(const ks_work *w, const decomposed *what) {
 #pragma omp barrier
             prepare_digits(w, team);
         }
+        if (w->caches != NULL) {
+            ks_meet(team, &meeting);
+        }
+    }
+    if (w->caches != NULL && meeting.round_trip_s > 0.0) {
+        w->caches->apart = meeting.round_trip_s > APART_S;
+        w->caches->until = MEASURE_EVERY;
     }
 }
 
@@ -576,24 +611,23 @@ static void invert_divisors(const ks_work *w, const ks_result *r, ks_team team) 
     }
 }
 
-/* `count` parts of target t's accumulators, from `part` on, to the coefficient domain if t is a divisor. */
-static void invert_target(const ks_work *w, const ks_result *r, size_t t, unsigned part, size_t count) {
-    if (t < w->level || (t == w->level && !r->rescale)) {
-        return;
-    }
+static bool is_divisor(const ks_work *w, const ks_result *r, size_t t) {
+    return t > w->level || (t == w->level && r->rescale);
+}
+
+/* Some parts of the sums of divisor t to the coefficient domain. */
+static void invert_divisor(const ks_work *w, const ks_result *r, size_t t, uint64_t *const *limbs, size_t count) {
     const size_t source = t == w->level ? w->params->literal.p_count : t - w->level - 1;
-    uint64_t *const limbs[PARTS] = {accumulator(w, part, t), accumulator(w, PARTS - 1, t)};
     ddt_baseconv_intt(division_conversion(w, r), source, limbs, count);
 }
 
 /* Task `task` of SLICES * (the parts of the result): a slice of the first half of the conversion. */
 static void prepare_slice(const ks_work *w, const ks_result *r, size_t task) {
-    const size_t step = w->params->n / SLICES;
     const unsigned p = r->first_part + (unsigned)(task / SLICES);
-    const size_t begin = task % SLICES * step;
+    const size_t begin = task % SLICES * slice_words(w);
     uint64_t *limbs[DDT_CKKS_P_MAX + 1];
     (void)dividing_limbs(w, r, p, limbs);
-    ddt_baseconv_quotients(division_conversion(w, r), limbs, w->part_quotients + p * w->stride, begin, begin + step);
+    make_quotients(w, division_conversion(w, r), limbs, w->part_quotients + p * w->stride, begin);
 }
 
 /* The quotients of the divisions. */
@@ -806,6 +840,22 @@ static void begin_rest(const switching *job, size_t shared) {
     }
 }
 
+/* The accumulators of one target whose digits are in place. */
+static void store_target(const switching *job, size_t t, target_place at) {
+    const ks_work *w = job->w;
+    if (!is_divisor(w, job->r, t)) {
+        accumulate_one(w, job->in, t, at, IN_ACC, NULL);
+        return;
+    }
+    uint64_t *const stored[PARTS] = {accumulator(w, 0, t), accumulator(w, 1, t)};
+    uint64_t *const *sums = w->apart ? at.rest : stored;
+    accumulate_one(w, job->in, t, at, w->apart ? IN_SCRATCH : IN_ACC, NULL);
+    invert_divisor(w, job->r, t, sums, PARTS);
+    for (unsigned p = 0; p < PARTS && w->apart; p++) {
+        ddt_ring_publish(w->params->ring, stored[p], sums[p], w->params->n);
+    }
+}
+
 /* The accumulators of the targets from `begin` on, those of the divisors in the coefficient domain. */
 static void store_sums(const switching *job, size_t begin) {
     const ks_work *w = job->w;
@@ -819,8 +869,7 @@ static void store_sums(const switching *job, size_t begin) {
     while (ks_take_group(&share, &group)) {
         convert_digits(w, group, ks_thread_scratch(w), w->group);
         for (size_t g = 0; g < group.count; g++) {
-            accumulate_one(w, job->in, ks_group_target(group, g), group_place(w, g), IN_ACC, NULL);
-            invert_target(w, job->r, ks_group_target(group, g), 0, PARTS);
+            store_target(job, ks_group_target(group, g), group_place(w, g));
         }
     }
     for (size_t i = 0; i < shared; i++) {
@@ -830,8 +879,13 @@ static void store_sums(const switching *job, size_t begin) {
 #pragma omp barrier
     }
     for (size_t task = 0; task < shared * PARTS; task++) {
-        if (ks_is_mine(job->team, task)) {
-            invert_target(w, job->r, begin + task / PARTS, (unsigned)(task % PARTS), 1);
+        const size_t t = begin + task / PARTS;
+        if (ks_is_mine(job->team, task) && is_divisor(w, job->r, t)) {
+            uint64_t *sums = accumulator(w, (unsigned)(task % PARTS), t);
+            uint64_t *made = ks_thread_scratch(w);
+            memcpy(made, sums, w->params->n * sizeof *made);
+            invert_divisor(w, job->r, t, &made, 1);
+            ddt_ring_publish(w->params->ring, sums, made, w->params->n);
         }
     }
 }

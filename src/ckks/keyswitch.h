@@ -22,6 +22,8 @@ _Static_assert((int)KS_DOT_TERMS <= (int)DDT_RING_DOT_LAZY, "one inner product o
 typedef struct ks_work {
     const ddt_ckks_params *params;
     int threads;
+    bool apart;          /* threads have caches of their own */
+    ckks_caches *caches; /* where that is found out anew; NULL: not this time */
     unsigned level;
     unsigned digits;
     size_t targets;           /* level + 1 + p_count */

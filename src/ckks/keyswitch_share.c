@@ -1,6 +1,8 @@
 /* How threads share a key switch. SPDX-License-Identifier: Apache-2.0 */
 #include "keyswitch_share.h"
 
+#include "ddt/base.h"
+
 #include <omp.h>
 
 void ks_queues_open(ks_queues *queues, int threads) {
@@ -53,4 +55,40 @@ bool ks_take_group(ks_share *share, ks_group *group) {
         }
     }
     return false;
+}
+
+void ks_meeting_open(ks_meeting *meeting) {
+    atomic_init(&meeting->turn, 0);
+    meeting->round_trip_s = 0.0;
+}
+
+/* Waits for a number, a hundred microseconds at most. */
+static bool wait_for(ks_meeting *meeting, int number) {
+    enum { LOOKS = 100000 };
+    for (int i = 0; i < LOOKS; i++) {
+        if (atomic_load_explicit(&meeting->turn, memory_order_relaxed) == number) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void ks_meet(ks_team team, ks_meeting *meeting) {
+    enum { TURNS = 6 };
+    const bool is_first = team.me == 0;
+    double begin = 0.0;
+    if (team.threads < 2 || (!is_first && team.me + 1 != team.threads)) {
+        return;
+    }
+    for (int i = is_first ? 0 : 1; i < TURNS; i += 2) {
+        if (!wait_for(meeting, i)) {
+            return;
+        }
+        /* the first turn is for the last thread to come */
+        begin = is_first && i == 2 ? ddt_clock_s() : begin;
+        atomic_store_explicit(&meeting->turn, i + 1, memory_order_relaxed);
+    }
+    if (is_first && wait_for(meeting, TURNS)) {
+        meeting->round_trip_s = (ddt_clock_s() - begin) / (TURNS / 2.0 - 1.0);
+    }
 }

@@ -50,6 +50,15 @@ ks_range ks_my_range(ks_team team, size_t count);
 /* The next task of a queue, below `end`. */
 bool ks_take_task(ks_queue *queue, size_t end, size_t *task);
 
+/* Two threads hand a number to and fro to find out how far apart they are. */
+typedef struct ks_meeting {
+    _Alignas(KS_QUEUE_BYTES) atomic_int turn;
+    double round_trip_s; /* 0: they did not meet */
+} ks_meeting;
+void ks_meeting_open(ks_meeting *meeting);
+/* All threads call it; the first and the last take part, and give up when the other is not there. */
+void ks_meet(ks_team team, ks_meeting *meeting);
+
 /* Some targets that are converted together: first, first + step, ... */
 typedef struct ks_group {
     size_t first;

@@ -103,6 +103,8 @@ typedef struct ddt_kernels {
     /* NULL: one after the other. */
     void (*from_signed_mul)(const ddt_modulus *modulus, uint64_t *out, const int64_t *values, uint64_t s);
     void (*permute)(size_t n, uint64_t *out, const uint64_t *in, const uint32_t *permutation);
+    /* A copy past the caches, of whole cache lines; NULL: there is none. */
+    void (*publish)(uint64_t *out, const uint64_t *in, size_t count);
 
     void (*baseconv_prepare)(const ddt_baseconv_source *sources, size_t count, const uint64_t *const *in,
                              uint64_t *const *y, uint64_t *quotient, size_t begin, size_t end);

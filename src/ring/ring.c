@@ -391,3 +391,13 @@ void ddt_ring_from_signed_mul(const ddt_ring *ring, size_t m, uint64_t *out, con
 void ddt_ring_permute(const ddt_ring *ring, uint64_t *out, const uint64_t *in, const uint32_t *permutation) {
     ring->kernels->permute(ring->n, out, in, permutation);
 }
+
+void ddt_ring_publish(const ddt_ring *ring, uint64_t *out, const uint64_t *in, size_t count) {
+    enum { LINE_WORDS = 8 };
+    const size_t line = LINE_WORDS * sizeof *out;
+    if (ring->kernels->publish != NULL && count % LINE_WORDS == 0 && (uintptr_t)out % line == 0) {
+        ring->kernels->publish(out, in, count);
+    } else {
+        memcpy(out, in, count * sizeof *out);
+    }
+}

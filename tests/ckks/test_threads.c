@@ -1,10 +1,14 @@
 /*
  * Every number of threads gives the same bytes: at odd and even numbers of limbs and special primes, where targets are
- * shared by pieces, with more threads than targets, and from a region that gets fewer threads than it asks for.
+ * shared by pieces, whether or not threads have caches of their own, with more threads than targets, and from a region
+ * that gets fewer threads than it asks for.
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "ckks_internal.h"
+
 #include "ckks/support.h"
 
+#include <limits.h>
 #include <omp.h>
 
 enum { ROTATIONS = 3, OPERATIONS = 6, OUTPUTS = OPERATIONS + ROTATIONS, TEAMS = 4 };
@@ -81,13 +85,16 @@ static void check_literal(const ddt_ckks_literal *literal) {
         test_message(0, t.slots, message);
         test_encrypt_at(&t, message, level, scale, &b);
         compute(&t, t.ev, &a, &b, &one);
-        for (size_t i = 0; i < TEAMS; i++) {
-            compute(&t, evs[i], &a, &b, &many);
-            check_same(&t, &one, &many, teams[i]);
+        for (size_t i = 0; i < 2 * TEAMS; i++) {
+            ddt_evaluator *ev = evs[i % TEAMS];
+            ev->caches = (ckks_caches){.apart = i < TEAMS, .until = UINT_MAX};
+            compute(&t, ev, &a, &b, &many);
+            check_same(&t, &one, &many, teams[i % TEAMS]);
+            ev->caches.until = 0;
         }
         const int most = omp_get_max_active_levels();
-        omp_set_max_active_levels(0); /* regions get one thread, whatever they ask for */
-        compute(&t, evs[1], &a, &b, &many);
+        omp_set_max_active_levels(0);       /* regions get one thread, whatever they ask for */
+        compute(&t, evs[1], &a, &b, &many); /* measures where its threads are, too */
         omp_set_max_active_levels(most);
         check_same(&t, &one, &many, 1);
         ddt_ciphertext_destroy(&a);

@@ -30,6 +30,7 @@ void ddt_avx2_dot2(const ddt_modulus *modulus, uint64_t *out0, uint64_t *out1, c
 void ddt_avx2_change_modulus(const ddt_modulus *from, const ddt_modulus *to, uint64_t *out, const uint64_t *in);
 void ddt_avx2_from_signed(const ddt_modulus *modulus, uint64_t *out, const int64_t *values);
 void ddt_avx2_permute(size_t n, uint64_t *out, const uint64_t *in, const uint32_t *permutation);
+void ddt_avx2_publish(uint64_t *out, const uint64_t *in, size_t count);
 
 void ddt_avx2_baseconv_prepare(const ddt_baseconv_source *sources, size_t count, const uint64_t *const *in,
                                uint64_t *const *y, uint64_t *quotient, size_t begin, size_t end);

@@ -226,3 +226,10 @@ void ddt_avx2_permute(size_t n, uint64_t *out, const uint64_t *in, const uint32_
         store_words(out + j, _mm256_permutevar8x32_epi32(block, pair));
     }
 }
+
+void ddt_avx2_publish(uint64_t *out, const uint64_t *in, size_t count) {
+    for (size_t j = 0; j < count; j += LANES) {
+        _mm256_stream_si256((__m256i *)(void *)(out + j), load_words(in + j));
+    }
+    _mm_sfence();
+}

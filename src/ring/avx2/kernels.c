@@ -25,6 +25,7 @@ const ddt_kernels ddt_kernels_avx2 = {
     .change_modulus = ddt_avx2_change_modulus,
     .from_signed = ddt_avx2_from_signed,
     .permute = ddt_avx2_permute,
+    .publish = ddt_avx2_publish,
     .baseconv_prepare = ddt_avx2_baseconv_prepare,
     .baseconv_factor = ddt_avx2_baseconv_factor,
     .baseconv_limbs = ddt_avx2_baseconv_limbs,

@@ -42,6 +42,7 @@ void ddt_avx512ifma_change_begin(const ddt_modulus *from, const ddt_modulus *to,
 void ddt_avx512ifma_from_signed(const ddt_modulus *modulus, uint64_t *out, const int64_t *values);
 void ddt_avx512ifma_from_signed_mul(const ddt_modulus *modulus, uint64_t *out, const int64_t *values, uint64_t s);
 void ddt_avx512ifma_permute(size_t n, uint64_t *out, const uint64_t *in, const uint32_t *permutation);
+void ddt_avx512ifma_publish(uint64_t *out, const uint64_t *in, size_t count);
 
 void ddt_avx512ifma_baseconv_prepare(const ddt_baseconv_source *sources, size_t count, const uint64_t *const *in,
                                      uint64_t *const *y, uint64_t *quotient, size_t begin, size_t end);

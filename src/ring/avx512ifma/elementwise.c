@@ -565,3 +565,10 @@ void ddt_avx512ifma_permute(size_t n, uint64_t *out, const uint64_t *in, const u
         store(out + j, _mm512_permutexvar_epi64(index, load(block)));
     }
 }
+
+void ddt_avx512ifma_publish(uint64_t *out, const uint64_t *in, size_t count) {
+    for (size_t j = 0; j < count; j += LANES) {
+        _mm512_stream_si512((void *)(out + j), load(in + j));
+    }
+    _mm_sfence();
+}

@@ -38,6 +38,7 @@ const ddt_kernels ddt_kernels_avx512ifma = {
     .from_signed = ddt_avx512ifma_from_signed,
     .from_signed_mul = ddt_avx512ifma_from_signed_mul,
     .permute = ddt_avx512ifma_permute,
+    .publish = ddt_avx512ifma_publish,
     .baseconv_prepare = ddt_avx512ifma_baseconv_prepare,
     .baseconv_quotients = ddt_avx512ifma_baseconv_quotients,
     .baseconv_factor = ddt_avx512ifma_baseconv_factor,
