@@ -212,10 +212,11 @@ double fit_level_typical(const fit_level_value *level) {
 ddt_status fit_level_of(ddt_context *ctx, const ddt_events *events, const ddt_record *record, const fit_residual *r,
                         fit_level_value *out) {
     if (record->censored < 0 || (record->censored != 0 && record->has_limit)) {
-        return ddt_fail(ctx, DDT_ERR_UNSUPPORTED,
-                        "'%s', line %u: a fit takes levels below a limit of quantification (CENS 1) without LIMIT, "
-                        "none above one.",
-                        events->path, record->line);
+        return ddt_fail(
+            ctx, DDT_ERR_UNSUPPORTED,
+            "'%s', line %u: levels below a limit of quantification (CENS 1) without LIMIT can be used here, "
+            "none above one.",
+            events->path, record->line);
     }
     *out = (fit_level_value){record->dv, r, record->censored > 0};
     return DDT_OK;

@@ -406,6 +406,26 @@ static ddt_status allocate(adviser *a) {
     return enough ? DDT_OK : solve_no_memory(a->ctx);
 }
 
+/* Too little of a target under every candidate: no list of regimens would help. Too much may be what is there. */
+static ddt_status check_reached(const adviser *a) {
+    const ddt_update_advice *out = a->out;
+    for (size_t t = 0; t < out->target_count; t++) {
+        double most = 0.0;
+        for (size_t i = 0; i < out->candidate_count; i++) {
+            most = fmax(most, out->band[(i * out->target_count + t) * DDT_UPDATE_BANDS + DDT_UPDATE_BANDS - 1]);
+        }
+        const ddt_recommend_target *target = &a->targets->items[t];
+        if (most < target->low) {
+            return ddt_fail(
+                a->ctx, DDT_ERR_RANGE,
+                "The target %s is out of reach: it is to be at least %.6g, and of all regimens of the product "
+                "none gives this patient more than %.6g (95th percentile).",
+                target->name, target->low, most);
+        }
+    }
+    return DDT_OK;
+}
+
 /* ------------------------------------------------------------------ the whole */
 
 /* A sample along what comes before the regimen, then the regimens. */
@@ -450,6 +470,7 @@ static ddt_status advise_with(adviser *a, const update_system *system, const ddt
     if (status == DDT_OK) {
         a->out->start_h = timeline->to_h;
         rank(a);
+        status = check_reached(a);
     }
     return status;
 }

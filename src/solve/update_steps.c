@@ -198,10 +198,9 @@ static ddt_status prepare_level(const stepper *s, const fit_residual *residuals,
     const bool is_above_0 = fit_is_relative(r) || value.is_censored;
     if (!(record->dv <= highest) || record->dv < 0.0 || (is_above_0 && !(record->dv > 0.0))) {
         return ddt_fail(s->ctx, DDT_ERR_RANGE,
-                        "'%s', line %u: %s is %.6g; the doses that the plan was made for reach levels between %s "
-                        "and %.6g.",
+                        "'%s', line %u: %s is %.6g; the doses that the plan was made for reach levels from %s to %.6g.",
                         s->events->path, record->line, value.is_censored ? "the limit of quantification" : "DV",
-                        record->dv, is_above_0 ? "above 0" : "0", highest);
+                        record->dv, is_above_0 ? "just above 0" : "0", highest);
     }
     update_level_of(&value, highest, level);
     return value.is_censored ? check_limit(s, record, level, highest) : DDT_OK;

@@ -521,6 +521,13 @@ static void test_memory_of_advice(void **state) {
         }
         ddt_context_clear(l.ctx);
     }
+    ddt_update_advice none;
+    assert_ok(l.ctx, ddt_recommend_parse_targets(l.ctx, "trough=10000:15000", l.model, &targets));
+    assert_int_equal(ddt_update_advise(l.ctx, l.update, l.model, &e, events, 0, l.clock_h, &wish, &none),
+                     DDT_ERR_RANGE);
+    assert_non_null(strstr(ddt_error_detail(l.ctx), "trough is out of reach"));
+    assert_null(none.order);
+    ddt_context_clear(l.ctx);
     assert_ok(l.ctx, ddt_recommend_parse_targets(l.ctx, "trough=10:15", l.model, &targets));
     uint64_t total = UINT64_MAX;
     (void)ddt_alloc_fail_after(UINT64_MAX);

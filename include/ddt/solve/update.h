@@ -141,7 +141,8 @@ typedef struct ddt_update_wish {
  * The table goes on from since_h; the regimen begins at its last record's time (doses before it count, except in
  * targets at steady state) under that record's covariates. Errors: those of ddt_update_fill but the levels';
  * DDT_ERR_UNSUPPORTED (targets of other kinds than auc24, auc, trough, peak, average and fT>mic, or of what is no
- * output of the model), DDT_ERR_USAGE, DDT_ERR_DATA (no column that doses are per unit of); *out is zero then.
+ * output of the model), DDT_ERR_USAGE, DDT_ERR_DATA (no column that doses are per unit of), DDT_ERR_RANGE (a target's
+ * lower limit that no candidate reaches); *out is zero then.
  */
 DDT_MUST_CHECK ddt_status ddt_update_advise(ddt_context *ctx, const ddt_update *update, const ddt_model *model,
                                             const ddt_update_estimate *estimate, const ddt_events *events,
