@@ -41,10 +41,12 @@ typedef enum ddt_twin_purpose {
 /* How a model and a data set become a problem: the options of check, compile, simulate, fit and recommend. */
 typedef struct ddt_twin_options {
     ddt_twin_purpose purpose;
-    double prior_weight;       /* FIT: omega is divided by it; 0 is 1, below 1 a flattened prior */
-    const char *target;        /* RECOMMEND: as ddt_recommend_parse_targets reads it */
-    const char *product;       /* RECOMMEND: as ddt_recommend_parse_product reads it */
-    bool grantable;            /* RECOMMEND: for ddt_twin_grant: the metrics alone, precise enough to be flooded */
+    double prior_weight; /* FIT: omega is divided by it; 0 is 1, below 1 a flattened prior */
+    const char *target;  /* RECOMMEND: as ddt_recommend_parse_targets reads it */
+    const char *product; /* RECOMMEND: as ddt_recommend_parse_product reads it */
+    const char
+        *report;    /* RECOMMEND: as ddt_recommend_parse_reports reads it; NULL: the usual if grantable, else none */
+    bool grantable; /* RECOMMEND: for ddt_twin_grant: unit responses alone, precise enough to be flooded */
     ddt_update_options update; /* UPDATE */
     size_t patients;           /* BANDS: virtual patients of each subject; 0: 256 */
     bool around;               /* BANDS, and populations: around the data's covariates instead of drawn ones */
@@ -309,10 +311,10 @@ typedef struct ddt_recommendation {
     ddt_recommend_product product;
     size_t candidate_count, subject_count;
     size_t **ranking;
-    bool **on_front;   /* per subject and candidate: on the Pareto front (ddt_recommend_pareto) */
-    double tolerance;  /* costs closer than this count as equal: then ddt_recommend_rank says which wins */
-    bool metrics_only; /* costs are made from the metrics, in the clear: of plans for grants */
+    bool **on_front;  /* per subject and candidate: on the Pareto front (ddt_recommend_pareto) */
+    double tolerance; /* costs closer than this count as equal: then ddt_recommend_rank says which wins */
     const char *target_text, *product_text; /* as asked; they belong to the problem or plan */
+    ddt_course_options course; /* of a course (time_count above 0): candidates are its doses, in their order */
 } ddt_recommendation;
 
 /* Ranks the candidates of a problem by a profile of it (decrypted, or of a run in the clear). Of doses per unit of a
@@ -335,6 +337,15 @@ void ddt_twin_regimen_text(const ddt_model *model, const ddt_recommendation *rec
  */
 double ddt_twin_given_dose(const ddt_twin_outcome *outcome, const ddt_recommendation *recommendation, size_t subject,
                            size_t candidate);
+/* Column of an output's 5th percentile in the profile of a recommendation; the 50th and 95th are the two behind it.
+ * output_count where it has none. */
+size_t ddt_twin_percentiles(const ddt_profile *profile, size_t output);
+/* Whether a column is a percentile of another one. */
+bool ddt_twin_is_percentile(const ddt_profile *profile, size_t output);
+/* "0 h: 1500 mg, 12 h: 1000 mg": the doses of a subject's course in the product's steps. */
+enum { DDT_COURSE_TEXT_MAX = 1024 };
+void ddt_twin_course_text(const ddt_twin_outcome *outcome, const ddt_recommendation *recommendation, size_t subject,
+                          char text[DDT_COURSE_TEXT_MAX]);
 /* recommendation.json; docs/commands.md lists the fields. The caller owns *json (ddt_free). */
 DDT_MUST_CHECK ddt_status ddt_twin_recommendation_json(ddt_context *ctx, const ddt_twin_outcome *outcome,
                                                        const ddt_recommendation *recommendation, char **json);

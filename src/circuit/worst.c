@@ -56,7 +56,7 @@ enum { PRODUCT_MAX = 6 }; /* floats whose product a double holds */
 /* Sensitivities may be this many times larger than along the trajectories that were looked at. */
 static const double trajectory_margin = 4.0;
 /* Slot operations, each for one probe, that a bound may take, but for few probes of one group of lanes of each draw. */
-static const double bound_work = 1e8;
+static const double bound_work = 5e8;
 
 typedef struct worst_case {
     const ddt_plan *plan;

@@ -35,6 +35,7 @@ typedef struct cli_arguments {
     const char *purpose;    /* of --for */
     const char *target;     /* of --target */
     const char *product;    /* of --product */
+    const char *report;     /* of --report */
     const char *subject;    /* whose recommendation is granted */
     const char *to;         /* a physician's public key */
     const char *grant;      /* a granted recommendation */
@@ -99,6 +100,7 @@ typedef uint64_t cli_option;
 #define CLI_MOMENTS (UINT64_C(1) << 33)
 #define CLI_AROUND (UINT64_C(1) << 34)
 #define CLI_PRIOR (UINT64_C(1) << 35)
+#define CLI_REPORT (UINT64_C(1) << 36)
 
 typedef struct cli_command {
     const char *name;

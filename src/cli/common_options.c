@@ -52,8 +52,13 @@ static const option_spec specs[] = {
      FIELD(target), CLI_TARGET, VALUE_TEXT},
     {"--product", "SPEC",
      "what can be given: one of the model's products by name, or e.g. 'dose=250:2000:250; interval=8,12,24; "
-     "infusion=1' (default: the model's first product)",
+     "infusion=1', or a course of doses 'course=0,12,24; dose=500:2000:250; infusion=1' (default: the model's first "
+     "product)",
      FIELD(product), CLI_PRODUCT, VALUE_TEXT},
+    {"--report", "LIST",
+     "told beside the target: auc24, trough, peak, average, fT>2 ..., or none (default: none; with --grantable "
+     "auc24,trough,peak where the model has them)",
+     FIELD(report), CLI_REPORT, VALUE_TEXT},
     {"--grantable", NULL, "plan with the precision that ddtwin grant needs (slower)", FIELD(grantable), CLI_GRANTABLE,
      VALUE_FLAG},
     {"--physician", NULL, "make a physician's key pair instead of a plan's keys", FIELD(physician), CLI_PHYSICIAN,

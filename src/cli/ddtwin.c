@@ -57,8 +57,9 @@ static const cli_command commands[] = {
                     "go into it.",
      .example = "ddtwin compile models/theophylline.R --data-template data/theophylline_events.csv -o plan.ddt",
      .out = "plan.ddt",
-     .allowed = CLI_DATA | CLI_DATA_TEMPLATE | CLI_OUT | CLI_FOR | CLI_TARGET | CLI_PRODUCT | CLI_GRANTABLE |
-                CLI_MEMORY | CLI_HALF_LIFE | CLI_POINTS | CLI_PRIOR | CLI_POPULATION | CLI_AROUND | PROBLEM | COMMON,
+     .allowed = CLI_DATA | CLI_DATA_TEMPLATE | CLI_OUT | CLI_FOR | CLI_TARGET | CLI_PRODUCT | CLI_REPORT |
+                CLI_GRANTABLE | CLI_MEMORY | CLI_HALF_LIFE | CLI_POINTS | CLI_PRIOR | CLI_POPULATION | CLI_AROUND |
+                PROBLEM | COMMON,
      .required = CLI_DATA_TEMPLATE | CLI_OUT,
      .run = ddtwin_compile},
     {.name = "keygen",
@@ -139,7 +140,8 @@ static const cli_command commands[] = {
      .example = "ddtwin recommend models/vancomycin_thomson2009.R --data data/vancomycin_events.csv --target "
                 "auc24=400:600 -o out/regimen",
      .out = "DIR",
-     .allowed = CLI_DATA | CLI_OUT | CLI_PARAM | CLI_COVARIATES | CLI_CLEAR | CLI_TARGET | CLI_PRODUCT | COMMON,
+     .allowed =
+         CLI_DATA | CLI_OUT | CLI_PARAM | CLI_COVARIATES | CLI_CLEAR | CLI_TARGET | CLI_PRODUCT | CLI_REPORT | COMMON,
      .required = CLI_DATA | CLI_OUT,
      .run = ddtwin_recommend},
     {.name = "grant",

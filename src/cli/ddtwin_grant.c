@@ -95,13 +95,23 @@ static void print_line(const json_t *root, const char *label, const char *key) {
 }
 
 static void print_candidate(const json_t *candidate, const char *label) {
+    enum { PERCENTILES = 3 };
     const char *name = NULL;
     json_t *value = NULL;
     (void)printf("%-12s %s\n             ", label, json_string_value(json_object_get(candidate, "regimen")));
     const char *separator = "";
     json_t *predicted = json_object_get(candidate, "predicted");
+    const json_t *bands = json_object_get(predicted, "p05_p50_p95");
     json_object_foreach(predicted, name, value) {
+        const json_t *band = json_object_get(bands, name);
+        if (!json_is_number(value)) {
+            continue;
+        }
         (void)printf("%s%s %.4g", separator, name, json_number_value(value));
+        if (json_array_size(band) == PERCENTILES) {
+            (void)printf(" (%.4g to %.4g)", json_number_value(json_array_get(band, 0)),
+                         json_number_value(json_array_get(band, PERCENTILES - 1)));
+        }
         separator = ", ";
     }
     (void)printf("\n");
@@ -138,6 +148,22 @@ static bool is_grant(const json_t *root) {
            json_is_object(json_object_get(recommended, "predicted"));
 }
 
+/* What is in parentheses, and what it leaves out. */
+static void print_bands(const json_t *bands) {
+    const char *of = json_string_value(json_object_get(bands, "of"));
+    const bool is_posterior = of != NULL && strcmp(of, "posterior") == 0;
+    if (of == NULL) {
+        (void)printf("%-12s none: the estimates behind these numbers were taken as certain\n", "bands");
+        return;
+    }
+    (void)printf(
+        "%-12s in parentheses: 5 to 95 %% of %s (%lld points of %s); p_target is the\n%-12s part of it that meets "
+        "the target. Errors of measurements and of the model itself come on top.\n",
+        "bands", is_posterior ? "what this patient's own levels leave open" : "patients with these covariates",
+        (long long)json_integer_value(json_object_get(bands, "points")),
+        is_posterior ? "the posterior" : "the population", "");
+}
+
 static void print_grant(const json_t *root) {
     const json_t *alternatives = json_object_get(root, "alternatives");
     print_line(root, "subject", "subject");
@@ -145,6 +171,7 @@ static void print_grant(const json_t *root) {
     for (size_t i = 0; i < json_array_size(alternatives); i++) {
         print_candidate(json_array_get(alternatives, i), i == 0 ? "otherwise" : "");
     }
+    print_bands(json_object_get(root, "bands"));
     print_line(root, "target", "target");
     print_line(root, "compared", "product");
     print_line(root, "model", "description");

@@ -34,25 +34,51 @@ static void print_levels(const char *model, const char *data) {
     (void)printf("  ddtwin recommend %s --data with-etas.csv ...\n", model);
 }
 
+/* Columns of a row, with their percentiles 5 and 95. */
+static void print_figures(const ddt_profile *profile, const double *row) {
+    const char *separator = "";
+    for (size_t o = 0; o < profile->output_count; o++) {
+        const size_t band = ddt_twin_percentiles(profile, o);
+        if (ddt_twin_is_percentile(profile, o)) {
+            continue;
+        }
+        (void)printf("%s %s %.4g", separator, profile->output_names[o], row[o]);
+        if (band < profile->output_count) {
+            (void)printf(" (%.4g to %.4g)", row[band], row[band + 2]);
+        }
+        separator = ",";
+    }
+    (void)printf("\n");
+}
+
+static void print_course(const ddt_twin_outcome *outcome, const ddt_recommendation *r, size_t s) {
+    char text[DDT_COURSE_TEXT_MAX];
+    ddt_twin_course_text(outcome, r, s, text);
+    (void)printf("%-12s %s\n", outcome->profile->subject_ids[s], text);
+}
+
 static void print_text(const cli_arguments *arguments, const ddt_twin_outcome *outcome, const ddt_recommendation *r,
                        const char *folder) {
     const ddt_profile *profile = outcome->profile;
     char regimen[DDT_REGIMEN_TEXT_MAX];
     for (size_t s = 0; s < r->subject_count; s++) {
         const size_t best = r->ranking[s][0];
+        if (r->course.time_count > 0) {
+            print_course(outcome, r, s);
+            continue;
+        }
         ddt_twin_regimen_text(outcome->model, r, best, regimen);
         (void)printf("%-12s %s;", profile->subject_ids[s], regimen);
         if (r->product.per[0] != '\0') {
             (void)printf(" here %.6g %s;", ddt_twin_given_dose(outcome, r, s, best),
                          outcome->model->dose_unit == NULL ? "" : outcome->model->dose_unit);
         }
-        for (size_t o = 0; o < profile->output_count; o++) {
-            (void)printf(" %s %.4g%s", profile->output_names[o], profile->values[s][best * profile->output_count + o],
-                         o + 1 < profile->output_count ? "," : "\n");
-        }
+        print_figures(profile, profile->values[s] + best * profile->output_count);
         print_front(outcome, r, s);
     }
-    (void)printf("candidates   %zu for each subject\n", r->candidate_count);
+    (void)printf(r->course.time_count > 0 ? "doses        %zu for each subject\n"
+                                          : "candidates   %zu for each subject\n",
+                 r->candidate_count);
     if (ddt_twin_ignores_levels(outcome)) {
         print_levels(outcome->model->path, arguments->data);
     }
@@ -167,6 +193,7 @@ ddt_status ddtwin_ask(ddt_context *ctx, const cli_arguments *arguments, ddtwin_q
     *question = (ddtwin_question){0};
     options->purpose = DDT_TWIN_RECOMMEND;
     options->grantable = arguments->grantable;
+    options->report = arguments->report;
     ddt_status status = ddt_twin_complete_question(ctx, arguments->positional, arguments->target, arguments->product,
                                                    &question->target, &question->product);
     options->target = question->target;

@@ -635,6 +635,8 @@ void ddt_solution_collect(const ddt_solution *solution, const double *const *out
         solve_bands_collect(solution, outputs, values);
     } else if (solution->curves != NULL) {
         recommend_curves_collect(solution, outputs, values);
+    } else if (solution->units != NULL) {
+        recommend_units_collect(solution, outputs, values);
     } else {
         solve_layout_collect(&solution->layout, outputs, values);
     }
@@ -659,6 +661,8 @@ bool ddt_solution_places(const ddt_solution *solution, size_t subject, double *c
     }
     if (solution->curves != NULL) {
         recommend_curves_places(solution, subject, scales);
+    } else if (solution->units != NULL) {
+        recommend_units_places(solution, subject, scales);
     } else {
         solve_layout_places(&solution->layout, subject, scales);
     }

@@ -171,6 +171,7 @@ ddt_status ddt_solution_write(ddt_writer *writer, const ddt_solution *solution) 
         SOLVE_TRY(solve_posterior_write(writer, solution->layout.posterior));
     }
     SOLVE_TRY(solution->curves == NULL ? DDT_OK : recommend_curves_write(writer, solution->curves));
+    SOLVE_TRY(solution->units == NULL ? DDT_OK : recommend_units_write(writer, solution->units));
     SOLVE_TRY(solution->bands == NULL ? DDT_OK : solve_bands_write(writer, solution));
     return solution->fit == NULL ? DDT_OK : solve_fit_write(writer, solution);
 }
@@ -670,6 +671,9 @@ static ddt_status read_all(parser *p, const ddt_plan *plan) {
         }
         if (is_curves) {
             return recommend_curves_read(p->ctx, p->reader, p->solution);
+        }
+        if (memcmp(tag, "UNIT", sizeof tag) == 0) {
+            return recommend_units_read(p->ctx, p->reader, p->solution);
         }
         SOLVE_TRY(p->layout->lane_slots == 0 ? DDT_OK : ddt_reader_peek(p->reader, tag));
         if (memcmp(tag, "BAND", sizeof tag) == 0) {

@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "recommend_internal.h"
+#include "recommend_units.h"
 
 #include <string.h>
 
@@ -73,7 +73,7 @@ static ddt_status find_free_etas(recommend_work *r) {
         if (!symbol->is_encrypted || solve_column(r->work.events, model->etas[i]) != SIZE_MAX) {
             continue;
         }
-        if (r->options->point_estimate || r->options->metrics_only) {
+        if (r->options->point_estimate) {
             symbol->is_encrypted = false;
             continue;
         }
@@ -103,7 +103,7 @@ static ddt_status find_posterior(recommend_work *r) {
     solve_work *work = &r->work;
     const ddt_model *model = work->model;
     size_t count = 0;
-    bool is_certain = r->options->point_estimate || r->options->metrics_only || r->course != NULL;
+    bool is_certain = r->options->point_estimate || r->course != NULL;
     bool is_known = !is_certain && r->free_count == 0 && recommend_has_levels(work->events);
     for (size_t o = 0; o < r->whole_model->output_count; o++) {
         is_known = is_known && r->whole_model->outputs[o].residual != DDT_RESIDUAL_NONE;
@@ -271,12 +271,16 @@ size_t recommend_power_of_two(size_t least) {
 }
 
 static void place_metrics(recommend_work *r) {
-    for (size_t t = 0; t < r->options->targets.count; t++) {
-        const ddt_recommend_target *target = &r->options->targets.items[t];
-        r->metrics[t].first = r->metric_count;
-        r->metrics[t].count = target->kind == DDT_METRIC_TIME_ABOVE ? RECOMMEND_GRID : 1;
-        r->metrics[t].unit = recommend_scale(target);
-        r->metric_count += r->metrics[t].count;
+    const size_t targets = r->options->targets.count;
+    r->figure_count = targets + r->reports.count;
+    r->metric_count = 0;
+    for (size_t k = 0; k < r->figure_count; k++) {
+        recommend_metric *metric = &r->metrics[k];
+        metric->target = k < targets ? &r->options->targets.items[k] : &r->reports.items[k - targets];
+        metric->first = r->metric_count;
+        metric->count = recommend_figure_columns(metric->target);
+        metric->unit = k < targets ? recommend_scale(metric->target) : 1.0;
+        r->metric_count += metric->count;
     }
 }
 
@@ -299,25 +303,39 @@ static void candidate_shape(recommend_work *r) {
     r->doses = recommend_dose_count(&r->options->product);
     r->shape_slots = recommend_power_of_two(r->shapes);
     r->metric_slots = recommend_power_of_two((r->history != NULL ? 2 : 1) * r->metric_count);
-    r->sum_rows = recommend_power_of_two(r->doses > sum_rows + 1 ? r->doses - 1 : sum_rows);
-    r->row_slots = 2 * r->sum_rows;
+    r->sum_rows = sum_rows;
+    if (!r->options->metrics_only) { /* a row becomes a dose: there must be enough of them behind the sum */
+        r->sum_rows = recommend_power_of_two(r->doses > sum_rows + 1 ? r->doses - 1 : sum_rows);
+    }
+    r->row_slots = (r->options->metrics_only ? 1 : 2) * r->sum_rows;
     r->columns = r->shape_slots * r->metric_slots;
 }
 
-/* As many points as the block holds, up to a limit: more make P(target) smoother at no cost in depth. */
+/*
+ * As many points as the block holds, up to a limit: more make P(target) smoother at no cost in depth. Where results are
+ * released more numbers want more flooding, and a block that is a quarter of the slots lets the inputs of a patient
+ * share a ciphertext.
+ */
 static ddt_status choose_shape(recommend_work *r) {
-    enum { POINTS_MAX = 32, POINTS_MIN = 8 };
+    enum { POINTS_MAX = 32, POINTS_RELEASED = 16, POINTS_MIN = 8 };
+    const size_t most = r->work.options.block_max / (r->options->metrics_only ? 4 : 1);
+    const size_t usual = r->options->metrics_only ? POINTS_RELEASED : POINTS_MAX;
     if (r->course != NULL) {
         course_shape(r);
     } else {
         candidate_shape(r);
     }
     size_t unit = r->row_slots * r->columns;
-    r->points = r->free_count > 0 || r->has_posterior ? POINTS_MAX : 1;
-    while (r->points > POINTS_MIN && r->points * unit > r->work.options.block_max) {
+    r->points = r->free_count > 0 || r->has_posterior ? usual : 1;
+    while (r->points > POINTS_MIN && r->points * unit > most) {
         r->points /= 2;
     }
     r->block = r->points * unit;
+    if (r->block > r->work.options.block_max && r->options->reports_usual && r->reports.count > 0) {
+        r->omits_reports = true;
+        SOLVE_TRY(recommend_reports_find(r));
+        return choose_shape(r);
+    }
     if (r->block > r->work.options.block_max) {
         return ddt_fail(r->work.ctx, DDT_ERR_CAPACITY,
                         "%zu doses, %zu shapes and %zu metrics at %zu points need %zu slots of the %zu of a lane; take "
@@ -354,6 +372,7 @@ static ddt_status make_layout(recommend_work *r) {
             if (r->course == NULL) {
                 (void)recommend_locate(&r->options->product, c, &shape, &dose);
             }
+            dose = r->options->metrics_only ? 0 : dose; /* costs lie in the rows of their doses */
             places[c] = (solve_place){(uint32_t)s, (uint32_t)(dose * r->columns + shape),
                                       r->course != NULL ? r->course->times_h[c] : (double)c};
         }
@@ -369,7 +388,7 @@ static double day_of(const ddt_recommend_target *target) {
 }
 
 static regimen_functional functional_of(const recommend_work *r, size_t t, size_t grid, const recommend_shape *shape) {
-    const ddt_recommend_target *target = &r->options->targets.items[t];
+    const ddt_recommend_target *target = r->metrics[t].target;
     return (regimen_functional){.kind = target->kind,
                                 .is_steady = target->is_steady,
                                 .day = day_of(target),
@@ -430,7 +449,7 @@ static ddt_status fit_column(recommend_work *r, size_t t, size_t grid, size_t sh
     if (!(column->sum.error <= bad)) {
         return ddt_fail(r->work.ctx, DDT_ERR_UNSUPPORTED,
                         "The target %s: rates from %g to %g per time unit are too far apart for its sums.",
-                        r->options->targets.items[t].name, r->rate_low, r->rate_high);
+                        r->metrics[t].target->name, r->rate_low, r->rate_high);
     }
     return DDT_OK;
 }
@@ -447,7 +466,7 @@ static ddt_status make_columns(recommend_work *r) {
     if (r->column == NULL) {
         return DDT_ERR_MEMORY;
     }
-    for (size_t t = 0; t < r->options->targets.count; t++) {
+    for (size_t t = 0; t < r->figure_count; t++) {
         SOLVE_TRY(fit_target(r, t));
     }
     return DDT_OK;
@@ -563,9 +582,39 @@ static ddt_status linear_system(recommend_work *r) {
     SOLVE_TRY(find_dosing(r));
     SOLVE_TRY(solve_linear_create(work));
     SOLVE_TRY(check_linear(r));
+    SOLVE_TRY(recommend_reports_find(r));
     SOLVE_TRY(recommend_history_find(r));
     SOLVE_TRY(scale_doses(r));
     return make_dosing(r);
+}
+
+/* What the holder needs to make a table of the responses. */
+static ddt_status keep_units(recommend_work *r) {
+    struct solve_units *units = ddt_calloc(1, sizeof *units);
+    if (units == NULL) {
+        return solve_no_memory(r->work.ctx);
+    }
+    r->work.solution->units = units;
+    *units = (struct solve_units){.targets = r->options->targets,
+                                  .reports = r->reports,
+                                  .product = r->options->product,
+                                  .dose_weight = r->options->dose_weight,
+                                  .has_past = r->history != NULL && r->options->metrics_only,
+                                  .has_costs = !r->options->metrics_only,
+                                  .points = r->points,
+                                  .row_slots = r->row_slots,
+                                  .columns = r->columns,
+                                  .shape_slots = r->shape_slots,
+                                  .largest = r->response_max};
+    SOLVE_TRY(recommend_units_prepare(r->work.ctx, units));
+    for (size_t k = 0; k < r->figure_count; k++) {
+        const recommend_metric *m = &r->metrics[k];
+        for (size_t c = m->first * r->shapes; c < (m->first + m->count) * r->shapes; c++) {
+            units->own[c] = units->has_costs ? recommend_response_unit(r, k) : r->column[c].norm;
+            units->past[c] = recommend_history_scale(r, c / r->shapes, c % r->shapes);
+        }
+    }
+    return DDT_OK;
 }
 
 static ddt_status population(recommend_work *r) {
@@ -579,7 +628,11 @@ static ddt_status population(recommend_work *r) {
     SOLVE_TRY(make_columns(r));
     SOLVE_TRY(r->history != NULL ? recommend_history_fit(r) : DDT_OK);
     SOLVE_TRY(make_times(r));
-    return r->course != NULL ? DDT_OK : recommend_limits(r);
+    if (r->course != NULL) {
+        return DDT_OK;
+    }
+    SOLVE_TRY(recommend_limits(r));
+    return keep_units(r);
 }
 
 static ddt_status scales(recommend_work *r) {
@@ -648,6 +701,9 @@ static bool looks_at_curves(const ddt_recommend_options *options) {
 ddt_status ddt_solve_recommend(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
                                const ddt_recommend_options *options, ddt_solution **out) {
     recommend_work r = {.options = options};
+    if (options->product.course_count > 0) {
+        return recommend_course_solve(ctx, model, events, options, out);
+    }
     SOLVE_TRY(check_request(ctx, options));
     if (looks_at_curves(options)) {
         return recommend_curves_solve(ctx, model, events, options, out);

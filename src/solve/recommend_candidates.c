@@ -272,53 +272,17 @@ ddt_status ddt_recommend_rank(ddt_context *ctx, const ddt_solution *solution, si
     return DDT_OK;
 }
 
-ddt_status ddt_recommend_rank_metrics(ddt_context *ctx, const ddt_solution *solution, size_t subject,
-                                      const double *values, const ddt_recommend_product *product,
-                                      const ddt_recommend_targets *targets, double tolerance, size_t *order) {
-    size_t count = ddt_solution_observation_count(solution, subject);
-    size_t outputs = ddt_solution_output_count(solution);
-    size_t column[DDT_RECOMMEND_TARGETS_MAX];
-    bool complete = count == ddt_recommend_candidate_count(product);
-    for (size_t t = 0; t < targets->count; t++) {
-        column[t] = output_of(solution, targets->items[t].name);
-        complete = complete && column[t] < outputs;
-    }
-    if (!complete) {
-        return not_a_table(ctx);
-    }
-    ranked *rows = ddt_calloc(count, sizeof *rows);
-    if (rows == NULL) {
-        return solve_no_memory(ctx);
-    }
-    for (size_t i = 0; i < count; i++) {
-        double cost = 0.0;
-        for (size_t t = 0; t < targets->count; t++) {
-            const ddt_recommend_target *target = &targets->items[t];
-            cost += target->weight * ddt_recommend_target_cost(target, values[i * outputs + column[t]]);
-        }
-        rows[i] = ranked_of(product, i, cost);
-    }
-    rank_rows(rows, count, tolerance, order);
-    ddt_free(rows);
-    return DDT_OK;
-}
-
 /* ------------------------------------------------------------------ the Pareto front */
 
 enum { OBJECTIVES_MAX = DDT_RECOMMEND_TARGETS_MAX + 1 };
 
-/* Where a target's cost is: a column of costs, or of metrics that costs are made of. */
-static bool find_objective(const ddt_solution *solution, const ddt_recommend_targets *targets, size_t t, size_t *column,
-                           bool *is_metric) {
+/* Where a target's cost is. */
+static bool find_objective(const ddt_solution *solution, const ddt_recommend_targets *targets, size_t t,
+                           size_t *column) {
     char name[DDT_RECOMMEND_NAME_BYTES + 8];
-    const size_t outputs = ddt_solution_output_count(solution);
     (void)snprintf(name, sizeof name, "cost(%s)", targets->items[t].name);
     *column = output_of(solution, targets->count > 1 ? name : "cost");
-    *is_metric = *column == outputs;
-    if (*is_metric) {
-        *column = output_of(solution, targets->items[t].name);
-    }
-    return *column < outputs;
+    return *column < ddt_solution_output_count(solution);
 }
 
 /* Costs that noise cannot tell apart are the same: in steps of the tolerance, so that dominance is transitive. */
@@ -334,12 +298,9 @@ static bool read_objectives(const ddt_solution *solution, size_t candidates, con
     bool complete = true;
     for (size_t t = 0; t < targets->count && complete; t++) {
         size_t column = 0;
-        bool is_metric = false;
-        complete = find_objective(solution, targets, t, &column, &is_metric);
+        complete = find_objective(solution, targets, t, &column);
         for (size_t i = 0; i < candidates && complete; i++) {
-            const double value = values[i * outputs + column];
-            const double cost = is_metric ? ddt_recommend_target_cost(&targets->items[t], value) : value;
-            objectives[i * OBJECTIVES_MAX + t] = in_steps(cost, tolerance);
+            objectives[i * OBJECTIVES_MAX + t] = in_steps(values[i * outputs + column], tolerance);
         }
     }
     *count = targets->count;

@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "recommend_internal.h"
+#include "recommend_units.h"
 
 #include <string.h>
 
@@ -38,10 +38,10 @@ static column_values values_at(const recommend_work *r, const column_values *all
     return (column_values){all->own + first, all->past + first};
 }
 
-/* The metric of a target for a dose, from the values of its columns. */
+/* A figure (a target's, or told beside them) for a dose, from the values of its columns. */
 static double metric_of(const recommend_work *r, size_t t, size_t shape, double dose, const column_values *values) {
     const recommend_metric *m = &r->metrics[t];
-    const ddt_recommend_target *target = &r->options->targets.items[t];
+    const ddt_recommend_target *target = m->target;
     if (target->kind != DDT_METRIC_TIME_ABOVE) {
         size_t c = m->first * r->shapes + shape;
         return dose * values->own[c] + values->past[c];
@@ -70,14 +70,14 @@ static double largest_dose(const recommend_work *r, size_t shape) {
 /* What the virtual population shows of the targets. */
 typedef struct limits {
     bool is_reached[DDT_RECOMMEND_TARGETS_MAX], is_above[DDT_RECOMMEND_TARGETS_MAX];
-    double past_max[DDT_RECOMMEND_TARGETS_MAX]; /* of what earlier doses add, in the target's unit */
+    double past_max[RECOMMEND_FIGURES_MAX]; /* of what earlier doses add, in the figure's unit */
     column_values values;
     double *symbols;
     solve_numbers numbers;
 } limits;
 
 static void widen_maxima(recommend_work *r, limits *l) {
-    for (size_t t = 0; t < r->options->targets.count; t++) {
+    for (size_t t = 0; t < r->figure_count; t++) {
         const recommend_metric *m = &r->metrics[t];
         for (size_t c = m->first * r->shapes; c < (m->first + m->count) * r->shapes; c++) {
             double most = largest_dose(r, c % r->shapes);
@@ -116,22 +116,55 @@ static void look_at_point(recommend_work *r, size_t point, limits *l) {
     }
 }
 
+/*
+ * What the typical patient has: the unit of a column's response. Troughs of long intervals are small beside the numbers
+ * that they are sums of, whose noise they have all the same; in released responses the unit is the average
+ * concentration where that is more: no clinician wants a trough to more digits than that.
+ */
+static void choose_norms(recommend_work *r, limits *l) {
+    for (size_t c = 0; c < r->metric_count * r->shapes; c++) {
+        regimen_functional average = r->column[c].f;
+        const ddt_metric_kind kind = average.kind;
+        double norm = l->values.own[c];
+        if (r->options->metrics_only && (kind == DDT_METRIC_TROUGH || kind == DDT_METRIC_TIME_ABOVE)) {
+            average.kind = DDT_METRIC_AVERAGE;
+            norm = fmax(norm, regimen_exact_value(r->exact, &average, l->numbers.a, l->numbers.gain, r->dosed,
+                                                  l->numbers.f[r->dosed_compartment]));
+        }
+        r->column[c].norm = norm;
+    }
+}
+
+/* Of the point at hand; earlier doses' are at most the sum of what their inputs are scaled by. */
+static void widen_responses(recommend_work *r, const limits *l) {
+    for (size_t c = 0; c < r->metric_count * r->shapes; c++) {
+        const double past = recommend_history_scale(r, c / r->shapes, c % r->shapes);
+        const double norm = r->column[c].norm;
+        r->response_max = fmax(r->response_max, norm > 0.0 ? fabs(l->values.own[c]) / norm : 0.0);
+        r->response_max = fmax(r->response_max, past > 0.0 ? fabs(l->values.past[c]) / past : 0.0);
+    }
+}
+
 static void look_at_patient(recommend_work *r, size_t patient, limits *l) {
     recommend_load(r, patient, l->symbols);
     for (size_t p = 0; p < r->points; p++) {
         look_at_point(r, p, l);
-        for (size_t c = 0; patient == 0 && p == 0 && c < r->metric_count * r->shapes; c++) {
-            r->column[c].norm = l->values.own[c]; /* the typical patient */
+        if (patient == 0 && p == 0) {
+            choose_norms(r, l);
+        }
+        if (patient < r->likely_count) {
+            widen_responses(r, l);
         }
     }
 }
 
 ddt_status recommend_limits(recommend_work *r) {
     const double margin = 1.15;
+    double most = 0.0;
     solve_work *work = &r->work;
     size_t targets = r->options->targets.count;
     limits l = {.symbols = solve_alloc(work, work->symbol_count, sizeof *l.symbols)};
-    r->metric_max = solve_alloc(work, targets, sizeof *r->metric_max);
+    r->metric_max = solve_alloc(work, r->figure_count, sizeof *r->metric_max);
     if (l.symbols == NULL || r->metric_max == NULL) {
         return DDT_ERR_MEMORY;
     }
@@ -140,8 +173,15 @@ ddt_status recommend_limits(recommend_work *r) {
     for (size_t s = 0; s < r->patient_count; s++) {
         look_at_patient(r, s, &l);
     }
-    for (size_t t = 0; t < targets; t++) {
+    for (size_t t = 0; t < r->figure_count; t++) {
         r->metric_max[t] = margin * (r->metric_max[t] + l.past_max[t]);
+        most = t < targets ? fmax(most, r->metric_max[t]) : most;
+    }
+    for (size_t t = targets; t < r->figure_count; t++) { /* they meet the targets' polynomials, too */
+        r->metrics[t].unit = r->metric_max[t] > 0.0 ? r->metric_max[t] / most : 1.0;
+        r->metric_max[t] = most;
+    }
+    for (size_t t = 0; t < targets; t++) {
         if (!l.is_reached[t]) {
             return ddt_fail(work->ctx, DDT_ERR_RANGE,
                             "The target %s is out of reach: %s doses give %s in every patient of the model's "
@@ -181,43 +221,61 @@ static void fill_lane(trial *t, size_t lane, size_t sample) {
     recommend_fill_lane(t->r, lane, sample, t->inputs);
 }
 
-/* What a candidate is worth, exactly: metrics at the point estimate, expected costs, P(target). */
-static void exact_candidate(const trial *t, size_t shape, size_t dose_index, double *metrics, double *cost, double *p) {
+/* A candidate's figures at all points, exactly. */
+static void exact_figures(const trial *t, size_t shape, size_t dose_index, double *figures) {
     const recommend_work *r = t->r;
-    const ddt_recommend_targets *targets = &r->options->targets;
-    double dose = recommend_dose(&r->options->product, dose_index);
-    *cost = 0.0;
-    *p = 0.0;
+    const double dose = recommend_dose(&r->options->product, dose_index);
     for (size_t z = 0; z < r->points; z++) {
         const column_values values = values_at(r, &t->values, z);
-        double all = 1.0;
-        for (size_t k = 0; k < targets->count; k++) {
-            double metric = metric_of(r, k, shape, dose, &values);
-            metrics[k] = z == 0 ? metric : metrics[k];
-            *cost += 1.0 / (double)r->points * targets->items[k].weight *
-                     ddt_recommend_target_cost(&targets->items[k], metric);
-            all *= ddt_recommend_attained(&targets->items[k], metric);
+        for (size_t k = 0; k < r->figure_count; k++) {
+            figures[z * r->figure_count + k] = metric_of(r, k, shape, dose, &values);
         }
-        *p += 1.0 / (double)r->points * all;
     }
 }
 
 static double at_least(double error, double worst) { return error <= worst ? worst : error; /* NaN stays */ }
 
-static void compare_lane(trial *t, size_t lane) {
-    const double least = 0.05;    /* of a target's unit: smaller metrics need no relative accuracy */
+/* The size below which a figure needs no relative accuracy. */
+static double least_of(const recommend_work *r, size_t k) {
+    const double part = 0.025; /* of the largest */
+    double most = r->metric_max[k];
+    for (size_t t = 0; k < r->options->targets.count && t < r->options->targets.count; t++) {
+        most = fmax(most, r->metric_max[t]);
+    }
+    return part * (r->metrics[k].count > 1 ? 1.0 : most * r->metrics[k].unit);
+}
+
+/* Both rows of a candidate: what the circuit tells and what is true. */
+static void compare_rows(trial *t, bool is_likely, const double *row, const double *exact) {
     const double time_part = 0.1; /* parts of an interval are counted in percents */
     recommend_work *r = t->r;
-    bool is_likely = t->sample[lane] / r->patient_stride < r->likely_count;
     double *metric_error = is_likely ? &r->metric_error : &r->corner_error;
+    const size_t targets = r->options->targets.count;
+    const size_t first_report = targets + 2 + (targets > 1 ? targets : 0);
+    for (size_t k = 0; k < r->figure_count; k++) {
+        const size_t at = k < targets ? k : first_report + k - targets;
+        double error = fabs(row[at] - exact[at]) / fmax(fabs(exact[at]), least_of(r, k));
+        error *= r->metrics[k].count > 1 ? time_part : 1.0;
+        *metric_error = at_least(error, *metric_error);
+    }
+    if (is_likely) {
+        r->cost_error = at_least(fabs(row[targets] - exact[targets]), r->cost_error);
+        r->p_error = at_least(fabs(row[targets + 1] - exact[targets + 1]), r->p_error);
+    }
+}
+
+static void compare_lane(trial *t, size_t lane) {
+    recommend_work *r = t->r;
+    const struct solve_units *units = r->work.solution->units;
+    const solve_layout *layout = &r->work.solution->layout;
     const ddt_recommend_product *product = &r->options->product;
-    size_t targets = r->options->targets.count;
-    const solve_output *outputs = r->work.solution->layout.outputs;
-    size_t cost_output = targets;
-    size_t p_output = r->work.solution->layout.output_count - 1;
-    double dose_cost_scale = 0.0;
-    for (size_t s = 0; s < r->shapes; s++) {
-        dose_cost_scale = fmax(dose_cost_scale, recommend_daily_dose(product, s, r->doses - 1));
+    const bool is_likely = t->sample[lane] / r->patient_stride < r->likely_count;
+    const double *outputs[UNITS_OUTPUTS_MAX];
+    double figures[UNITS_POINTS_MAX * RECOMMEND_FIGURES_MAX];
+    double row[UNITS_OUTPUTS_MAX];
+    double exact[UNITS_OUTPUTS_MAX];
+    for (size_t o = 0; o < layout->output_count; o++) {
+        outputs[o] = t->outputs[o] + lane * r->block;
     }
     recommend_load(r, t->sample[lane] / r->patient_stride, t->symbols);
     for (size_t z = 0; z < r->points; z++) {
@@ -227,30 +285,15 @@ static void compare_lane(trial *t, size_t lane) {
             recommend_history_exact(r, lane, recommend_history_part(t->sample[lane]), &t->numbers, values.past);
         }
     }
-    for (size_t s = 0; s < r->shapes; s++) {
-        for (size_t d = 0; d < r->doses; d++) {
-            double metrics[DDT_RECOMMEND_TARGETS_MAX] = {0.0};
-            double cost = 0.0;
-            double p = 0.0;
-            size_t slot = lane * r->block + d * r->columns + s;
-            if (!recommend_is_allowed(product, s, d)) {
-                continue;
-            }
-            exact_candidate(t, s, d, metrics, &cost, &p);
-            cost += r->options->dose_weight * recommend_daily_dose(product, s, d) / dose_cost_scale;
-            for (size_t k = 0; k < targets; k++) {
-                double unit = outputs[k].scale;
-                double error = fabs(t->outputs[k][slot] * unit - metrics[k]) / fmax(fabs(metrics[k]), least * unit);
-                error *= r->metrics[k].count > 1 ? time_part : 1.0;
-                *metric_error = at_least(error, *metric_error);
-            }
-            if (r->options->metrics_only || !is_likely) {
-                continue;
-            }
-            r->cost_error =
-                at_least(fabs(t->outputs[cost_output][slot] * outputs[cost_output].scale - cost), r->cost_error);
-            r->p_error = at_least(fabs(t->outputs[p_output][slot] * outputs[p_output].scale - p), r->p_error);
-        }
+    for (size_t c = 0; c < units->candidate_count; c++) {
+        size_t shape = 0;
+        size_t dose = 0;
+        (void)recommend_locate(product, c, &shape, &dose);
+        exact_figures(t, shape, dose, figures);
+        recommend_table_row(&units->targets, &units->reports, r->points, figures, exact);
+        exact[units->targets.count] += units->dose_weight * recommend_relative_daily(product, c);
+        recommend_units_row(units, layout, c, outputs, row);
+        compare_rows(t, is_likely, row, exact);
     }
 }
 

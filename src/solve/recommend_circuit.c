@@ -30,10 +30,16 @@ static const recommend_column *column_of(const recommend_work *r, const recommen
 
 static size_t target_of(const recommend_work *r, size_t metric) {
     size_t t = 0;
-    while (t + 1 < r->options->targets.count && metric >= r->metrics[t].first + r->metrics[t].count) {
+    while (t + 1 < r->figure_count && metric >= r->metrics[t].first + r->metrics[t].count) {
         t++;
     }
     return t;
+}
+
+/* Columns of targets; behind them are those that are only told. */
+static size_t target_columns(const recommend_work *r) {
+    const recommend_metric *last = &r->metrics[r->options->targets.count - 1];
+    return last->first + last->count;
 }
 
 /* A function of the place whose user is the work itself. */
@@ -91,6 +97,10 @@ static carried of_metrics(const recommend_work *r) {
     return carried_between(below_range, most);
 }
 
+double recommend_response_unit(const recommend_work *r, size_t figure) {
+    return r->metrics[figure].unit * of_metrics(r).half;
+}
+
 /* Of x / (1 + x). */
 static carried of_compressed(const recommend_work *r) {
     carried x = of_metrics(r);
@@ -120,15 +130,16 @@ static double dose_at(const void *user, const recommend_place *p) {
 static double grid_weight_at(const void *user, const recommend_place *p) {
     const recommend_work *r = user;
     const recommend_metric *m = &r->metrics[target_of(r, p->metric)];
-    return p->metric < r->metric_count && m->count > 1 ? 1.0 / ((double)m->count * of_parts().half) : 0.0;
+    return p->metric < target_columns(r) && m->count > 1 ? 1.0 / ((double)m->count * of_parts().half) : 0.0;
 }
 
 static double daily_cost_at(const void *user, const recommend_place *p) {
     const recommend_work *r = user;
     const ddt_recommend_product *product = &r->options->product;
     double largest = 0.0;
-    for (size_t s = 0; s < r->shapes; s++) {
-        largest = fmax(largest, recommend_daily_dose(product, s, r->doses - 1));
+    for (size_t i = 0; i < r->shapes * r->doses; i++) {
+        const bool is_allowed = recommend_is_allowed(product, i / r->doses, i % r->doses);
+        largest = is_allowed ? fmax(largest, recommend_daily_dose(product, i / r->doses, i % r->doses)) : largest;
     }
     return is_candidate(r, p)
                ? sum_size * r->options->dose_weight * recommend_daily_dose(product, p->shape, p->row) / largest
@@ -239,8 +250,7 @@ static double attained_limit(const ddt_recommend_target *target, double metric) 
 
 /* Nodes of one target, at the first metric's columns. */
 typedef struct target_nodes {
-    ddt_node metric, cost, attained;
-    double metric_scale; /* metric = scale * node */
+    ddt_node cost, attained;
 } target_nodes;
 
 /* Part of the interval above the MIC, carried: the mean of a smooth step over the interval's times. */
@@ -254,17 +264,14 @@ static ddt_status time_above(recommend_work *r, size_t t, ddt_node v, ddt_node *
     return ddt_circuit_status(r->work.circuit);
 }
 
-/* y: the carried metric, v: x / (1 + x) of it, carried. */
-static ddt_status build_target(recommend_work *r, size_t t, ddt_node y, ddt_node v, target_nodes *out) {
+/* v: x / (1 + x) of the metric, carried. */
+static ddt_status build_target(recommend_work *r, size_t t, ddt_node v, target_nodes *out) {
     bool is_time = r->metrics[t].count > 1;
-    ddt_node metric = y;
     ddt_node argument = v;
-    carried of_metric = of_metrics(r);
     carried of_argument = of_compressed(r);
     if (is_time) {
-        SOLVE_TRY(time_above(r, t, v, &metric));
-        argument = metric;
-        of_metric = of_argument = of_parts();
+        SOLVE_TRY(time_above(r, t, v, &argument));
+        of_argument = of_parts();
     }
     /* Weights and the mean's factor are in the polynomials: they cost no level there. */
     double part = sum_size / (double)r->points;
@@ -272,8 +279,6 @@ static ddt_status build_target(recommend_work *r, size_t t, ddt_node y, ddt_node
                           part * r->options->targets.items[t].weight, cost_tolerance, &out->cost));
     SOLVE_TRY(target_node(r, t, argument, of_argument, !is_time, ddt_recommend_attained, t == 0 ? part : 1.0,
                           step_tolerance, &out->attained));
-    out->metric = to_front(r, t, shifted(r, metric, of_metric.mid / of_metric.half));
-    out->metric_scale = of_metric.half * (is_time ? 1.0 : r->metrics[t].unit);
     out->cost = to_front(r, t, out->cost);
     out->attained = to_front(r, t, out->attained);
     return ddt_circuit_status(r->work.circuit);
@@ -299,26 +304,6 @@ static ddt_node expectation(recommend_work *r, ddt_node x) {
     return ddt_circuit_sum(r->work.circuit, x, (int64_t)(r->row_slots * r->columns), r->points);
 }
 
-static ddt_status cost_outputs(recommend_work *r, const target_nodes *nodes) {
-    const ddt_recommend_targets *targets = &r->options->targets;
-    ddt_node costs[DDT_RECOMMEND_TARGETS_MAX] = {0};
-    ddt_node total = DDT_NODE_NONE;
-    for (size_t t = 0; t < targets->count; t++) {
-        costs[t] = expectation(r, nodes[t].cost);
-        total = t == 0 ? costs[t] : ddt_circuit_add(r->work.circuit, total, costs[t]);
-    }
-    if (r->options->dose_weight > 0.0) {
-        total = ddt_circuit_add(r->work.circuit, total, own_public(r, daily_cost_at));
-    }
-    SOLVE_TRY(recommend_add_output(r, "cost", total, 1.0 / sum_size));
-    for (size_t t = 0; t < targets->count && targets->count > 1; t++) {
-        char name[DDT_RECOMMEND_NAME_BYTES + sizeof "cost()"];
-        (void)snprintf(name, sizeof name, "cost(%s)", targets->items[t].name);
-        SOLVE_TRY(recommend_add_output(r, name, costs[t], 1.0 / (sum_size * targets->items[t].weight)));
-    }
-    return DDT_OK;
-}
-
 static ddt_status probability_output(recommend_work *r, const target_nodes *nodes) {
     /* A balanced tree of products: depth log2. */
     ddt_node product[DDT_RECOMMEND_TARGETS_MAX] = {0};
@@ -336,6 +321,28 @@ static ddt_status probability_output(recommend_work *r, const target_nodes *node
         count = (count + 1) / 2;
     }
     return recommend_add_output(r, "p_target", expectation(r, product[0]), 1.0 / sum_size);
+}
+
+/* In the table's order. */
+static ddt_status cost_outputs(recommend_work *r, const target_nodes *nodes) {
+    const ddt_recommend_targets *targets = &r->options->targets;
+    ddt_node costs[DDT_RECOMMEND_TARGETS_MAX] = {0};
+    ddt_node total = DDT_NODE_NONE;
+    for (size_t t = 0; t < targets->count; t++) {
+        costs[t] = expectation(r, nodes[t].cost);
+        total = t == 0 ? costs[t] : ddt_circuit_add(r->work.circuit, total, costs[t]);
+    }
+    if (r->options->dose_weight > 0.0) {
+        total = ddt_circuit_add(r->work.circuit, total, own_public(r, daily_cost_at));
+    }
+    SOLVE_TRY(recommend_add_output(r, "cost", total, 1.0 / sum_size));
+    SOLVE_TRY(probability_output(r, nodes));
+    for (size_t t = 0; t < targets->count && targets->count > 1; t++) {
+        char name[DDT_RECOMMEND_NAME_BYTES + sizeof "cost()"];
+        (void)snprintf(name, sizeof name, "cost(%s)", targets->items[t].name);
+        SOLVE_TRY(recommend_add_output(r, name, costs[t], 1.0 / (sum_size * targets->items[t].weight)));
+    }
+    return DDT_OK;
 }
 
 void recommend_drop_outputs(solve_layout *layout) {
@@ -380,28 +387,30 @@ ddt_status recommend_unit_response(recommend_work *r, ddt_node *out) {
     return DDT_OK;
 }
 
-ddt_status recommend_build(recommend_work *r) {
-    ddt_node y = DDT_NODE_NONE;
+/* Responses to every dose, costs and probabilities of every candidate, from the unit responses y. */
+static ddt_status build_costs(recommend_work *r, ddt_node y) {
     ddt_node v = DDT_NODE_NONE;
     target_nodes nodes[DDT_RECOMMEND_TARGETS_MAX] = {{0}};
-    SOLVE_TRY(recommend_unit_response(r, &y));
     carried metrics = of_metrics(r);
     ddt_node x = ddt_circuit_mul(r->work.circuit, y, own_public(r, dose_at));
     if (r->history != NULL) {
         int64_t behind = (int64_t)(r->metric_count * r->shape_slots);
         x = ddt_circuit_add(r->work.circuit, x, ddt_circuit_rotate(r->work.circuit, x, behind));
     }
+    SOLVE_TRY(recommend_add_output(r, "response", x, 1.0));
     x = shifted(r, x, -metrics.mid / metrics.half);
     SOLVE_TRY(compress(r, x, &v));
     for (size_t t = 0; t < r->options->targets.count; t++) {
-        SOLVE_TRY(build_target(r, t, x, v, &nodes[t]));
+        SOLVE_TRY(build_target(r, t, v, &nodes[t]));
     }
-    for (size_t t = 0; t < r->options->targets.count; t++) {
-        SOLVE_TRY(recommend_add_output(r, r->options->targets.items[t].name, nodes[t].metric, nodes[t].metric_scale));
-    }
+    return cost_outputs(r, nodes);
+}
+
+ddt_status recommend_build(recommend_work *r) {
+    ddt_node y = DDT_NODE_NONE;
+    SOLVE_TRY(recommend_unit_response(r, &y));
     if (r->options->metrics_only) {
-        return DDT_OK;
+        return recommend_add_output(r, "response", y, r->work.solution->layout.outputs[0].scale / r->amplitude);
     }
-    SOLVE_TRY(cost_outputs(r, nodes));
-    return probability_output(r, nodes);
+    return build_costs(r, y);
 }

@@ -306,3 +306,42 @@ double ddt_course_round(const ddt_course_options *options, double dose) {
     const double rounded = options->dose_step > 0.0 ? round(dose / options->dose_step) * options->dose_step : dose;
     return options->is_bounded ? fmin(fmax(rounded, options->dose_low), options->dose_high) : fmax(rounded, 0.0);
 }
+
+ddt_status ddt_course_of(ddt_context *ctx, const ddt_recommend_options *options, ddt_course_options *out) {
+    const double rounding = 1e-9;
+    const ddt_recommend_product *product = &options->product;
+    *out = (ddt_course_options){.solve = options->solve,
+                                .targets = options->targets,
+                                .output = options->output,
+                                .time_count = product->course_count,
+                                .dose_high = product->dose_high,
+                                .is_bounded = true,
+                                .dose_low = product->dose_low,
+                                .dose_step = product->dose_step,
+                                .infusion_h = product->infusion_count > 0 ? product->infusions_h[0] : 0.0,
+                                .compartment = product->compartment,
+                                .change_weight = product->change_weight,
+                                .dose_weight = product->dose_weight,
+                                .point_estimate = options->point_estimate};
+    if (product->course_count == 0) {
+        return ddt_fail(ctx, DDT_ERR_USAGE, "What can be given is no course of doses.");
+    }
+    if (options->metrics_only) {
+        return ddt_fail(ctx, DDT_ERR_UNSUPPORTED,
+                        "The doses of a course come from refreshed ciphertexts, which are too noisy to be granted.");
+    }
+    memcpy(out->times_h, product->course_h, sizeof out->times_h);
+    if (product->rate_max > 0.0 && out->infusion_h > 0.0) {
+        const double most = fmin(product->dose_high, product->rate_max * out->infusion_h);
+        out->dose_high =
+            product->dose_low + floor((most - product->dose_low) / product->dose_step + rounding) * product->dose_step;
+    }
+    return DDT_OK;
+}
+
+ddt_status recommend_course_solve(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
+                                  const ddt_recommend_options *options, ddt_solution **out) {
+    ddt_course_options asked;
+    SOLVE_TRY(ddt_course_of(ctx, options, &asked));
+    return ddt_solve_course(ctx, model, events, &asked, out);
+}

@@ -318,7 +318,7 @@ static void run_all(const course *c, bool is_exact, spans *seen, unsigned *fewes
     memset(good, true, sizeof good);
     *seen = (spans){INFINITY, -INFINITY, INFINITY, -INFINITY};
     for (size_t s = 0; s < c->r->patient_count; s++) {
-        double x[COURSE_SIDE];
+        double x[COURSE_SIDE] = {0.0};
         search run;
         run_begin(c, &c->patients[s], is_exact, seen, &run);
         run_look(&run, x);
@@ -396,7 +396,7 @@ static void try_rho(course *c, course_box *best) {
 }
 
 ddt_status course_box_choose(course *c) {
-    static const double factors[] = {1.0, 1.5, 2.0, 3.0};
+    static const double factors[] = {1.0, 1.5, 2.0, 3.0, 5.0};
     course_box best = {0};
     SOLVE_TRY(read_patients(c));
     for (size_t i = 0; i < sizeof factors / sizeof *factors; i++) {

@@ -12,34 +12,23 @@ static const double curve_tolerance = 2e-4; /* of a linear model's curves: a twe
 
 /* ------------------------------------------------------------------ what targets and product say */
 
-static void name_outputs(struct solve_curves *curves) {
-    const size_t targets = curves->targets.count;
-    const size_t room = sizeof *curves->output_names;
-    curves->output_count = 0;
-    for (size_t t = 0; t < targets; t++) {
-        (void)snprintf(curves->output_names[curves->output_count++], room, "%s", curves->targets.items[t].name);
-    }
-    (void)snprintf(curves->output_names[curves->output_count++], room, "cost");
-    (void)snprintf(curves->output_names[curves->output_count++], room, "p_target");
-    for (size_t t = 0; t < targets && targets > 1; t++) {
-        (void)snprintf(curves->output_names[curves->output_count++], room, "cost(%s)", curves->targets.items[t].name);
-    }
-}
-
 size_t recommend_curves_subjects(const struct solve_curves *curves) { return curves->subject_count; }
 size_t recommend_curves_candidates(const struct solve_curves *curves) { return curves->candidate_count; }
-size_t recommend_curves_output_count(const struct solve_curves *curves) { return curves->output_count; }
+size_t recommend_curves_points(const struct solve_curves *curves) { return curves == NULL ? 1 : curves->point_count; }
+bool recommend_curves_posterior(const struct solve_curves *curves) { return curves != NULL && curves->is_posterior; }
+size_t recommend_curves_output_count(const struct solve_curves *curves) { return curves->table.output_count; }
 
 const char *recommend_curves_id(const struct solve_curves *curves, size_t subject) {
     return subject < curves->subject_count ? curves->ids[subject] : "";
 }
 
 const char *recommend_curves_output(const struct solve_curves *curves, size_t output) {
-    return output < curves->output_count ? curves->output_names[output] : "";
+    return output < curves->table.output_count ? curves->table.names[output] : "";
 }
 
 ddt_status recommend_curves_prepare(ddt_context *ctx, struct solve_curves *curves) {
-    name_outputs(curves);
+    const ddt_recommend_targets none = {0};
+    recommend_table_create(&curves->targets, &none, curves->point_count, &curves->table);
     SOLVE_TRY(ddt_recommend_product_text(ctx, &curves->product, &curves->product_text));
     curves->candidate_count = ddt_recommend_candidate_count(&curves->product);
     size_t shapes = recommend_shape_count(&curves->product);
@@ -338,60 +327,47 @@ ddt_status recommend_curves_solve(ddt_context *ctx, const ddt_model *model, cons
 
 /* ------------------------------------------------------------------ values */
 
-/* Metrics, costs and P(target) of one curve, added to those of a candidate; only the first point's metrics count. */
-static void add_curve(const struct solve_curves *curves, size_t candidate, size_t point, const double *curve,
-                      size_t stride, double *row) {
-    const size_t targets = curves->targets.count;
-    const double share = 1.0 / (double)curves->point_count;
+/* What targets make of one curve of a candidate. */
+static void read_curve(const struct solve_curves *curves, size_t candidate, const double *curve, size_t stride,
+                       double *figures) {
     const ddt_recommend_candidate c = ddt_recommend_candidate_at(&curves->product, candidate);
     size_t shape = 0;
     size_t dose = 0;
-    double attained = 1.0;
     (void)recommend_locate(&curves->product, candidate, &shape, &dose);
-    for (size_t t = 0; t < targets; t++) {
-        const ddt_recommend_target *target = &curves->targets.items[t];
-        double value = curves_sheet_value(&curves->sheets[shape], target, t, c.dose, curve, stride,
-                                          curves->output_of[t], curves->base_of[t]);
-        double cost = share * ddt_recommend_target_cost(target, value);
-        attained *= ddt_recommend_attained(target, value);
-        row[t] = point == 0 ? value : row[t];
-        row[targets] += target->weight * cost;
-        row[targets + 2 + t] += targets > 1 ? cost : 0.0;
-    }
-    row[targets + 1] += share * attained;
-}
-
-static double largest_daily_dose(const ddt_recommend_product *product) {
-    double largest = 0.0;
-    for (size_t i = 0; i < ddt_recommend_candidate_count(product); i++) {
-        const ddt_recommend_candidate c = ddt_recommend_candidate_at(product, i);
-        largest = fmax(largest, c.dose / c.interval_h);
-    }
-    return largest;
-}
-
-/* The rows of a table, zero. */
-static void clear_table(const struct solve_curves *curves, double *const *values) {
-    for (size_t s = 0; s < curves->subject_count; s++) {
-        memset(values[s], 0, curves->candidate_count * curves->output_count * sizeof **values);
+    for (size_t t = 0; t < curves->targets.count; t++) {
+        figures[t] = curves_sheet_value(&curves->sheets[shape], &curves->targets.items[t], t, c.dose, curve, stride,
+                                        curves->output_of[t], curves->base_of[t]);
     }
 }
 
-static void add_doses(const struct solve_curves *curves, double *const *values) {
-    const double most = largest_daily_dose(&curves->product);
-    for (size_t i = 0; i < curves->subject_count * curves->candidate_count; i++) {
+/* Where the figures of one point of a simulated subject stand: point fastest but for the figures. */
+static double *figures_at(const struct solve_curves *curves, double *all, size_t simulated, size_t point) {
+    return all + (simulated * curves->point_count + point) * curves->targets.count;
+}
+
+/* The table from all figures. */
+static void fill_table(const struct solve_curves *curves, double *figures, double *const *values) {
+    const ddt_recommend_targets none = {0};
+    for (size_t i = 0; i < curves_simulated_count(curves); i++) {
         const size_t candidate = i % curves->candidate_count;
-        const ddt_recommend_candidate c = ddt_recommend_candidate_at(&curves->product, candidate);
-        double *row = values[i / curves->candidate_count] + candidate * curves->output_count;
-        row[curves->targets.count] += curves->dose_weight * c.dose / c.interval_h / most;
+        double *row = values[i / curves->candidate_count] + candidate * curves->table.output_count;
+        recommend_table_row(&curves->targets, &none, curves->point_count, figures_at(curves, figures, i, 0), row);
+        row[curves->targets.count] += curves->dose_weight > 0.0
+                                          ? curves->dose_weight * recommend_relative_daily(&curves->product, candidate)
+                                          : 0.0;
     }
+}
+
+/* Figures of all simulated subjects at all points; NULL when memory is short. */
+static double *figures_create(const struct solve_curves *curves) {
+    return ddt_calloc(curves_simulated_count(curves) * curves->point_count * curves->targets.count, sizeof(double));
 }
 
 static size_t part_of(const solve_layout *layout) { return layout->segments * layout->rows * layout->columns; }
 
-/* The curves of one point, added to the table. */
-static void add_point(const ddt_solution *solution, size_t point, const double *const *outputs, double *const *rows,
-                      double *const *values) {
+/* The curves of one point. */
+static void read_point(const ddt_solution *solution, size_t point, const double *const *outputs, double *const *rows,
+                       double *figures) {
     const struct solve_curves *curves = solution->curves;
     const double *shifted[CURVES_OUTPUTS_MAX];
     for (size_t o = 0; o < solution->layout.output_count; o++) {
@@ -399,9 +375,8 @@ static void add_point(const ddt_solution *solution, size_t point, const double *
     }
     solve_layout_collect(&solution->layout, shifted, rows);
     for (size_t i = 0; i < curves_simulated_count(curves); i++) {
-        const size_t candidate = i % curves->candidate_count;
-        add_curve(curves, candidate, point, rows[i], solution->layout.output_count,
-                  values[i / curves->candidate_count] + candidate * curves->output_count);
+        read_curve(curves, i % curves->candidate_count, rows[i], solution->layout.output_count,
+                   figures_at(curves, figures, i, point));
     }
 }
 
@@ -429,21 +404,24 @@ void recommend_curves_collect(const ddt_solution *solution, const double *const 
     }
     double *all = ddt_alloc(total, sizeof *all);
     double **rows = ddt_calloc(layout->subject_count, sizeof *rows);
-    bool complete = all != NULL && rows != NULL;
+    double *figures = figures_create(curves);
+    bool complete = all != NULL && rows != NULL && figures != NULL;
     for (size_t s = 0, next = 0; complete && s < layout->subject_count; s++) {
         rows[s] = all + next;
         next += layout->subjects[s].observation_count * layout->output_count;
     }
-    clear_table(curves, values);
     for (size_t p = 0; complete && p < curves->point_count; p++) {
-        add_point(solution, p, outputs, rows, values);
+        read_point(solution, p, outputs, rows, figures);
     }
-    add_doses(curves, values);
+    if (complete) {
+        fill_table(curves, figures, values);
+    }
     for (size_t i = 0; !complete && i < curves->subject_count; i++) {
-        for (size_t k = 0; k < curves->candidate_count * curves->output_count; k++) {
+        for (size_t k = 0; k < curves->candidate_count * curves->table.output_count; k++) {
             values[i][k] = NAN;
         }
     }
+    ddt_free(figures);
     ddt_free(rows);
     ddt_free(all);
 }
@@ -606,7 +584,7 @@ ddt_status recommend_curves_copy(ddt_context *ctx, ddt_solution *solution, const
 bool ddt_recommend_is_simulated(const ddt_solution *solution) { return solution->curves != NULL; }
 
 static ddt_status reference_point(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
-                                  const ddt_events *simulated, size_t point, double *curve, double *const *values) {
+                                  const ddt_events *simulated, size_t point, double *curve, double *figures) {
     const struct solve_curves *curves = solution->curves;
     const solve_layout *layout = &solution->layout;
     ddt_expr expressions[CURVES_OUTPUTS_MAX];
@@ -618,10 +596,9 @@ static ddt_status reference_point(ddt_context *ctx, const ddt_solution *solution
         expressions[o] = output.value;
     }
     for (size_t i = 0; i < curves_simulated_count(curves); i++) {
-        const size_t candidate = i % curves->candidate_count;
         SOLVE_TRY(ddt_reference_simulate(ctx, model, simulated, i, expressions, layout->output_count, curve));
-        add_curve(curves, candidate, point, curve, layout->output_count,
-                  values[i / curves->candidate_count] + candidate * curves->output_count);
+        read_curve(curves, i % curves->candidate_count, curve, layout->output_count,
+                   figures_at(curves, figures, i, point));
     }
     return DDT_OK;
 }
@@ -638,19 +615,24 @@ ddt_status ddt_recommend_reference(ddt_context *ctx, const ddt_solution *solutio
         nodes = curves->sheets[i].node_count > nodes ? curves->sheets[i].node_count : nodes;
     }
     double *curve = ddt_calloc(nodes * solution->layout.output_count, sizeof *curve);
-    if (curve == NULL) {
+    double *figures = figures_create(curves);
+    if (curve == NULL || figures == NULL) {
+        ddt_free(curve);
+        ddt_free(figures);
         return solve_no_memory(ctx);
     }
-    clear_table(curves, values);
     for (size_t p = 0; p < curves->point_count && status == DDT_OK; p++) {
         ddt_events *simulated = NULL;
         status = recommend_simulated_events(ctx, curves, model, events, p, &simulated, NULL);
         if (status == DDT_OK) {
-            status = reference_point(ctx, solution, model, simulated, p, curve, values);
+            status = reference_point(ctx, solution, model, simulated, p, curve, figures);
         }
         ddt_events_destroy(simulated);
     }
-    add_doses(curves, values);
+    if (status == DDT_OK) {
+        fill_table(curves, figures, values);
+    }
+    ddt_free(figures);
     ddt_free(curve);
     return status;
 }

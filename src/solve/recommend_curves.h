@@ -13,7 +13,7 @@
 #ifndef DDT_SOLVE_RECOMMEND_CURVES_H
 #define DDT_SOLVE_RECOMMEND_CURVES_H
 
-#include "recommend_internal.h"
+#include "recommend_units.h"
 
 enum { CURVES_NODES_MAX = 4096, CURVES_POINTS_MAX = 64, CURVES_OUTPUTS_MAX = 2 * DDT_RECOMMEND_TARGETS_MAX };
 
@@ -55,8 +55,7 @@ struct solve_curves {
     double dose_weight;
     unsigned compartment;                                                            /* 1-based */
     size_t output_of[DDT_RECOMMEND_TARGETS_MAX], base_of[DDT_RECOMMEND_TARGETS_MAX]; /* of the layout; SIZE_MAX: none */
-    size_t output_count; /* of the table: targets, cost, p_target, cost(NAME) */
-    char output_names[CURVES_OUTPUTS_MAX + 2][DDT_RECOMMEND_NAME_BYTES + 8];
+    recommend_table table;
     size_t subject_count, candidate_count;
     char **ids;
     size_t shape_count;

@@ -8,35 +8,19 @@
 
 #include <string.h>
 
-enum { SECTION_MAX_BYTES = 1 << 20, TEXT_MAX = 4096, TARGET_BYTES_MIN = 3 * 4 + 8 * 8 };
+enum { SECTION_MAX_BYTES = 1 << 20 };
 
 /* ------------------------------------------------------------------ writing */
-
-/* Infinities are no numbers of a file: an open upper end is 0. */
-static void write_target(ddt_writer *w, const struct solve_curves *curves, size_t t) {
-    const ddt_recommend_target *target = &curves->targets.items[t];
-    ddt_writer_u8(w, (uint8_t)target->kind);
-    ddt_writer_u8(w, target->is_steady);
-    ddt_writer_u8(w, target->is_toxicity);
-    const double numbers[] = {
-        target->at_h, target->from_h, target->to_h, target->low, isfinite(target->high) ? target->high : 0.0,
-        target->mic,  target->weight, target->day};
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        ddt_writer_f64(w, numbers[i]);
-    }
-    ddt_writer_string(w, target->name);
-    ddt_writer_u32(w, (uint32_t)curves->output_of[t]);
-    ddt_writer_u32(w, curves->base_of[t] == SIZE_MAX ? SOLVE_NONE : (uint32_t)curves->base_of[t]);
-}
 
 ddt_status recommend_curves_write(ddt_writer *writer, const struct solve_curves *curves) {
     ddt_writer_begin(writer, "CURV");
     ddt_writer_string(writer, curves->product_text);
     ddt_writer_u32(writer, curves->compartment);
     ddt_writer_f64(writer, curves->dose_weight);
-    ddt_writer_u32(writer, (uint32_t)curves->targets.count);
+    recommend_targets_write(writer, &curves->targets);
     for (size_t t = 0; t < curves->targets.count; t++) {
-        write_target(writer, curves, t);
+        ddt_writer_u32(writer, (uint32_t)curves->output_of[t]);
+        ddt_writer_u32(writer, curves->base_of[t] == SIZE_MAX ? SOLVE_NONE : (uint32_t)curves->base_of[t]);
     }
     ddt_writer_u32(writer, (uint32_t)curves->subject_count);
     ddt_writer_u8(writer, curves->is_posterior);
@@ -73,47 +57,6 @@ static ddt_status read_u32(const parser *p, size_t *out) {
     return DDT_OK;
 }
 
-static ddt_status read_name(const parser *p, char to[DDT_RECOMMEND_NAME_BYTES]) {
-    char *text = NULL;
-    SOLVE_TRY(ddt_reader_string(p->reader, DDT_RECOMMEND_NAME_BYTES - 1, &text));
-    (void)snprintf(to, DDT_RECOMMEND_NAME_BYTES, "%s", text);
-    ddt_free(text);
-    return DDT_OK;
-}
-
-static ddt_status read_product(const parser *p) {
-    char *text = NULL;
-    size_t compartment = 0;
-    SOLVE_TRY(ddt_reader_string(p->reader, TEXT_MAX, &text));
-    ddt_status status = ddt_recommend_parse_product(p->ctx, text, &p->curves->product);
-    ddt_free(text);
-    if (status != DDT_OK) {
-        return status == DDT_ERR_USAGE ? bad(p, "its product is none") : status;
-    }
-    SOLVE_TRY(read_u32(p, &compartment));
-    p->curves->compartment = (unsigned)compartment;
-    return ddt_reader_f64(p->reader, &p->curves->dose_weight);
-}
-
-static bool is_sound(const ddt_recommend_target *target) {
-    bool has_times = target->at_h >= 0.0 && target->from_h >= 0.0 && target->to_h >= 0.0 && target->day > 0.0;
-    return has_times && target->low >= 0.0 && target->low <= target->high && target->weight > 0.0;
-}
-
-static ddt_status read_flags(const parser *p, ddt_recommend_target *target) {
-    uint8_t kind = 0;
-    uint8_t is_steady = 0;
-    uint8_t is_toxicity = 0;
-    SOLVE_TRY(ddt_reader_u8(p->reader, &kind));
-    SOLVE_TRY(ddt_reader_u8(p->reader, &is_steady));
-    SOLVE_TRY(ddt_reader_u8(p->reader, &is_toxicity));
-    target->kind = (ddt_metric_kind)kind;
-    target->is_steady = is_steady == 1;
-    target->is_toxicity = is_toxicity == 1;
-    return kind <= DDT_METRIC_SHARE && is_steady <= 1 && is_toxicity <= 1 ? DDT_OK
-                                                                          : bad(p, "a target has an unknown kind");
-}
-
 static ddt_status read_output(const parser *p, bool may_be_none, size_t *out) {
     SOLVE_TRY(read_u32(p, out));
     if (may_be_none && *out == SOLVE_NONE) {
@@ -121,21 +64,6 @@ static ddt_status read_output(const parser *p, bool may_be_none, size_t *out) {
         return DDT_OK;
     }
     return *out < p->solution->layout.output_count ? DDT_OK : bad(p, "a target names an output that does not exist");
-}
-
-static ddt_status read_target(const parser *p, size_t t) {
-    ddt_recommend_target *target = &p->curves->targets.items[t];
-    SOLVE_TRY(read_flags(p, target));
-    double *const numbers[] = {&target->at_h, &target->from_h, &target->to_h,   &target->low,
-                               &target->high, &target->mic,    &target->weight, &target->day};
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        SOLVE_TRY(ddt_reader_f64(p->reader, numbers[i]));
-    }
-    target->high = target->high == 0.0 ? INFINITY : target->high;
-    SOLVE_TRY(is_sound(target) ? DDT_OK : bad(p, "a target has no range"));
-    SOLVE_TRY(read_name(p, target->name));
-    SOLVE_TRY(read_output(p, false, &p->curves->output_of[t]));
-    return read_output(p, true, &p->curves->base_of[t]);
 }
 
 static ddt_status read_points(const parser *p) {
@@ -200,11 +128,16 @@ static ddt_status check_subjects(const parser *p) {
 
 static ddt_status read_all(const parser *p) {
     size_t subjects = 0;
+    size_t compartment = 0;
     SOLVE_TRY(ddt_reader_begin(p->reader, "CURV", SECTION_MAX_BYTES));
-    SOLVE_TRY(read_product(p));
-    SOLVE_TRY(ddt_reader_count(p->reader, TARGET_BYTES_MIN, DDT_RECOMMEND_TARGETS_MAX, &p->curves->targets.count));
+    SOLVE_TRY(recommend_product_read(p->ctx, p->reader, &p->curves->product));
+    SOLVE_TRY(read_u32(p, &compartment));
+    p->curves->compartment = (unsigned)compartment;
+    SOLVE_TRY(ddt_reader_f64(p->reader, &p->curves->dose_weight));
+    SOLVE_TRY(recommend_targets_read(p->ctx, p->reader, &p->curves->targets));
     for (size_t t = 0; t < p->curves->targets.count; t++) {
-        SOLVE_TRY(read_target(p, t));
+        SOLVE_TRY(read_output(p, false, &p->curves->output_of[t]));
+        SOLVE_TRY(read_output(p, true, &p->curves->base_of[t]));
     }
     SOLVE_TRY(read_u32(p, &subjects));
     SOLVE_TRY(read_points(p));

@@ -98,6 +98,9 @@ static bool sees_the_past(const recommend_work *r) {
     for (size_t t = 0; t < r->options->targets.count; t++) {
         sees = sees || !r->options->targets.items[t].is_steady;
     }
+    for (size_t t = 0; t < r->reports.count; t++) {
+        sees = sees || !r->reports.items[t].is_steady;
+    }
     return sees && r->course == NULL;
 }
 
@@ -187,8 +190,8 @@ static double divisor_of(const regimen_functional *column) {
 
 static bool is_shape_alike(const recommend_work *r) {
     bool alike = true;
-    for (size_t t = 0; t < r->options->targets.count; t++) {
-        const ddt_recommend_target *target = &r->options->targets.items[t];
+    for (size_t t = 0; t < r->figure_count; t++) {
+        const ddt_recommend_target *target = r->metrics[t].target;
         bool is_alike = target->is_steady || target->kind == DDT_METRIC_AUC24 ||
                         target->kind == DDT_METRIC_AUC_WINDOW || target->kind == DDT_METRIC_TROUGH;
         alike = alike && is_alike;
@@ -380,12 +383,16 @@ double recommend_history_time(const recommend_work *r, size_t lane, const recomm
     return i < sum->count ? sum->time_h[i] : sum->time_h[0];
 }
 
+double recommend_history_scale(const recommend_work *r, size_t metric, size_t shape) {
+    return r->history == NULL ? 0.0 : r->history->scales[column_index(r, metric, shape)];
+}
+
 double recommend_history_factor(const recommend_work *r, const recommend_place *p) {
     if (!recommend_history_has(r, p)) {
         return 0.0;
     }
-    double scale = r->history->scales[column_index(r, p->metric - r->metric_count, p->shape)];
-    return scale * r->work.solution->layout.outputs[0].scale / r->amplitude;
+    return recommend_history_scale(r, p->metric - r->metric_count, p->shape) *
+           r->work.solution->layout.outputs[0].scale / r->amplitude;
 }
 
 ddt_status recommend_history_add_input(recommend_work *r) {

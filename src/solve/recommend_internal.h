@@ -9,7 +9,9 @@
  *   recommend_points.c      the posterior's points, ranges of rates
  *   recommend_inputs.c      what the circuit reads: packed inputs, points, public vectors
  *   recommend_history.c     doses given before
+ *   recommend_reports.c     figures that are told beside the targets'
  *   recommend_circuit.c     the circuit
+ *   recommend_units.h       what the holder makes of unit responses
  *   recommend_course.c      doses over a course
  *   recommend.c             ddt_solve_recommend from beginning to end
  *
@@ -27,7 +29,9 @@ enum {
     RECOMMEND_SHAPES_MAX = 128,
     RECOMMEND_CYCLES_MAX = 1000,
     RECOMMEND_ETAS_MAX = 16,
-    RECOMMEND_POSTERIOR_MAX = 8 /* of estimates with a posterior */
+    RECOMMEND_POSTERIOR_MAX = 8,                           /* of estimates with a posterior */
+    RECOMMEND_FIGURES_MAX = 2 * DDT_RECOMMEND_TARGETS_MAX, /* targets and what is told beside them */
+    RECOMMEND_BANDS = 3                                    /* percentiles 5, 50 and 95 */
 };
 
 /* ------------------------------------------------------------------ candidates */
@@ -110,8 +114,9 @@ typedef struct recommend_column {
     bool is_zero; /* a dose behind what is measured */
 } recommend_column;
 
-/* Where the metrics of a target lie. */
+/* Where the metrics of a target, or of what is told beside them, lie. */
 typedef struct recommend_metric {
+    const ddt_recommend_target *target;
     size_t first, count; /* metric columns: one, or the times of an interval */
     double unit;         /* x = metric / unit */
 } recommend_metric;
@@ -144,7 +149,10 @@ typedef struct recommend_work {
 
     size_t shapes, doses, points;
     size_t shape_slots, metric_count, metric_slots, sum_rows, row_slots, columns, block;
-    recommend_metric metrics[DDT_RECOMMEND_TARGETS_MAX];
+    ddt_recommend_targets reports; /* told beside the targets */
+    bool omits_reports;            /* the usual ones do not fit */
+    size_t figure_count;           /* targets, then reports */
+    recommend_metric metrics[RECOMMEND_FIGURES_MAX];
     double *point_eta;                    /* points x free_count */
     size_t patient_count, patient_stride; /* virtual patient k is sample k * patient_stride */
     size_t likely_count;                  /* the others are corners of all ranges at once */
@@ -156,7 +164,8 @@ typedef struct recommend_work {
     struct recommend_history *history; /* NULL: no earlier doses that a target could see */
     double *record_amounts;            /* of one subject's records, scratch */
     ddt_node past_node;                /* the input of earlier doses */
-    double *metric_max;                /* per target: of metric / unit over the virtual population */
+    double *metric_max;                /* per figure: of metric / unit over the virtual population */
+    double response_max;               /* of a likely virtual patient */
     regimen_exact *exact;
     double metric_error, cost_error, p_error; /* of likely patients */
     double corner_error;                      /* of a metric at the corners of all ranges */
@@ -198,7 +207,10 @@ ddt_status recommend_history_add_input(recommend_work *r);
 /* Whether this is a history's column, and the time of its slot. */
 bool recommend_history_has(const recommend_work *r, const recommend_place *p);
 double recommend_history_time(const recommend_work *r, size_t lane, const recommend_place *p);
-/* What a history's column is multiplied by to be its metric; 0 for other columns. */
+/* What a history's column is multiplied by to be its metric, without the response's own scale; 0 where there is none.
+ */
+double recommend_history_scale(const recommend_work *r, size_t metric, size_t shape);
+/* The same with that scale; 0 for other columns. */
 double recommend_history_factor(const recommend_work *r, const recommend_place *p);
 /* A virtual patient's doses are `part` of the largest that may be; part of a sample. */
 double recommend_history_part(size_t sample);
@@ -209,6 +221,8 @@ void recommend_history_exact(recommend_work *r, size_t lane, double part, const 
 /* Time of the exponential in a slot of a lane. */
 double recommend_time_at(const recommend_work *r, size_t lane, size_t slot);
 ddt_status recommend_build(recommend_work *r);
+/* With costs: a figure in units of the output "response". */
+double recommend_response_unit(const recommend_work *r, size_t figure);
 ddt_status recommend_unit_response(recommend_work *r, ddt_node *out);
 ddt_status recommend_add_output(recommend_work *r, const char *name, ddt_node node, double scale);
 void recommend_drop_outputs(solve_layout *layout);
@@ -216,6 +230,8 @@ void recommend_drop_outputs(solve_layout *layout);
 double recommend_column_factor(const recommend_work *r, const recommend_column *column);
 
 size_t recommend_power_of_two(size_t least);
+/* recommend_reports.c: fills r->reports, once the linear system is known. */
+ddt_status recommend_reports_find(recommend_work *r);
 /* recommend.c: everything before the circuit; build: the circuit and its checks. */
 ddt_status recommend_run(ddt_context *ctx, const ddt_model *model, const ddt_events *events, recommend_work *r,
                          ddt_status (*build)(recommend_work *r), ddt_solution **out);
@@ -224,6 +240,9 @@ unsigned recommend_default_compartment(const ddt_model *model);
 bool recommend_has_levels(const ddt_events *events);
 /* recommend_curves.c: candidates simulated one by one, recommend_curves.h. */
 ddt_status recommend_curves_solve(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
+                                  const ddt_recommend_options *options, ddt_solution **out);
+/* recommend_course.c: what is asked of a product that is a course. */
+ddt_status recommend_course_solve(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
                                   const ddt_recommend_options *options, ddt_solution **out);
 /* recommend_check.c */
 /* Metrics of one patient at one point, per unit of dose: values[column]. symbols is written. */

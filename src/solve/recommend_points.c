@@ -285,7 +285,8 @@ static double spectral_radius(const double *a, size_t n, double *x) {
 
 /*
  * Range of the rates of the likely patients; with a margin for what iterations leave out. Corners of all ranges at once
- * may lie outside: sums of exponentials are tame there.
+ * may lie outside: sums of exponentials are tame there. So may points around estimates where results are released and
+ * each level is dear: the range of estimates serves them but for extremes.
  */
 ddt_status recommend_rates(recommend_work *r) {
     const double margin = 1.1;
@@ -303,7 +304,8 @@ ddt_status recommend_rates(recommend_work *r) {
     r->rate_high = 0.0;
     for (size_t s = 0; s < r->likely_count * r->points; s++) {
         recommend_load(r, s / r->points, symbols);
-        recommend_set_point(r, s % r->points, symbols);
+        const bool is_centre_enough = r->options->metrics_only && r->has_posterior;
+        recommend_set_point(r, is_centre_enough ? 0 : s % r->points, symbols);
         solve_numbers_of(work, symbols, &numbers);
         SOLVE_TRY(solve_numbers_check(work, &numbers));
         double high = spectral_radius(numbers.a, n, scratch);

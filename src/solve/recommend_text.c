@@ -420,6 +420,55 @@ ddt_status ddt_recommend_parse_targets(ddt_context *ctx, const char *text, const
     return DDT_OK;
 }
 
+/* ------------------------------------------------------------------ what is told beside targets */
+
+/* METRIC[@TIME], or fT>THRESHOLD. */
+static ddt_status parse_report(ddt_context *ctx, span text, const ddt_model *model, ddt_recommend_target *figure) {
+    span metric = text;
+    *figure = (ddt_recommend_target){.high = INFINITY, .weight = 1.0, .day = ddt_recommend_day(model)};
+    if ((size_t)(text.end - text.begin) >= sizeof figure->name || is_empty(text)) {
+        return refuse(ctx, text, known_metrics);
+    }
+    (void)snprintf(figure->name, sizeof figure->name, "%.*s", (int)(text.end - text.begin), text.begin);
+    if (starts_with(&metric, "ft>") || starts_with(&metric, "fT>")) {
+        figure->kind = DDT_METRIC_TIME_ABOVE;
+        figure->is_steady = true;
+        return is_number(metric, &figure->mic) && figure->mic > 0.0 ? DDT_OK : refuse(ctx, text, "wants fT>THRESHOLD");
+    }
+    SOLVE_TRY(parse_metric(ctx, text, figure));
+    return figure->of[0] == '\0' && figure->kind <= DDT_METRIC_AVERAGE
+               ? DDT_OK
+               : refuse(ctx, text,
+                        "can be a target only: auc24, aucFROM-TO, cumauc@TIME, trough, peak, average and "
+                        "fT>THRESHOLD are reported");
+}
+
+ddt_status ddt_recommend_parse_reports(ddt_context *ctx, const char *text, const ddt_model *model,
+                                       ddt_recommend_targets *out) {
+    ddt_recommend_targets found = {0};
+    SOLVE_TRY(check_length(ctx, text, "list of figures"));
+    span rest = trim((span){text, text + strlen(text)});
+    if (equals(rest, "none")) {
+        rest.begin = rest.end;
+    }
+    while (!is_empty(rest)) {
+        span one;
+        (void)cut(rest, ',', &one, &rest);
+        if (found.count == DDT_RECOMMEND_TARGETS_MAX) {
+            return ddt_fail(ctx, DDT_ERR_USAGE, "More than %d figures are to be reported.", DDT_RECOMMEND_TARGETS_MAX);
+        }
+        SOLVE_TRY(parse_report(ctx, trim(one), model, &found.items[found.count]));
+        for (size_t i = 0; i < found.count; i++) {
+            if (strcmp(found.items[i].name, found.items[found.count].name) == 0) {
+                return refuse(ctx, one, "is there twice");
+            }
+        }
+        found.count++;
+    }
+    *out = found;
+    return DDT_OK;
+}
+
 /* ------------------------------------------------------------------ products */
 
 static ddt_status parse_list(ddt_context *ctx, span text, double *values, size_t most, size_t *count, double least) {
@@ -487,6 +536,9 @@ static ddt_status parse_product_key(ddt_context *ctx, span part, ddt_recommend_p
     if (equals(key, "per")) {
         return parse_per(ctx, value, product);
     }
+    if (equals(key, "course")) {
+        return parse_list(ctx, value, product->course_h, DDT_COURSE_DOSES_MAX, &product->course_count, 0.0);
+    }
     if (!is_number(value, &number) || !(number > 0.0)) {
         return refuse(ctx, part, "is not a positive number");
     }
@@ -496,6 +548,10 @@ static ddt_status parse_product_key(ddt_context *ctx, span part, ddt_recommend_p
         product->daily_max = number;
     } else if (equals(key, "day")) {
         product->day = number;
+    } else if (equals(key, "change")) {
+        product->change_weight = number;
+    } else if (equals(key, "amount")) {
+        product->dose_weight = number;
     } else if (equals(key, "cycles") && number == floor(number) && number <= RECOMMEND_CYCLES_MAX) {
         product->cycles = (unsigned)number;
     } else if (equals(key, "cmt") && number == floor(number) && number < UINT16_MAX) {
@@ -503,7 +559,7 @@ static ddt_status parse_product_key(ddt_context *ctx, span part, ddt_recommend_p
     } else {
         return refuse(ctx, part,
                       "is not understood: dose, interval, infusion, loading, rate, daily, cmt, per, cycles and day are "
-                      "known");
+                      "known, and for a course of doses course, change and amount");
     }
     return DDT_OK;
 }
@@ -520,6 +576,15 @@ ddt_status ddt_recommend_parse_product(ddt_context *ctx, const char *text, ddt_r
     }
     if (product.dose_step == -1.0) {
         return ddt_fail(ctx, DDT_ERR_USAGE, "The product has no doses, such as dose=250:2000:250.");
+    }
+    const bool is_regimen = product.interval_count > 0 || product.loading_count > 0 || product.cycles > 0 ||
+                            product.daily_max > 0.0 || product.per[0] != '\0' || product.infusion_count > 1;
+    if (product.course_count > 0 ? is_regimen : product.change_weight > 0.0 || product.dose_weight > 0.0) {
+        return ddt_fail(ctx, DDT_ERR_USAGE,
+                        product.course_count > 0
+                            ? "A course has times of its own and one infusion time: interval, loading, cycles, daily "
+                              "and per are for regimens."
+                            : "Weights of changes and amounts are for courses, such as course=0,12,24.");
     }
     if (product.interval_count == 0) {
         product.intervals_h[0] = product.day > 0.0 ? product.day : day_h;
@@ -545,7 +610,7 @@ static void write_numbers(writer *w, const char *key, const double *values, size
 }
 
 ddt_status ddt_recommend_product_text(ddt_context *ctx, const ddt_recommend_product *product, char **out) {
-    enum { NUMBERS_MAX = 32, NUMBER_BYTES = 32 };
+    enum { NUMBERS_MAX = 64, NUMBER_BYTES = 32 };
     const double compartment = product->compartment;
     const double cycles = product->cycles;
     writer w = {.room = (size_t)NUMBERS_MAX * NUMBER_BYTES};
@@ -556,7 +621,10 @@ ddt_status ddt_recommend_product_text(ddt_context *ctx, const ddt_recommend_prod
     write_numbers(&w, "dose=", &product->dose_low, 1);
     write_numbers(&w, ":", &product->dose_high, 1);
     write_numbers(&w, ":", &product->dose_step, 1);
-    write_numbers(&w, "; interval=", product->intervals_h, product->interval_count);
+    write_numbers(&w, "; course=", product->course_h, product->course_count);
+    write_numbers(&w, "; change=", &product->change_weight, product->change_weight > 0.0);
+    write_numbers(&w, "; amount=", &product->dose_weight, product->dose_weight > 0.0);
+    write_numbers(&w, "; interval=", product->intervals_h, product->course_count > 0 ? 0 : product->interval_count);
     write_numbers(&w, "; infusion=", product->infusions_h, product->infusion_count);
     write_numbers(&w, "; loading=", product->loadings, product->loading_count);
     write_numbers(&w, "; rate=", &product->rate_max, product->rate_max > 0.0);

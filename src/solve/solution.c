@@ -436,6 +436,7 @@ void ddt_solution_destroy(ddt_solution *solution) {
         solve_fit_destroy(solution->fit);
         solve_bands_destroy(solution->bands);
         recommend_curves_destroy(solution->curves);
+        recommend_units_destroy(solution->units);
         ddt_free(solution);
     }
 }
@@ -471,6 +472,9 @@ double ddt_solution_observation_time(const ddt_solution *solution, size_t subjec
 }
 
 size_t ddt_solution_output_count(const ddt_solution *solution) {
+    if (solution->units != NULL) {
+        return recommend_units_output_count(solution->units);
+    }
     return solution->curves != NULL ? recommend_curves_output_count(solution->curves) : solution->layout.output_count;
 }
 
@@ -480,6 +484,9 @@ const char *ddt_solution_output_name(const ddt_solution *solution, size_t output
     }
     if (solution->curves != NULL) {
         return recommend_curves_output(solution->curves, output);
+    }
+    if (solution->units != NULL) {
+        return recommend_units_output(solution->units, output);
     }
     return output < solution->layout.output_count ? solution->layout.outputs[output].name : "";
 }

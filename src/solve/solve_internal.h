@@ -247,6 +247,7 @@ struct ddt_solution {
     ddt_solve_info info;
     struct solve_fit *fit;       /* NULL unless it is a fit */
     struct solve_curves *curves; /* candidates of a recommendation, each simulated (recommend_curves.h); else NULL */
+    struct solve_units *units;   /* of a recommendation that is not simulated (recommend_units.h); else NULL */
     struct solve_bands *bands;   /* of virtual patients instead of the outputs themselves (bands.h); NULL without */
 };
 
@@ -261,10 +262,23 @@ size_t recommend_curves_subjects(const struct solve_curves *curves);
 const char *recommend_curves_id(const struct solve_curves *curves, size_t subject);
 size_t recommend_curves_candidates(const struct solve_curves *curves);
 size_t recommend_curves_output_count(const struct solve_curves *curves);
+/* For none, too: 1, false. */
+size_t recommend_curves_points(const struct solve_curves *curves);
+bool recommend_curves_posterior(const struct solve_curves *curves);
 const char *recommend_curves_output(const struct solve_curves *curves, size_t output);
 ddt_status recommend_curves_write(ddt_writer *writer, const struct solve_curves *curves);
 /* solution->curves is there afterwards, destroyed with it. */
 ddt_status recommend_curves_read(ddt_context *ctx, ddt_reader *reader, ddt_solution *solution);
+
+/* recommend_units.c, recommend_units_file.c */
+void recommend_units_destroy(struct solve_units *units);
+void recommend_units_collect(const ddt_solution *solution, const double *const *outputs, double *const *values);
+void recommend_units_places(const ddt_solution *solution, size_t subject, double *const *scales);
+size_t recommend_units_output_count(const struct solve_units *units);
+const char *recommend_units_output(const struct solve_units *units, size_t output);
+ddt_status recommend_units_write(ddt_writer *writer, const struct solve_units *units);
+/* solution->units is there afterwards, destroyed with it. */
+ddt_status recommend_units_read(ddt_context *ctx, ddt_reader *reader, ddt_solution *solution);
 
 /* bands_fill.c */
 typedef struct solve_bands solve_bands;
@@ -573,7 +587,7 @@ typedef struct solve_work {
     bool has_nodes;                           /* dosings and encodings have their nodes already */
     bool avoids_resolvent, wants_exponential; /* not by resolvents; they failed, and the exponential may do */
     size_t sum_rows;                          /* rows to sum over; 0: all of the block */
-    double refresh_bound; /* of an exponential's entries, which may be refreshed then; 0: not */
+    double refresh_bound;                     /* of an exponential's entries, which may be refreshed then; 0: not */
     ddt_expr saturation; /* argument 1 + a / b of the last saturable term found, 0 where there is none */
 } solve_work;
 
@@ -912,9 +926,6 @@ double solve_encode_value(const solve_input *input, double value);
 ddt_status solve_fill_data_doses(ddt_context *ctx, const solve_layout *layout, const ddt_model *model,
                                  const ddt_events *events, size_t lane, const double *etas, solve_given *givens,
                                  double *const *inputs);
-/* fit_pack.c */
-ddt_status fit_pack_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
-                         const ddt_events *events, double *const *vectors);
 /* fit_lag.c: the times after and under doses whose lags or durations depend on etas, into t2_node and during_node. */
 ddt_status fit_lag_expand(solve_work *work);
 ddt_status solve_lagged_times(solve_work *work);

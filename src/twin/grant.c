@@ -7,17 +7,19 @@
 #include <string.h>
 #include <time.h>
 
-/* Bounds what is released, in the circuit's units: public. A metric of 16 times its target is far off anyway. */
-#define RELEASE_MAGNITUDE 16.0
+/* Bounds what is released, in the circuit's units: public. */
 #define RELEASE_MAGNITUDE_CURVE 4.0 /* curves are scaled to what candidates reach */
 #define STEP_COST 1e-3
 #define STEP_PROBABILITY 1e-2
-#define STEP_CURVE 1e-3 /* of a curve's scale */
+#define STEP_CURVE 1e-3         /* of a curve's scale */
+#define STEP_RESPONSE 1e-4      /* of the typical patient's response: finer is of no use */
+#define STEP_RESPONSE_MOST 0.05 /* coarser neither */
+#define STEP_RESPONSE_GROWTH 1.1
 #define STEP_SHARE 2e-2 /* of the middle of a target's range: 10 mg h/L of a vancomycin AUC of 500 */
 
 enum {
     SECURITY_BITS = DDT_RELEASE_BITS_MIN,
-    COARSER_MAX = 3, /* steps of 1, 2, 5 that a release may be coarser than a clinician would like: up to tenfold */
+    COARSER_MAX = 3, /* steps of 1, 2, 5 that curves may be coarser than one would like: up to tenfold */
 };
 
 typedef struct grantor {
@@ -36,7 +38,8 @@ typedef struct grantor {
     double **index;      /* lanes x block, one an output: its scale where it belongs to the subject, else 0 */
     bool is_simulated;   /* curves are released, and metrics read off them */
     double *scales;      /* value = output * scale */
-    double *rounding;    /* the step of each output, in its own units */
+    double *rounding;    /* the step of each output of the plan, in its own units */
+    double *told;        /* to what each column of the table is rounded for a candidate */
     ddt_profile profile; /* of the released values */
     uint8_t *note;
     size_t note_length;
@@ -50,6 +53,7 @@ static void grantor_close(grantor *g) {
     twin_vectors_destroy(g->index, outputs, g->info.lanes, g->info.block);
     ddt_free(g->scales);
     ddt_free(g->rounding);
+    ddt_free(g->told);
     ddt_free(g->steps);
     ddt_free(g->slots);
     ddt_free(g->note);
@@ -95,8 +99,8 @@ static double round_step(double value) {
     return power * (mantissa >= 5 ? 5 : mantissa >= 2 ? 2 : 1);
 }
 
-/* The step that an output is released in: fine enough for a clinician, no finer. */
-static double clinical_step(const grantor *g, const char *output) {
+/* The step that a column of the table is told in: fine enough for a clinician, no finer. value: about what it is. */
+static double clinical_step(const grantor *g, const char *output, double value) {
     for (size_t i = 0; i < g->options.targets.count; i++) {
         const ddt_recommend_target *target = &g->options.targets.items[i];
         if (strcmp(target->name, output) == 0) {
@@ -105,7 +109,11 @@ static double clinical_step(const grantor *g, const char *output) {
             return round_step(STEP_SHARE * (low + high) / 2);
         }
     }
-    return strcmp(output, "p_target") == 0 ? STEP_PROBABILITY : STEP_COST;
+    if (strcmp(output, "p_target") == 0) {
+        return STEP_PROBABILITY;
+    }
+    const bool is_cost = strncmp(output, "cost", sizeof "cost" - 1) == 0;
+    return is_cost || !(fabs(value) > STEP_COST) ? STEP_COST : round_step(STEP_SHARE * fabs(value));
 }
 
 static ddt_status open_buffers(grantor *g) {
@@ -117,8 +125,9 @@ static ddt_status open_buffers(grantor *g) {
     g->rounding = ddt_calloc(outputs, sizeof *g->rounding);
     g->outputs = twin_vectors_create(outputs, g->info.lanes, g->info.block);
     g->index = twin_vectors_create(outputs, g->info.lanes, g->info.block);
+    g->told = ddt_calloc(ddt_solution_output_count(g->plan->solution), sizeof *g->told);
     if (g->steps == NULL || g->slots == NULL || g->scales == NULL || g->rounding == NULL || g->outputs == NULL ||
-        g->index == NULL) {
+        g->index == NULL || g->told == NULL) {
         return twin_no_memory(g->ctx);
     }
     g->is_simulated = ddt_recommend_is_simulated(g->plan->solution);
@@ -137,8 +146,7 @@ static ddt_status find_places(grantor *g) {
             g->scales[o] = g->index[o][i] > 0 ? g->index[o][i] : g->scales[o];
         }
         is_known = is_known && g->scales[o] > 0;
-        g->rounding[o] = g->is_simulated ? round_step(STEP_CURVE * g->scales[o])
-                                         : clinical_step(g, ddt_plan_output_name(g->plan->plan, o));
+        g->rounding[o] = g->is_simulated ? round_step(STEP_CURVE * g->scales[o]) : STEP_RESPONSE;
     }
     return is_known
                ? DDT_OK
@@ -170,28 +178,53 @@ static size_t set_steps(grantor *g, size_t batch, size_t output) {
 
 /* ------------------------------------------------------------------ releasing */
 
+/* Public: what is larger is cut. */
+static double release_magnitude(const grantor *g) {
+    ddt_recommend_responses r;
+    return ddt_recommend_get_responses(g->plan->solution, &r) ? TWIN_RESPONSE_MARGIN * r.largest / r.scale
+                                                              : RELEASE_MAGNITUDE_CURVE;
+}
+
 static ddt_release_request release_request(const grantor *g) {
     return (ddt_release_request){.steps = g->steps,
                                  .noise_bound = g->info.noise_bound,
-                                 .magnitude = g->is_simulated ? RELEASE_MAGNITUDE_CURVE : RELEASE_MAGNITUDE,
+                                 .magnitude = release_magnitude(g),
                                  .security_bits = SECURITY_BITS};
 }
 
 /*
- * Many candidates share one release and need more flooding: where it would swamp the step, the output is rounded to the
+ * Many values share one release and need more flooding: where it would swamp the step, the output is rounded to the
  * next coarser one. Only the plan's public figures decide.
  */
+static bool may_be_coarser(const grantor *g, size_t output, int tried) {
+    return g->is_simulated ? tried < COARSER_MAX : g->rounding[output] < STEP_RESPONSE_MOST;
+}
+
 static ddt_status make_releasable(grantor *g, const ddt_release_request *request, size_t batch, size_t output) {
     const double coarser = 2.5; /* 1, 2 (of 2.5), 5, 10 (of 12.5) */
     double std = 0;
     ddt_status status = ddt_release_flooding(g->ctx, g->params, request, g->ledger.limit, &std);
-    for (int i = 0; status == DDT_ERR_SECURITY && i < COARSER_MAX; i++) {
+    for (int i = 0; status == DDT_ERR_SECURITY && may_be_coarser(g, output, i); i++) {
         ddt_context_clear(g->ctx);
-        g->rounding[output] = round_step(coarser * g->rounding[output]);
+        g->rounding[output] =
+            g->is_simulated ? round_step(coarser * g->rounding[output]) : STEP_RESPONSE_GROWTH * g->rounding[output];
         (void)set_steps(g, batch, output);
         status = ddt_release_flooding(g->ctx, g->params, request, g->ledger.limit, &std);
     }
     return status;
+}
+
+/* What was cut is wrong: told by what was released alone. */
+static ddt_status check_cut(const grantor *g, double magnitude) {
+    bool is_cut = false;
+    for (size_t i = 0; i < ddt_ckks_slots(g->params) && !g->is_simulated; i++) {
+        is_cut = is_cut || (g->steps[i] > 0 && fabs(g->slots[i]) > magnitude - g->steps[i]);
+    }
+    return is_cut ? ddt_fail(g->ctx, DDT_ERR_RANGE,
+                             "The subject's figures lie beyond those of the virtual population that %s was made with: "
+                             "nothing was granted.",
+                             g->paths.plan)
+                  : DDT_OK;
 }
 
 static ddt_status release_ciphertext(grantor *g, ddt_reader *reader, size_t batch, size_t output, double *released) {
@@ -207,6 +240,7 @@ static ddt_status release_ciphertext(grantor *g, ddt_reader *reader, size_t batc
         }
         if (status == DDT_OK) {
             g->ledger = report.ledger;
+            status = check_cut(g, request.magnitude);
             ddt_plan_unpack(g->plan->plan, batch, g->slots, released);
         }
     }
@@ -283,18 +317,22 @@ static ddt_status release_result(grantor *g, const char *result_path, const char
 
 /* ------------------------------------------------------------------ the text */
 
-/* Metrics that are read off released curves are told in the steps that a clinician wants; rounding what is public tells
- * no more. */
-static double told_step(const grantor *g, size_t output) {
-    return g->is_simulated ? clinical_step(g, g->profile.output_names[output]) : g->rounding[output];
+/*
+ * Everything that is told is worked out of released numbers, so that rounding tells no more; it says how far to trust
+ * them. A metric is told in no finer steps than one of the responses behind it was released in.
+ */
+static void choose_steps(grantor *g, size_t candidate, const double *row) {
+    for (size_t o = 0; o < g->profile.output_count; o++) {
+        const double released = ddt_recommend_response_step(g->plan->solution, candidate, o, g->rounding[0]);
+        g->told[o] = clinical_step(g, g->profile.output_names[o], row[o]);
+        while (g->told[o] < released) {
+            g->told[o] = round_step(2.5 * g->told[o]); /* 1, 2, 5, 10 */
+        }
+    }
 }
 
-static double told_value(const grantor *g, double value, size_t output) {
-    return g->is_simulated ? told_step(g, output) * rint(value / told_step(g, output)) : value;
-}
-
-/* In which steps the curves themselves were released. */
-static json_t *curves_json(const grantor *g) {
+/* In which steps curves, or unit responses, were released themselves. */
+static json_t *released_json(const grantor *g) {
     json_t *steps = json_object();
     for (size_t o = 0; o < ddt_plan_output_count(g->plan->plan); o++) {
         twin_json_add(steps, ddt_plan_output_name(g->plan->plan, o), json_real(g->rounding[o]));
@@ -302,18 +340,20 @@ static json_t *curves_json(const grantor *g) {
     return steps;
 }
 
-static json_t *candidate_json(const grantor *g, const ddt_recommendation *r, size_t candidate) {
+static json_t *candidate_json(grantor *g, const ddt_recommendation *r, size_t candidate) {
     const ddt_recommend_candidate c = ddt_recommend_candidate_at(&r->product, candidate);
     const ddt_profile *profile = &g->profile;
+    const double *row = profile->values[g->subject] + candidate * profile->output_count;
     char regimen[DDT_REGIMEN_TEXT_MAX];
     ddt_twin_regimen_text(g->model, r, candidate, regimen);
+    choose_steps(g, candidate, row);
     json_t *metrics = json_object();
     json_t *steps = json_object();
+    twin_figures_json(metrics, profile, row, g->told);
     for (size_t o = 0; o < profile->output_count; o++) {
-        const char *name = profile->output_names[o];
-        const double value = profile->values[g->subject][candidate * profile->output_count + o];
-        twin_json_add(metrics, name, json_real(told_value(g, value, o)));
-        twin_json_add(steps, name, json_real(told_step(g, o)));
+        if (!ddt_twin_is_percentile(profile, o)) {
+            twin_json_add(steps, profile->output_names[o], json_real(g->told[o]));
+        }
     }
     return json_pack("{s:s, s:f, s:f, s:f, s:f, s:o, s:o}", "regimen", regimen, "dose", c.dose, "interval_h",
                      c.interval_h, "infusion_h", c.infusion_h, "first_dose", c.loading * c.dose, "predicted", metrics,
@@ -328,7 +368,7 @@ static json_t *who_saw_what(void) {
                      "the patient's secret key, ciphertexts, unreleased numbers");
 }
 
-static json_t *grant_json(const grantor *g, const ddt_recommendation *r) {
+static json_t *grant_json(grantor *g, const ddt_recommendation *r) {
     enum { HEX_PER_BYTE = 2, ALTERNATIVES = 4, DATE_BYTES = 32 };
     char digest[HEX_PER_BYTE * DDT_WIRE_DIGEST_BYTES + 1];
     char date[DATE_BYTES] = "";
@@ -354,9 +394,8 @@ static json_t *grant_json(const grantor *g, const ddt_recommendation *r) {
     twin_json_add(root, "candidates", json_integer((json_int_t)r->candidate_count));
     twin_json_add(root, "recommended", candidate_json(g, r, r->ranking[g->subject][0]));
     twin_json_add(root, "alternatives", alternatives);
-    if (g->is_simulated) {
-        twin_json_add(root, "curves_rounded_to", curves_json(g));
-    }
+    twin_json_add(root, "bands", twin_bands_json(g->plan->solution));
+    twin_json_add(root, g->is_simulated ? "curves_rounded_to" : "responses_rounded_to", released_json(g));
     twin_json_add(root, "plan_digest", json_string(digest));
     twin_json_add(root, "inputs",
                   json_string("encrypted by the custodian for this plan, checked against its declared ranges"));

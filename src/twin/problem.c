@@ -102,19 +102,45 @@ static double usual_error(ddt_twin_purpose purpose) {
     }
 }
 
+/* The bound of the noise that leaves room for a release's steps (docs/security.md has the formula). */
+static double bound_wanted(const ddt_solution *solution) {
+    const double flooding = sqrt(12.0 * DDT_TWIN_RELEASES) * exp2(DDT_RELEASE_BITS_MIN / 2.0);
+    const double grid = 1 + 0x1p-10;
+    ddt_recommend_responses r;
+    if (!ddt_recommend_get_responses(solution, &r)) {
+        return TWIN_BOUND_GRANTABLE;
+    }
+    const double norm = TWIN_STEP_GRANTABLE / r.scale / DDT_RELEASE_STEP_STDS / flooding;
+    const double decoding = 0x1p-47 * TWIN_RESPONSE_MARGIN * r.largest / r.scale;
+    return fmax(norm / sqrt((double)r.count) / grid - decoding, TWIN_BOUND_GRANTABLE);
+}
+
+/* A search that is refreshed many times, on few levels: its keys would be many otherwise. */
+static bool is_course(ddt_context *ctx, const ddt_twin_problem *problem) {
+    ddt_recommend_options options = {0};
+    return problem->recipe.purpose == DDT_TWIN_RECOMMEND &&
+           twin_recipe_recommendation(ctx, &problem->recipe, problem->model, &options) == DDT_OK &&
+           options.product.course_count > 0;
+}
+
 /*
  * Noise is aimed well below the bar of the total error. A circuit that amplifies noise too much for that may still come
  * below the bar: then `check` and the reports tell what is to be expected.
  */
 static ddt_status problem_plan(ddt_context *ctx, double target_error, ddt_twin_problem *problem) {
+    const uint64_t course_key_limit = UINT64_C(1) << 30;
     const double share_of_bar = 0.9;
     const double moments_accepted = 10; /* times the target: the bar of bands is about the method, not the moments */
     const double relative = target_error > 0 ? target_error : usual_error(problem->recipe.purpose);
     ddt_plan_request request = {.target_error = relative * problem->circuit_scale,
                                 .memory_limit = TWIN_MEMORY_LIMIT,
                                 .pack_log_n = DDT_PLAN_PACK_LOG_N};
+    if (is_course(ctx, problem)) {
+        request.levels = DDT_COURSE_LEVELS;
+        request.key_limit = course_key_limit;
+    }
     if (problem->recipe.grantable) {
-        request.bound_target = TWIN_BOUND_GRANTABLE;
+        request.bound_target = bound_wanted(problem->solution);
     } else if (target_error == 0 && problem->recipe.purpose == DDT_TWIN_BANDS) {
         request.accept_error = moments_accepted * request.target_error;
     } else if (target_error == 0) {
@@ -136,6 +162,10 @@ static ddt_status problem_solve(ddt_context *ctx, const ddt_twin_options *asked,
     case DDT_TWIN_RECOMMEND: {
         ddt_recommend_options options;
         status = twin_recipe_recommendation(ctx, &problem->recipe, model, &options);
+        options.reports_usual = asked->report == NULL && problem->recipe.grantable;
+        if (status == DDT_OK && asked->report != NULL) {
+            status = ddt_recommend_parse_reports(ctx, asked->report, model, &options.reports);
+        }
         if (status == DDT_OK) {
             status = ddt_solve_recommend(ctx, model, events, &options, &problem->solution);
         }

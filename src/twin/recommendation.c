@@ -85,13 +85,11 @@ void ddt_recommendation_destroy(ddt_recommendation *recommendation) {
     *recommendation = (ddt_recommendation){0};
 }
 
-static ddt_status rank_subject(ddt_context *ctx, const ddt_solution *solution, const ddt_profile *profile, size_t s,
-                               ddt_recommendation *out) {
-    const bool has_costs = !out->metrics_only || ddt_recommend_is_simulated(solution); /* read off curves */
-    return !has_costs ? ddt_recommend_rank_metrics(ctx, solution, s, profile->values[s], &out->product, &out->targets,
-                                                   out->tolerance, out->ranking[s])
-                      : ddt_recommend_rank(ctx, solution, s, profile->values[s], &out->product, out->tolerance,
-                                           out->ranking[s]);
+/* Doses of a course are in their order. */
+static void list_doses(size_t s, const ddt_recommendation *out) {
+    for (size_t j = 0; j < out->candidate_count; j++) {
+        out->ranking[s][j] = j;
+    }
 }
 
 static ddt_status rank_subjects(ddt_context *ctx, const ddt_solution *solution, const ddt_profile *profile,
@@ -102,7 +100,12 @@ static ddt_status rank_subjects(ddt_context *ctx, const ddt_solution *solution, 
         if (out->ranking[s] == NULL || out->on_front[s] == NULL) {
             return twin_no_memory(ctx);
         }
-        ddt_status status = rank_subject(ctx, solution, profile, s, out);
+        if (out->course.time_count > 0) {
+            list_doses(s, out);
+            continue;
+        }
+        ddt_status status =
+            ddt_recommend_rank(ctx, solution, s, profile->values[s], &out->product, out->tolerance, out->ranking[s]);
         if (status == DDT_OK) {
             status = ddt_recommend_pareto(ctx, solution, s, profile->values[s], &out->product, &out->targets,
                                           out->tolerance, out->on_front[s]);
@@ -129,14 +132,19 @@ ddt_status twin_rank(ddt_context *ctx, const twin_recipe *recipe, const ddt_mode
                                 .product = options.product,
                                 .target_text = recipe->target,
                                 .product_text = recipe->product,
-                                .metrics_only = recipe->grantable,
                                 .candidate_count = ddt_recommend_candidate_count(&options.product),
                                 .subject_count = profile->subject_count,
                                 .tolerance = RANK_TOLERANCE};
+    if (options.product.course_count > 0) {
+        status = ddt_course_of(ctx, &options, &out->course);
+        out->candidate_count = out->course.time_count;
+    }
     out->ranking = ddt_calloc(out->subject_count, sizeof *out->ranking);
     out->on_front = ddt_calloc(out->subject_count, sizeof *out->on_front);
-    status = out->ranking == NULL || out->on_front == NULL ? twin_no_memory(ctx)
-                                                           : rank_subjects(ctx, solution, profile, out);
+    if (status == DDT_OK && (out->ranking == NULL || out->on_front == NULL)) {
+        status = twin_no_memory(ctx);
+    }
+    status = status == DDT_OK ? rank_subjects(ctx, solution, profile, out) : status;
     if (status != DDT_OK) {
         ddt_recommendation_destroy(out);
     }
@@ -325,6 +333,62 @@ bool ddt_twin_ignores_levels(const ddt_twin_outcome *outcome) {
 
 /* ------------------------------------------------------------------ JSON */
 
+static bool ends_with(const char *name, const char *end) {
+    const size_t length = strlen(name);
+    return length > strlen(end) && strcmp(name + length - strlen(end), end) == 0;
+}
+
+bool ddt_twin_is_percentile(const ddt_profile *profile, size_t output) {
+    const char *name = profile->output_names[output];
+    return ends_with(name, ".p05") || ends_with(name, ".p50") || ends_with(name, ".p95");
+}
+
+size_t ddt_twin_percentiles(const ddt_profile *profile, size_t output) {
+    const char *name = profile->output_names[output];
+    const size_t length = strlen(name);
+    size_t o = 0;
+    while (o + 2 < profile->output_count && !(strncmp(profile->output_names[o], name, length) == 0 &&
+                                              strcmp(profile->output_names[o] + length, ".p05") == 0)) {
+        o++;
+    }
+    return o + 2 < profile->output_count ? o : profile->output_count;
+}
+
+static double in_steps(double value, double step) { return step > 0 ? step * rint(value / step) : value; }
+
+void twin_figures_json(json_t *object, const ddt_profile *profile, const double *row, const double *steps) {
+    enum { PERCENTILES = 3 };
+    json_t *bands = json_object();
+    for (size_t o = 0; o < profile->output_count; o++) {
+        if (ddt_twin_is_percentile(profile, o)) {
+            continue;
+        }
+        const double step = steps == NULL ? 0 : steps[o];
+        const size_t first = ddt_twin_percentiles(profile, o);
+        twin_json_add(object, profile->output_names[o], twin_json_number(in_steps(row[o], step)));
+        if (first < profile->output_count) {
+            json_t *band = json_array();
+            for (size_t b = 0; b < PERCENTILES; b++) {
+                (void)json_array_append_new(band, twin_json_number(in_steps(row[first + b], step)));
+            }
+            twin_json_add(bands, profile->output_names[o], band);
+        }
+    }
+    if (json_object_size(bands) > 0) {
+        twin_json_add(object, "p05_p50_p95", bands);
+    } else {
+        json_decref(bands);
+    }
+}
+
+json_t *twin_bands_json(const ddt_solution *solution) {
+    bool is_posterior = false;
+    const size_t points = ddt_recommend_points(solution, &is_posterior);
+    return points == 1 ? json_null()
+                       : json_pack("{s:I, s:s, s:[i, i]}", "points", (json_int_t)points, "of",
+                                   is_posterior ? "posterior" : "population", "percent", 5, 95);
+}
+
 static json_t *candidate_json(const ddt_twin_outcome *outcome, const ddt_recommendation *r, size_t s,
                               size_t candidate) {
     const ddt_model *model = outcome->model;
@@ -338,10 +402,7 @@ static json_t *candidate_json(const ddt_twin_outcome *outcome, const ddt_recomme
         twin_json_add(out, "dose_per", json_string(r->product.per));
         twin_json_add(out, "given_dose", twin_json_number(ddt_twin_given_dose(outcome, r, s, candidate)));
     }
-    for (size_t o = 0; o < profile->output_count; o++) {
-        twin_json_add(out, profile->output_names[o],
-                      twin_json_number(profile->values[s][candidate * profile->output_count + o]));
-    }
+    twin_figures_json(out, profile, profile->values[s] + candidate * profile->output_count, NULL);
     return out;
 }
 
@@ -363,7 +424,8 @@ static json_t *subject_json(const ddt_twin_outcome *outcome, const ddt_recommend
 static json_t *subjects_json(const ddt_twin_outcome *outcome, const ddt_recommendation *r) {
     json_t *subjects = json_array();
     for (size_t s = 0; s < r->subject_count; s++) {
-        (void)json_array_append_new(subjects, subject_json(outcome, r, s));
+        (void)json_array_append_new(subjects, r->course.time_count > 0 ? twin_course_json(outcome, r, s)
+                                                                       : subject_json(outcome, r, s));
     }
     return subjects;
 }
@@ -385,6 +447,10 @@ ddt_status ddt_twin_recommendation_json(ddt_context *ctx, const ddt_twin_outcome
 ddt_status ddt_twin_write_candidates(ddt_context *ctx, const ddt_profile *profile,
                                      const ddt_recommendation *recommendation, const char *path) {
     twin_text text = {0};
+    if (recommendation->course.time_count > 0) {
+        twin_course_table(&text, profile, recommendation);
+        return twin_text_write(ctx, &text, path);
+    }
     twin_text_add(&text, "ID,DOSE,INTERVAL,INFUSION,LOADING");
     for (size_t o = 0; o < profile->output_count; o++) {
         twin_text_raw(&text, ",", 1);
@@ -447,7 +513,8 @@ static void request_section(twin_text *text, const ddt_twin_outcome *outcome, co
     twin_text_add(text, "<section><h2>What was asked</h2><table>\n");
     twin_page_row_text(text, "Target", r->target_text);
     twin_page_row_text(text, "What can be given", r->product_text);
-    twin_page_row_count(text, "Regimens compared for each subject", r->candidate_count);
+    twin_page_row_count(text, r->course.time_count > 0 ? "Doses" : "Regimens compared for each subject",
+                        r->candidate_count);
     if (ddt_twin_ignores_levels(outcome)) {
         twin_page_row_text(
             text, "Measured levels",
@@ -457,6 +524,12 @@ static void request_section(twin_text *text, const ddt_twin_outcome *outcome, co
         twin_text_add(text, "<tr><td>Largest error of a number, of its maximum</td><td class=\"n\">");
         twin_page_percent(text, outcome->assessment->worst.total);
         twin_text_add(text, "</td></tr>\n");
+    }
+    if (r->course.time_count > 0) {
+        twin_text_add(text, "</table><p class=\"note\">The doses together have the least expected distance from the "
+                            "targets within their bounds; they were searched under encryption and are given in "
+                            "steps.</p></section>\n");
+        return;
     }
     twin_text_add(text,
                   "</table><p class=\"note\">The cost is the expected distance from the target over what is "
@@ -473,7 +546,11 @@ ddt_status ddt_twin_write_recommendation_report(ddt_context *ctx, const ddt_twin
                     outcome->run->engine_s > 0 ? "Dosing regimens compared under encryption"
                                                : "Dosing regimens, the encrypted program run in the clear");
     for (size_t s = 0; s < recommendation->subject_count; s++) {
-        subject_section(&text, outcome->model, outcome->profile, recommendation, s);
+        if (recommendation->course.time_count > 0) {
+            twin_course_section(&text, outcome, recommendation, s);
+        } else {
+            subject_section(&text, outcome->model, outcome->profile, recommendation, s);
+        }
     }
     request_section(&text, outcome, recommendation);
     twin_text_add(&text, "<div class=\"two\">\n");

@@ -27,9 +27,13 @@ enum {
     2e-5 /* of moments of size 1: deviations and skewnesses are made of their differences                              \
           */
 #define TWIN_TARGET_ERROR_REGIMEN 1e-3 /* of recommendations, in units of the targets; a bound, seen is 1e-5 */
-/* Of plans whose results are flooded: half of what a release allows for decoding numbers of size 16 in double
- * precision (docs/security.md). */
+/* Of plans whose results are flooded, in the circuit's units: half of what a release allows for decoding numbers of
+ * size 16 in double precision (docs/security.md). */
 #define TWIN_BOUND_GRANTABLE 0x1p-44
+/* Unit responses are released by the hundred, of which the whole is more precise than each: in steps of that part of
+ * the typical patient's, for which a coarser bound will do. */
+#define TWIN_STEP_GRANTABLE 0.02
+#define TWIN_RESPONSE_MARGIN 1.5 /* bounds what is released, times the largest of a likely virtual patient */
 /* Plans that take more memory are made only where no others fit. The same everywhere: a plan is a plan. */
 #define TWIN_MEMORY_LIMIT (UINT64_C(16) << 30)
 #define TWIN_FILE_SECRET "secret.ddt"
@@ -158,7 +162,8 @@ DDT_MUST_CHECK ddt_status twin_result_heading(ddt_context *ctx, const ddt_twin_p
 DDT_MUST_CHECK double **twin_vectors_create(size_t count, size_t lanes, size_t block);
 void twin_vectors_destroy(double **vectors, size_t count, size_t lanes, size_t block);
 
-/* Runs the problem's circuit in the clear on its own data. outputs: from twin_vectors_create. *left_out is created here.
+/* Runs the problem's circuit in the clear on its own data. outputs: from twin_vectors_create. *left_out is created
+ * here.
  */
 DDT_MUST_CHECK ddt_status twin_run_clear(ddt_context *ctx, const ddt_twin_problem *problem, bool exact,
                                          double *const *outputs, ddt_left_out *left_out);
@@ -235,11 +240,20 @@ void twin_wipe_free(void *block, size_t bytes);
 DDT_MUST_CHECK ddt_status twin_rank(ddt_context *ctx, const twin_recipe *recipe, const ddt_model *model,
                                     const ddt_solution *solution, const ddt_profile *profile, ddt_recommendation *out);
 
+struct json_t;
+/*
+ * The columns of a candidate's row by their names, and their percentiles as "p05_p50_p95". steps: to what each column
+ * is rounded, 0: not at all; NULL: none is.
+ */
+void twin_figures_json(struct json_t *object, const ddt_profile *profile, const double *row, const double *steps);
+/* What percentiles stand for: {"points": 32, "of": "posterior" or "population", "percent": [5, 95]}, null without. */
+struct json_t *twin_bands_json(const ddt_solution *solution);
+
 /* ------------------------------------------------------------------ identifiers */
 
 /*
- * Writes the section "NOTE" with the subjects' identifiers, sealed; empty without a secret key. left_out: NULL for plans
- * that leave nobody out; the note's length tells nothing of how many were.
+ * Writes the section "NOTE" with the subjects' identifiers, sealed; empty without a secret key. left_out: NULL for
+ * plans that leave nobody out; the note's length tells nothing of how many were.
  */
 DDT_MUST_CHECK ddt_status twin_identifiers_write(ddt_context *ctx, const ddt_events *events,
                                                  const ddt_left_out *left_out, const ddt_secret_key *secret,
@@ -312,6 +326,10 @@ void twin_page_who_sees_what(twin_text *text);
 
 /* The style sheet of curves, shared by report and figure: colours for light and dark. */
 /* pareto.c: the costs of all candidates by their two most different targets; nothing where there is one target. */
+/* course.c: what a recommendation has of a course instead of candidates. */
+struct json_t *twin_course_json(const ddt_twin_outcome *outcome, const ddt_recommendation *r, size_t subject);
+void twin_course_table(twin_text *text, const ddt_profile *profile, const ddt_recommendation *r);
+void twin_course_section(twin_text *text, const ddt_twin_outcome *outcome, const ddt_recommendation *r, size_t subject);
 void twin_pareto_plot(twin_text *text, const ddt_profile *profile, const ddt_recommendation *r, size_t subject);
 const char *twin_svg_style(void);
 /* The curves of one output: an <svg> element a subject. */

@@ -25,7 +25,8 @@ enum {
     DDT_RECOMMEND_INFUSIONS_MAX = 8,
     DDT_RECOMMEND_LOADINGS_MAX = 4,
     DDT_RECOMMEND_CANDIDATES_MAX = 1024,
-    DDT_RECOMMEND_NAME_BYTES = 48
+    DDT_RECOMMEND_NAME_BYTES = 48,
+    DDT_COURSE_DOSES_MAX = 16
 };
 
 /* ------------------------------------------------------------------ targets */
@@ -92,6 +93,14 @@ typedef struct ddt_recommend_targets {
 DDT_MUST_CHECK ddt_status ddt_recommend_parse_targets(ddt_context *ctx, const char *text, const ddt_model *model,
                                                       ddt_recommend_targets *out);
 
+/*
+ * Reads figures that are to be told beside the targets': a list such as "auc24,trough,peak@48" of metrics without
+ * ranges, separated by commas; "none" or "": an empty one. Time above a threshold wants "fT>2", the threshold in the
+ * model's unit. Errors as above.
+ */
+DDT_MUST_CHECK ddt_status ddt_recommend_parse_reports(ddt_context *ctx, const char *text, const ddt_model *model,
+                                                      ddt_recommend_targets *out);
+
 /* ------------------------------------------------------------------ candidates */
 
 /* What can be given. Doses are low, low + step ... high (the model's dose unit, one administration). */
@@ -111,11 +120,17 @@ typedef struct ddt_recommend_product {
     char per[DDT_RECOMMEND_NAME_BYTES];
     unsigned cycles; /* doses that are given at all; 0: until the last time that a target looks at (one for nadirs) */
     double day;      /* in the model's time unit; 0: 24, hours */
+    /* A course: doses of their own size at these times instead of candidates; none: course_count 0. */
+    double course_h[DDT_COURSE_DOSES_MAX];
+    size_t course_count;
+    double change_weight, dose_weight; /* of a course (ddt_course_options) */
 } ddt_recommend_product;
 
 /*
  * Reads the same from text, for --product: "dose=250:2000:250; interval=8,12,24; infusion=1,2; loading=1,2;
  * rate=1000; daily=4500; cmt=1; per=WT; cycles=2; day=24". Keys may be left out: interval 24, infusion 0, loading 1.
+ * "course=0,12,24; dose=500:2000:250; infusion=1; change=0.1; amount=0.02; rate=1000; cmt=1": a dose of its own size at
+ * each time (ddt_solve_course), within dose's bounds.
  * One sentence for every mistake (DDT_ERR_USAGE): contradictory bounds, a step that is not positive, too many
  * candidates ...
  */
@@ -174,8 +189,12 @@ typedef struct ddt_recommend_options {
     ddt_recommend_product product;
     const char *output;  /* the model's output that targets look at; NULL: its first */
     bool point_estimate; /* no expectation: cost and P(target) at the etas given alone */
-    bool metrics_only;  /* the metrics alone, at the point estimate: a program shallow enough to be flooded for release;
-                           ddt_recommend_rank_metrics ranks. Simulated candidates: their curves, at the point estimate */
+    /* Without costs under encryption: a program shallow enough to be flooded for release. The table is the same, made
+     * of the unit responses when collecting. Simulated candidates: their curves, at the point estimate. */
+    bool metrics_only;
+    ddt_recommend_targets reports; /* told beside the targets; their ranges do not count */
+    bool reports_usual; /* instead of `reports`: auc24, trough and peak at the first target's time, as far as the model
+                           has them and they fit */
     double dose_weight; /* cost of (daily dose / largest daily dose among the candidates); 0: none */
 } ddt_recommend_options;
 
@@ -194,8 +213,13 @@ typedef struct ddt_recommend_options {
  *
  * Outputs, for each subject and candidate: the metrics of the targets at the point estimate, named as the targets;
  * "cost" (sum of weights x expected target costs, plus the dose's) and "p_target" (probability that all targets
- * hold, from 0 to 1 but for approximation errors; with point_estimate the smoothed indicator itself); and, where there
- * are several targets, "cost(NAME)" for each: any weighting, so the whole Pareto front, is a sum of these.
+ * hold, from 0 to 1 but for approximation errors; with point_estimate the smoothed indicator itself); where there
+ * are several targets, "cost(NAME)" for each: any weighting, so the whole Pareto front, is a sum of these; figures that
+ * are reported beside them; and, where expectations run over points, "NAME.p05", "NAME.p50" and "NAME.p95" of each
+ * target and figure: percentiles of what the points stand for (ddt_recommend_points), by the mean and the variance of
+ * their logarithms (parts of a time: of their values). Metrics, figures and percentiles are worked out when collecting,
+ * from one ciphertext of unit responses at all points; cost, p_target and cost(NAME) are computed under encryption
+ * unless metrics_only.
  *
  * Errors: those of ddt_solve; DDT_ERR_UNSUPPORTED for a model that is not linear, an encrypted lag, a peak after
  * absorption, earlier doses into another compartment or with modelled durations; DDT_ERR_ARGUMENT-free: contradictory
@@ -217,6 +241,30 @@ DDT_MUST_CHECK ddt_status ddt_recommend_reference(ddt_context *ctx, const ddt_so
                                                   double *const *values);
 
 /*
+ * How many points expectations and percentiles of a recommendation run over, 1: the estimate alone; *is_posterior
+ * (NULL: not wanted): whether they are each patient's own posterior, not the population's distribution.
+ */
+size_t ddt_recommend_points(const ddt_solution *solution, bool *is_posterior);
+
+/*
+ * Unit responses as they are released (the output "response"): how many numbers one subject has, the largest that the
+ * likely virtual patients show, and by what the circuit's numbers are multiplied; 1 is about what the typical patient
+ * has. False where candidates are simulated, or costs are outputs.
+ */
+typedef struct ddt_recommend_responses {
+    size_t count;
+    double largest;
+    double scale;
+} ddt_recommend_responses;
+bool ddt_recommend_get_responses(const ddt_solution *solution, ddt_recommend_responses *out);
+
+/*
+ * What rounding all responses to steps of `step` changes in a metric of a candidate; 0 for columns that are no linear
+ * metrics, and for candidates that are simulated. `output` is one of ddt_solution_output_name.
+ */
+double ddt_recommend_response_step(const ddt_solution *solution, size_t candidate, size_t output, double step);
+
+/*
  * The best candidate of a subject from collected values (values[candidate * output_count + output], output_count of the
  * solution; "cost" decides; among equals within a `tolerance` above 0 the smaller dose a day, then the interval nearest
  * to 12 h, then the shorter infusion): the holder of the decrypted table ranks. order: candidate_count indices, best
@@ -226,19 +274,12 @@ DDT_MUST_CHECK ddt_status ddt_recommend_rank(ddt_context *ctx, const ddt_solutio
                                              const double *values, const ddt_recommend_product *product,
                                              double tolerance, size_t *order);
 
-/* The same from the metrics alone: costs by ddt_recommend_target_cost, in the clear. DDT_ERR_MISMATCH where a target's
- * metric is missing. */
-DDT_MUST_CHECK ddt_status ddt_recommend_rank_metrics(ddt_context *ctx, const ddt_solution *solution, size_t subject,
-                                                     const double *values, const ddt_recommend_product *product,
-                                                     const ddt_recommend_targets *targets, double tolerance,
-                                                     size_t *order);
-
 /*
  * The Pareto front over all weightings of the targets: is_on_front[candidate] is true where no other candidate costs no
  * more by any target and less by one, costs in steps of `tolerance` (0: as they are). Of several targets their costs
- * are compared (cost(NAME), or made of the metrics where the solution has only these), of a single one its cost and the
+ * are compared (cost(NAME)), of a single one its cost and the
  * dose a day. The weights do not matter; every weighting's best candidate is on the front but for `tolerance`. Errors:
- * those of ddt_recommend_rank_metrics.
+ * those of ddt_recommend_rank.
  */
 DDT_MUST_CHECK ddt_status ddt_recommend_pareto(ddt_context *ctx, const ddt_solution *solution, size_t subject,
                                                const double *values, const ddt_recommend_product *product,
@@ -247,7 +288,8 @@ DDT_MUST_CHECK ddt_status ddt_recommend_pareto(ddt_context *ctx, const ddt_solut
 
 /* ------------------------------------------------------------------ doses over a course */
 
-enum { DDT_COURSE_DOSES_MAX = 16, DDT_COURSE_ITERATIONS_MAX = 24 };
+/* DDT_COURSE_LEVELS: for ddt_plan_request.levels, within bounds: keys of a GiB. */
+enum { DDT_COURSE_ITERATIONS_MAX = 24, DDT_COURSE_LEVELS = 12 };
 
 /*
  * Doses at given times, each of its own size, that bring a course of treatment to its targets. Targets are numbers at
@@ -289,6 +331,10 @@ typedef struct ddt_course_options {
  */
 DDT_MUST_CHECK ddt_status ddt_solve_course(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
                                            const ddt_course_options *options, ddt_solution **out);
+
+/* What a request asks of a course: its targets within the product's doses. DDT_ERR_USAGE where the product is none. */
+DDT_MUST_CHECK ddt_status ddt_course_of(ddt_context *ctx, const ddt_recommend_options *options,
+                                        ddt_course_options *out);
 
 /* A decrypted dose in the product's steps, within the bounds where there are any. */
 double ddt_course_round(const ddt_course_options *options, double dose);
