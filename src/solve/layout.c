@@ -97,15 +97,21 @@ static ddt_status allocate_columns(planner *p, size_t subject, size_t stride, ui
                : DDT_OK;
 }
 
-/* A fit looks at levels; without any its row stands for the first observation. */
-static bool is_looked_at(const planner *p, size_t subject, size_t o) {
+static bool has_levels(const planner *p, size_t subject) {
     const ddt_schedule *schedule = &p->work->schedules[subject];
-    bool has_levels = false;
-    for (size_t k = 0; k < schedule->observation_count && !has_levels; k++) {
-        has_levels = layout_record(p, subject, schedule->observations[k])->has_dv;
+    for (size_t k = 0; k < schedule->observation_count; k++) {
+        if (layout_record(p, subject, schedule->observations[k])->has_dv) {
+            return true;
+        }
     }
+    return false;
+}
+
+/* A fit looks at levels; without any its row stands for the first observation. */
+static bool is_looked_at(const planner *p, size_t subject, bool has_any_level, size_t o) {
+    const ddt_record *record = layout_record(p, subject, p->work->schedules[subject].observations[o]);
     bool is_plain = !p->work->fits || p->work->newton != NULL;
-    return is_plain || (has_levels ? layout_record(p, subject, schedule->observations[o])->has_dv : o == 0);
+    return is_plain || (has_any_level ? record->has_dv : o == 0);
 }
 
 /* Observations become columns, in file order (times never decrease). */
@@ -115,7 +121,8 @@ static ddt_status make_columns(planner *p, size_t subject) {
     size_t stride = schedule->observation_count;
     uint8_t *acts = NULL;
     solve_place *places = NULL;
-    bool is_shared = !solve_role_is_used(p->work, SOLVE_ROLE_OBSERVATION);
+    const bool is_shared = !solve_role_is_used(p->work, SOLVE_ROLE_OBSERVATION);
+    const bool has_any_level = has_levels(p, subject);
     SOLVE_TRY(allocate_columns(p, subject, stride, &acts, &places));
     if (acts == NULL || places == NULL) {
         return DDT_ERR_MEMORY;
@@ -126,7 +133,7 @@ static ddt_status make_columns(planner *p, size_t subject) {
             acts[s] = acts_before(p, subject, schedule, &plan->sources.items[s], o);
         }
         size_t k = plan->column_count;
-        if (!is_looked_at(p, subject, o)) {
+        if (!is_looked_at(p, subject, has_any_level, o)) {
             places[o] = (solve_place){.column = k == 0 ? 0 : (uint32_t)k - 1, .time_h = time_h};
             continue;
         }
