@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "bands.h"
+#include "section.h"
 
 #include <string.h>
 
@@ -165,9 +166,8 @@ ddt_status solve_bands_write(ddt_writer *writer, const ddt_solution *solution) {
     return ddt_writer_end(writer);
 }
 
-static ddt_status bad(ddt_context *ctx, ddt_reader *reader) {
-    return ddt_fail(ctx, DDT_ERR_FORMAT, "'%s': the plan's bands are inconsistent with its layout.",
-                    ddt_reader_path(reader));
+static ddt_status bad(ddt_context *ctx, const ddt_reader *reader) {
+    return section_bad(ctx, reader, "section of bands", "it does not fit the layout");
 }
 
 static ddt_status read_tops(ddt_context *ctx, ddt_reader *reader, const solve_layout *layout, solve_bands *bands) {

@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "fit_surrogate.h"
+#include "section.h"
 
 #include <string.h>
 
@@ -94,10 +95,7 @@ typedef struct parser {
     solve_fit *fit;
 } parser;
 
-static ddt_status bad(const parser *p, const char *what) {
-    return ddt_fail(p->ctx, DDT_ERR_FORMAT, "'%s': the fit of the plan is inconsistent: %s.",
-                    ddt_reader_path(p->reader), what);
-}
+static ddt_status bad(const parser *p, const char *what) { return section_bad(p->ctx, p->reader, "fit", what); }
 
 static ddt_status check_fit_input(const parser *p, uint32_t index) {
     return index < p->layout->input_count && p->layout->inputs[index].kind == SOLVE_INPUT_FIT

@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "fit_surrogate.h"
+#include "section.h"
 
 enum { SECTION_MAX_BYTES = 1 << 30, LANES_MAX = 1 << 20, LANE_BYTES = 12 };
 
@@ -41,16 +42,8 @@ ddt_status surrogate_write(ddt_writer *writer, const solve_fit *fit) {
 
 /* ------------------------------------------------------------------ reading */
 
-static ddt_status bad(ddt_context *ctx, ddt_reader *reader, const char *what) {
-    return ddt_fail(ctx, DDT_ERR_FORMAT, "'%s': the surrogate of the plan's fit is inconsistent: %s.",
-                    ddt_reader_path(reader), what);
-}
-
-static ddt_status read_numbers(ddt_reader *reader, double *numbers, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        SOLVE_TRY(ddt_reader_f64(reader, &numbers[i]));
-    }
-    return DDT_OK;
+static ddt_status bad(ddt_context *ctx, const ddt_reader *reader, const char *what) {
+    return section_bad(ctx, reader, "surrogate of the fit", what);
 }
 
 static ddt_status read_lane(ddt_context *ctx, ddt_reader *reader, size_t etas, surrogate_lane *lane) {
@@ -79,9 +72,9 @@ static ddt_status read_lane(ddt_context *ctx, ddt_reader *reader, size_t etas, s
         return solve_no_memory(ctx);
     }
     (void)surrogate_terms(etas, directions, degree, lane->exponents);
-    SOLVE_TRY(read_numbers(reader, lane->projection, (size_t)directions * levels * etas));
-    SOLVE_TRY(read_numbers(reader, lane->centre, directions));
-    return read_numbers(reader, lane->coefficients, levels * lane->term_count);
+    SOLVE_TRY(section_numbers(reader, lane->projection, (size_t)directions * levels * etas));
+    SOLVE_TRY(section_numbers(reader, lane->centre, directions));
+    return section_numbers(reader, lane->coefficients, levels * lane->term_count);
 }
 
 ddt_status surrogate_read(ddt_context *ctx, ddt_reader *reader, solve_fit *fit) {

@@ -6,6 +6,7 @@
  */
 #include "history.h"
 
+#include "section.h"
 #include "solve_internal.h"
 
 #include <string.h>
@@ -83,18 +84,15 @@ ddt_status solve_history_write(ddt_writer *writer, const solve_history *history)
     return ddt_writer_end(writer);
 }
 
-static ddt_status bad(ddt_context *ctx, ddt_reader *reader) {
-    return ddt_fail(ctx, DDT_ERR_FORMAT, "'%s': the plan's table of earlier doses is inconsistent.",
-                    ddt_reader_path(reader));
+static ddt_status bad(ddt_context *ctx, const ddt_reader *reader) {
+    return section_bad(ctx, reader, "table of earlier doses", "it does not fit the layout");
 }
 
 static ddt_status read_sizes(ddt_context *ctx, ddt_reader *reader, const solve_layout *layout, solve_history *h) {
     size_t *const sizes[] = {&h->points, &h->row_slots,    &h->metric_slots, &h->shape_slots,
                              &h->rows,   &h->first_metric, &h->metrics,      &h->shapes};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        uint32_t value = 0;
-        SOLVE_TRY(ddt_reader_u32(reader, &value));
-        *sizes[i] = value;
+        SOLVE_TRY(section_size(reader, sizes[i]));
     }
     size_t slots = 0;
     bool fits = ddt_size_mul(h->points, h->row_slots, &slots) && ddt_size_mul(slots, h->metric_slots, &slots) &&
@@ -125,10 +123,7 @@ static ddt_status read_lane(ddt_context *ctx, ddt_reader *reader, const solve_hi
             return bad(ctx, reader);
         }
     }
-    for (size_t i = 0; i < weights; i++) {
-        SOLVE_TRY(ddt_reader_f64(reader, &lane->weights[i]));
-    }
-    return DDT_OK;
+    return section_numbers(reader, lane->weights, weights);
 }
 
 ddt_status solve_history_read(ddt_context *ctx, ddt_reader *reader, solve_layout *layout) {

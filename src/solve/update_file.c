@@ -7,6 +7,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "section.h"
 #include "update_internal.h"
 
 #include <string.h>
@@ -51,13 +52,6 @@ static ddt_status bad(ddt_context *ctx, const ddt_reader *reader) {
     return ddt_fail(ctx, DDT_ERR_FORMAT, "%s does not hold a twin's plan that makes sense.", ddt_reader_path(reader));
 }
 
-static ddt_status read_numbers(ddt_reader *reader, double *values, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        SOLVE_TRY(ddt_reader_f64(reader, &values[i]));
-    }
-    return DDT_OK;
-}
-
 /* Sizes, against their limits and the plan's shape. */
 static ddt_status read_shape(ddt_context *ctx, ddt_reader *reader, const ddt_plan *plan, ddt_update *u) {
     uint32_t sizes[5];
@@ -96,7 +90,7 @@ static bool all_finite(const double *values, size_t count) {
 
 static ddt_status read_limits(ddt_context *ctx, ddt_reader *reader, ddt_update *u) {
     double facts[5];
-    SOLVE_TRY(read_numbers(reader, facts, 5));
+    SOLVE_TRY(section_numbers(reader, facts, 5));
     u->memory = facts[0];
     u->half_life_h = facts[1];
     u->log_scale = facts[2];
@@ -106,7 +100,7 @@ static ddt_status read_limits(ddt_context *ctx, ddt_reader *reader, ddt_update *
         !(u->memory > 1.0 && u->half_life_h >= 0.0 && u->log_scale > 0.0 && u->penalty_max > 0.0 && u->spread > 0.0)) {
         return bad(ctx, reader);
     }
-    SOLVE_TRY(read_numbers(reader, u->transform, u->degree + 1U));
+    SOLVE_TRY(section_numbers(reader, u->transform, u->degree + 1U));
     for (size_t i = 0; i < u->states; i++) {
         SOLVE_TRY(ddt_reader_f64(reader, &u->dose_max[i]));
         SOLVE_TRY(ddt_reader_f64(reader, &u->dose_rate_max[i]));
@@ -151,10 +145,10 @@ static ddt_status read_fields(ddt_context *ctx, ddt_reader *reader, const ddt_pl
     SOLVE_TRY(read_shape(ctx, reader, plan, u));
     SOLVE_TRY(read_limits(ctx, reader, u));
     SOLVE_TRY(read_names(ctx, reader, u));
-    SOLVE_TRY(read_numbers(reader, u->prior, u->etas * u->etas));
-    SOLVE_TRY(read_numbers(reader, u->etas_of, u->points * u->etas));
-    SOLVE_TRY(read_numbers(reader, u->scale, u->states * u->points));
-    SOLVE_TRY(read_numbers(reader, u->reach, u->outputs * u->points));
+    SOLVE_TRY(section_numbers(reader, u->prior, u->etas * u->etas));
+    SOLVE_TRY(section_numbers(reader, u->etas_of, u->points * u->etas));
+    SOLVE_TRY(section_numbers(reader, u->scale, u->states * u->points));
+    SOLVE_TRY(section_numbers(reader, u->reach, u->outputs * u->points));
     bool is_sound = all_positive(u->scale, u->states * u->points) && all_positive(u->reach, u->outputs * u->points) &&
                     all_finite(u->prior, u->etas * u->etas) && all_finite(u->etas_of, u->points * u->etas);
     return is_sound ? ddt_reader_end(reader) : bad(ctx, reader);
