@@ -50,6 +50,8 @@ void cli_progress_clear(void) {
 static void draw_bar(const char *stage, uint64_t done, uint64_t total) {
     enum { WIDTH = 30, PERCENT = 100 };
     const double interval_s = 0.1;
+    const double worth_telling_s = 3.0;
+    const double little = 0.02; /* of the stage tells nothing of the rest */
     const double now_s = ddt_clock_s();
     if (strncmp(bar.stage, stage, sizeof bar.stage - 1) != 0) {
         (void)snprintf(bar.stage, sizeof bar.stage, "%s", stage);
@@ -65,8 +67,11 @@ static void draw_bar(const char *stage, uint64_t done, uint64_t total) {
         cells[i] = i < (int)(part * WIDTH) ? '#' : '.';
     }
     cells[WIDTH] = '\0';
-    (void)fprintf(stderr, "\r\033[K%-10s [%s] %3.0f %%  %.1f s", bar.stage, cells, part * PERCENT,
-                  now_s - bar.started_s);
+    const double spent_s = now_s - bar.started_s;
+    (void)fprintf(stderr, "\r\033[K%-10s [%s] %3.0f %%  %.1f s", bar.stage, cells, part * PERCENT, spent_s);
+    if (spent_s > worth_telling_s && part > little) {
+        (void)fprintf(stderr, ", about %.0f s left", spent_s / part - spent_s);
+    }
     (void)fflush(stderr);
     bar.drawn_s = now_s;
     bar.shown = true;

@@ -911,14 +911,13 @@ ddt_status newton_iterate(solve_work *work, newton_variant variant, size_t strid
         return DDT_ERR_MEMORY;
     }
     nw->variant = variant;
+    for (size_t lane = 0; lane < nw->lanes; lane++) {
 #pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
-    for (size_t i = 0; i < nw->lanes * nw->samples; i++) {
-        const size_t lane = i / nw->samples;
-        const size_t sample = i % nw->samples;
-        const int thread = omp_get_thread_num();
-        if (sample % stride == lane % stride) {
+        for (size_t sample = lane % stride; sample < nw->samples; sample += stride) {
+            const int thread = omp_get_thread_num();
             iterate_sample(&who[thread], lane, sample, values + (size_t)thread * NEWTON_TERMS_MAX, &seen[thread]);
         }
+        SOLVE_TRY(ddt_progress(work->ctx, "iterations", lane + 1, nw->lanes));
     }
     memset(draw_errors, 0, (variant.iterations + 1) * sizeof *draw_errors);
     memset(corner_errors, 0, (variant.iterations + 1) * sizeof *corner_errors);
