@@ -21,6 +21,9 @@ static ddt_status read_wish(ddt_context *ctx, const ddt_model *model, const ddt_
     if (status == DDT_OK) {
         status = ddt_recommend_parse_product(ctx, product, &out->product);
     }
+    if (status == DDT_OK && out->product.course_count > 0) {
+        status = ddt_fail(ctx, DDT_ERR_USAGE, "A living twin compares regimens; courses of doses are for recommend.");
+    }
     ddt_free(target);
     ddt_free(product);
     return status;

@@ -27,6 +27,14 @@ static inline void encrypted_make_keys(problem *p, ddt_plan *plan, encrypted_key
         assert_ok(p->ctx, ddt_switch_key_generate(p->ctx, k->secret, wanted.galois, wanted.top_level, &key));
         assert_ok(p->ctx, ddt_eval_keys_add(p->ctx, k->eval, &key));
     }
+    ddt_plan_info info;
+    ddt_plan_get_info(plan, &info);
+    if (info.literal.boot_levels > 0) {
+        ddt_encapsulation encapsulation;
+        assert_ok(p->ctx, ddt_encapsulation_generate(p->ctx, k->secret, &encapsulation));
+        assert_ok(p->ctx, ddt_eval_keys_set_encapsulation(p->ctx, k->eval, &encapsulation));
+        ddt_encapsulation_destroy(&encapsulation);
+    }
 }
 
 /* One upload, as commands make and open it. */

@@ -194,7 +194,7 @@ static void test_aim(void **state) {
 
 /* ------------------------------------------------------------------ doses over a course */
 
-enum { DOSES = 6, AIMS = 3, COURSE_LEVELS = 12 };
+enum { DOSES = 6, AIMS = 3 };
 
 typedef struct course {
     double a[POINTS][AIMS][DOSES]; /* in units of the aim, for doses of dose_high */
@@ -378,7 +378,7 @@ static void check_course(const char *targets, const ddt_course_options *wanted, 
     if (is_encrypted) {
         const uint64_t most_key_bytes = (uint64_t)1 << 30;
         const ddt_plan_request request = {.target_error = options.is_bounded ? 3e-3 : 1e-3,
-                                          .levels = options.is_bounded ? COURSE_LEVELS : 0,
+                                          .levels = options.is_bounded ? DDT_COURSE_LEVELS : 0,
                                           .key_limit = most_key_bytes};
         recommend_run_planned(&p, &request, most_key_bytes);
     }
