@@ -358,12 +358,12 @@ static ddt_status check_model(ddt_context *ctx, const ddt_solution *solution, co
 ddt_status solve_fit_fill(ddt_context *ctx, const ddt_solution *solution, const ddt_model *model,
                           const ddt_events *events, double *const *inputs, ddt_left_out *left_out) {
     filler f = {ctx, solution, model, events, inputs};
-    SOLVE_TRY(check_model(ctx, solution, model));
-    for (size_t l = 0; l < solution->fit->lane_count; l++) {
+    ddt_status status = check_model(ctx, solution, model);
+    for (size_t l = 0; l < solution->fit->lane_count && status == DDT_OK; l++) {
         const size_t subject = solution->layout.lanes[l].subject;
         if (!solve_is_left_out(left_out, subject)) {
-            SOLVE_TRY(solve_leave_out(ctx, left_out, events, subject, fill_lane(&f, l)));
+            status = solve_leave_out(ctx, left_out, events, subject, fill_lane(&f, l));
         }
     }
-    return DDT_OK;
+    return status;
 }

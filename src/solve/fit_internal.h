@@ -103,6 +103,7 @@ typedef struct fit_problem {
     const double *sd;    /* of each eta: the unit of steps */
     double step;         /* of differences, in these units; 0: 2e-3 */
     bool has_scores;     /* the step goes by the scores' polynomials */
+    bool is_virtual;     /* fewer gains to choose from */
     bool has_kinks;      /* of lags and durations, which the circuit does not see: its step is not foreseen */
     fit_predict predict;
     void *user;

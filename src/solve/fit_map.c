@@ -446,8 +446,9 @@ static ddt_status value_after(const fit_problem *p, const step_level *levels, co
  * of inverses between the observed curvature's and the majorant's. *left: as distance_left after the step. */
 static ddt_status careful_gain(const fit_problem *p, const expansion *e, const step_level *levels, const double *etas,
                                double *gain, double *left) {
+    enum { PARTS = 6 };
     static const double shares[] = {1.0, 0.75, 0.5, 0.25, 0.0}; /* of what was observed */
-    static const double parts[] = {1.0, 0.85, 0.7, 0.5, 0.3, 0.15};
+    static const double parts[PARTS] = {1.0, 0.85, 0.7, 0.5, 0.3, 0.15};
     size_t n = p->eta_count;
     double own[FIT_ETAS_MAX * FIT_ETAS_MAX];
     double trial[FIT_ETAS_MAX * FIT_ETAS_MAX];
@@ -456,13 +457,15 @@ static ddt_status careful_gain(const fit_problem *p, const expansion *e, const s
     double least = INFINITY;
     SOLVE_TRY(value_after(p, levels, etas, gain, best, &least));
     bool is_changed = false;
-    for (size_t k = 0; k < sizeof shares / sizeof *shares * (sizeof parts / sizeof *parts); k++) {
+    /* Virtual patients calibrate ranges: more of the unlikely ones among them would cost all others precision. */
+    const size_t first = p->is_virtual ? sizeof shares / sizeof *shares - 1 : 0;
+    for (size_t k = first * PARTS; k < sizeof shares / sizeof *shares * PARTS; k++) {
         double value = INFINITY;
-        if (!gain_between(p, e, shares[k / (sizeof parts / sizeof *parts)], own)) {
+        if (!gain_between(p, e, shares[k / PARTS], own)) {
             continue;
         }
         for (size_t i = 0; i < n * n; i++) {
-            trial[i] = parts[k % (sizeof parts / sizeof *parts)] * own[i];
+            trial[i] = parts[k % PARTS] * own[i];
         }
         SOLVE_TRY(value_after(p, levels, etas, trial, to, &value));
         if (value < least) {
@@ -478,7 +481,7 @@ static ddt_status careful_gain(const fit_problem *p, const expansion *e, const s
 static ddt_status choose_gain(const fit_problem *p, const double *etas, step_level *levels, double *gain,
                               double *left) {
     static _Thread_local double f[EVALUATIONS_MAX][FIT_LEVELS_MAX];
-    const double good = 0.02;
+    const double good = p->is_virtual ? 0.05 : 0.02;
     double to[FIT_ETAS_MAX] = {0};
     expansion e;
     double steps[FIT_ETAS_MAX];

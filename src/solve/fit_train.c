@@ -654,6 +654,7 @@ static ddt_status cover_sample(learner *t, size_t lane, fit_sample *sample) {
     fit_problem problem = problem_of(&who, sample);
     problem.step = FIT_GAIN_STEP;
     problem.has_scores = fw->fit->surrogate == NULL;
+    problem.is_virtual = true;
     problem.has_kinks = fw->work->times.is_private;
     double left = 0.0;
     SOLVE_TRY(sample->is_covered ? fit_gain(&problem, etas, sample->gain, &left) : DDT_OK);
