@@ -85,7 +85,7 @@ void recommend_table_row(const ddt_recommend_targets *targets, const ddt_recomme
                          const double *figures, double *row) {
     const size_t count = targets->count + reports->count;
     const size_t first_report = targets->count + 2 + (targets->count > 1 ? targets->count : 0);
-    double values[UNITS_POINTS_MAX];
+    double values[UNITS_POINTS_MAX] = {0};
     memset(row + targets->count, 0, (first_report - targets->count) * sizeof *row);
     for (size_t p = 0; p < points; p++) {
         add_costs(targets, 1.0 / (double)points, figures + p * count, row);
@@ -208,7 +208,7 @@ static void read_costs(const struct solve_units *units, const solve_layout *layo
 void recommend_units_row(const struct solve_units *units, const solve_layout *layout, size_t candidate,
                          const double *const *outputs, double *row) {
     const size_t count = units->targets.count + units->reports.count;
-    double figures[UNITS_POINTS_MAX * RECOMMEND_FIGURES_MAX];
+    double figures[UNITS_POINTS_MAX * RECOMMEND_FIGURES_MAX] = {0};
     unit_place at = {0};
     (void)recommend_locate(&units->product, candidate, &at.shape, &at.row);
     at.dose = recommend_dose(&units->product, at.row);
@@ -232,7 +232,7 @@ void recommend_units_collect(const ddt_solution *solution, const double *const *
     const struct solve_units *units = solution->units;
     const solve_layout *layout = &solution->layout;
     const size_t block = units->points * units->row_slots * units->columns;
-    const double *of_lane[UNITS_OUTPUTS_MAX];
+    const double *of_lane[UNITS_OUTPUTS_MAX] = {0};
     for (size_t s = 0; s < layout->subject_count; s++) {
         for (size_t o = 0; o < layout->output_count; o++) {
             of_lane[o] = outputs[o] + s * block;

@@ -139,10 +139,8 @@ static ddt_status check_sizes(ddt_context *ctx, ddt_reader *reader, const solve_
                : bad(ctx, reader, "its doses have no rows");
 }
 
-static ddt_status read_all(ddt_context *ctx, ddt_reader *reader, const solve_layout *layout,
-                           struct solve_units *units) {
+static ddt_status read_sizes(ddt_context *ctx, ddt_reader *reader, struct solve_units *units) {
     uint32_t sizes[SIZES] = {0};
-    SOLVE_TRY(ddt_reader_begin(reader, "UNIT", SECTION_MAX_BYTES));
     for (size_t i = 0; i < SIZES; i++) {
         SOLVE_TRY(ddt_reader_u32(reader, &sizes[i]));
     }
@@ -153,6 +151,13 @@ static ddt_status read_all(ddt_context *ctx, ddt_reader *reader, const solve_lay
     units->shape_slots = sizes[3];
     units->has_past = sizes[4] == 1;
     units->has_costs = sizes[SIZES - 1] == 1;
+    return DDT_OK;
+}
+
+static ddt_status read_all(ddt_context *ctx, ddt_reader *reader, const solve_layout *layout,
+                           struct solve_units *units) {
+    SOLVE_TRY(ddt_reader_begin(reader, "UNIT", SECTION_MAX_BYTES));
+    SOLVE_TRY(read_sizes(ctx, reader, units));
     SOLVE_TRY(ddt_reader_f64(reader, &units->dose_weight));
     SOLVE_TRY(ddt_reader_f64(reader, &units->largest));
     SOLVE_TRY(recommend_product_read(ctx, reader, &units->product));

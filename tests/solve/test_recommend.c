@@ -414,6 +414,127 @@ static void test_posterior(void **state) {
     problem_free(&p);
 }
 
+/* ------------------------------------------------------------------ what is released */
+
+enum { RELEASED_DRAWS = 4000, RELEASED_FIGURES = 3 };
+static const char *const released_names[RELEASED_FIGURES] = {"auc24", "trough", "peak"};
+
+static double normal_draw(uint64_t *state) {
+    double u[2];
+    for (int i = 0; i < 2; i++) {
+        *state = *state * 6364136223846793005U + 1442695040888963407U;
+        u[i] = ((double)(*state >> 11) + 0.5) / 9007199254740992.0;
+    }
+    return sqrt(-2.0 * log(u[0])) * cos(2.0 * 3.14159265358979323846 * u[1]);
+}
+
+static int by_size(const void *left, const void *right) {
+    const double a = *(const double *)left;
+    const double b = *(const double *)right;
+    return (a > b) - (a < b);
+}
+
+static void figures_of(const two_compartments *m, const ddt_recommend_candidate *r, double figures[RELEASED_FIGURES]) {
+    figures[0] = r->dose * 24.0 / r->interval_h / m->cl;
+    figures[1] = r->dose * steady_trough(m, r->interval_h, r->infusion_h);
+    figures[2] = r->dose * steady_peak(m, r->interval_h, r->infusion_h);
+}
+
+/* What release does to a response: rounding, here without the noise. */
+static void round_responses(const problem *p, double step) {
+    const size_t slots =
+        ddt_circuit_lanes(ddt_solution_circuit(p->solution)) * ddt_circuit_block(ddt_solution_circuit(p->solution));
+    for (size_t i = 0; i < slots; i++) {
+        p->outputs[0][i] = step * round(p->outputs[0][i] / step);
+    }
+}
+
+/*
+ * Unit responses at the points of each patient's posterior: figures at the estimate against closed forms, bands and
+ * P(target) against thousands of draws of that posterior, and what rounding the responses may change.
+ */
+static void test_released(void **state) {
+    (void)state;
+    const double step = 0.02;
+    problem p = {0};
+    fitted people[FITTED];
+    ddt_recommend_options options = {.metrics_only = true, .reports_usual = true};
+    ddt_recommend_responses responses;
+    bool is_posterior = false;
+    double worst_figure = 0.0;
+    double worst_band = 0.0;
+    double worst_p = 0.0;
+    double worst_rounding = 0.0;
+    uint64_t random = 1;
+    assert_ok(NULL, ddt_context_create(&p.ctx));
+    assert_ok(p.ctx, ddt_model_read(p.ctx, THOMSON, &p.model));
+    read_fitted(&p, people);
+    recommend_request(&p, "auc24=400:600", "dose=500:1500:500; interval=8,12; infusion=1", &options);
+    recommend_solve(&p, &options);
+    problem_run(&p, false);
+    assert_int_equal(ddt_circuit_output_count(ddt_solution_circuit(p.solution)), 1);
+    assert_int_equal(ddt_recommend_points(p.solution, &is_posterior), 16);
+    assert_true(is_posterior);
+    assert_true(ddt_recommend_get_responses(p.solution, &responses));
+    assert_int_equal(responses.count, 16 * RELEASED_FIGURES * 2); /* points, figures, intervals: not candidates */
+    const size_t outputs = ddt_solution_output_count(p.solution);
+    const size_t candidates = ddt_recommend_candidate_count(&options.product);
+    double **rounded = test_rows(FITTED, candidates * outputs);
+    round_responses(&p, step);
+    ddt_solution_collect(p.solution, (const double *const *)p.outputs, rounded);
+    double *draws = calloc((size_t)RELEASED_DRAWS * RELEASED_FIGURES, sizeof *draws);
+    assert_non_null(draws);
+    for (size_t s = 0; s < FITTED; s++) {
+        double root[FITTED_ETAS * FITTED_ETAS] = {0.0};
+        root_of(people[s].covariance, FITTED_ETAS, root);
+        for (size_t c = 0; c < candidates; c++) {
+            const ddt_recommend_candidate r = ddt_recommend_candidate_at(&options.product, c);
+            const double *row = p.values[s] + c * outputs;
+            double attained = 0.0;
+            double z[FITTED_ETAS] = {0.0};
+            double exact[RELEASED_FIGURES];
+            double own[RELEASED_FIGURES];
+            two_compartments m = at_point(&people[s], root, z);
+            figures_of(&m, &r, exact);
+            for (size_t d = 0; d < RELEASED_DRAWS; d++) {
+                for (size_t i = 0; i < FITTED_ETAS; i++) {
+                    z[i] = normal_draw(&random);
+                }
+                m = at_point(&people[s], root, z);
+                figures_of(&m, &r, own);
+                attained += ddt_recommend_attained(&options.targets.items[0], own[0]) / RELEASED_DRAWS;
+                for (size_t k = 0; k < RELEASED_FIGURES; k++) {
+                    draws[k * RELEASED_DRAWS + d] = own[k];
+                }
+            }
+            worst_p = fmax(worst_p, fabs(row[find_output(p.solution, "p_target")] - attained));
+            for (size_t k = 0; k < RELEASED_FIGURES; k++) {
+                const size_t at = find_output(p.solution, released_names[k]);
+                char name[32];
+                (void)snprintf(name, sizeof name, "%s.p05", released_names[k]);
+                const size_t band = find_output(p.solution, name);
+                double *sorted = draws + k * RELEASED_DRAWS;
+                qsort(sorted, RELEASED_DRAWS, sizeof *sorted, by_size);
+                worst_figure = fmax(worst_figure, fabs(row[at] / exact[k] - 1.0));
+                worst_band = fmax(worst_band, fabs(row[band] / sorted[RELEASED_DRAWS / 20] - 1.0));
+                worst_band = fmax(worst_band, fabs(row[band + 2] / sorted[RELEASED_DRAWS / 20 * 19] - 1.0));
+                const double allowed = ddt_recommend_response_step(p.solution, c, at, step);
+                assert_true(allowed > 0.0);
+                worst_rounding = fmax(worst_rounding, fabs(rounded[s][c * outputs + at] - row[at]) / allowed);
+            }
+        }
+    }
+    print_message("released: error of figures %.1e, of bands %.1e, of P(target) %.1e; rounding at most %.2f steps\n",
+                  worst_figure, worst_band, worst_p, worst_rounding);
+    assert_true(worst_figure < 2e-3);
+    assert_true(worst_band < 0.1);
+    assert_true(worst_p < 0.08);
+    assert_true(worst_rounding <= 1.0);
+    free(draws);
+    test_free_rows(rounded);
+    problem_free(&p);
+}
+
 /* ------------------------------------------------------------------ earlier doses */
 
 enum { TREATED = 3 };
@@ -654,7 +775,7 @@ int main(void) {
         cmocka_unit_test(test_own_product),   cmocka_unit_test(test_sums),        cmocka_unit_test(test_thomson),
         cmocka_unit_test(test_goti),          cmocka_unit_test(test_expectation), cmocka_unit_test(test_posterior),
         cmocka_unit_test(test_earlier_doses), cmocka_unit_test(test_per_weight),  cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_rank),
+        cmocka_unit_test(test_rank),          cmocka_unit_test(test_released),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
