@@ -245,7 +245,7 @@ case_recommend_by_simulation() {
     curves='dose=50:150:50; interval=6; cycles=2'
     ddtwin recommend "$model" --data "$WORK/table.csv" --target 'nadir=0.5:2; max=8' --product "$curves" --clear -o clear --json >told.json
     grep -q '"pareto"' told.json || fail "no Pareto front"
-    head -n 1 clear/candidates.csv | grep -q 'nadir,max,cost,p_target,cost(nadir),cost(max),PARETO$' || fail "candidates.csv has other columns"
+    head -n 1 clear/candidates.csv | grep -q 'nadir,max,cost,p_target,cost(nadir),cost(max),nadir.p05,nadir.p50,nadir.p95,max.p05,max.p50,max.p95,PARETO$' || fail "candidates.csv has other columns"
     ddtwin compile "$model" --data-template "$WORK/table.csv" --for recommend --target 'nadir=0.5:2; max=8' --product "$curves" \
         -o plan.ddt >/dev/null
     ddtwin keygen --plan plan.ddt -o keys >/dev/null
@@ -434,6 +434,12 @@ case_grant() {
     ddtwin open --keys doctor --grant grant.ddt >opened.txt
     grep -q "^recommended" opened.txt || fail "no recommendation"
     grep -q "^subject *2" opened.txt || fail "another subject's"
+    # Beside the target's metric: the usual others, their bands, cost and P(target); and what bands mean.
+    grep -A 1 "^recommended" opened.txt | grep -Eq 'trough [0-9.]+ \([0-9.]+ to [0-9.]+\), cost [0-9.]+, p_target [0-9.]+, auc24 .*, peak ' ||
+        fail "no bands: $(cat opened.txt)"
+    grep -Eq "^bands .*points of the (posterior|population)" opened.txt || fail "bands are not explained: $(cat opened.txt)"
+    ddtwin open --keys doctor --grant grant.ddt --json >opened.json
+    grep -q '"p05_p50_p95"' opened.json || fail "no percentiles in JSON"
     refused 1 "another physician" ddtwin open --keys nurse --grant grant.ddt
     # What is granted is what the key's holder decrypts, to within the step.
     ddtwin decrypt --keys keys --result result.ddt -o out >/dev/null
