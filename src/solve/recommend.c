@@ -402,6 +402,19 @@ static regimen_functional functional_of(const recommend_work *r, size_t t, size_
                                 .lag_h = r->work.linear.lag_h[r->dosed_compartment]};
 }
 
+/* When a course's concentration is looked at: at a time, or at the end of the last infusion that begins before it. */
+static double course_time(const recommend_work *r, const ddt_recommend_target *target) {
+    const double behind_h = 1e-6; /* a bolus is there just after it is given */
+    double at_h = r->course->times_h[0];
+    if (target->kind != DDT_METRIC_PEAK) {
+        return target->at_h;
+    }
+    for (size_t j = 0; j < r->shapes; j++) {
+        at_h = r->course->times_h[j] < target->at_h ? r->course->times_h[j] : at_h;
+    }
+    return at_h + r->work.linear.lag_h[r->dosed_compartment] + fmax(r->course->infusion_h, behind_h);
+}
+
 /* One dose of a course: a regimen whose next dose never comes, seen from the dose's own time. */
 static regimen_functional course_functional(const recommend_work *r, size_t t, size_t dose, bool *is_zero) {
     const double never_h = 1e9;
@@ -417,9 +430,9 @@ static regimen_functional course_functional(const recommend_work *r, size_t t, s
     double to_h = target->kind == DDT_METRIC_AUC24 ? target->at_h : target->to_h;
     f.from_h = fmax(0.0, from_h - start_h);
     f.to_h = to_h - start_h;
-    if (target->kind == DDT_METRIC_TROUGH) {
+    if (target->kind == DDT_METRIC_TROUGH || target->kind == DDT_METRIC_PEAK) {
         f.kind = DDT_METRIC_TROUGH;
-        f.at_h = f.to_h = target->at_h - start_h;
+        f.at_h = f.to_h = course_time(r, target) - start_h;
     }
     *is_zero = f.to_h <= f.lag_h;
     return f;

@@ -255,13 +255,13 @@ static ddt_status check_course(ddt_context *ctx, const ddt_course_options *optio
     for (size_t t = 0; t < options->targets.count; t++) {
         const ddt_recommend_target *target = &options->targets.items[t];
         const bool is_known = target->kind == DDT_METRIC_AUC24 || target->kind == DDT_METRIC_AUC_WINDOW ||
-                              target->kind == DDT_METRIC_TROUGH;
+                              target->kind == DDT_METRIC_TROUGH || target->kind == DDT_METRIC_PEAK;
         const bool is_range = target->low > 0.0 && isfinite(target->high);
         if (!is_known || target->is_steady || target->of[0] != '\0' || !(target->is_toxicity || is_range)) {
             return ddt_fail(
                 ctx, DDT_ERR_UNSUPPORTED,
-                "The target %s: a course wants a value or LOW:HIGH of auc24@HOURS, aucFROM-TO, cumauc@HOURS "
-                "or trough@HOURS, and limits (tox:) of them.",
+                "The target %s: a course wants a value or LOW:HIGH of auc24@HOURS, aucFROM-TO, cumauc@HOURS, "
+                "trough@HOURS or peak@HOURS, and limits (tox:) of them.",
                 target->name);
         }
         aims += !target->is_toxicity;

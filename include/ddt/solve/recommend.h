@@ -293,9 +293,10 @@ enum { DDT_COURSE_ITERATIONS_MAX = 24, DDT_COURSE_LEVELS = 12 };
 
 /*
  * Doses at given times, each of its own size, that bring a course of treatment to its targets. Targets are numbers at
- * given times: auc24@HOURS, aucFROM-TO, cumauc@HOURS, and trough@HOURS, here the concentration at that time just before
- * a dose; what is aimed at is the value, or the geometric centre of LOW:HIGH. Limits of the same metrics (tox:) count
- * where they are exceeded; they want bounds of the doses.
+ * given times: auc24@HOURS, aucFROM-TO, cumauc@HOURS, trough@HOURS, here the concentration at that time just before a
+ * dose, and peak@HOURS, that at the end of the last infusion that begins before; what is aimed at is the value, or the
+ * geometric centre of LOW:HIGH. Limits of the same metrics (tox:) count where they are exceeded; they want bounds of
+ * the doses.
  */
 typedef struct ddt_course_options {
     ddt_solve_options solve;
