@@ -14,7 +14,7 @@
 
 static const double training_rtol = 1e-6; /* of solutions: errors of levels do not reach 1e-4 of their residual */
 
-enum { DESIGNS = 32, PATIENTS_PER_TERM = 2, PATIENTS_LEAST = 120, ATTEMPTS_MAX = 40 };
+enum { DESIGNS = 96, PATIENTS_PER_TERM = 6, PATIENTS_LEAST = 120, ATTEMPTS_MAX = 40 };
 
 typedef struct surrogate_design {
     double *symbols;     /* symbol_count */
