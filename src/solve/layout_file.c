@@ -6,6 +6,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "fit_internal.h"
+#include "section.h"
 #include "solve_internal.h"
 
 #include <string.h>
@@ -186,17 +187,7 @@ typedef struct parser {
     uint32_t has_posterior;
 } parser;
 
-static ddt_status bad(const parser *p, const char *what) {
-    return ddt_fail(p->ctx, DDT_ERR_FORMAT, "'%s': the layout of the plan is inconsistent: %s.",
-                    ddt_reader_path(p->reader), what);
-}
-
-static ddt_status read_size(const parser *p, size_t *out) {
-    uint32_t value = 0;
-    SOLVE_TRY(ddt_reader_u32(p->reader, &value));
-    *out = value;
-    return DDT_OK;
-}
+static ddt_status bad(const parser *p, const char *what) { return section_bad(p->ctx, p->reader, "layout", what); }
 
 static ddt_status read_size64(const parser *p, size_t *out) {
     uint64_t value = 0;
@@ -216,7 +207,7 @@ static ddt_status read_method(const parser *p, ddt_solve_info *info) {
     ddt_free(name);
     uint32_t is_private = 0;
     SOLVE_TRY(ddt_reader_u32(p->reader, &info->iterations));
-    SOLVE_TRY(read_size(p, &info->grid));
+    SOLVE_TRY(section_size(p->reader, &info->grid));
     SOLVE_TRY(ddt_reader_u32(p->reader, &is_private));
     info->has_private_times = is_private != 0;
     return info->method == NULL || is_private > 1 ? bad(p, "it names a method that does not exist") : DDT_OK;
@@ -226,13 +217,13 @@ static ddt_status read_axes(parser *p, size_t *lanes) {
     solve_layout *layout = p->layout;
     uint32_t carries_forward = 0;
     uint32_t nested = 0;
-    SOLVE_TRY(read_size(p, &layout->columns));
-    SOLVE_TRY(read_size(p, &layout->rows));
-    SOLVE_TRY(read_size(p, &layout->segments));
+    SOLVE_TRY(section_size(p->reader, &layout->columns));
+    SOLVE_TRY(section_size(p->reader, &layout->rows));
+    SOLVE_TRY(section_size(p->reader, &layout->segments));
     SOLVE_TRY(ddt_reader_u32(p->reader, &carries_forward));
     layout->carries_forward = carries_forward != 0;
     SOLVE_TRY(ddt_reader_u32(p->reader, &nested));
-    return nested != 0 ? bad(p, "it has a nested solution") : read_size(p, lanes);
+    return nested != 0 ? bad(p, "it has a nested solution") : section_size(p->reader, lanes);
 }
 
 static ddt_status read_info(const parser *p) {
@@ -576,7 +567,7 @@ static ddt_status check_pieces(const parser *p, const solve_lane *lane) {
 static ddt_status read_lane(const parser *p, solve_lane *lane) {
     SOLVE_TRY(ddt_reader_u32(p->reader, &lane->subject));
     SOLVE_TRY(ddt_reader_count(p->reader, SOURCE_BYTES, p->layout->rows, &lane->source_count));
-    SOLVE_TRY(read_size(p, &lane->column_count));
+    SOLVE_TRY(section_size(p->reader, &lane->column_count));
     if (lane->subject >= p->layout->subject_count || lane->column_count > p->layout->columns) {
         return bad(p, "a lane has a subject or columns that do not exist");
     }

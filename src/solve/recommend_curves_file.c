@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "recommend_curves.h"
+#include "section.h"
 
 #include <string.h>
 
@@ -46,19 +47,11 @@ typedef struct parser {
 } parser;
 
 static ddt_status bad(const parser *p, const char *what) {
-    return ddt_fail(p->ctx, DDT_ERR_FORMAT, "'%s': the candidates of the plan are inconsistent: %s.",
-                    ddt_reader_path(p->reader), what);
-}
-
-static ddt_status read_u32(const parser *p, size_t *out) {
-    uint32_t value = 0;
-    SOLVE_TRY(ddt_reader_u32(p->reader, &value));
-    *out = value;
-    return DDT_OK;
+    return section_bad(p->ctx, p->reader, "list of candidates", what);
 }
 
 static ddt_status read_output(const parser *p, bool may_be_none, size_t *out) {
-    SOLVE_TRY(read_u32(p, out));
+    SOLVE_TRY(section_size(p->reader, out));
     if (may_be_none && *out == SOLVE_NONE) {
         *out = SIZE_MAX;
         return DDT_OK;
@@ -74,7 +67,7 @@ static ddt_status read_points(const parser *p) {
     SOLVE_TRY(ddt_reader_f64(p->reader, &curves->deviations));
     SOLVE_TRY(is_posterior <= 1 && curves->deviations > 0.0 ? DDT_OK : bad(p, "its points are of an unknown kind"));
     curves->is_posterior = is_posterior == 1;
-    SOLVE_TRY(read_u32(p, &curves->point_count));
+    SOLVE_TRY(section_size(p->reader, &curves->point_count));
     SOLVE_TRY(ddt_reader_count(p->reader, 4, RECOMMEND_ETAS_MAX, &count));
     if (curves->point_count < 1 || curves->point_count > CURVES_POINTS_MAX) {
         return bad(p, "there are too many points");
@@ -131,7 +124,7 @@ static ddt_status read_all(const parser *p) {
     size_t compartment = 0;
     SOLVE_TRY(ddt_reader_begin(p->reader, "CURV", SECTION_MAX_BYTES));
     SOLVE_TRY(recommend_product_read(p->ctx, p->reader, &p->curves->product));
-    SOLVE_TRY(read_u32(p, &compartment));
+    SOLVE_TRY(section_size(p->reader, &compartment));
     p->curves->compartment = (unsigned)compartment;
     SOLVE_TRY(ddt_reader_f64(p->reader, &p->curves->dose_weight));
     SOLVE_TRY(recommend_targets_read(p->ctx, p->reader, &p->curves->targets));
@@ -139,7 +132,7 @@ static ddt_status read_all(const parser *p) {
         SOLVE_TRY(read_output(p, false, &p->curves->output_of[t]));
         SOLVE_TRY(read_output(p, true, &p->curves->base_of[t]));
     }
-    SOLVE_TRY(read_u32(p, &subjects));
+    SOLVE_TRY(section_size(p->reader, &subjects));
     SOLVE_TRY(read_points(p));
     SOLVE_TRY(ddt_reader_end(p->reader));
     SOLVE_TRY(recommend_curves_prepare(p->ctx, p->curves));

@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "recommend_units.h"
+#include "section.h"
 
 #include <string.h>
 
@@ -33,9 +34,8 @@ void recommend_targets_write(ddt_writer *writer, const ddt_recommend_targets *ta
     }
 }
 
-static ddt_status bad(ddt_context *ctx, ddt_reader *reader, const char *what) {
-    return ddt_fail(ctx, DDT_ERR_FORMAT, "'%s': the candidates of the plan are inconsistent: %s.",
-                    ddt_reader_path(reader), what);
+static ddt_status bad(ddt_context *ctx, const ddt_reader *reader, const char *what) {
+    return section_bad(ctx, reader, "list of candidates", what);
 }
 
 static bool is_sound(const ddt_recommend_target *target) {
