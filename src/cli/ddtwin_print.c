@@ -150,7 +150,7 @@ static line subject_line(const ddt_twin_outcome *outcome, size_t s) {
     size_t k = 0;
     for (size_t r = 0; r < subject->record_count; r++) {
         const ddt_record *record = &subject->records[r];
-        if (record->evid != 0 && record->evid != 2) {
+        if (!ddt_record_is_observation(record)) {
             continue;
         }
         const size_t i = k * profile->output_count;

@@ -52,17 +52,6 @@ bool ddt_events_is_comment(const ddt_events_reader *reader);
 /* The field of a reserved column in the current row, NULL where the table lacks the column. */
 const char *ddt_events_field(const ddt_events_reader *reader, ddt_column column);
 
-enum { DDT_EVID_OBSERVATION = 0, DDT_EVID_DOSE = 1, DDT_EVID_OTHER = 2, DDT_EVID_RESET = 3, DDT_EVID_RESET_DOSE = 4 };
-
-static inline bool ddt_record_is_dose(const ddt_record *record) {
-    return record->evid == DDT_EVID_DOSE || record->evid == DDT_EVID_RESET_DOSE;
-}
-
-/* A row of the profile: an observation, or a record of type 2. */
-static inline bool ddt_record_is_observation(const ddt_record *record) {
-    return record->evid == DDT_EVID_OBSERVATION || record->evid == DDT_EVID_OTHER;
-}
-
 /* Where doses without CMT go, 1-based: the depot where there is one, else compartment 1. */
 unsigned ddt_events_default_compartment(const ddt_model *model);
 

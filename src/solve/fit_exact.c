@@ -57,7 +57,7 @@ static ddt_status find_levels(exact *e) {
     for (size_t r = 0; r < subject->record_count; r++) {
         const ddt_record *record = &subject->records[r];
         SOLVE_TRY(record->has_dv ? add_level(e, record, observation) : DDT_OK);
-        observation += record->evid == 0 || record->evid == 2;
+        observation += ddt_record_is_observation(record);
     }
     return DDT_OK;
 }

@@ -288,7 +288,7 @@ ddt_status surrogate_check_amounts(ddt_context *ctx, const ddt_solution *solutio
     const ddt_subject *s = &events->subjects[subject];
     for (size_t r = 0; r < s->record_count; r++) {
         const ddt_record *record = &s->records[r];
-        if (surrogate_is_dose(record) && !(record->amount >= range->low && record->amount <= range->high)) {
+        if (ddt_record_is_dose(record) && !(record->amount >= range->low && record->amount <= range->high)) {
             return ddt_fail(ctx, DDT_ERR_RANGE,
                             "'%s', line %u: AMT of the subject %s is %.15g, outside its range %.15g to %.15g.",
                             events->path, record->line, s->id, record->amount, range->low, range->high);

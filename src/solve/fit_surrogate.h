@@ -83,8 +83,6 @@ typedef struct surrogate_seen {
     const double *at_guess; /* predictions */
 } surrogate_seen;
 
-static inline bool surrogate_is_dose(const ddt_record *record) { return record->evid == 1 || record->evid == 4; }
-
 /* Slopes of all levels around `centre`, on the scale where residual standard deviations are 1, per standard deviation
  * of each eta: levels x etas. */
 ddt_status surrogate_slopes(const solve_fit *fit, const fit_lane *lane, fit_predict predict, void *user,

@@ -68,15 +68,15 @@ static void draw_amounts(const fit_work *fw, size_t lane, uint64_t *random, surr
     double least = INFINITY;
     double most = 0.0;
     for (size_t r = 0; r < d->record_count; r++) {
-        least = surrogate_is_dose(&from[r]) && from[r].amount > 0.0 ? fmin(least, from[r].amount) : least;
-        most = surrogate_is_dose(&from[r]) ? fmax(most, from[r].amount) : most;
+        least = ddt_record_is_dose(&from[r]) && from[r].amount > 0.0 ? fmin(least, from[r].amount) : least;
+        most = ddt_record_is_dose(&from[r]) ? fmax(most, from[r].amount) : most;
     }
     bool is_scaled = fit_uniform(random) < half && most > 0.0;
     bool is_alike = fit_uniform(random) < alike;
     double factor = is_scaled ? log_between(t->amount_low / least, t->amount_high / most, random) : 1.0;
     double common = log_between(t->amount_low, t->amount_high, random);
     for (size_t r = 0; r < d->record_count; r++) {
-        if (surrogate_is_dose(&from[r])) {
+        if (ddt_record_is_dose(&from[r])) {
             double own = common * (1.0 + spread * (2.0 * fit_uniform(random) - 1.0));
             own = is_alike ? own : log_between(t->amount_low, t->amount_high, random);
             own = is_scaled ? factor * from[r].amount : own;
@@ -157,7 +157,7 @@ static ddt_status simulate(fit_work *fw, size_t lane, const surrogate_design *d,
             predictions[k] = fw->training->values[observation * outputs + l->levels[k].output];
             k++;
         }
-        observation += d->records[r].evid == 0 || d->records[r].evid == 2;
+        observation += ddt_record_is_observation(&d->records[r]);
     }
     return DDT_OK;
 }
@@ -620,7 +620,7 @@ static ddt_status make_lanes(fit_work *fw) {
 
 static void widen_amounts(struct surrogate_training *t, const ddt_subject *subject) {
     for (size_t r = 0; r < subject->record_count; r++) {
-        if (surrogate_is_dose(&subject->records[r])) {
+        if (ddt_record_is_dose(&subject->records[r])) {
             t->amount_low = fmin(t->amount_low, subject->records[r].amount);
             t->amount_high = fmax(t->amount_high, subject->records[r].amount);
         }

@@ -10,8 +10,6 @@
 
 #include <string.h>
 
-enum { EVID_OBSERVATION = 0, EVID_DOSE = 1, EVID_OTHER = 2 };
-
 static const double same_time = 1e-9;
 
 size_t curves_simulated_count(const struct solve_curves *curves) {
@@ -44,8 +42,7 @@ static void put(making *m, ddt_record record, size_t like) {
 /* Doses and resets before the new regimen; its last additional ones end there. */
 static bool put_earlier(making *m, size_t index) {
     ddt_record record = m->from->records[index];
-    bool is_observation = record.evid == EVID_OBSERVATION || record.evid == EVID_OTHER;
-    if (is_observation || !(record.time_h < m->start - same_time)) {
+    if (ddt_record_is_observation(&record) || !(record.time_h < m->start - same_time)) {
         return false;
     }
     if (record.additional > 0 && record.interval_h > 0.0) {
@@ -61,7 +58,7 @@ static void put_dose(making *m, const curves_sheet *sheet, double dose, size_t k
     double amount = dose * (k == 0 ? sheet->shape.loading : 1.0);
     put(m,
         (ddt_record){.time_h = m->start + (double)k * sheet->shape.interval_h,
-                     .evid = EVID_DOSE,
+                     .evid = DDT_EVID_DOSE,
                      .amount = amount,
                      .rate = sheet->shape.infusion_h > 0.0 ? amount / sheet->shape.infusion_h : 0.0,
                      .compartment = m->curves->compartment},
@@ -83,7 +80,7 @@ static void put_regimen(making *m, const curves_sheet *sheet, double dose) {
         while (next < sheet->dose_count && (double)next * sheet->shape.interval_h < limit) {
             put_dose(m, sheet, dose, next++);
         }
-        put(m, (ddt_record){.time_h = m->start + snapped(sheet, node->time), .evid = EVID_OTHER},
+        put(m, (ddt_record){.time_h = m->start + snapped(sheet, node->time), .evid = DDT_EVID_OTHER},
             m->from->record_count - 1);
     }
 }

@@ -236,7 +236,7 @@ static bool is_level(const calibration *k, const ddt_subject *subject, size_t r)
         any |= subject->records[i].has_dv;
     }
     const ddt_record *record = &subject->records[r];
-    bool is_observation = record->evid == 0 || record->evid == 2;
+    bool is_observation = ddt_record_is_observation(record);
     return any ? record->has_dv : is_observation && k->model->output_count == 1;
 }
 
@@ -281,7 +281,7 @@ static ddt_status virtual_levels(calibration *k, size_t subject, uint64_t draw, 
             status = virtual_level(k, next + draw, k->values + observation * outputs, &records[r]);
         }
         k->level_count += records[r].has_dv;
-        observation += records[r].evid == 0 || records[r].evid == 2;
+        observation += ddt_record_is_observation(&records[r]);
     }
     return status;
 }

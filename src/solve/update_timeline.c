@@ -165,7 +165,8 @@ static void add_moment(drafter *d, double time_h, size_t rank, moment_kind kind,
 }
 
 static bool resets(const ddt_record *record) {
-    return record->evid == 3 || record->evid == 4 || (record->evid == 1 && record->steady_state == 1);
+    return record->evid == DDT_EVID_RESET || record->evid == DDT_EVID_RESET_DOSE ||
+           (record->evid == DDT_EVID_DOSE && record->steady_state == 1);
 }
 
 /* At one time: ends of infusions, additional doses, then records, each after what it resets and the dose that it
@@ -261,7 +262,7 @@ static void add_dose(drafter *d, const ddt_dose *dose, size_t stretch) {
 
 static void add_record(drafter *d, size_t index) {
     const ddt_record *record = &d->subject->records[index];
-    if (record->evid != 0 && record->evid != 2) {
+    if (!ddt_record_is_observation(record)) {
         return;
     }
     d->out->acts[d->out->count++] =

@@ -213,7 +213,7 @@ static void fitted_destroy(fitted *f) {
 static size_t observation_count(const ddt_subject *subject) {
     size_t count = 0;
     for (size_t r = 0; r < subject->record_count; r++) {
-        count += twin_is_observation(&subject->records[r]);
+        count += ddt_record_is_observation(&subject->records[r]);
     }
     return count;
 }
@@ -225,7 +225,7 @@ static bool curve_subject(const ddt_subject *subject, size_t s, ddt_profile *pro
     }
     size_t k = 0;
     for (size_t r = 0; r < subject->record_count; r++) {
-        if (twin_is_observation(&subject->records[r])) {
+        if (ddt_record_is_observation(&subject->records[r])) {
             profile->times_h[s][k++] = subject->records[r].time_h;
         }
     }

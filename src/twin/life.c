@@ -93,7 +93,7 @@ static ddt_status allocate_rows(ddt_context *ctx, const ddt_events *events, size
     const ddt_subject *s = &events->subjects[subject];
     size_t count = 0;
     for (size_t r = 0; r < s->record_count; r++) {
-        count += twin_is_observation(&s->records[r]);
+        count += ddt_record_is_observation(&s->records[r]);
     }
     out->output_count = out->model->output_count;
     out->times_h = ddt_calloc(count, sizeof *out->times_h);
@@ -103,7 +103,7 @@ static ddt_status allocate_rows(ddt_context *ctx, const ddt_events *events, size
         return twin_no_memory(ctx);
     }
     for (size_t r = 0; r < s->record_count; r++) {
-        if (twin_is_observation(&s->records[r])) {
+        if (ddt_record_is_observation(&s->records[r])) {
             out->times_h[out->row_count++] = s->records[r].time_h;
         }
     }

@@ -174,7 +174,7 @@ static double *observation_times(const ddt_subject *subject, size_t *count) {
     double *times_h = ddt_alloc(subject->record_count, sizeof *times_h);
     *count = 0;
     for (size_t r = 0; times_h != NULL && r < subject->record_count; r++) {
-        if (twin_is_observation(&subject->records[r])) {
+        if (ddt_record_is_observation(&subject->records[r])) {
             times_h[(*count)++] = subject->records[r].time_h;
         }
     }
@@ -215,7 +215,7 @@ static ddt_status mark_subject(ddt_context *ctx, twin_recipe *recipe, size_t s, 
 static bool asks_for_something(const ddt_events *events) {
     for (size_t s = 0; s < events->subject_count; s++) {
         for (size_t r = 0; r < events->subjects[s].record_count; r++) {
-            if (twin_is_observation(&events->subjects[s].records[r])) {
+            if (ddt_record_is_observation(&events->subjects[s].records[r])) {
                 return true;
             }
         }

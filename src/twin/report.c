@@ -95,7 +95,7 @@ static void row_measured(const ddt_twin_outcome *outcome, size_t output, size_t 
     size_t k = 0;
     for (size_t r = 0; subject != NULL && r < subject->record_count; r++) {
         const ddt_record *record = &subject->records[r];
-        if (!twin_is_observation(record)) {
+        if (!ddt_record_is_observation(record)) {
             continue;
         }
         if (record->has_dv && (!row->has_dv || record->dv > row->dv)) {

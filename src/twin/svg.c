@@ -172,7 +172,7 @@ static void draw_curve(twin_text *text, const char *class, const ddt_profile *pr
 static void draw_doses(twin_text *text, const ddt_subject *subject, const axis *x) {
     for (size_t r = 0; subject != NULL && r < subject->record_count; r++) {
         const ddt_record *record = &subject->records[r];
-        if (record->evid != 1 && record->evid != 4) {
+        if (!ddt_record_is_dose(record)) {
             continue;
         }
         for (unsigned j = 0; j <= record->additional; j++) {
@@ -195,7 +195,7 @@ static void draw_measured(twin_text *text, const ddt_twin_outcome *outcome, size
     size_t k = 0;
     for (size_t r = 0; r < subject->record_count; r++) {
         const ddt_record *record = &subject->records[r];
-        if (!twin_is_observation(record)) {
+        if (!ddt_record_is_observation(record)) {
             continue;
         }
         const double value = outcome->profile->values[s][k++ * outcome->profile->output_count + output];

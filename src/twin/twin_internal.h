@@ -93,9 +93,6 @@ DDT_MUST_CHECK ddt_status twin_recipe_write(ddt_writer *writer, const twin_recip
 DDT_MUST_CHECK ddt_status twin_recipe_read(ddt_context *ctx, ddt_reader *reader, const ddt_solution *solution,
                                            twin_recipe *out);
 
-/* Whether a record is an observation (EVID 0 or 2): the rows of schedules, layouts and profiles. */
-static inline bool twin_is_observation(const ddt_record *record) { return record->evid == 0 || record->evid == 2; }
-
 /* The text of a virtual trial: the typical patient and draws of the model's population with one regimen, as an event
  * table. */
 DDT_MUST_CHECK ddt_status twin_virtual_trial(ddt_context *ctx, const ddt_model *model, unsigned subjects, char **text,

@@ -42,6 +42,19 @@ typedef struct ddt_record {
     size_t covariates;    /* offset into ddt_subject.covariate_values: covariate_count values */
 } ddt_record;
 
+/* What a record's evid can be. */
+enum { DDT_EVID_OBSERVATION = 0, DDT_EVID_DOSE = 1, DDT_EVID_OTHER = 2, DDT_EVID_RESET = 3, DDT_EVID_RESET_DOSE = 4 };
+
+/* Whether a record gives a dose. */
+static inline bool ddt_record_is_dose(const ddt_record *record) {
+    return record->evid == DDT_EVID_DOSE || record->evid == DDT_EVID_RESET_DOSE;
+}
+
+/* Whether a record is a row of the profile: an observation, or a record of type 2. */
+static inline bool ddt_record_is_observation(const ddt_record *record) {
+    return record->evid == DDT_EVID_OBSERVATION || record->evid == DDT_EVID_OTHER;
+}
+
 typedef struct ddt_subject {
     char *id;
     ddt_record *records;
