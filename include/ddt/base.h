@@ -100,6 +100,7 @@ const char *ddt_error_detail(const ddt_context *ctx);
 ddt_status ddt_error_status(const ddt_context *ctx);
 void ddt_context_clear(ddt_context *ctx);
 
+/* fn is called with `user` from then on; NULL for none. What user points to stays the caller's. */
 void ddt_context_set_progress(ddt_context *ctx, ddt_progress_fn fn, void *user);
 /* Reports progress; returns DDT_ERR_CANCELLED if the callback asked to stop, DDT_OK otherwise. Thread-safe. */
 DDT_MUST_CHECK ddt_status ddt_progress(ddt_context *ctx, const char *stage, uint64_t done, uint64_t total);

@@ -31,7 +31,9 @@ typedef uint32_t ddt_node; /* index of a node, operands before users */
 
 /* block: power of two, 1..2^16. lanes >= 1. The caller owns *out. */
 DDT_MUST_CHECK ddt_status ddt_circuit_create(ddt_context *ctx, size_t lanes, size_t block, ddt_circuit **out);
+/* NULL is allowed. */
 void ddt_circuit_destroy(ddt_circuit *circuit);
+/* As created (or tiled since); nodes built so far. */
 size_t ddt_circuit_lanes(const ddt_circuit *circuit);
 size_t ddt_circuit_block(const ddt_circuit *circuit);
 size_t ddt_circuit_node_count(const ddt_circuit *circuit);
@@ -52,8 +54,11 @@ ddt_node ddt_circuit_input(ddt_circuit *circuit, const char *name, double bound)
 ddt_node ddt_circuit_constant(ddt_circuit *circuit, double value);
 /* Public values, lanes x block, lane-major; copied. */
 ddt_node ddt_circuit_public(ddt_circuit *circuit, const double *values);
+/* Whether the value of a node is known without a key. */
 bool ddt_circuit_is_public(const ddt_circuit *circuit, ddt_node node);
 
+/* Slot by slot: a + b, a - b, -a, a * b. Sums take no level; a product of two encrypted values takes one and a
+ * relinearisation. */
 ddt_node ddt_circuit_add(ddt_circuit *circuit, ddt_node a, ddt_node b);
 ddt_node ddt_circuit_sub(ddt_circuit *circuit, ddt_node a, ddt_node b);
 ddt_node ddt_circuit_neg(ddt_circuit *circuit, ddt_node a);
@@ -136,6 +141,7 @@ DDT_MUST_CHECK ddt_status ddt_circuit_tile(ddt_context *ctx, ddt_circuit *circui
 /* Takes all marks of outputs back. out[o], with room for each: what was output o, to build on. */
 void ddt_circuit_take_outputs(ddt_circuit *circuit, ddt_node *out);
 
+/* Inputs and outputs in the order in which they were named; names are the circuit's, "" beyond the count. */
 size_t ddt_circuit_input_count(const ddt_circuit *circuit);
 const char *ddt_circuit_input_name(const ddt_circuit *circuit, size_t input);
 size_t ddt_circuit_output_count(const ddt_circuit *circuit);
@@ -230,6 +236,7 @@ typedef struct ddt_plan_input {
     double bound;
     unsigned level; /* level to encrypt at (of primes); the scale is the canonical one of that level */
 } ddt_plan_input;
+/* Inputs and outputs in the circuit's order; names are the plan's, "" beyond the count. */
 size_t ddt_plan_input_count(const ddt_plan *plan);
 ddt_plan_input ddt_plan_get_input(const ddt_plan *plan, size_t input);
 size_t ddt_plan_output_count(const ddt_plan *plan);
@@ -240,6 +247,7 @@ typedef struct ddt_plan_output {
         level; /* of the result ciphertext, at the canonical scale; all results but those carried share one level */
     size_t carried; /* the input that it becomes in the next run (ddt_circuit_carry), SIZE_MAX: none */
 } ddt_plan_output;
+/* Beyond the count: no name. */
 ddt_plan_output ddt_plan_get_output(const ddt_plan *plan, size_t output);
 /*
  * Uploads. Where the plan packs (pack_log_n of the request), up to ddt_plan_pack_count input vectors of one batch share

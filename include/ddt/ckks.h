@@ -85,6 +85,7 @@ DDT_MUST_CHECK ddt_status ddt_ckks_params_create_insecure_for_testing(ddt_contex
                                                                       ddt_ckks_params **out);
 void ddt_ckks_params_destroy(ddt_ckks_params *params);
 
+/* What the parameters were created from, and whether the security check was made. */
 const ddt_ckks_literal *ddt_ckks_params_literal(const ddt_ckks_params *params);
 bool ddt_ckks_params_is_secure(const ddt_ckks_params *params);
 /*
@@ -149,8 +150,11 @@ typedef struct ddt_ciphertext {
     uint8_t seed[DDT_CKKS_SEED_BYTES];
 } ddt_ciphertext;
 
+/* Allocates room for a plaintext at `level`; contents are undefined, level is set, scale is 0. *out is zero on failure:
+ * DDT_ERR_ARGUMENT above the top level, DDT_ERR_MEMORY. */
 DDT_MUST_CHECK ddt_status ddt_plaintext_create(ddt_context *ctx, const ddt_ckks_params *params, unsigned level,
                                                ddt_plaintext *out);
+/* Frees the limbs and zeroes *plaintext. NULL is allowed. */
 void ddt_plaintext_destroy(ddt_plaintext *plaintext);
 /* Allocates room for `parts` parts at `level`; contents are undefined, parts and level are set, scale is 0. */
 DDT_MUST_CHECK ddt_status ddt_ciphertext_create(ddt_context *ctx, const ddt_ckks_params *params, unsigned level,
@@ -222,7 +226,9 @@ typedef struct ddt_switch_key {
 } ddt_switch_key;
 
 typedef struct ddt_eval_keys ddt_eval_keys;
+/* An empty set of keys; params must live as long as it does. *out is NULL on failure. */
 DDT_MUST_CHECK ddt_status ddt_eval_keys_create(ddt_context *ctx, const ddt_ckks_params *params, ddt_eval_keys **out);
+/* Frees the set and its keys. NULL is allowed. */
 void ddt_eval_keys_destroy(ddt_eval_keys *keys);
 /* Takes ownership of the key's memory. A second key for one Galois element replaces the first. */
 DDT_MUST_CHECK ddt_status ddt_eval_keys_add(ddt_context *ctx, ddt_eval_keys *keys, ddt_switch_key *key);

@@ -55,6 +55,7 @@ DDT_MUST_CHECK ddt_status ddt_ring_create(ddt_context *ctx, unsigned log_n, cons
                                           ddt_ring **out);
 void ddt_ring_destroy(ddt_ring *ring);
 
+/* The degree N and its logarithm, the number of moduli, and modulus m < count: as created. */
 unsigned ddt_ring_log_n(const ddt_ring *ring);
 size_t ddt_ring_n(const ddt_ring *ring);
 size_t ddt_ring_count(const ddt_ring *ring);

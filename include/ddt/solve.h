@@ -64,6 +64,7 @@ void ddt_solution_destroy(ddt_solution *solution);
 const ddt_circuit *ddt_solution_circuit(const ddt_solution *solution);
 void ddt_solution_get_info(const ddt_solution *solution, ddt_solve_info *info);
 
+/* Subjects of the template. */
 size_t ddt_solution_subject_count(const ddt_solution *solution);
 /* The template's ID; for a solution read from a plan file the ordinal "1", "2"...: IDs do not travel. */
 const char *ddt_solution_subject_id(const ddt_solution *solution, size_t subject);

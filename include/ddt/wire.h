@@ -45,6 +45,7 @@ typedef struct ddt_digest {
     uint8_t bytes[DDT_WIRE_DIGEST_BYTES];
 } ddt_digest;
 
+/* In constant time. */
 bool ddt_digest_equal(const ddt_digest *a, const ddt_digest *b);
 /* BLAKE2b-256 of a block of memory. */
 void ddt_digest_of(const void *data, size_t length, ddt_digest *out);

@@ -62,8 +62,11 @@ typedef struct ddt_expr_node {
 #define DDT_EXPR_POOL_MAX ((size_t)1 << 20)
 
 typedef struct ddt_expr_pool ddt_expr_pool;
+/* An empty pool; the caller owns *out, NULL on failure. */
 DDT_MUST_CHECK ddt_status ddt_expr_pool_create(ddt_context *ctx, ddt_expr_pool **out);
+/* Frees all nodes: no ddt_expr of the pool means anything then. NULL is allowed. */
 void ddt_expr_pool_destroy(ddt_expr_pool *pool);
+/* Nodes so far. */
 size_t ddt_expr_pool_count(const ddt_expr_pool *pool);
 /* Why a builder returned DDT_EXPR_NONE: DDT_OK, DDT_ERR_MEMORY or DDT_ERR_CAPACITY (DDT_EXPR_POOL_MAX reached). Sticky.
  */
