@@ -119,10 +119,8 @@ static ddt_status check_subjects(const parser *p) {
     return DDT_OK;
 }
 
-static ddt_status read_all(const parser *p) {
-    size_t subjects = 0;
+static ddt_status read_wishes(const parser *p) {
     size_t compartment = 0;
-    SOLVE_TRY(ddt_reader_begin(p->reader, "CURV", SECTION_MAX_BYTES));
     SOLVE_TRY(recommend_product_read(p->ctx, p->reader, &p->curves->product));
     SOLVE_TRY(section_size(p->reader, &compartment));
     p->curves->compartment = (unsigned)compartment;
@@ -132,6 +130,13 @@ static ddt_status read_all(const parser *p) {
         SOLVE_TRY(read_output(p, false, &p->curves->output_of[t]));
         SOLVE_TRY(read_output(p, true, &p->curves->base_of[t]));
     }
+    return DDT_OK;
+}
+
+static ddt_status read_all(const parser *p) {
+    size_t subjects = 0;
+    SOLVE_TRY(ddt_reader_begin(p->reader, "CURV", SECTION_MAX_BYTES));
+    SOLVE_TRY(read_wishes(p));
     SOLVE_TRY(section_size(p->reader, &subjects));
     SOLVE_TRY(read_points(p));
     SOLVE_TRY(ddt_reader_end(p->reader));
