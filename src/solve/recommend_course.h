@@ -22,7 +22,7 @@
 
 enum {
     COURSE_SIDE = DDT_COURSE_DOSES_MAX,
-    COURSE_DEGREE_MAX = 127,
+    COURSE_DEGREE_MAX = 255,
     COURSE_STEPS_MAX = 24 /* of a search within bounds */
 };
 

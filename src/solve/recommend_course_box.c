@@ -318,6 +318,7 @@ static void run_all(const course *c, bool is_exact, spans *seen, unsigned *fewes
     memset(good, true, sizeof good);
     *seen = (spans){INFINITY, -INFINITY, INFINITY, -INFINITY};
     for (size_t s = 0; s < c->r->patient_count; s++) {
+        const bool counts = fewest != NULL && s < c->r->likely_count;
         double x[COURSE_SIDE] = {0.0};
         search run;
         run_begin(c, &c->patients[s], is_exact, seen, &run);
@@ -325,7 +326,7 @@ static void run_all(const course *c, bool is_exact, spans *seen, unsigned *fewes
         for (unsigned k = 1; k <= COURSE_STEPS_MAX; k++) {
             run_step(&run, x);
             run_look(&run, x);
-            good[k] = good[k] && (fewest == NULL || is_good(c, &c->patients[s], x));
+            good[k] = good[k] && (!counts || is_good(c, &c->patients[s], x));
         }
     }
     for (unsigned k = COURSE_STEPS_MAX; fewest != NULL && k > 0; k--) {
@@ -380,7 +381,9 @@ static void try_degrees(course *c, const spans *seen, unsigned degree, unsigned 
 }
 
 static void try_rho(course *c, course_box *best) {
-    static const unsigned degrees[] = {31, 63, 127};
+    /* What DDT_COURSE_LEVELS leave room for, with what follows until the next refresh. */
+    static const unsigned degrees[] = {31, 63, 127, 255};
+    const size_t hinge_degrees = 2;
     const double inverse_error = 1e-4;
     spans seen;
     c->box.doublings = 1;
@@ -389,7 +392,7 @@ static void try_rho(course *c, course_box *best) {
     }
     run_all(c, true, &seen, NULL);
     for (size_t d = 0; d < sizeof degrees / sizeof *degrees; d++) {
-        for (size_t h = 0; h < (c->box.has_limits ? sizeof degrees / sizeof *degrees : 1); h++) {
+        for (size_t h = 0; h < (c->box.has_limits ? hinge_degrees : 1); h++) {
             try_degrees(c, &seen, degrees[d], degrees[h], best);
         }
     }

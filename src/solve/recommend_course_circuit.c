@@ -7,6 +7,12 @@
 
 #include <string.h>
 
+#ifndef M_PI
+#define M_PI 3.14159265358979323846
+#endif
+
+static const double reciprocal_high = 1.02; /* times effect_high: room for the errors of what comes before */
+
 /* ------------------------------------------------------------------ the circuit */
 
 bool course_is_limit(const course *c, size_t metric) {
@@ -57,7 +63,9 @@ static double elsewhere_at(const void *user, const recommend_place *p) {
 /* J / (e half), carried. */
 static double result_at(const void *user, const recommend_place *p) {
     const course *c = user;
-    return course_is_complete(c, p) ? (double)c->doses / (c->effect_high * course_half(c) * c->inverse_unit) : 0.0;
+    return course_is_complete(c, p)
+               ? (double)c->doses / (c->effect_high * reciprocal_high * course_half(c) * c->inverse_unit)
+               : 0.0;
 }
 
 /* The identity's diagonal. */
@@ -72,30 +80,58 @@ ddt_node course_sum_all(course *c, ddt_node x) {
     return ddt_circuit_sum(r->work.circuit, x, (int64_t)(r->row_slots * r->columns), r->points);
 }
 
-static double call_inverse(double x, const void *data) {
-    (void)data;
-    return 1.0 / x;
+/* T_n(1 + more), for more >= 0. */
+static double beyond_one(double n, double more) { return cosh(n * acosh(1.0 + more)); }
+
+/*
+ * 1 / x on [low, 1] in the coefficients of the argument (2 x - 1 - low) / (1 - low). Interpolation yields
+ * (1 - T_n(y) / T_n(y0)) / x, where y0 belongs to x = 0: the least relative error of its degree. Returns the degree, 0
+ * where none is enough.
+ */
+static unsigned reciprocal(double low, double relative, double *coefficients) {
+    const double more = 2.0 * low / (1.0 - low);
+    unsigned n = 16; /* one above the degree */
+    while (n <= COURSE_DEGREE_MAX && beyond_one(n, more) * relative < 1.0) {
+        n *= 2;
+    }
+    if (beyond_one(n, more) * relative < 1.0) {
+        return 0;
+    }
+    for (unsigned k = 0; k < n; k++) {
+        coefficients[k] = 0.0;
+    }
+    for (unsigned j = 0; j < n; j++) {
+        const double angle = M_PI * (j + 0.5) / n;
+        const double value = 2.0 / ((1.0 - low) * cos(angle) + 1.0 + low);
+        for (unsigned k = 0; k < n; k++) {
+            coefficients[k] += value * cos(k * angle) * (k == 0 ? 1.0 : 2.0) / n;
+        }
+    }
+    return n - 1;
 }
 
-/* J / (e half) where sums are complete, 0 elsewhere. */
+/* J / (e half) where sums are complete, 0 elsewhere; carried. */
 static ddt_status effect_inverse(course *c, ddt_node a, ddt_node *out) {
-    const double tolerance = 0.02; /* it scales both sides of the equations */
+    const double relative = 0.005; /* it scales both sides of the equations */
+    double coefficients[COURSE_DEGREE_MAX + 1];
     recommend_work *r = c->r;
     ddt_circuit *circuit = r->work.circuit;
-    solve_function *f = solve_function_create(&r->work, SOLVE_FUNCTION_CALL);
-    if (f == NULL) {
-        return DDT_ERR_MEMORY;
+    const double low = c->effect_low / c->effect_high / (reciprocal_high * reciprocal_high);
+    const unsigned degree = reciprocal(low, relative, coefficients);
+    if (degree == 0) {
+        return ddt_fail(r->work.ctx, DDT_ERR_UNSUPPORTED,
+                        "'%s': doses do up to %.0f times as much in some patients as in others: narrow the ranges.",
+                        r->work.model->path, sqrt(1.0 / low));
     }
-    f->call = call_inverse;
     ddt_node all = ddt_circuit_sum(circuit, a, 1, r->period); /* what a constant dose does */
     ddt_node e = course_sum_all(c, ddt_circuit_mul(circuit, all, all));
     ddt_node part = ddt_circuit_mul(circuit, e, recommend_public(r, complete_at, c));
     ddt_node safe = ddt_circuit_add(circuit, part, recommend_public(r, elsewhere_at, c));
-    double low = c->effect_low / c->effect_high;
-    const double slack = 0.02;
-    ddt_node inverse = ddt_circuit_function(circuit, refresh(c, safe, 1.0 + slack), low * (1.0 - slack), 1.0 + slack,
-                                            solve_function_eval, f, tolerance, NULL);
-    *out = refresh(c, ddt_circuit_mul(circuit, inverse, recommend_public(r, result_at, c)), 1.0);
+    const double scale = 2.0 / (reciprocal_high * (1.0 - low));
+    ddt_node argument = ddt_circuit_affine(circuit, &safe, &scale, 1, -(1.0 + low) / (1.0 - low));
+    ddt_node inverse = ddt_circuit_chebyshev(circuit, refresh(c, argument, 1.0), coefficients, degree);
+    inverse = ddt_circuit_mul(circuit, inverse, recommend_public(r, result_at, c));
+    *out = refresh(c, inverse, 1.0);
     return ddt_circuit_status(circuit);
 }
 

@@ -240,6 +240,21 @@ case_recommend_levels() {
     refused 1 "ddtwin fit" ddtwin recommend "$model" --data bare.csv "$@" -o none
     true
 }
+case_recommend_a_course() {
+    # A dose of its own size at each time: within its bounds, in its steps, one row each; no result that could be granted.
+    vancomycin="$SOURCE/models/vancomycin_thomson2009.R"
+    printf 'ID,TIME,EVID,WT,CRCL,eta_cl,eta_v1,eta_q,eta_v2\nA,0,2,80,70,0.1,0,0,0\nB,0,2,60,30,0,0.1,0,-0.2\n' >patients.csv
+    set -- --target 'auc0-24=400:600; auc24-48=400:600; tox:trough@24=18,weight=0.5' --product 'course=0,12,24; dose=250:1500:250; infusion=1'
+    ddtwin recommend "$vancomycin" --data patients.csv "$@" --clear -o out >told.txt
+    grep -q '^A .*0 h: [0-9]* mg, 12 h: ' told.txt || fail "no course is told: $(cat told.txt)"
+    awk -F, 'NR == 1 && $0 != "ID,TIME,DOSE,COMPUTED" { exit 1 }
+        NR > 1 && ($3 < 250 || $3 > 1500 || $3 % 250 || ($4 - $3) ^ 2 > 126 ^ 2) { exit 1 } END { exit NR != 7 }' out/candidates.csv ||
+        fail "candidates.csv is no table of doses: $(cat out/candidates.csv)"
+    grep -q '"course"' out/recommendation.json || fail "recommendation.json has no course"
+    grep -q 'As computed' out/report.html || fail "the report has no doses"
+    refused 1 "granted" ddtwin compile "$vancomycin" --data-template patients.csv --for recommend "$@" --grantable -o plan.ddt
+    refused 2 "contradictory" ddtwin recommend "$vancomycin" --data patients.csv --target auc0-24=400:600 --product 'course=0,12; dose=900:500:250' --clear -o none
+}
 case_recommend_by_simulation() {
     # A nadir is not among the sums of the linear way: every candidate is simulated. One command, and the same by files.
     curves='dose=50:150:50; interval=6; cycles=2'
