@@ -1,6 +1,7 @@
 /* recommend: candidate regimens compared under encryption. SPDX-License-Identifier: Apache-2.0 */
 #include "ddtwin.h"
 
+#include <math.h>
 #include <string.h>
 
 static void print_error(const ddt_assessment *assessment) {
@@ -69,7 +70,7 @@ static void print_text(const cli_arguments *arguments, const ddt_twin_outcome *o
         }
         ddt_twin_regimen_text(outcome->model, r, best, regimen);
         (void)printf("%-12s %s;", profile->subject_ids[s], regimen);
-        if (r->product.per[0] != '\0') {
+        if (r->product.per[0] != '\0' && isfinite(ddt_twin_given_dose(outcome, r, s, best))) {
             (void)printf(" here %.6g %s;", ddt_twin_given_dose(outcome, r, s, best),
                          outcome->model->dose_unit == NULL ? "" : outcome->model->dose_unit);
         }
