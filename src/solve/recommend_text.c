@@ -5,6 +5,8 @@
  */
 #include "recommend_internal.h"
 
+#include "ddt/pharma/units.h"
+
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,97 +82,89 @@ static ddt_status refuse(ddt_context *ctx, span part, const char *what) {
 
 /* ------------------------------------------------------------------ units */
 
-/* Concentrations in mg/L (or mmol/L, or [iU]/L): UCUM's units that drug concentrations come in. */
-typedef struct unit {
-    const char *name;
-    double factor;
-    char kind; /* m mass, n amount of substance, u international units, v volume */
-} unit;
+enum { UNIT_BYTES = 64 };
 
-static const unit units[] = {
-    {"ng", 1e-6, 'm'},  {"ug", 1e-3, 'm'},   {"mcg", 1e-3, 'm'},  {"mg", 1.0, 'm'},   {"g", 1e3, 'm'},
-    {"kg", 1e6, 'm'},   {"nmol", 1e-6, 'n'}, {"umol", 1e-3, 'n'}, {"mmol", 1.0, 'n'}, {"mol", 1e3, 'n'},
-    {"[iu]", 1.0, 'u'}, {"iu", 1.0, 'u'},    {"ml", 1e-3, 'v'},   {"dl", 0.1, 'v'},   {"l", 1.0, 'v'},
-};
-
-static const unit *find_unit(span s) {
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
-        if (equals(s, units[i].name)) {
-            return &units[i];
-        }
-    }
-    return NULL;
+/* Amount per volume, or that times a time. */
+static bool is_concentration(const ddt_unit *unit, bool *is_area) {
+    const int *power = unit->power;
+    *is_area = power[DDT_DIMENSION_TIME] == 1;
+    const int amounts =
+        abs(power[DDT_DIMENSION_MASS]) + abs(power[DDT_DIMENSION_SUBSTANCE]) + abs(power[DDT_DIMENSION_ACTIVITY]);
+    const int sum = power[DDT_DIMENSION_MASS] + power[DDT_DIMENSION_SUBSTANCE] + power[DDT_DIMENSION_ACTIVITY];
+    return amounts == 1 && sum == 1 && power[DDT_DIMENSION_LENGTH] == -3 && power[DDT_DIMENSION_POTENTIAL] == 0 &&
+           (*is_area || power[DDT_DIMENSION_TIME] == 0);
 }
 
-/* A concentration with or without hours: factor to the base unit of its kind. */
-static bool parse_unit(span s, bool *is_area, double *factor, char *kind) {
-    span before;
-    span after;
-    span last;
-    *is_area = starts_with(&s, "h.") || starts_with(&s, "h*");
-    if (!cut(s, '/', &before, &after)) {
-        return false;
+static ddt_status read_unit(ddt_context *ctx, span text, ddt_unit *unit, bool *is_area) {
+    char copy[UNIT_BYTES];
+    const size_t length = (size_t)(text.end - text.begin);
+    if (length >= sizeof copy) {
+        return refuse(ctx, text, "is too long for a unit");
     }
-    if (!*is_area && (cut(after, '.', &after, &last) || cut(after, '*', &after, &last))) {
-        *is_area = equals(last, "h");
-        if (!*is_area) {
-            return false;
-        }
+    memcpy(copy, text.begin, length);
+    copy[length] = '\0';
+    if (ddt_unit_parse(ctx, copy, unit) == DDT_OK && is_concentration(unit, is_area)) {
+        return DDT_OK;
     }
-    if (!*is_area && (cut(before, '.', &before, &last) || cut(before, '*', &before, &last))) {
-        *is_area = equals(last, "h");
-        if (!*is_area) {
-            return false;
-        }
+    ddt_context_clear(ctx); /* one sentence for all that is none */
+    return refuse(
+        ctx, text,
+        "is not a unit of drug concentrations (UCUM: ng, ug, mg, g, nmol, umol, mmol, mol or [iU] per mL, dL or "
+        "L; areas times h)");
+}
+
+static bool has_unit(const ddt_model *model) {
+    return model != NULL && model->concentration_unit != NULL && model->concentration_unit[0] != '\0';
+}
+
+/* A text that UCUM does not know is refused even where nothing has to be converted: who reads the result must know what
+ * its numbers are. (An effect's unit may be anything that UCUM knows.) */
+static ddt_status read_own_unit(ddt_context *ctx, const ddt_model *model, ddt_unit *unit) {
+    if (ddt_unit_parse(ctx, model->concentration_unit, unit) == DDT_OK) {
+        return DDT_OK;
     }
-    const unit *amount = find_unit(before);
-    const unit *volume = find_unit(after);
-    if (amount == NULL || volume == NULL || amount->kind == 'v' || volume->kind != 'v') {
-        return false;
-    }
-    *factor = amount->factor / volume->factor;
-    *kind = amount->kind;
-    return true;
+    ddt_context_clear(ctx); /* say that it is the model's */
+    return ddt_fail(
+        ctx, DDT_ERR_DATA,
+        "The model gives its concentrations in '%.*s', which UCUM does not know as a unit of drugs: name one "
+        "in the model, units <- list(concentration = \"mg/L\").",
+        PART_SHOWN_BYTES, model->concentration_unit);
 }
 
 static bool is_area_metric(ddt_metric_kind kind) { return kind == DDT_METRIC_AUC24 || kind == DDT_METRIC_AUC_WINDOW; }
 
 static ddt_status convert_unit(ddt_context *ctx, span text, const ddt_model *model, ddt_recommend_target *target) {
     bool is_area = false;
-    bool model_area = false;
-    double factor = 1.0;
-    double model_factor = 1.0;
-    char kind = 0;
-    char model_kind = 0;
+    ddt_unit unit;
+    ddt_unit own;
     if (target->kind == DDT_METRIC_TIME_ABOVE || target->kind == DDT_METRIC_SHARE) {
         return refuse(ctx, text, "is a unit, but parts of a time and shares have none");
     }
     if (target->of[0] != '\0') {
         return refuse(ctx, text, "is a unit, and those are understood for the model's first output only");
     }
-    if (!parse_unit(text, &is_area, &factor, &kind)) {
-        return refuse(
-            ctx, text,
-            "is not a unit of drug concentrations (UCUM: ng, ug, mg, g, kg, nmol, umol, mmol, mol or [iU] per "
-            "mL, dL or L; areas times h)");
-    }
+    SOLVE_TRY(read_unit(ctx, text, &unit, &is_area));
     if (is_area != is_area_metric(target->kind)) {
         return refuse(ctx, text,
                       is_area ? "is the unit of an area under the curve, but the target is a concentration"
                               : "is the unit of a concentration, but the target is an area under the curve");
     }
-    const char *own = model == NULL || model->concentration_unit == NULL ? "" : model->concentration_unit;
-    if (!parse_unit((span){own, own + strlen(own)}, &model_area, &model_factor, &model_kind)) {
+    if (!has_unit(model)) {
         return refuse(ctx, text, "cannot be converted, as the model does not say in which unit its concentrations are");
     }
-    if (kind != model_kind) {
-        return ddt_fail(ctx, DDT_ERR_USAGE, "'%.*s' cannot be converted to the model's unit %s.", shown(text),
-                        text.begin, own);
+    SOLVE_TRY(read_own_unit(ctx, model, &own));
+    if (is_area) {
+        own.power[DDT_DIMENSION_TIME] = 1;
     }
-    const double hours_a_day = 24.0; /* areas are given in hours */
-    factor *= is_area ? target->day / hours_a_day : 1.0;
-    target->low *= factor / model_factor;
-    target->high *= factor / model_factor;
+    if (!ddt_unit_same_kind(&unit, &own)) {
+        return ddt_fail(ctx, DDT_ERR_USAGE, "'%.*s' cannot be converted to the model's unit %s.", shown(text),
+                        text.begin, model->concentration_unit);
+    }
+    /* Areas are concentrations times the model's unit of time, of which a day has target->day. */
+    const double seconds_a_day = 86400.0;
+    const double factor = unit.factor / own.factor / (is_area ? seconds_a_day / target->day : 1.0);
+    target->low *= factor;
+    target->high *= factor;
     return DDT_OK;
 }
 
@@ -348,6 +342,8 @@ static ddt_status parse_limits(ddt_context *ctx, span text, const ddt_model *mod
     span range;
     span unit_text;
     if (!cut(text, '[', &range, &unit_text)) {
+        ddt_unit own;
+        SOLVE_TRY(has_unit(model) && target->of[0] == '\0' ? read_own_unit(ctx, model, &own) : DDT_OK);
         return parse_range(ctx, text, target);
     }
     if (is_empty(unit_text) || unit_text.end[-1] != ']') {

@@ -67,6 +67,17 @@ static void test_targets(void **state) {
             fail_msg("'%s' gave '%s'", wrong[i].text, ddt_error_detail(ctx));
         }
     }
+    static const char *const unknown[] = {"fortnights", "teaspoon", "mmHg", "mg/furlong"};
+    char *own = model->concentration_unit;
+    for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
+        char name[sizeof "fortnights"];
+        (void)snprintf(name, sizeof name, "%s", unknown[i]);
+        model->concentration_unit = name;
+        assert_int_equal(ddt_recommend_parse_targets(ctx, "auc24=400:600", model, &t), DDT_ERR_DATA);
+        assert_non_null(strstr(ddt_error_detail(ctx), "UCUM does not know"));
+        assert_non_null(strstr(ddt_error_detail(ctx), unknown[i]));
+    }
+    model->concentration_unit = own;
     assert_int_equal(t.count, 6); /* untouched */
     ddt_model_destroy(model);
     ddt_context_destroy(ctx);
