@@ -1,5 +1,5 @@
 /*
- * The section "UPDT" of a plan file:
+ * The section "UPD2" of a plan file:
  *   u32 points, states, etas, outputs, degree; f64 memory, half life, log scale, penalty, spread;
  *   degree + 1 x f64 transform; states x (f64 largest dose, f64 doses a unit of time);
  *   count of ranges, each string column, f64 low, f64 high; etas x (string name, u32 symbol); etas^2 x f64 prior;
@@ -19,7 +19,7 @@ static void write_numbers(ddt_writer *writer, const double *values, size_t count
 }
 
 ddt_status ddt_update_write(ddt_writer *writer, const ddt_update *u) {
-    ddt_writer_begin(writer, "UPDT");
+    ddt_writer_begin(writer, "UPD2");
     ddt_writer_u32(writer, (uint32_t)u->points);
     ddt_writer_u32(writer, (uint32_t)u->states);
     ddt_writer_u32(writer, (uint32_t)u->etas);
@@ -141,7 +141,7 @@ static bool all_positive(const double *values, size_t count) {
 }
 
 static ddt_status read_fields(ddt_context *ctx, ddt_reader *reader, const ddt_plan *plan, ddt_update *u) {
-    SOLVE_TRY(ddt_reader_begin(reader, "UPDT", SIZE_MAX));
+    SOLVE_TRY(ddt_reader_begin(reader, "UPD2", SIZE_MAX));
     SOLVE_TRY(read_shape(ctx, reader, plan, u));
     SOLVE_TRY(read_limits(ctx, reader, u));
     SOLVE_TRY(read_names(ctx, reader, u));

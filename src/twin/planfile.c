@@ -91,7 +91,7 @@ static ddt_status plan_read_sections(ddt_context *ctx, ddt_reader *reader, ddt_t
         char tag[4] = {0};
         status = ddt_reader_peek(reader, tag);
         if (status == DDT_OK) {
-            status = memcmp(tag, "UPDT", sizeof tag) == 0 ? ddt_update_read(ctx, reader, plan->plan, &plan->update)
+            status = memcmp(tag, "UPD2", sizeof tag) == 0 ? ddt_update_read(ctx, reader, plan->plan, &plan->update)
                                                           : ddt_solution_read(ctx, reader, plan->plan, &plan->solution);
         }
     }
