@@ -1,45 +1,64 @@
 /*
- * The pair of orders 5 and 4 of Dormand and Prince (J Comput Appl Math 1980;6:19) for equations that are not stiff,
- * where it needs a tenth of CVODE's time.
+ * The pair of orders 5 and 4 of Dormand and Prince (J Comput Appl Math 1980;6:19), by SUNDIALS ARKODE's ERKStep, for
+ * equations that are not stiff, where it needs a third of CVODE's time.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
 #include "reference_private.h"
 
-#include <math.h>
+#include <arkode/arkode_erkstep.h>
+#include <nvector/nvector_serial.h>
 #include <string.h>
 
-enum {
-    STAGES = 7,
-    STEPS_MAX = 1000 /* between two jumps: where more are wanted CVODE is faster */
-};
+enum { STEPS_MAX = 1000 /* between two jumps: where more are wanted CVODE is faster */ };
 
 struct ddt_explicit {
     size_t count;
     ddt_slope_fn slope;
     void *user;
-    double *stages; /* STAGES x count: slopes; the last of a step is the first of the next */
-    double *trial;
-    double step_h; /* the next one, as errors would have it */
+    SUNContext sunctx;
+    void *erk;
+    N_Vector y; /* stages are computed here, too: the state only after a step that succeeds */
+    N_Vector absolute;
     size_t step_count;
 };
 
-static const double nodes[STAGES] = {0.0, 1.0 / 5, 3.0 / 10, 4.0 / 5, 8.0 / 9, 1.0, 1.0};
+static int right_hand_side(realtype t, N_Vector y, N_Vector ydot, void *user) {
+    const ddt_explicit *e = user;
+    return e->slope(e->user, t, NV_DATA_S(y), NV_DATA_S(ydot)) ? 0 : 1; /* 1: ERKStep fails */
+}
 
-/* The last row is the solution of order 5 as well. */
-static const double weights[STAGES][STAGES - 1] = {
-    {0.0},
-    {1.0 / 5},
-    {3.0 / 40, 9.0 / 40},
-    {44.0 / 45, -56.0 / 15, 32.0 / 9},
-    {19372.0 / 6561, -25360.0 / 2187, 64448.0 / 6561, -212.0 / 729},
-    {9017.0 / 3168, -355.0 / 33, 46732.0 / 5247, 49.0 / 176, -5103.0 / 18656},
-    {35.0 / 384, 0.0, 500.0 / 1113, 125.0 / 192, -2187.0 / 6784, 11.0 / 84},
-};
+static bool create_vectors(ddt_explicit *e) {
+    if (SUNContext_Create(NULL, &e->sunctx) != 0) {
+        return false;
+    }
+    e->y = N_VNew_Serial((sunindextype)e->count, e->sunctx);
+    /* All slopes of a stage in one call, in ERKStep's own vectors as well: it clones this one. */
+    if (e->y == NULL || N_VEnableLinearCombination_Serial(e->y, SUNTRUE) != 0) {
+        return false;
+    }
+    N_VConst(0.0, e->y);
+    e->absolute = N_VClone(e->y);
+    return e->absolute != NULL;
+}
 
-/* Order 5 minus order 4. */
-static const double difference[STAGES] = {71.0 / 57600,      0.0,        -71.0 / 16695, 71.0 / 1920,
-                                          -17253.0 / 339200, 22.0 / 525, -1.0 / 40};
+/*
+ * The next step by the last one's error alone, as is usual with this pair: a third fewer steps than with ERKStep's
+ * cautious defaults. Nothing is interpolated, but the state at the end is asked of the interpolation, which would
+ * evaluate the equations from degree 4 on.
+ */
+static bool configure(ddt_explicit *e) {
+    const double safety = 0.9;
+    const int by_own_defaults = 1;
+    const int by_order_5 = 1;
+    return ERKStepSetErrHandlerFn(e->erk, ddt_integrator_stay_silent, NULL) == ARK_SUCCESS &&
+           ERKStepSetUserData(e->erk, e) == ARK_SUCCESS &&
+           ERKStepSetTableNum(e->erk, ARKODE_DORMAND_PRINCE_7_4_5) == ARK_SUCCESS &&
+           ERKStepSetInterpolantDegree(e->erk, 1) == ARK_SUCCESS &&
+           ERKStepSetAdaptivityMethod(e->erk, ARK_ADAPT_I, by_own_defaults, by_order_5, NULL) == ARK_SUCCESS &&
+           ERKStepSetSafetyFactor(e->erk, safety) == ARK_SUCCESS && ERKStepSetErrorBias(e->erk, 1.0) == ARK_SUCCESS &&
+           ERKStepSetFixedStepBounds(e->erk, 1.0, 1.0) == ARK_SUCCESS;
+}
 
 ddt_explicit *ddt_explicit_create(size_t count, ddt_slope_fn slope, void *user) {
     ddt_explicit *e = ddt_calloc(1, sizeof *e);
@@ -47,105 +66,56 @@ ddt_explicit *ddt_explicit_create(size_t count, ddt_slope_fn slope, void *user) 
         return NULL;
     }
     *e = (ddt_explicit){.count = count, .slope = slope, .user = user};
-    e->stages = ddt_calloc((STAGES + 1) * count, sizeof *e->stages);
-    if (e->stages == NULL) {
-        ddt_free(e);
+    if (create_vectors(e)) {
+        e->erk = ERKStepCreate(right_hand_side, 0.0, e->y, e->sunctx);
+    }
+    if (e->erk == NULL || !configure(e)) {
+        ddt_explicit_destroy(e);
         return NULL;
     }
-    e->trial = e->stages + STAGES * count;
     return e;
 }
 
 void ddt_explicit_destroy(ddt_explicit *e) {
-    if (e != NULL) {
-        ddt_free(e->stages);
-        ddt_free(e);
+    if (e == NULL) {
+        return;
     }
-}
-
-static double norm(const ddt_explicit *e, const ddt_tolerance *to, const double *state, const double *x) {
-    double sum = 0.0;
-    for (size_t i = 0; i < e->count; i++) {
-        double part = x[i] / (to->absolute[i] + to->relative * fabs(state[i]));
-        sum += part * part;
+    if (e->erk != NULL) {
+        ERKStepFree(&e->erk);
     }
-    return sqrt(sum / (double)e->count);
-}
-
-/* A first step that changes the state by a small part of itself. */
-static void first_step(ddt_explicit *e, const ddt_tolerance *to, const double *state, double span_h) {
-    const double part = 0.01;
-    const double least = 1e-6;
-    double size = norm(e, to, state, state);
-    double slope = norm(e, to, state, e->stages);
-    e->step_h = slope > 0.0 ? part * fmax(size, 1.0) / slope : span_h;
-    e->step_h = fmin(fmax(e->step_h, least * span_h), span_h);
-}
-
-/* The state after a step, in e->trial; false where the equations are not defined on the way. */
-static bool try_step(ddt_explicit *e, double time_h, double step_h, const double *state) {
-    for (size_t s = 1; s < STAGES; s++) {
-        for (size_t i = 0; i < e->count; i++) {
-            double sum = 0.0;
-            for (size_t j = 0; j < s; j++) {
-                sum += weights[s][j] * e->stages[j * e->count + i];
-            }
-            e->trial[i] = state[i] + step_h * sum;
-        }
-        if (!e->slope(e->user, time_h + nodes[s] * step_h, e->trial, e->stages + s * e->count)) {
-            return false;
-        }
+    if (e->y != NULL) {
+        N_VDestroy(e->y);
     }
-    return true;
-}
-
-static double error_of(const ddt_explicit *e, const ddt_tolerance *to, double step_h, const double *state) {
-    double sum = 0.0;
-    for (size_t i = 0; i < e->count; i++) {
-        double own = 0.0;
-        for (size_t s = 0; s < STAGES; s++) {
-            own += difference[s] * e->stages[s * e->count + i];
-        }
-        own *= step_h / (to->absolute[i] + to->relative * fmax(fabs(state[i]), fabs(e->trial[i])));
-        sum += own * own;
+    if (e->absolute != NULL) {
+        N_VDestroy(e->absolute);
     }
-    return sqrt(sum / (double)e->count);
+    if (e->sunctx != NULL) {
+        (void)SUNContext_Free(&e->sunctx);
+    }
+    ddt_free(e);
 }
 
-/* How much longer the next step may be. */
-static double growth(double error) {
-    const double safety = 0.9;
-    const double least = 0.2;
-    const double most = 5.0;
-    const double order = 5.0;
-    return fmin(fmax(safety * pow(fmax(error, 1e-10), -1.0 / order), least), most);
+/* The length of the first step is estimated anew: after a jump the last one may be far too long. */
+static bool start(ddt_explicit *e, const ddt_tolerance *to, double time_h, const double *state) {
+    e->step_count = 0;
+    memcpy(NV_DATA_S(e->y), state, e->count * sizeof *state);
+    memcpy(NV_DATA_S(e->absolute), to->absolute, e->count * sizeof *to->absolute);
+    return ERKStepReset(e->erk, time_h, e->y) == ARK_SUCCESS && ERKStepSetInitStep(e->erk, 0.0) == ARK_SUCCESS &&
+           ERKStepSVtolerances(e->erk, to->relative, e->absolute) == ARK_SUCCESS;
 }
 
 bool ddt_explicit_advance(ddt_explicit *e, const ddt_tolerance *to, bool starts, double *time_h, double end_h,
                           double *state) {
-    if (starts) {
-        e->step_count = 0;
-        if (!e->slope(e->user, *time_h, state, e->stages)) {
-            return false;
-        }
-        first_step(e, to, state, end_h - *time_h);
+    if ((starts && !start(e, to, *time_h, state)) || ERKStepSetStopTime(e->erk, end_h) != ARK_SUCCESS) {
+        return false;
     }
     while (*time_h < end_h) {
-        bool is_last = *time_h + e->step_h >= end_h;
-        double step_h = is_last ? end_h - *time_h : e->step_h;
-        if (++e->step_count > STEPS_MAX || !(*time_h + 0.5 * step_h > *time_h)) {
+        realtype reached = *time_h; /* where a step fails: not the time of the one before */
+        if (++e->step_count > STEPS_MAX || ERKStepEvolve(e->erk, end_h, e->y, &reached, ARK_ONE_STEP) < 0) {
             return false;
         }
-        double error = try_step(e, *time_h, step_h, state) ? error_of(e, to, step_h, state) : INFINITY;
-        double factor = isfinite(error) ? growth(error) : growth(INFINITY);
-        if (!(error <= 1.0)) {
-            e->step_h = factor * step_h;
-            continue;
-        }
-        e->step_h = is_last ? fmax(e->step_h, factor * step_h) : factor * step_h;
-        *time_h = is_last ? end_h : *time_h + step_h;
-        memcpy(state, e->trial, e->count * sizeof *state);
-        memcpy(e->stages, e->stages + (STAGES - 1) * e->count, e->count * sizeof *e->stages);
+        *time_h = reached;
+        memcpy(state, NV_DATA_S(e->y), e->count * sizeof *state);
         to->note(e->user, state);
     }
     return true;

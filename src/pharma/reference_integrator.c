@@ -1,4 +1,4 @@
-/* CVODE, or an explicit method, between two discontinuities. SPDX-License-Identifier: Apache-2.0 */
+/* CVODE, or ERKStep, between two discontinuities. SPDX-License-Identifier: Apache-2.0 */
 #include "expr_private.h"
 #include "reference_private.h"
 
@@ -99,7 +99,7 @@ static void note_state(void *user, const double *state) {
     }
 }
 
-static void stay_silent(int code, const char *module, const char *function, char *text, void *user) {
+void ddt_integrator_stay_silent(int code, const char *module, const char *function, char *text, void *user) {
     (void)code, (void)module, (void)function, (void)text, (void)user;
 }
 
@@ -171,7 +171,7 @@ static ddt_status create_cvode(ddt_integrator *in) {
     if (in->solver == NULL || in->cvode == NULL) {
         return ddt_fail(in->ctx, DDT_ERR_MEMORY, "%s", problem);
     }
-    bool ok = CVodeSetErrHandlerFn(in->cvode, stay_silent, NULL) == CV_SUCCESS &&
+    bool ok = CVodeSetErrHandlerFn(in->cvode, ddt_integrator_stay_silent, NULL) == CV_SUCCESS &&
               CVodeInit(in->cvode, right_hand_side, 0.0, in->y) == CV_SUCCESS &&
               CVodeSVtolerances(in->cvode, in->relative, in->tolerances) == CV_SUCCESS &&
               CVodeSetUserData(in->cvode, in) == CV_SUCCESS &&

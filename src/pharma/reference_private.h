@@ -41,13 +41,15 @@ DDT_MUST_CHECK ddt_status ddt_integrator_advance(ddt_integrator *integrator, dou
 DDT_MUST_CHECK bool ddt_integrator_slope(ddt_integrator *integrator, const double *state, double *slope);
 /*
  * From the next advance on: steps of an explicit method where the equations are not stiff, CVODE from where they are.
- * For tolerances that CVODE would need ten times as long for.
+ * For the many solutions of a fit, which take CVODE three times as long.
  */
 DDT_MUST_CHECK ddt_status ddt_integrator_prefer_explicit(ddt_integrator *integrator);
 /* The largest |state| met in any evaluation since the last call with reset. */
 void ddt_integrator_sizes(ddt_integrator *integrator, double *sizes, bool reset);
+/* SUNDIALS would print its messages: an error handler that does not. */
+void ddt_integrator_stay_silent(int code, const char *module, const char *function, char *text, void *user);
 
-/* ------------------------------------------------------------------ an explicit method */
+/* ------------------------------------------------------------------ an explicit method: ERKStep of SUNDIALS */
 
 /* The right-hand side; false where it is not finite. */
 typedef bool (*ddt_slope_fn)(void *user, double time_h, const double *state, double *slope);

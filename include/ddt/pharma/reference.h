@@ -38,10 +38,10 @@ DDT_MUST_CHECK ddt_status ddt_reference_simulate_with(ddt_context *ctx, const dd
                                                       double *values);
 
 /*
- * The same (with data_covariates) with another relative tolerance, for the many virtual patients of a training that need
- * less: rtol above 0, the absolute tolerances in proportion. An explicit Runge-Kutta method (Dormand and Prince 1980)
- * as long as the equations are not stiff and do not read the time since a dose, CVODE else. rtol 0: the same as
- * ddt_reference_simulate_with.
+ * The same (with data_covariates) with another relative tolerance, for the many virtual patients of a training that
+ * need less: rtol above 0, the absolute tolerances in proportion. SUNDIALS ARKODE (ERKStep, the explicit pair of
+ * Dormand and Prince 1980) as long as the equations are not stiff and do not read the time since a dose, CVODE else.
+ * rtol 0: the same as ddt_reference_simulate_with.
  */
 DDT_MUST_CHECK ddt_status ddt_reference_simulate_to(ddt_context *ctx, const ddt_model *model, const ddt_events *events,
                                                     size_t subject, const double *symbols, double rtol,
