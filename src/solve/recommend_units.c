@@ -234,7 +234,8 @@ void recommend_units_collect(const ddt_solution *solution, const double *const *
     const size_t block = units->points * units->row_slots * units->columns;
     const double *of_lane[UNITS_OUTPUTS_MAX] = {0};
     for (size_t s = 0; s < layout->subject_count; s++) {
-        for (size_t o = 0; o < layout->output_count; o++) {
+        of_lane[0] = outputs[0] + s * block; /* the responses, which there always are */
+        for (size_t o = 1; o < layout->output_count; o++) {
             of_lane[o] = outputs[o] + s * block;
         }
         for (size_t c = 0; c < units->candidate_count; c++) {

@@ -141,10 +141,10 @@ ddt_status twin_rank(ddt_context *ctx, const twin_recipe *recipe, const ddt_mode
     }
     out->ranking = ddt_calloc(out->subject_count, sizeof *out->ranking);
     out->on_front = ddt_calloc(out->subject_count, sizeof *out->on_front);
-    if (status == DDT_OK && (out->ranking == NULL || out->on_front == NULL)) {
-        status = twin_no_memory(ctx);
+    if (status == DDT_OK) {
+        status = out->ranking == NULL || out->on_front == NULL ? twin_no_memory(ctx)
+                                                               : rank_subjects(ctx, solution, profile, out);
     }
-    status = status == DDT_OK ? rank_subjects(ctx, solution, profile, out) : status;
     if (status != DDT_OK) {
         ddt_recommendation_destroy(out);
     }
