@@ -295,19 +295,6 @@ static void visit_group(const ks_work *w, const uint64_t *source, ks_group group
     }
 }
 
-void ks_each_target(const ks_work *w, const uint64_t *source, ks_visit visit, void *work) {
-    ks_queues queues;
-    ks_queues_open(&queues, w->threads);
-#pragma omp parallel num_threads(w->threads) if (w->threads > 1)
-    {
-        ks_share share = {.queues = &queues, .team = ks_my_team(), .end = w->targets, .most = w->group};
-        ks_group group;
-        while (ks_take_group(&share, &group)) {
-            visit_group(w, source, group, visit, work);
-        }
-    }
-}
-
 /* ------------------------------------------------------------------ inner product */
 
 enum { AHEAD_ENDS = 12, AHEAD_MAX = 32, CACHED_BYTES = 8 << 20 };
@@ -561,7 +548,8 @@ static void sum_group(const ks_work *w, const ks_input *in, ks_group group, ks_v
     }
 }
 
-void ks_accumulate_each(const ks_work *w, const ks_input *in, ks_visit visit, void *work) {
+/* All targets, one group after the other: their digits, or with an input the sums. */
+static void share_targets(const ks_work *w, const uint64_t *source, const ks_input *in, ks_visit visit, void *work) {
     ks_queues queues;
     ks_queues_open(&queues, w->threads);
 #pragma omp parallel num_threads(w->threads) if (w->threads > 1)
@@ -569,9 +557,21 @@ void ks_accumulate_each(const ks_work *w, const ks_input *in, ks_visit visit, vo
         ks_share share = {.queues = &queues, .team = ks_my_team(), .end = w->targets, .most = w->group};
         ks_group group;
         while (ks_take_group(&share, &group)) {
-            sum_group(w, in, group, visit, work);
+            if (in == NULL) {
+                visit_group(w, source, group, visit, work);
+            } else {
+                sum_group(w, in, group, visit, work);
+            }
         }
     }
+}
+
+void ks_each_target(const ks_work *w, const uint64_t *source, ks_visit visit, void *work) {
+    share_targets(w, source, NULL, visit, work);
+}
+
+void ks_accumulate_each(const ks_work *w, const ks_input *in, ks_visit visit, void *work) {
+    share_targets(w, in->source, in, visit, work);
 }
 
 /* ------------------------------------------------------------------ division by P, or by P q_l */

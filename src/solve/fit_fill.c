@@ -137,7 +137,7 @@ static ddt_status predict(const filler *f, size_t lane, const double *etas, doub
             predictions[k] = values[observation * outputs + l->levels[k].output];
             k++;
         }
-        observation += s->records[r].evid == 0 || s->records[r].evid == 2;
+        observation += ddt_record_is_observation(&s->records[r]);
     }
     ddt_free(symbols);
     ddt_free(expressions);

@@ -68,6 +68,12 @@ void recommend_table_create(const ddt_recommend_targets *targets, const ddt_reco
     }
 }
 
+/* The first column of what is told beside the targets: theirs, cost and p_target, and of several the cost of each stand
+ * before it. */
+static size_t first_report_column(const ddt_recommend_targets *targets) {
+    return targets->count + 2 + (targets->count > 1 ? targets->count : 0);
+}
+
 static void add_costs(const ddt_recommend_targets *targets, double share, const double *figures, double *row) {
     const size_t count = targets->count;
     double attained = 1.0;
@@ -84,7 +90,7 @@ static void add_costs(const ddt_recommend_targets *targets, double share, const 
 void recommend_table_row(const ddt_recommend_targets *targets, const ddt_recommend_targets *reports, size_t points,
                          const double *figures, double *row) {
     const size_t count = targets->count + reports->count;
-    const size_t first_report = targets->count + 2 + (targets->count > 1 ? targets->count : 0);
+    const size_t first_report = first_report_column(targets);
     double values[UNITS_POINTS_MAX] = {0};
     memset(row + targets->count, 0, (first_report - targets->count) * sizeof *row);
     for (size_t p = 0; p < points; p++) {
@@ -293,7 +299,7 @@ bool ddt_recommend_get_responses(const ddt_solution *solution, ddt_recommend_res
 static size_t figure_of_column(const struct solve_units *units, size_t output) {
     const size_t targets = units->targets.count;
     const size_t count = targets + units->reports.count;
-    const size_t first_report = targets + 2 + (targets > 1 ? targets : 0);
+    const size_t first_report = first_report_column(&units->targets);
     const size_t first_band = first_report + units->reports.count;
     if (output < targets) {
         return output;
