@@ -121,6 +121,27 @@ static inline void problem_parse(problem *p, const char *model, const char *data
     assert_ok(p->ctx, ddt_events_parse(p->ctx, data, strlen(data), "test.csv", p->model, &p->events));
 }
 
+typedef ddt_status (*problem_solver)(problem *p, const void *options);
+
+/* Solves again and again, each time with a later allocation failing: no solution, and no other error than memory's. */
+static inline void problem_solve_without_memory(problem *p, problem_solver solve, const void *options) {
+    int failures = 0;
+    for (uint64_t n = 0; n < 4000000; n = n + 1 + n / 2) {
+        ddt_alloc_fail_after(n);
+        const ddt_status status = solve(p, options);
+        ddt_alloc_fail_after(UINT64_MAX);
+        if (status == DDT_OK) {
+            break;
+        }
+        assert_int_equal(status, DDT_ERR_MEMORY);
+        assert_null(p->solution);
+        ddt_context_clear(p->ctx);
+        failures++;
+    }
+    assert_true(failures > 10);
+    assert_non_null(p->solution);
+}
+
 static inline void problem_free(problem *p) {
     test_free_rows(p->inputs);
     test_free_rows(p->outputs);

@@ -178,25 +178,16 @@ static void test_refusals(void **state) {
     refuse(signed_output, table, &(ddt_bands_options){.patients = 16}, DDT_ERR_UNSUPPORTED, "change can be negative");
 }
 
+static ddt_status solve_again(problem *p, const void *options) {
+    return ddt_solve_bands(p->ctx, p->model, p->events, (const ddt_bands_options *)options, &p->solution);
+}
+
 static void test_memory(void **state) {
     (void)state;
     problem p;
     problem_parse(&p, oral, oral_table);
     const ddt_bands_options options = {.patients = 16, .around = true, .solve = {.draws = 8}};
-    int failures = 0;
-    for (uint64_t n = 0; n < 4000000; n = n + 1 + n / 2) {
-        ddt_alloc_fail_after(n);
-        const ddt_status status = ddt_solve_bands(p.ctx, p.model, p.events, &options, &p.solution);
-        ddt_alloc_fail_after(UINT64_MAX);
-        if (status == DDT_OK) {
-            break;
-        }
-        assert_int_equal(status, DDT_ERR_MEMORY);
-        ddt_context_clear(p.ctx);
-        failures++;
-    }
-    assert_true(failures > 10);
-    assert_non_null(p.solution);
+    problem_solve_without_memory(&p, solve_again, &options);
     problem_free(&p);
 }
 

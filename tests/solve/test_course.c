@@ -180,27 +180,17 @@ static void test_text(void **state) {
     ddt_context_destroy(ctx);
 }
 
+static ddt_status solve_again(problem *p, const void *options) {
+    return ddt_solve_recommend(p->ctx, p->model, p->events, (const ddt_recommend_options *)options, &p->solution);
+}
+
 static void test_memory(void **state) {
     (void)state;
     problem p = {0};
     ddt_recommend_options options = {.point_estimate = true, .solve = {.draws = 4}};
-    int failures = 0;
     read_patients(&p, "ID,TIME,EVID,WT,CRCL\n1,0,2,80,70\n");
     recommend_request(&p, "auc0-24=400:600", "course=0,12; dose=250:1500:250", &options);
-    for (uint64_t n = 0; n < 4000000; n = n + 1 + n / 2) {
-        ddt_alloc_fail_after(n);
-        const ddt_status status = ddt_solve_recommend(p.ctx, p.model, p.events, &options, &p.solution);
-        ddt_alloc_fail_after(UINT64_MAX);
-        if (status == DDT_OK) {
-            break;
-        }
-        assert_int_equal(status, DDT_ERR_MEMORY);
-        assert_null(p.solution);
-        ddt_context_clear(p.ctx);
-        failures++;
-    }
-    assert_true(failures > 10);
-    assert_non_null(p.solution);
+    problem_solve_without_memory(&p, solve_again, &options);
     problem_free(&p);
 }
 
